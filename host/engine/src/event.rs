@@ -1,0 +1,857 @@
+//! The events of a run, version 1: facts that have happened, as the journal keeps them.
+//!
+//! Every value that a decision computed is in its event, so that folding a journal evaluates nothing. An event's
+//! `type` names it; a changed meaning is a new name (`node.started@2`), a new field is optional and its absence means
+//! what its documentation says. Events are never renamed or reused. How rows, digests and blobs look is the store's
+//! business.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::ErrorRecord;
+use crate::graph::{Reducer, Stage, Target};
+use crate::id::Id;
+use crate::input::{By, Reply, ReplyNext, Usage, Verdict};
+use crate::path::Path;
+use crate::time::Timestamp;
+
+/// A value in an event: itself, or where it stands already. What is derivable without evaluating anything is
+/// referred to, never copied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Payload {
+    /// The value.
+    #[serde(rename = "v")]
+    Value(Arc<Value>),
+    /// Kept apart by the store because it is large; the store puts the value back before an event is folded.
+    #[serde(rename = "blob")]
+    Blob {
+        /// Of the value's JSON.
+        digest: String,
+        /// Of the value's JSON.
+        bytes: u64,
+    },
+    /// The output of that visit: of its last attempt, or of the node's latest completed visit.
+    #[serde(rename = "output")]
+    Output(Path),
+    /// What the block at that path has gathered: `{ results, errors, times }`.
+    #[serde(rename = "block")]
+    Block(Path),
+}
+
+impl Payload {
+    /// The value itself.
+    pub fn new(value: impl Into<Arc<Value>>) -> Payload {
+        Payload::Value(value.into())
+    }
+
+    /// The value, when it stands here.
+    pub fn value(&self) -> Option<&Arc<Value>> {
+        match self {
+            Payload::Value(value) => Some(value),
+            Payload::Blob { .. } | Payload::Output(_) | Payload::Block(_) => None,
+        }
+    }
+}
+
+/// Who did it.
+pub type Actor = By;
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+#[allow(missing_docs)] // each variant's struct says what it is
+pub enum Event {
+    #[serde(rename = "run.started")]
+    RunStarted(Box<RunStarted>),
+    #[serde(rename = "run.succeeded")]
+    RunSucceeded(RunSucceeded),
+    #[serde(rename = "run.failed")]
+    RunFailed(Box<RunFailed>),
+    #[serde(rename = "run.cancelled")]
+    RunCancelled(RunCancelled),
+    #[serde(rename = "stage.entered")]
+    StageEntered(StageEntered),
+    #[serde(rename = "node.started")]
+    NodeStarted(NodeStarted),
+    #[serde(rename = "node.succeeded")]
+    NodeSucceeded(NodeSucceeded),
+    #[serde(rename = "node.failed")]
+    NodeFailed(Box<NodeFailed>),
+    #[serde(rename = "node.cancelled")]
+    NodeCancelled(NodeCancelled),
+    #[serde(rename = "attempt.scheduled")]
+    AttemptScheduled(AttemptScheduled),
+    #[serde(rename = "attempt.due")]
+    AttemptDue(AttemptDue),
+    #[serde(rename = "attempt.interrupted")]
+    AttemptInterrupted(AttemptInterrupted),
+    #[serde(rename = "attempt.succeeded")]
+    AttemptSucceeded(AttemptSucceeded),
+    #[serde(rename = "attempt.failed")]
+    AttemptFailed(Box<AttemptFailed>),
+    #[serde(rename = "attempt.cancelled")]
+    AttemptCancelled(AttemptCancelled),
+    #[serde(rename = "edge.taken")]
+    EdgeTaken(EdgeTaken),
+    #[serde(rename = "route.decided")]
+    RouteDecided(RouteDecided),
+    #[serde(rename = "branches.opened")]
+    BranchesOpened(BranchesOpened),
+    #[serde(rename = "branches.started")]
+    BranchesStarted(BranchesStarted),
+    #[serde(rename = "branch.ended")]
+    BranchEnded(Box<BranchEnded>),
+    #[serde(rename = "branches.joined")]
+    BranchesJoined(BranchesJoined),
+    #[serde(rename = "review.opened")]
+    ReviewOpened(Box<ReviewOpened>),
+    #[serde(rename = "review.answered")]
+    ReviewAnswered(Box<ReviewAnswered>),
+    #[serde(rename = "review.decided")]
+    ReviewDecided(ReviewDecided),
+    #[serde(rename = "review.withdrawn")]
+    ReviewWithdrawn(ReviewWithdrawn),
+    #[serde(rename = "wait.started")]
+    WaitStarted(WaitStarted),
+    #[serde(rename = "wait.ended")]
+    WaitEnded(WaitEnded),
+    #[serde(rename = "warning")]
+    Warning(Warning),
+}
+
+/// A run began. The first event of every journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    /// The run's id.
+    pub run_id: String,
+    /// What it runs, by digest.
+    pub workflow: WorkflowPin,
+    /// Its plugins, by digest.
+    pub plugins: BTreeMap<Id, PluginPin>,
+    /// Version of the deciding logic.
+    pub rules: u32,
+    /// The host that started it.
+    pub host_version: String,
+    /// Source of all the run's randomness.
+    pub seed: u64,
+    /// Runs of one thread share memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread_id: Option<String>,
+    /// For whom it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The input, defaults filled in.
+    pub input: Payload,
+    /// First values of the channels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub state: BTreeMap<Id, Payload>,
+    /// When the run must have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// The request that asked for it, so that a repeated one finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// Which workflow a run runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowPin {
+    /// Its name.
+    pub name: String,
+    /// The author's version.
+    pub version: u64,
+    /// Digest of the file's text.
+    pub source: String,
+    /// Digest of the checked graph's canonical JSON.
+    pub graph: String,
+}
+
+/// Which plugin a run uses under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginPin {
+    /// `sha256:HEX` of its bytes.
+    pub digest: String,
+}
+
+/// The run reached its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSucceeded {
+    /// What it returns.
+    pub output: Payload,
+}
+
+/// The run failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunFailed {
+    /// Why.
+    pub error: ErrorRecord,
+}
+
+/// The run was cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCancelled {
+    /// By whom.
+    pub by: By,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// The run entered a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageEntered {
+    /// Which.
+    pub stage: Stage,
+    /// The visit that named it; the root path at the run's start and end.
+    pub p: Path,
+}
+
+/// A visit began. It counts one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStarted {
+    /// The visit.
+    pub p: Path,
+    /// The node's kind, for readers.
+    pub kind: String,
+    /// An agent's evaluated input. Absent on other kinds, and when evaluating it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
+    /// When a block must have ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// A visit ended well, or expired with a way out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeSucceeded {
+    /// The visit.
+    pub p: Path,
+    /// Its output.
+    pub output: Payload,
+    /// The agent's confidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// What it writes, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub update: Vec<Write>,
+    /// A review that nobody answered and that went its own way. Absent: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
+    /// From its start to now.
+    pub took_ms: u64,
+}
+
+/// One write to a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Write {
+    /// The channel.
+    pub channel: Id,
+    /// How.
+    pub op: WriteOp,
+    /// The operand.
+    pub value: Payload,
+}
+
+/// How a write changes a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteOp {
+    /// Overwrites, whatever the reducer.
+    Set,
+    /// By this reducer.
+    #[serde(untagged)]
+    Reduce(Reducer),
+}
+
+/// A visit failed after its attempts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeFailed {
+    /// The visit.
+    pub p: Path,
+    /// Why.
+    pub error: ErrorRecord,
+    /// Whether retries were allowed and used up (R1.5).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exhausted: bool,
+    /// Whether `on-failure` caught it. If not, the scope fails.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub caught: bool,
+    /// From its start to now.
+    pub took_ms: u64,
+}
+
+/// A visit was ended from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeCancelled {
+    /// The visit.
+    pub p: Path,
+    /// By what.
+    pub because: CancelCause,
+}
+
+/// What ends visits, attempts and reviews from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CancelCause {
+    /// The block had what it needed, or could no longer get it.
+    Join,
+    /// The block's timeout, or the run's.
+    Timeout,
+    /// The run ended.
+    Run,
+}
+
+/// An attempt is to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptScheduled {
+    /// The visit.
+    pub p: Path,
+    /// From 1.
+    pub attempt: u32,
+    /// When; absent: now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Timestamp>,
+    /// The delay that led to `due`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// Whose wish it is.
+    pub because: AttemptCause,
+}
+
+/// Why there is an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttemptCause {
+    /// The visit's first.
+    First,
+    /// The retry policy.
+    Policy,
+    /// The agent's `retry-after` was longer than the policy's delay.
+    RetryAfter,
+}
+
+/// A delayed attempt's time has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptDue {
+    /// The visit.
+    pub p: Path,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// The host died while the attempt ran; it is repeated with the same number and key. Spends no attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptInterrupted {
+    /// The visit.
+    pub p: Path,
+    /// The attempt.
+    pub attempt: u32,
+    /// How often this attempt was interrupted so far.
+    pub times: u32,
+}
+
+/// An attempt gave a reply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptSucceeded {
+    /// The visit.
+    pub p: Path,
+    /// The attempt.
+    pub attempt: u32,
+    /// The reply's output.
+    pub output: Payload,
+    /// The reply's confidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// Where the reply wants to go; absent: by the edges of the file.
+    #[serde(default, skip_serializing_if = "ReplyNext::is_edges")]
+    pub next: ReplyNext,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
+}
+
+/// An attempt failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    /// The visit.
+    pub p: Path,
+    /// The attempt.
+    pub attempt: u32,
+    /// Why; its `attempts` is the number allowed.
+    pub error: ErrorRecord,
+    /// The retry strategy in force.
+    pub strategy: String,
+    /// What the agent asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// What it cost.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub usage: Usage,
+}
+
+/// An attempt was ended from outside; a late reply is discarded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptCancelled {
+    /// The visit.
+    pub p: Path,
+    /// The attempt.
+    pub attempt: u32,
+    /// By what.
+    pub because: CancelCause,
+}
+
+/// The run goes on from a visit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeTaken {
+    /// The visit it leaves.
+    pub p: Path,
+    /// Where to: a node's id, or `end`.
+    #[serde(with = "target_text")]
+    pub to: Target,
+    /// Why there.
+    pub because: EdgeCause,
+}
+
+/// Why an edge was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EdgeCause {
+    /// The last entry of a list, or the only one.
+    Next,
+    /// The entry with that index: its `when` was the first to hold.
+    When(u32),
+    /// The agent's reply.
+    Goto,
+    /// The review was approved.
+    Approved,
+    /// The review was rejected.
+    Rejected,
+    /// Nobody answered in time.
+    Timeout,
+    /// The node failed.
+    OnFailure,
+    /// The route's winner.
+    Route,
+    /// The winner was below the threshold.
+    Below,
+    /// There were no options.
+    Default,
+}
+
+/// A choice by confidence. `below` makes it the low-confidence alert of R3.3.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteDecided {
+    /// The visit that decided.
+    pub p: Path,
+    /// The winner; `default` was taken when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// The winner's confidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// The winner's reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Every other option, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<crate::input::Choice>,
+    /// What the confidence is held against.
+    pub threshold: f64,
+    /// Whether it was lower.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub below: bool,
+}
+
+/// A branch by its name, or an item by its index.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum BranchKey {
+    /// Of a `map`, from 0.
+    Item(u32),
+    /// Of a `parallel`.
+    Name(Id),
+}
+
+/// A block began.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BranchesOpened {
+    /// The block's visit.
+    pub p: Path,
+    /// The branches of a `parallel` in declared order; empty for a `map`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<Id>,
+    /// The items of a `map`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Payload>,
+}
+
+/// Branches or items began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchesStarted {
+    /// The block's visit.
+    pub p: Path,
+    /// Which.
+    pub branches: Vec<BranchKey>,
+}
+
+/// A branch or item ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BranchEnded {
+    /// The block's visit.
+    pub p: Path,
+    /// Which.
+    pub branch: BranchKey,
+    /// How.
+    pub outcome: BranchOutcome,
+    /// What it gives, when it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Payload>,
+    /// Why it failed, or was skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorRecord>,
+    /// From its start to now; absent when it never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+}
+
+/// How a branch or item ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BranchOutcome {
+    /// Well; it counts for the join.
+    Succeeded,
+    /// Badly.
+    Failed,
+    /// What it needed did not succeed.
+    Skipped,
+    /// The block ended before it.
+    Cancelled,
+}
+
+/// A block's join was decided; what succeeded until then counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchesJoined {
+    /// The block's visit.
+    pub p: Path,
+    /// Whether the join is satisfied.
+    pub satisfied: bool,
+    /// How many ended each way.
+    pub counts: JoinCounts,
+}
+
+/// How many branches or items ended each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinCounts {
+    /// Well.
+    pub succeeded: u32,
+    /// Badly, skipped ones included.
+    pub failed: u32,
+    /// Because the block ended.
+    pub cancelled: u32,
+}
+
+/// A review waits for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReviewOpened {
+    /// Derived from run and visit.
+    pub review_id: String,
+    /// The visit.
+    pub p: Path,
+    /// Who asks.
+    pub asked_by: AskedBy,
+    /// One line.
+    pub title: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What is to be approved.
+    pub proposed: Payload,
+    /// JSON Schema of the approved value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Payload>,
+    /// `user:ID` or `group:ID`; empty: anybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<String>,
+    /// Approvals needed.
+    pub quorum: u32,
+    /// When it expires.
+    pub deadline: Timestamp,
+    /// What happens then: `fail`, `approve`, `reject`, or `to NODE`.
+    pub on_timeout: String,
+}
+
+/// Who asks for a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskedBy {
+    /// A `review` node.
+    Node,
+    /// An agent in its reply.
+    Agent,
+}
+
+/// A person answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReviewAnswered {
+    /// Which review.
+    pub review_id: String,
+    /// The visit.
+    pub p: Path,
+    /// The id of this answer.
+    pub feedback_id: String,
+    /// The request that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Who.
+    pub reviewer: String,
+    /// Approved or rejected.
+    pub decision: Verdict,
+    /// What they say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comments: String,
+    /// JSON merge patch of what is proposed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Payload>,
+    /// How sure they are, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A review was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewDecided {
+    /// Which review.
+    pub review_id: String,
+    /// The visit.
+    pub p: Path,
+    /// How.
+    pub outcome: ReviewOutcome,
+    /// By what.
+    pub because: ReviewCause,
+}
+
+/// How a review ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReviewOutcome {
+    /// Go on.
+    Approved,
+    /// Do not.
+    Rejected,
+    /// Nobody answered in time.
+    Expired,
+}
+
+impl ReviewOutcome {
+    /// The word that expressions see.
+    pub fn name(self) -> &'static str {
+        match self {
+            ReviewOutcome::Approved => "approved",
+            ReviewOutcome::Rejected => "rejected",
+            ReviewOutcome::Expired => "expired",
+        }
+    }
+}
+
+/// What decided a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReviewCause {
+    /// Enough approvals, or one rejection.
+    Answers,
+    /// Its deadline.
+    Timeout,
+}
+
+/// A review was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewWithdrawn {
+    /// Which review.
+    pub review_id: String,
+    /// The visit.
+    pub p: Path,
+    /// By what.
+    pub because: CancelCause,
+}
+
+/// A visit waits for a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitStarted {
+    /// The visit.
+    pub p: Path,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A visit has waited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitEnded {
+    /// The visit.
+    pub p: Path,
+}
+
+/// Something an author should know; nothing fails by it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// The visit.
+    pub p: Path,
+    /// Kebab-case: `unused-choices`.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// `Target` as the text people write: a node's id, or `end` (which no node may be called).
+mod target_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::graph::Target;
+    use crate::id::Id;
+
+    pub(super) fn serialize<S: Serializer>(target: &Target, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match target {
+            Target::End => "end",
+            Target::Node(id) => id.as_str(),
+        })
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Target, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "end" => Ok(Target::End),
+            id => Id::new(id).map(Target::Node).map_err(D::Error::custom),
+        }
+    }
+}
+
+impl Event {
+    /// The event's name, as in the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::RunStarted(_) => "run.started",
+            Event::RunSucceeded(_) => "run.succeeded",
+            Event::RunFailed(_) => "run.failed",
+            Event::RunCancelled(_) => "run.cancelled",
+            Event::StageEntered(_) => "stage.entered",
+            Event::NodeStarted(_) => "node.started",
+            Event::NodeSucceeded(_) => "node.succeeded",
+            Event::NodeFailed(_) => "node.failed",
+            Event::NodeCancelled(_) => "node.cancelled",
+            Event::AttemptScheduled(_) => "attempt.scheduled",
+            Event::AttemptDue(_) => "attempt.due",
+            Event::AttemptInterrupted(_) => "attempt.interrupted",
+            Event::AttemptSucceeded(_) => "attempt.succeeded",
+            Event::AttemptFailed(_) => "attempt.failed",
+            Event::AttemptCancelled(_) => "attempt.cancelled",
+            Event::EdgeTaken(_) => "edge.taken",
+            Event::RouteDecided(_) => "route.decided",
+            Event::BranchesOpened(_) => "branches.opened",
+            Event::BranchesStarted(_) => "branches.started",
+            Event::BranchEnded(_) => "branch.ended",
+            Event::BranchesJoined(_) => "branches.joined",
+            Event::ReviewOpened(_) => "review.opened",
+            Event::ReviewAnswered(_) => "review.answered",
+            Event::ReviewDecided(_) => "review.decided",
+            Event::ReviewWithdrawn(_) => "review.withdrawn",
+            Event::WaitStarted(_) => "wait.started",
+            Event::WaitEnded(_) => "wait.ended",
+            Event::Warning(_) => "warning",
+        }
+    }
+
+    /// The visit, block or scope it speaks of; none for what concerns the whole run.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Event::RunStarted(_) | Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) => None,
+            Event::StageEntered(e) => Some(&e.p),
+            Event::NodeStarted(e) => Some(&e.p),
+            Event::NodeSucceeded(e) => Some(&e.p),
+            Event::NodeFailed(e) => Some(&e.p),
+            Event::NodeCancelled(e) => Some(&e.p),
+            Event::AttemptScheduled(e) => Some(&e.p),
+            Event::AttemptDue(e) => Some(&e.p),
+            Event::AttemptInterrupted(e) => Some(&e.p),
+            Event::AttemptSucceeded(e) => Some(&e.p),
+            Event::AttemptFailed(e) => Some(&e.p),
+            Event::AttemptCancelled(e) => Some(&e.p),
+            Event::EdgeTaken(e) => Some(&e.p),
+            Event::RouteDecided(e) => Some(&e.p),
+            Event::BranchesOpened(e) => Some(&e.p),
+            Event::BranchesStarted(e) => Some(&e.p),
+            Event::BranchEnded(e) => Some(&e.p),
+            Event::BranchesJoined(e) => Some(&e.p),
+            Event::ReviewOpened(e) => Some(&e.p),
+            Event::ReviewAnswered(e) => Some(&e.p),
+            Event::ReviewDecided(e) => Some(&e.p),
+            Event::ReviewWithdrawn(e) => Some(&e.p),
+            Event::WaitStarted(e) => Some(&e.p),
+            Event::WaitEnded(e) => Some(&e.p),
+            Event::Warning(e) => Some(&e.p),
+        }
+    }
+
+    /// Every payload in it, so that the store can take large values out and put them back.
+    pub fn payloads_mut(&mut self) -> Vec<&mut Payload> {
+        fn error(record: &mut ErrorRecord) -> impl Iterator<Item = &mut Payload> {
+            record.failure.data.iter_mut().chain(record.block.iter_mut())
+        }
+        match self {
+            Event::RunStarted(e) => std::iter::once(&mut e.input).chain(e.state.values_mut()).collect(),
+            Event::RunSucceeded(e) => vec![&mut e.output],
+            Event::RunFailed(e) => error(&mut e.error).collect(),
+            Event::NodeStarted(e) => e.input.iter_mut().collect(),
+            Event::NodeSucceeded(e) => {
+                std::iter::once(&mut e.output).chain(e.update.iter_mut().map(|write| &mut write.value)).collect()
+            }
+            Event::NodeFailed(e) => error(&mut e.error).collect(),
+            Event::AttemptSucceeded(e) => {
+                let asked = match &mut e.next {
+                    ReplyNext::Review(request) => vec![request.propose.as_mut(), request.form.as_mut()],
+                    ReplyNext::Edges | ReplyNext::Goto(_) | ReplyNext::Choose(_) => Vec::new(),
+                };
+                std::iter::once(&mut e.output).chain(asked.into_iter().flatten()).collect()
+            }
+            Event::AttemptFailed(e) => error(&mut e.error).collect(),
+            Event::BranchesOpened(e) => e.items.iter_mut().collect(),
+            Event::BranchEnded(e) => e.result.iter_mut().chain(e.error.iter_mut().flat_map(error)).collect(),
+            Event::ReviewOpened(e) => std::iter::once(&mut e.proposed).chain(e.form.iter_mut()).collect(),
+            Event::ReviewAnswered(e) => e.changes.iter_mut().collect(),
+            Event::RunCancelled(_)
+            | Event::StageEntered(_)
+            | Event::NodeCancelled(_)
+            | Event::AttemptScheduled(_)
+            | Event::AttemptDue(_)
+            | Event::AttemptInterrupted(_)
+            | Event::AttemptCancelled(_)
+            | Event::EdgeTaken(_)
+            | Event::RouteDecided(_)
+            | Event::BranchesStarted(_)
+            | Event::BranchesJoined(_)
+            | Event::ReviewDecided(_)
+            | Event::ReviewWithdrawn(_)
+            | Event::WaitStarted(_)
+            | Event::WaitEnded(_)
+            | Event::Warning(_) => Vec::new(),
+        }
+    }
+}
+
+impl AttemptSucceeded {
+    /// The fact that this reply came.
+    pub fn new(p: Path, attempt: u32, reply: &Reply, usage: Usage) -> AttemptSucceeded {
+        AttemptSucceeded {
+            p,
+            attempt,
+            output: Payload::Value(reply.output.clone()),
+            confidence: reply.confidence,
+            next: reply.next.clone(),
+            usage,
+        }
+    }
+}

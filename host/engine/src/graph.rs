@@ -1,0 +1,662 @@
+//! The checked workflow: what the engine runs.
+//!
+//! A `Graph` that exists is valid: every target exists, every expression compiles, every default is filled in. Only
+//! `bandstand-workflow` makes one from a file; a stored run brings its own back from canonical JSON. Nothing here knows
+//! YAML, spans or diagnostics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::expression::{Expression, Template, TextTemplate};
+use crate::failure::Class;
+use crate::id::Id;
+use crate::schema::Schema;
+
+/// A whole workflow, every default filled in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Graph {
+    /// The workflow's name.
+    pub name: String,
+    /// The author's version number, from 1.
+    pub version: u64,
+    /// What it does, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What the input must be; none: any object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Schema>,
+    /// What the result must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Schema>,
+    /// The channels of the state.
+    #[serde(default)]
+    pub state: BTreeMap<Id, Channel>,
+    /// Constants that are values.
+    #[serde(default)]
+    pub constants: BTreeMap<Id, Arc<Value>>,
+    /// Constants that are text templates for `render`; their names are not among `constants`.
+    #[serde(default)]
+    pub templates: BTreeMap<String, TextTemplate>,
+    /// Bounds of a run.
+    pub limits: Limits,
+    /// Longest time from start to end of a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// The plugins that `agent` may name.
+    #[serde(default)]
+    pub plugins: BTreeMap<Id, Plugin>,
+    /// The nodes of the root scope.
+    pub root: ScopeGraph,
+    /// What a run returns; none: the output of the last node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Template>,
+}
+
+/// One channel of the state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Channel {
+    /// How an update changes it.
+    pub reduce: Reducer,
+    /// What its value must be after each change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+    /// Its first value; none: what [`Reducer::initial`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Template>,
+    /// Whose copy it is.
+    #[serde(default)]
+    pub keep: Keep,
+}
+
+/// How an update changes a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reducer {
+    /// The operand.
+    Replace,
+    /// Both lists, one after the other.
+    Append,
+    /// Shallow merge of two objects, the operand wins.
+    Merge,
+    /// The sum of two numbers.
+    Sum,
+    /// The smaller of two numbers.
+    Min,
+    /// The greater of two numbers.
+    Max,
+}
+
+/// Whose copy of a channel a scope sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// One value for the run; branches send their operations to the join.
+    #[default]
+    Run,
+    /// Each branch and item has a private copy that is never joined.
+    Branch,
+}
+
+/// Bounds of a run. Exceeding one is a failure that names it, its value and `limits.NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Visits of nodes in one scope instance (`max-steps`).
+    pub max_steps: u64,
+    /// Visits of nodes in a run (`max-total-steps`).
+    pub max_total_steps: u64,
+    /// Items of one map (`max-items`).
+    pub max_items: u64,
+    /// One input, output, update or answer, as JSON (`payload`).
+    pub payload_bytes: u64,
+    /// All channels, as JSON (`state`).
+    pub state_bytes: u64,
+    /// Instructions of one expression (`expression-fuel`).
+    pub expression_fuel: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            max_steps: 1_000,
+            max_total_steps: 100_000,
+            max_items: 1_000,
+            payload_bytes: 1 << 20,
+            state_bytes: 1 << 20,
+            expression_fuel: 100_000,
+        }
+    }
+}
+
+/// Where a plugin comes from and what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Where its bytes are.
+    pub source: PluginSource,
+    /// `sha256:HEX` of its bytes, when the file pins it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What it asks to be granted.
+    #[serde(default)]
+    pub grants: Grants,
+    /// What it asks to be limited to.
+    #[serde(default)]
+    pub limits: PluginLimits,
+}
+
+/// Where a plugin's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PluginSource {
+    /// A file, relative to the workflow file.
+    Path(String),
+    /// A component that comes with the host.
+    Builtin(String),
+}
+
+/// The powers a plugin asks for. What is not here is not granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grants {
+    /// The three memory interfaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryAccess>,
+}
+
+/// How far a plugin may use the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryAccess {
+    /// Look things up.
+    Read,
+    /// Look things up and write.
+    Write,
+}
+
+/// The limits of one attempt of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginLimits {
+    /// Linear memory, summed (`limits.memory`).
+    pub memory_bytes: u64,
+    /// CPU time (`limits.cpu`).
+    pub cpu_ms: u64,
+    /// The reply, as JSON (`limits.output`).
+    pub output_bytes: u64,
+    /// Log lines, stdout and stderr (`limits.log`).
+    pub log_bytes: u64,
+}
+
+impl Default for PluginLimits {
+    fn default() -> PluginLimits {
+        PluginLimits { memory_bytes: 64 << 20, cpu_ms: 10_000, output_bytes: 1 << 20, log_bytes: 64 << 10 }
+    }
+}
+
+/// The nodes of one scope.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScopeGraph {
+    /// Where it starts.
+    pub start: Id,
+    /// Its nodes; at least one.
+    pub nodes: BTreeMap<Id, Node>,
+}
+
+/// What a branch or an item of a map consists of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// A graph of its own.
+    Graph(ScopeGraph),
+    /// One node without a name; it ends its scope.
+    Node(Box<Node>),
+}
+
+/// One node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Node {
+    /// What it does.
+    pub kind: Kind,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The stage that the run enters with this node; root scope only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// What it adds to the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
+    /// What it overwrites in the state.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<Id, Template>,
+    /// Where it goes on success. `None` on `fail`, and on `review`, which has `approved` and `rejected`. The node of a
+    /// one-node body, unless it is a `fail` or `review`, has `next: end`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// Where an approved review goes. On a review of a one-node body `None`: the scope ends. On an agent `None`: as `exit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Edges>,
+    /// Where a rejected review goes. `None`: failure `review-rejected`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<Edges>,
+    /// What becomes of a failure; none: the scope fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// The nodes that an agent's reply may jump to.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub goto: BTreeSet<Id>,
+}
+
+/// What a node does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Calls a plugin.
+    Agent(Agent),
+    /// Asks people.
+    Review(Review),
+    /// Waits for a span of time.
+    Wait {
+        /// The span.
+        for_ms: u64,
+    },
+    /// Gives a value.
+    Value(Template),
+    /// Gives `{}`: a pure step.
+    Pure,
+    /// Named branches.
+    Parallel(Parallel),
+    /// The same body over a list.
+    Map(Map),
+    /// Fails the scope.
+    Fail(Fail),
+}
+
+impl Kind {
+    /// The keyword of the language; `step` for a node without a kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Agent(_) => "agent",
+            Kind::Review(_) => "review",
+            Kind::Wait { .. } => "wait",
+            Kind::Value(_) => "value",
+            Kind::Pure => "step",
+            Kind::Parallel(_) => "parallel",
+            Kind::Map(_) => "map",
+            Kind::Fail(_) => "fail",
+        }
+    }
+}
+
+/// A call of a plugin.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Agent {
+    /// Which of `plugins`.
+    pub plugin: Id,
+    /// What it is given; must be an object.
+    pub input: Template,
+    /// How failures are tried again.
+    pub retry: Retry,
+    /// The longest one attempt may take, from its actual start.
+    pub timeout_ms: u64,
+}
+
+/// How failures are tried again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retry {
+    /// How the delay grows.
+    pub strategy: Strategy,
+    /// Retries after the first attempt, 0 to 100.
+    pub max_retries: u32,
+    /// The first delay.
+    pub base_delay_ms: u64,
+    /// What each further delay is multiplied by (`exponential`), 1 to 100.
+    pub factor: f64,
+    /// No delay is longer.
+    pub max_delay_ms: u64,
+    /// How much of the delay is random, 0 to 1.
+    pub jitter: f64,
+    /// The classes that are tried again.
+    pub retry_on: BTreeSet<Class>,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            strategy: Strategy::Exponential,
+            max_retries: 3,
+            base_delay_ms: 1_000,
+            factor: 2.0,
+            max_delay_ms: Retry::DELAY_MS_MAX,
+            jitter: 0.0,
+            retry_on: [Class::Agent, Class::Trap, Class::Timeout, Class::InvalidOutput].into(),
+        }
+    }
+}
+
+impl Retry {
+    /// No delay is longer than a day, whatever policy or agent say.
+    pub const DELAY_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+}
+
+/// How the delay before a retry grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// `base-delay` times `factor` to the number of the retry.
+    Exponential,
+    /// Always `base-delay`.
+    Fixed,
+    /// No delay.
+    Immediate,
+    /// No retry.
+    None,
+}
+
+impl Strategy {
+    /// The keyword of the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Strategy::Exponential => "exponential",
+            Strategy::Fixed => "fixed",
+            Strategy::Immediate => "immediate",
+            Strategy::None => "none",
+        }
+    }
+}
+
+/// A question to people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Review {
+    /// One line.
+    pub title: Template,
+    /// Why it is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Template>,
+    /// What is to be approved; a reviewer may edit it.
+    pub propose: Template,
+    /// What the approved value must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Schema>,
+    /// `user:ID` or `group:ID`; empty: whoever may review.
+    #[serde(default)]
+    pub reviewers: Vec<Template>,
+    /// Approvals needed, from 1.
+    pub quorum: u32,
+    /// How long it waits.
+    pub timeout_ms: u64,
+    /// What happens then.
+    pub on_timeout: OnTimeout,
+}
+
+impl Review {
+    /// How long a review waits that says nothing: an hour (R2.2).
+    pub const TIMEOUT_MS_DEFAULT: u64 = 60 * 60 * 1_000;
+}
+
+/// What happens when nobody answers in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnTimeout {
+    /// The node fails.
+    Fail,
+    /// As if approved, by `policy`.
+    Approve,
+    /// As if rejected, by `policy`.
+    Reject,
+    /// The run goes there.
+    To(Target),
+}
+
+/// Named branches that start together, or after one another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Parallel {
+    /// When the block ends, and how.
+    pub join: Join,
+    /// How many may fail (`settle` only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_errors: Option<MaxErrors>,
+    /// The branches in declared order.
+    pub branches: Vec<Branch>,
+    /// The longest the block may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// One branch of a [`Parallel`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Branch {
+    /// Its name.
+    pub id: Id,
+    /// The siblings it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Id>,
+    /// What it does.
+    pub body: Body,
+    /// What it gives; none: the output of its last node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Template>,
+}
+
+/// The same body over a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Map {
+    /// The list.
+    pub over: Expression,
+    /// What the body calls an item; its index is `<item>_index`.
+    pub item: Id,
+    /// Items open at once, 1 to 1,000.
+    pub concurrency: u32,
+    /// When the block ends, and how.
+    pub join: Join,
+    /// How many may fail (`settle` only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_errors: Option<MaxErrors>,
+    /// What is done with an item.
+    pub body: Body,
+    /// What an item gives; none: the output of its last node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Template>,
+    /// The longest the block may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// When a block ends, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Join {
+    /// When all have ended; succeeds if one succeeded.
+    Settle,
+    /// When all have succeeded, or one failed.
+    All,
+    /// With the first success.
+    Any,
+    /// With so many successes, from 1.
+    Quorum(u32),
+}
+
+/// How many branches or items may fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MaxErrors {
+    /// So many.
+    Count(u64),
+    /// So many of a hundred, rounded down.
+    Percent(u32),
+}
+
+impl MaxErrors {
+    /// How many of `total` may fail.
+    pub fn of(self, total: u64) -> u64 {
+        match self {
+            MaxErrors::Count(count) => count,
+            MaxErrors::Percent(percent) => total * u64::from(percent) / 100,
+        }
+    }
+}
+
+/// A failure on purpose.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Fail {
+    /// Kebab-case.
+    pub code: String,
+    /// For people.
+    pub message: Template,
+    /// For the fallback node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Template>,
+}
+
+/// Where an edge leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The scope ends.
+    End,
+    /// A node of the same scope.
+    Node(Id),
+}
+
+/// `next` and its like: the first condition that holds, else the last entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Edges {
+    /// Entries with `when`, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<Arm>,
+    /// The entry without.
+    pub otherwise: Target,
+}
+
+/// One entry of [`Edges`] with a condition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Arm {
+    /// Must give a boolean.
+    pub when: Expression,
+    /// Where it leads.
+    pub to: Target,
+}
+
+/// How a node is left on success.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// By conditions.
+    Next(Edges),
+    /// By confidence.
+    Route(Route),
+}
+
+/// A choice by confidence.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Route {
+    /// Gives the options; none: the choices in the agent's reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Expression>,
+    /// Below it the alert, and `below`.
+    pub threshold: f64,
+    /// The declared options in order, which breaks ties.
+    pub to: Vec<(String, Target)>,
+    /// Where a winner below the threshold goes; none: to its own target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Target>,
+    /// Where the run goes without any option; none: failure `no-route`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<Target>,
+}
+
+impl Route {
+    /// The threshold of a route that names none (R3.3).
+    pub const THRESHOLD_DEFAULT: f64 = 0.75;
+}
+
+/// What becomes of a failure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// The run goes there, with `error` in scope.
+    To(Edges),
+    /// This becomes the output; then `update` and the normal exit.
+    Value(Template),
+}
+
+/// What a node adds to the state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Update {
+    /// An operand for each channel named.
+    Channels(BTreeMap<Id, Template>),
+    /// One value whose keys are channels.
+    Whole(Template),
+}
+
+/// Where a run is, in words of R5.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It has started.
+    Init,
+    /// Its input is looked at.
+    Validation,
+    /// It works.
+    Processing,
+    /// People look at it.
+    Review,
+    /// People approve it.
+    Approval,
+    /// It is done.
+    Completion,
+    /// It failed.
+    Error,
+}
+
+impl Stage {
+    /// The keyword of the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Init => "init",
+            Stage::Validation => "validation",
+            Stage::Processing => "processing",
+            Stage::Review => "review",
+            Stage::Approval => "approval",
+            Stage::Completion => "completion",
+            Stage::Error => "error",
+        }
+    }
+}
+
+impl Graph {
+    /// The node that a visit's path names; of a branch's or an item's path, its block. `None`: no such node in this graph.
+    pub fn node(&self, path: &crate::path::Path) -> Option<&Node> {
+        use crate::path::Segment;
+        let mut scope = Some(&self.root);
+        let mut sole: Option<&Node> = None;
+        let mut node: Option<&Node> = None;
+        for segment in path.segments() {
+            match segment {
+                Segment::Node(id, _) => node = scope?.nodes.get(id),
+                Segment::Sole(_) => node = sole,
+                Segment::Branch(id) => {
+                    let Kind::Parallel(block) = &node?.kind else { return None };
+                    let branch = block.branches.iter().find(|branch| branch.id == *id)?;
+                    (scope, sole) = branch.body.parts();
+                }
+                Segment::Item(_) => {
+                    let Kind::Map(block) = &node?.kind else { return None };
+                    (scope, sole) = block.body.parts();
+                }
+            }
+            node?;
+        }
+        node
+    }
+}
+
+impl Body {
+    fn parts(&self) -> (Option<&ScopeGraph>, Option<&Node>) {
+        match self {
+            Body::Graph(graph) => (Some(graph), None),
+            Body::Node(node) => (None, Some(node)),
+        }
+    }
+}

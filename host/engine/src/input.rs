@@ -1,0 +1,295 @@
+//! What happens to a run from outside: replies, failures, the passing of time, people's answers and verbs.
+//! Completions are never refused, only stale; people's inputs are checked and may be.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::Payload;
+use crate::failure::Failure;
+use crate::path::CommandId;
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An attempt gave a reply.
+    Done {
+        /// Which.
+        id: CommandId,
+        /// What it said.
+        reply: Reply,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// An attempt failed.
+    Failed {
+        /// Which.
+        id: CommandId,
+        /// Why.
+        failure: Failure,
+        /// What the agent asked for.
+        retry_after_ms: Option<u64>,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// The attempt was in flight when the host died.
+    Interrupted {
+        /// Which.
+        id: CommandId,
+    },
+    /// Time has passed. Early, late and repeated ones are harmless.
+    Tick,
+    /// A person answered a review.
+    Answer(Answer),
+    /// Somebody wants the run to end.
+    Cancel {
+        /// Who.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What an agent said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// Must be an object, else the attempt failed with `not-object`.
+    pub output: Arc<Value>,
+    /// 0 to 1.
+    pub confidence: Option<f64>,
+    /// Where it wants the run to go.
+    pub next: ReplyNext,
+}
+
+/// Where an agent wants the run to go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplyNext {
+    /// By the edges of the file.
+    #[default]
+    Edges,
+    /// To that node, if the file lists it.
+    Goto(String),
+    /// The host picks by confidence.
+    Choose(Vec<Choice>),
+    /// A person is to look first.
+    Review(Box<ReviewRequest>),
+}
+
+impl ReplyNext {
+    /// Whether it leaves the way to the file.
+    pub fn is_edges(&self) -> bool {
+        matches!(self, ReplyNext::Edges)
+    }
+}
+
+/// An option and how sure somebody is of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The option.
+    pub name: String,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A review that an agent asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReviewRequest {
+    /// One line.
+    pub title: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What is to be approved; none: the whole output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propose: Option<Payload>,
+    /// JSON Schema of the approved value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Payload>,
+    /// How long it waits; none: an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// `user:ID` or `group:ID`; empty: anybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<String>,
+    /// Approvals needed; 0 counts as 1.
+    pub quorum: u32,
+}
+
+/// What an attempt cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// From being owed to its start.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub queued_ms: u64,
+    /// From its start to its end.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub wall_us: u64,
+    /// Spent in the guest.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cpu_us: u64,
+    /// Peak of its linear memories.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub memory_bytes_max: u64,
+    /// Passed to the host's functions.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub host_bytes: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Usage {
+    /// Whether there is nothing to record.
+    pub fn is_nothing(&self) -> bool {
+        *self == Usage::default()
+    }
+}
+
+/// Who did something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// What they are.
+    pub kind: ActorKind,
+    /// Their id.
+    pub id: String,
+}
+
+/// What somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActorKind {
+    /// A human being.
+    Person,
+    /// A plugin.
+    Agent,
+    /// The host.
+    Host,
+    /// A rule of the workflow.
+    Policy,
+}
+
+/// A person's answer to a review.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Which review.
+    pub review_id: String,
+    /// The id of this answer, made by the caller; shown in `answers`.
+    pub feedback_id: String,
+    /// The same id again is the same answer: nothing changes.
+    pub request_id: Option<String>,
+    /// Who answers: a bare user id.
+    pub reviewer: String,
+    /// The groups they belong to, for `group:ID` reviewers.
+    pub groups: Vec<String>,
+    /// Approved or rejected.
+    pub decision: Verdict,
+    /// What they say.
+    pub comments: String,
+    /// JSON merge patch of what is proposed.
+    pub changes: Option<Arc<Value>>,
+    /// The id of the latest edit they saw: needed to edit what another has edited.
+    pub saw: Option<String>,
+    /// How sure they are, 0 to 1.
+    pub confidence: Option<f64>,
+}
+
+/// What a reviewer decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Go on.
+    Approved,
+    /// Do not.
+    Rejected,
+}
+
+impl Verdict {
+    /// The word that expressions see.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decision::Approved => "approved",
+            Decision::Rejected => "rejected",
+        }
+    }
+}
+
+/// Why a person's input was refused. The run is unchanged.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejected {
+    /// No open review has that id, and none that was decided lately.
+    #[error("no review `{0}` is open in this run; `bandstand review list` shows what waits")]
+    UnknownReview(String),
+    /// It was decided otherwise.
+    #[error("review `{review_id}` was already {outcome}; your answer differs and was not taken")]
+    Decided {
+        /// Which.
+        review_id: String,
+        /// How it was decided.
+        outcome: &'static str,
+    },
+    /// The reviewer answered otherwise before.
+    #[error("`{reviewer}` already answered review `{review_id}`: {decision}; an answer cannot be changed")]
+    Answered {
+        /// Which.
+        review_id: String,
+        /// Who.
+        reviewer: String,
+        /// Their first answer.
+        decision: &'static str,
+    },
+    /// The branch that asked was cancelled.
+    #[error("review `{0}` was withdrawn: what asked for it has ended")]
+    Withdrawn(String),
+    /// Not one of the reviewers.
+    #[error("`{reviewer}` may not answer review `{review_id}`; it asks {allowed}")]
+    NotAllowed {
+        /// Which.
+        review_id: String,
+        /// Who.
+        reviewer: String,
+        /// Whom it asks.
+        allowed: String,
+    },
+    /// The edited value does not satisfy the form.
+    #[error("the edited value does not satisfy the form of review `{review_id}`: {problem}")]
+    BadEdit {
+        /// Which.
+        review_id: String,
+        /// What is wrong, with its place.
+        problem: String,
+    },
+    /// Another reviewer edited first.
+    #[error("review `{review_id}` was edited by `{reviewer}` meanwhile: look again, then answer with `--saw {feedback_id}`")]
+    Edited {
+        /// Which.
+        review_id: String,
+        /// By whom.
+        reviewer: String,
+        /// The id of that edit.
+        feedback_id: String,
+    },
+    /// A rejection carries no edit.
+    #[error("a rejection cannot change what is proposed; leave out the changes, or approve with them")]
+    ChangesOnReject,
+    /// Out of 0 to 1.
+    #[error("a confidence lies between 0 and 1, not {0}")]
+    BadConfidence(f64),
+    /// Above `limits.payload`.
+    #[error("the answer has {bytes} bytes, above `limits.payload` = {bytes_max}")]
+    TooLarge {
+        /// Its size as JSON.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// The run has ended.
+    #[error("the run has already {0}")]
+    Ended(&'static str),
+}
