@@ -1,0 +1,106 @@
+//! `demo`, `test`, `schemas` and `bench`: verbs that only call cargo and the host's own command line.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use crate::args::PluginOptions;
+use crate::plugins;
+use crate::shell::{self, Repo, say};
+
+/// Set for tests by `--fast`.
+const FAST: &str = "BANDSTAND_TEST_FAST";
+
+/// A generated file and the host's command line that writes it to stdout.
+struct Generated {
+    path: &'static str,
+    command: &'static [&'static str],
+}
+
+const GENERATED: [Generated; 2] = [
+    Generated { path: "host/docs/workflow.schema.json", command: &["schema", "workflow"] },
+    Generated { path: "host/docs/cli.md", command: &["docs", "cli"] },
+];
+
+/// Builds plugins and host and reviews a real licence with them. The exit code is the host's: 4 when it waits for a
+/// review and there is no terminal to ask on.
+pub(crate) fn demo(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
+    plugins::build(repo, &PluginOptions::default())?;
+    say("building the host (the first time this takes some minutes)");
+    shell::run(repo.cargo().args(["build", "--package", "bandstand"]))?;
+    let data = repo.root.join("target/demo");
+    fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
+    let mut command = host(repo);
+    command.arg("--data").arg("target/demo").args([
+        "run",
+        "examples/06-licence-review/workflow.yaml",
+        "--input",
+        "@examples/06-licence-review/input.json",
+    ]);
+    shell::run_for_code(command.args(rest))
+}
+
+/// Runs what there is to test: plugins, their native tests, and the workspace's tests with these plugins.
+pub(crate) fn test(repo: &Repo, fast: bool, rest: &[OsString]) -> Result<()> {
+    plugins::build(repo, &PluginOptions::default())?;
+    plugins::test(repo)?;
+    // The suites call the real binary.
+    shell::run(repo.cargo().args(["build", "--package", "bandstand"]))?;
+    let mut command = repo.cargo();
+    command.args(["test", "--workspace"]).args(rest);
+    if fast {
+        say(&format!("{FAST}=1: the slow suites shorten themselves"));
+        command.env(FAST, "1");
+    }
+    shell::run(&mut command)?;
+    say("all tests passed");
+    Ok(())
+}
+
+/// Writes the generated files of `host/docs`, or names those that differ from what would be written.
+pub(crate) fn schemas(repo: &Repo, check: bool) -> Result<()> {
+    let mut stale = Vec::new();
+    for generated in &GENERATED {
+        let mut command = host(repo);
+        let text = shell::output(command.args(generated.command))
+            .with_context(|| format!("{} could not be generated", generated.path))?;
+        let path = repo.root.join(generated.path);
+        if fs::read(&path).is_ok_and(|old| old == text) {
+            continue;
+        }
+        stale.push(generated.path);
+        if !check {
+            write(&path, &text)?;
+        }
+    }
+    match (stale.is_empty(), check) {
+        (true, _) => say("the generated files are up to date"),
+        (false, false) => say(&format!("written: {}", stale.join(", "))),
+        (false, true) => bail!("stale: {}. Type `cargo xtask schemas` and commit the result", stale.join(", ")),
+    }
+    Ok(())
+}
+
+/// Runs the benchmark crate with release settings.
+pub(crate) fn bench(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
+    plugins::build(repo, &PluginOptions::default())?;
+    let mut command = repo.cargo();
+    shell::run_for_code(command.args(["run", "--release", "--quiet", "--package", "bandstand-bench", "--"]).args(rest))
+}
+
+/// The host, built by cargo when it is not.
+fn host(repo: &Repo) -> Command {
+    let mut command = repo.cargo();
+    command.args(["run", "--quiet", "--package", "bandstand", "--"]);
+    command
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
