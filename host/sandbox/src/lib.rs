@@ -1,1 +1,45 @@
-//! Placeholder while the workspace is being laid out.
+//! Runs agents: WebAssembly components that export `bandstand:agent/node@0.1.x` (`wit/agent.wit`).
+//!
+//! [`Sandbox::load`] turns bytes into a [`Plugin`] or says why not; [`Sandbox::call`] makes one attempt with it, in a
+//! fresh instance that is thrown away afterwards. However an attempt ends, the end is a value ([`Outcome`]): a guest
+//! that crashes, loops or floods is a [`Failure`] with a class, never an error of the host.
+//!
+//! This is the only crate that knows wasmtime, and none of its types show. It knows nothing of workflows, retries,
+//! journals or where plugins come from: whoever calls decides those. What memory stands behind an agent is given
+//! with each call as a [`Memory`].
+
+mod attempt;
+mod bindings;
+mod cache;
+mod call;
+mod cancel;
+mod capture;
+mod engine;
+mod failure;
+mod guest;
+mod guest_memory;
+mod inspect;
+mod limiter;
+mod load_error;
+mod memory;
+mod meter;
+mod offered;
+mod plugin;
+mod reply;
+mod sandbox;
+mod sanitise;
+mod settings;
+
+pub use call::{CallRequest, GuestEvent, LogLevel, Observer, Outcome, Usage};
+pub use cancel::CancelToken;
+pub use failure::{Class, Failure};
+pub use inspect::{Inspection, inspect};
+pub use load_error::{LoadError, Refused, SetupError};
+pub use memory::{
+    AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, MemoryError, MemoryErrorKind, SearchMode,
+};
+pub use offered::{AGENT_PACKAGE, AGENT_VERSION};
+pub use plugin::{Import, Plugin};
+pub use reply::{Choice, Next, Reply, ReviewRequest};
+pub use sandbox::Sandbox;
+pub use settings::{CallLimits, Grants, MEMORY_BYTES_CEILING, MemoryGrant, Settings};

@@ -1,0 +1,299 @@
+//! One attempt, from a fresh store to an outcome, and what each way of ending means.
+
+use crate::bindings::types;
+use crate::call::{CallRequest, Outcome, Usage};
+use crate::failure::{Class, Failure};
+use crate::guest::{Ending, Guest};
+use crate::guest_memory::{NOT_GRANTED, READ_ONLY};
+use crate::limiter::{MemoryBudget, Refusal};
+use crate::meter::Metered;
+use crate::plugin::Plugin;
+use crate::reply::{self, Reply};
+use crate::sanitise::sanitise;
+use crate::settings::{CallLimits, MEMORY_BYTES_CEILING};
+use std::sync::Arc;
+use std::time::Instant;
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// What a guest may hand over in one host call, or in its reply, before the host stops copying. Bytes.
+const CROSSING_BYTES_MAX: usize = 16 << 20;
+/// Handles of the component model in one store; they are the host's memory.
+const HANDLES_MAX: usize = 4_096;
+
+/// Makes the attempt. Everything it held is gone when this returns.
+pub(crate) async fn make(
+    engine: &Engine,
+    budget: Arc<MemoryBudget>,
+    plugin: &Plugin,
+    request: &CallRequest,
+    queued_ms: u64,
+) -> Outcome {
+    let start = Instant::now();
+    let mut store = new_store(engine, budget, request, start);
+    let (meter, deadline) = (store.data().meter.clone(), store.data().deadline);
+    let call = wit_call(request);
+    let work = Metered::new(meter, async {
+        let agent = plugin.0.agent.instantiate_async(&mut store).await.map_err(|error| (Phase::Start, error))?;
+        agent.bandstand_agent_node().call_run(&mut store, &call).await.map_err(|error| (Phase::Run, error))
+    });
+    // The work comes first: an answer that is there counts, even if it is late by less than a tick.
+    let ended = tokio::select! {
+        biased;
+        ended = work => ended.map_err(Some),
+        () = request.cancel.cancelled() => Err(None),
+        () = tokio::time::sleep_until(deadline.into()) => Err(None),
+    };
+    let guest = store.data_mut();
+    let result = match ended {
+        Ok(answer) => {
+            let denied = guest.denied;
+            reply::check(answer, &request.limits).map_err(|failure| blame_grant(failure, denied))
+        }
+        Err(cause) => {
+            if cause.is_none() {
+                let outside = if request.cancel.is_cancelled() { Ending::Cancelled } else { Ending::Wall };
+                guest.ending.get_or_insert(outside);
+            }
+            Err(classify(guest, cause, request))
+        }
+    };
+    let result: Result<Reply, Failure> =
+        result.map_err(|failure| Failure { last_words: guest.last_words(), ..failure });
+    let usage = Usage {
+        queued_ms,
+        wall_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+        cpu_us: guest.meter.spent_us(),
+        memory_bytes_max: guest.limiter.memory_bytes(),
+        host_call_bytes: guest.host_call_bytes,
+        events_dropped: guest.events_dropped,
+    };
+    Outcome { result, usage }
+}
+
+fn new_store(engine: &Engine, budget: Arc<MemoryBudget>, request: &CallRequest, start: Instant) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest::new(request, budget, start));
+    store.limiter(|guest| &mut guest.limiter);
+    store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut context| Ok(context.data_mut().at_tick()));
+    store
+}
+
+pub(crate) fn wit_call(request: &CallRequest) -> types::Call {
+    types::Call {
+        run_id: request.run_id.clone(),
+        thread_id: request.thread_id.clone(),
+        user_id: request.user_id.clone(),
+        workflow: request.workflow.clone(),
+        node: request.node.clone(),
+        visit: request.visit,
+        attempt: request.attempt,
+        attempts_max: request.attempts_max,
+        idempotency_key: request.idempotency_key.clone(),
+        started_at: request.started_at.clone(),
+        timeout_ms: u32::try_from(request.limits.wall_ms).unwrap_or(u32::MAX),
+        seed: request.seed,
+        input: request.input.clone(),
+        context: if request.context.is_empty() { "{}".to_owned() } else { request.context.clone() },
+    }
+}
+
+/// How far the attempt had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Making the instance; start functions of the guest run here.
+    Start,
+    /// Inside `run`.
+    Run,
+}
+
+/// An agent that passes on the refusal of a host function failed because of the grant, not of its own accord.
+fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
+    match denied {
+        Some(code) if failure.class == Class::Agent && failure.code == code => {
+            let needed = if code == READ_ONLY { "write" } else { "read` or `write" };
+            debug_assert!(code == READ_ONLY || code == NOT_GRANTED);
+            Failure {
+                class: Class::Denied,
+                code: "memory".to_owned(),
+                message: format!("{} (the plugin needs the grant `memory: {needed}`)", failure.message),
+                recoverable: false,
+                ..failure
+            }
+        }
+        _ => failure,
+    }
+}
+
+fn classify(guest: &Guest, cause: Option<(Phase, wasmtime::Error)>, request: &CallRequest) -> Failure {
+    let backtrace = cause.as_ref().and_then(|(_, error)| frames(error));
+    let failure = if let Some(ending) = &guest.ending {
+        ended_by_host(ending, &request.limits)
+    } else if let Some((phase, error)) = cause {
+        ended_by_itself(guest, phase, &error, &request.limits)
+    } else {
+        Failure::new(Class::Host, "unknown", "the attempt ended without a cause")
+    };
+    Failure { backtrace, ..failure }
+}
+
+fn ended_by_host(ending: &Ending, limits: &CallLimits) -> Failure {
+    match ending {
+        Ending::Wall => Failure::new(
+            Class::Timeout,
+            "attempt-timeout",
+            format!("the attempt took longer than {} ms (setting timeout)", limits.wall_ms),
+        ),
+        Ending::Cpu => Failure::new(
+            Class::Limit,
+            "cpu",
+            format!("the agent used more than {} ms of processor time (setting limits.cpu)", limits.cpu_ms),
+        ),
+        Ending::Cancelled => Failure::new(Class::Cancelled, "cancelled", "the attempt was cancelled"),
+        Ending::HostCalls => Failure::new(
+            Class::Limit,
+            "host-calls",
+            format!(
+                "the agent moved more than {} bytes through host calls, each of which counts 256 bytes and its data \
+                 (setting limits.host-calls)",
+                limits.host_call_bytes_max
+            ),
+        ),
+        Ending::HostFault(what) => Failure::new(Class::Host, "host-panic", format!("a fault of the host: {what}")),
+    }
+}
+
+fn ended_by_itself(guest: &Guest, phase: Phase, error: &wasmtime::Error, limits: &CallLimits) -> Failure {
+    if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
+        return Failure::new(Class::Overload, "instances", format!("no room for another instance: {full}"));
+    }
+    let trap = error.downcast_ref::<Trap>().copied();
+    if let Some(failure) = refused(guest, phase, trap, limits) {
+        return failure;
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+        return Failure::new(
+            Class::Trap,
+            "exit",
+            format!("the agent ended its process with status {status} instead of returning"),
+        );
+    }
+    if let Some(trap) = trap {
+        let (code, what) = trap_words(trap);
+        return Failure::new(Class::Trap, code, format!("the agent crashed: {what}"));
+    }
+    let message = sanitise(&error.root_cause().to_string(), 500);
+    // wasmtime keeps this error's type to itself; `tests/limits.rs` notices if the text changes.
+    let crossing = message.contains("fuel allocated for hostcalls");
+    match phase {
+        Phase::Start => {
+            Failure::new(Class::Trap, "not-started", format!("the agent could not be started: {message}"))
+        }
+        // Frames of the guest on the stack: it was calling the host. None: its answer was being read.
+        Phase::Run if error.downcast_ref::<WasmBacktrace>().is_some() => {
+            if crossing {
+                let what = format!("one host call carried more than {CROSSING_BYTES_MAX} bytes, which is fixed");
+                Failure::new(Class::Limit, "host-calls", what)
+            } else {
+                Failure::new(Class::Trap, "bad-call", format!("the agent called the host wrongly: {message}"))
+            }
+        }
+        Phase::Run if crossing => Failure::new(
+            Class::InvalidOutput,
+            "too-large",
+            format!("the reply is larger than the limit of {} bytes (setting limits.output)", limits.output_bytes_max),
+        ),
+        Phase::Run => {
+            Failure::new(Class::InvalidOutput, "bad-reply", format!("the reply cannot be read: {message}"))
+        }
+    }
+}
+
+/// Whether a refused growth is what the guest died of. A toolchain's allocator answers a refusal by `unreachable` or
+/// by running into the end of memory; other traps have their own cause, even if something was refused before.
+fn refused(guest: &Guest, phase: Phase, trap: Option<Trap>, limits: &CallLimits) -> Option<Failure> {
+    let died_of_it = match trap {
+        Some(trap) => matches!(
+            trap,
+            Trap::UnreachableCodeReached
+                | Trap::MemoryOutOfBounds
+                | Trap::TableOutOfBounds
+                | Trap::AllocationTooLarge
+        ),
+        None => true,
+    };
+    let refusal = guest.limiter.refusal.filter(|_| died_of_it)?;
+    Some(match refusal {
+        Refusal::Memory => Failure::new(
+            Class::Limit,
+            "memory",
+            format!(
+                "the agent needed more than {} bytes of memory (setting limits.memory)",
+                limits.memory_bytes_max.min(MEMORY_BYTES_CEILING)
+            ),
+        ),
+        Refusal::Table => Failure::new(
+            Class::Limit,
+            "table-elements",
+            format!(
+                "the agent needed more than {} table elements (setting limits.table-elements)",
+                limits.table_elements_max
+            ),
+        ),
+        Refusal::HostMemory => {
+            // Before `run` began nothing of the agent's work was done, so the attempt is not spent.
+            let class = if phase == Phase::Start { Class::Overload } else { Class::Limit };
+            Failure::new(
+                class,
+                "host-memory",
+                format!(
+                    "the memory of all agents together is limited to {} bytes (setting memory_bytes_total_max), \
+                     and this one needed more",
+                    guest.limiter.budget_bytes_max()
+                ),
+            )
+        }
+    })
+}
+
+fn trap_words(trap: Trap) -> (&'static str, String) {
+    let code = match trap {
+        Trap::StackOverflow => "stack-overflow",
+        Trap::MemoryOutOfBounds => "out-of-bounds",
+        Trap::TableOutOfBounds => "table-out-of-bounds",
+        Trap::IndirectCallToNull => "null-call",
+        Trap::BadSignature => "bad-signature",
+        Trap::IntegerOverflow => "integer-overflow",
+        Trap::IntegerDivisionByZero => "division-by-zero",
+        Trap::BadConversionToInteger => "bad-conversion",
+        Trap::UnreachableCodeReached => "unreachable",
+        Trap::CannotEnterComponent | Trap::CannotLeaveComponent => "re-entered",
+        _ => "other",
+    };
+    let text = trap.to_string();
+    let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
+    let what = match trap {
+        Trap::UnreachableCodeReached => "it stopped itself (`unreachable`), as panics and failed assertions do",
+        Trap::StackOverflow => "its calls nest too deep (stack exhausted)",
+        _ => text,
+    };
+    (code, what.to_owned())
+}
+
+fn frames(error: &wasmtime::Error) -> Option<String> {
+    let trace = error.downcast_ref::<WasmBacktrace>()?;
+    let lines: Vec<String> = trace
+        .frames()
+        .iter()
+        .map(|frame| {
+            let name = frame.symbols().iter().find_map(|symbol| symbol.name()).or_else(|| frame.func_name());
+            match name {
+                Some(name) => sanitise(name, 200),
+                None => format!("function {}", frame.func_index()),
+            }
+        })
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}

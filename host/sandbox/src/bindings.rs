@@ -1,0 +1,12 @@
+//! What wasmtime generates from `wit/agent.wit`.
+
+#![allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "agent",
+    imports: { default: async | trappable },
+    exports: { default: async },
+});
+
+pub(crate) use bandstand::agent::{log, memory_audit, memory_facts, memory_slots, progress, types};

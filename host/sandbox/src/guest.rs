@@ -1,0 +1,251 @@
+//! What the host keeps for one attempt, and the interfaces every agent may import: log and progress.
+
+use crate::bindings::{log, progress, types};
+use crate::call::{CallRequest, GuestEvent, LogLevel, Observer};
+use crate::cancel::CancelToken;
+use crate::capture::Capture;
+use crate::limiter::{Limiter, MemoryBudget};
+use crate::memory::Memory;
+use crate::meter::Meter;
+use crate::sanitise::sanitise;
+use crate::settings::{Grants, MEMORY_BYTES_CEILING};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Result, UpdateDeadline, bail};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// One log line or piece of progress. Bytes.
+const LINE_BYTES_MAX: usize = 8 << 10;
+/// What each event counts besides its text, so that empty ones are not free. Bytes.
+const EVENT_BYTES: usize = 32;
+/// What each host call counts besides its data. Bytes.
+const CALL_BYTES: usize = 256;
+/// Log lines kept for a failure.
+const KEPT_LINES: usize = 8;
+/// Bytes kept of a panic's text, and of each captured stream, for a failure.
+const WORDS_BYTES_MAX: usize = 4 << 10;
+/// Entries in the table of WASI's resources; their number is the host's memory.
+const RESOURCES_MAX: usize = 4_096;
+/// Random bytes in one call. Bytes.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
+
+/// Why the host put an end to the attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Wall clock.
+    Wall,
+    /// Processor time.
+    Cpu,
+    /// From outside.
+    Cancelled,
+    /// Too much went through host calls.
+    HostCalls,
+    /// Something of the host's broke.
+    HostFault(String),
+}
+
+/// The data of one store.
+pub(crate) struct Guest {
+    wasi: WasiCtx,
+    resources: ResourceTable,
+    stdout: Capture,
+    stderr: Capture,
+    pub(crate) limiter: Limiter,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) deadline: Instant,
+    cpu_us_max: u64,
+    cancel: CancelToken,
+    pub(crate) ending: Option<Ending>,
+    pub(crate) host_call_bytes: usize,
+    host_call_bytes_max: usize,
+    observer: Option<Arc<dyn Observer>>,
+    log_bytes_left: usize,
+    log_bytes_max: usize,
+    pub(crate) events_dropped: u32,
+    log_tail: VecDeque<String>,
+    last_words: Option<String>,
+    pub(crate) memory: Option<Arc<dyn Memory>>,
+    pub(crate) grants: Grants,
+    /// Code of the latest refusal for want of a grant.
+    pub(crate) denied: Option<&'static str>,
+}
+
+impl Guest {
+    pub(crate) fn new(request: &CallRequest, budget: Arc<MemoryBudget>, start: Instant) -> Self {
+        let (stdout, stderr) = (Capture::default(), Capture::default());
+        let limits = &request.limits;
+        let memory_bytes_max = limits.memory_bytes_max.min(MEMORY_BYTES_CEILING);
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(RESOURCES_MAX);
+        Self {
+            // No files, arguments, environment or network; clocks and random numbers are WASI's own.
+            wasi: WasiCtx::builder()
+                .stdout(stdout.clone())
+                .stderr(stderr.clone())
+                .max_random_size(RANDOM_BYTES_MAX)
+                .build(),
+            resources,
+            stdout,
+            stderr,
+            limiter: Limiter::new(budget, memory_bytes_max, limits.table_elements_max),
+            meter: Arc::default(),
+            deadline: start + Duration::from_millis(limits.wall_ms),
+            cpu_us_max: limits.cpu_ms.saturating_mul(1_000),
+            cancel: request.cancel.clone(),
+            ending: None,
+            host_call_bytes: 0,
+            host_call_bytes_max: limits.host_call_bytes_max,
+            observer: request.events.clone(),
+            log_bytes_left: limits.log_bytes_max,
+            log_bytes_max: limits.log_bytes_max,
+            events_dropped: 0,
+            log_tail: VecDeque::new(),
+            last_words: None,
+            memory: request.memory.clone(),
+            grants: request.grants,
+            denied: None,
+        }
+    }
+
+    /// Decides at each tick whether the guest may go on. It runs inside the guest's poll.
+    pub(crate) fn at_tick(&mut self) -> UpdateDeadline {
+        let ending = if self.cancel.is_cancelled() {
+            Ending::Cancelled
+        } else if Instant::now() >= self.deadline {
+            Ending::Wall
+        } else if self.meter.spent_us_inside_poll() >= self.cpu_us_max {
+            Ending::Cpu
+        } else {
+            // Others get their turn, and the timer that waits beside this guest is looked at.
+            return UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()));
+        };
+        self.ending.get_or_insert(ending);
+        UpdateDeadline::Interrupt
+    }
+
+    /// Counts a host call with this much data.
+    pub(crate) fn charge_call(&mut self, bytes: usize) -> Result<()> {
+        self.charge_answer(CALL_BYTES.saturating_add(bytes))
+    }
+
+    /// Counts what a host call brings back.
+    pub(crate) fn charge_answer(&mut self, bytes: usize) -> Result<()> {
+        self.host_call_bytes = self.host_call_bytes.saturating_add(bytes);
+        if self.host_call_bytes > self.host_call_bytes_max {
+            self.ending.get_or_insert(Ending::HostCalls);
+            bail!("quota of host calls used up");
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, text_bytes: usize, event: GuestEvent) {
+        let bytes = text_bytes.saturating_add(EVENT_BYTES);
+        if bytes > self.log_bytes_left {
+            // Nothing more gets through, even what would still fit: gaps in the middle mislead.
+            self.log_bytes_left = 0;
+            self.events_dropped = self.events_dropped.saturating_add(1);
+            if self.events_dropped == 1 && let Some(observer) = &self.observer {
+                observer.event(GuestEvent::Log {
+                    level: LogLevel::Warn,
+                    message: format!(
+                        "the agent's log reached its limit of {} bytes (setting limits.log); the rest is dropped",
+                        self.log_bytes_max
+                    ),
+                    fields: None,
+                });
+            }
+            return;
+        }
+        self.log_bytes_left -= bytes;
+        if let Some(observer) = &self.observer {
+            observer.event(event);
+        }
+    }
+
+    /// What the guest said before it ended, if anything.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        let mut parts: Vec<String> = self.last_words.iter().cloned().collect();
+        let mut add = |what: &str, text: &str| {
+            let text = text.trim_end();
+            if !text.is_empty() {
+                parts.push(format!("[{what}]\n{text}"));
+            }
+        };
+        add("stderr", &sanitise(&self.stderr.tail(WORDS_BYTES_MAX), WORDS_BYTES_MAX));
+        add("stdout", &sanitise(&self.stdout.tail(WORDS_BYTES_MAX), WORDS_BYTES_MAX));
+        let lines: Vec<&str> = self.log_tail.iter().map(String::as_str).collect();
+        add("log", &lines.join("\n"));
+        (!parts.is_empty()).then(|| parts.join("\n"))
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl types::Host for Guest {}
+
+impl log::Host for Guest {
+    async fn write(&mut self, level: log::Level, message: String, fields: String) -> Result<()> {
+        self.charge_call(message.len() + fields.len())?;
+        let level = match level {
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        let mut message = sanitise(&message, LINE_BYTES_MAX);
+        let mut kept = None;
+        if !fields.is_empty() {
+            let whole = fields.len() <= LINE_BYTES_MAX && fields.trim_start().starts_with('{');
+            if whole && crate::reply::json_problem(&fields).is_none() {
+                // Control characters inside JSON text are escaped already; direction marks are not.
+                kept = Some(sanitise(&fields, LINE_BYTES_MAX));
+            } else {
+                // Not what was asked for, but perhaps what explains the trouble.
+                message = format!("{message} {}", sanitise(&fields, 200));
+            }
+        }
+        if self.log_tail.len() == KEPT_LINES {
+            self.log_tail.pop_front();
+        }
+        self.log_tail.push_back(sanitise(&message, 500));
+        let bytes = message.len() + kept.as_ref().map_or(0, String::len);
+        self.tell(bytes, GuestEvent::Log { level, message, fields: kept });
+        Ok(())
+    }
+
+    async fn last_words(&mut self, message: String, backtrace: String) -> Result<()> {
+        self.charge_call(message.len() + backtrace.len())?;
+        let mut words = sanitise(&message, WORDS_BYTES_MAX);
+        if !backtrace.trim().is_empty() {
+            words.push('\n');
+            words.push_str(&sanitise(&backtrace, WORDS_BYTES_MAX));
+        }
+        self.last_words = Some(words);
+        Ok(())
+    }
+}
+
+impl progress::Host for Guest {
+    async fn chunk(&mut self, text: String) -> Result<()> {
+        self.charge_call(text.len())?;
+        let text = sanitise(&text, LINE_BYTES_MAX);
+        self.tell(text.len(), GuestEvent::Chunk(text));
+        Ok(())
+    }
+
+    async fn report(&mut self, fraction: Option<f64>, message: String) -> Result<()> {
+        self.charge_call(message.len())?;
+        let message = sanitise(&message, LINE_BYTES_MAX);
+        // A fraction that is none tells nothing; it is not worth failing for.
+        let fraction = fraction.filter(|fraction| (0.0..=1.0).contains(fraction));
+        self.tell(message.len(), GuestEvent::Report { fraction, message });
+        Ok(())
+    }
+}

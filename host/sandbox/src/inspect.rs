@@ -1,0 +1,178 @@
+//! Reads what a component imports and exports from its bytes, without compiling or running any of it.
+//!
+//! Function bodies are skipped here; compiling checks them.
+
+use crate::load_error::{LoadError, Refused};
+use crate::offered::{self, AGENT_PACKAGE, AGENT_VERSION};
+use crate::plugin::Import;
+use crate::sanitise::sanitise;
+use crate::settings::Grants;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::types::Types;
+use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
+
+/// Where an SDK or the packer leaves the manifest.
+const MANIFEST_SECTION: &str = "bandstand:manifest";
+/// The largest manifest that is kept. Bytes.
+const MANIFEST_BYTES_MAX: usize = 64 << 10;
+
+/// What a component is, as far as its bytes tell.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// `sha256:` and 64 hexadecimal digits, over the bytes as given.
+    pub digest: String,
+    /// Bytes.
+    pub size_bytes: usize,
+    /// Everything it imports, in its own order.
+    pub imports: Vec<Import>,
+    /// Everything it exports, in its own order.
+    pub exports: Vec<String>,
+    /// The manifest that an SDK embedded, as text. Says nothing about powers: those are read from `imports`.
+    pub manifest: Option<String>,
+}
+
+impl Inspection {
+    /// The powers it needs, each once, sorted.
+    #[must_use]
+    pub fn capabilities(&self) -> Vec<&'static str> {
+        let mut needed: Vec<_> = self.imports.iter().filter_map(|import| import.capability).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
+    /// Whether this host could run it with these grants.
+    ///
+    /// # Errors
+    /// The first of: no agent, an agent of another version, imports that do not exist here (all are named), imports
+    /// that are not granted (all are named).
+    pub fn check(&self, grants: &Grants) -> Result<(), LoadError> {
+        let node = self.exports.iter().find(|name| {
+            offered::split_version(name).0.strip_prefix(AGENT_PACKAGE).is_some_and(|rest| rest == "/node")
+        });
+        match node {
+            None => {
+                let exports = self.exports.clone();
+                return Err(LoadError::NoNode { exports, offered: AGENT_VERSION });
+            }
+            Some(found) if !offered::in_range(offered::split_version(found).1, "0.1.") => {
+                return Err(LoadError::WrongVersion { found: found.clone(), offered: AGENT_VERSION });
+            }
+            Some(_) => {}
+        }
+        let unknown: Vec<Refused> = self
+            .imports
+            .iter()
+            .filter_map(|import| offered::refusal(&import.interface, &import.functions))
+            .collect();
+        if !unknown.is_empty() {
+            return Err(LoadError::UnknownImports(unknown));
+        }
+        let missing = self.not_granted(grants);
+        if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) }
+    }
+
+    /// Imports that these grants do not cover.
+    #[must_use]
+    pub fn not_granted(&self, grants: &Grants) -> Vec<Refused> {
+        self.imports.iter().filter_map(|import| offered::ungranted(&import.interface, grants)).collect()
+    }
+}
+
+/// Reads a component.
+///
+/// # Errors
+/// When the bytes are not a component at all: text, another file, a core module, damaged. A component that is no
+/// agent is inspected all the same; [`Inspection::check`] tells.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
+    recognise(bytes)?;
+    let mut validator = Validator::new_with_features(WasmFeatures::all());
+    let malformed = |error: wasmparser::BinaryReaderError| LoadError::Malformed {
+        message: sanitise(&error.to_string(), 500),
+    };
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let (mut outer, mut inner) = (None, None);
+    let mut depth = 0_usize;
+    let mut types = None;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(malformed)?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section.clone() {
+                    imports.push(import.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section.clone() {
+                    exports.push(export.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
+                let place = if depth == 0 { &mut outer } else { &mut inner };
+                place.get_or_insert_with(|| section.data());
+            }
+            Payload::End(_) if depth > 0 => depth -= 1,
+            _ => {}
+        }
+        if let ValidPayload::End(found) = validator.payload(&payload).map_err(malformed)? {
+            types = Some(found);
+        }
+    }
+    let types = types.ok_or_else(|| LoadError::Malformed { message: "it ends too early".to_owned() })?;
+    Ok(Inspection {
+        digest: digest(bytes),
+        size_bytes: bytes.len(),
+        imports: imports.into_iter().map(|name| describe(name, &types)).collect(),
+        exports,
+        manifest: outer
+            .or(inner)
+            .filter(|data| data.len() <= MANIFEST_BYTES_MAX)
+            .and_then(|data| std::str::from_utf8(data).ok())
+            .map(str::to_owned),
+    })
+}
+
+/// Tells apart what people hand in by mistake.
+fn recognise(bytes: &[u8]) -> Result<(), LoadError> {
+    let looks_like = match bytes {
+        [] => "the file is empty",
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => return Err(LoadError::CoreModule),
+        [b'\0', b'a', b's', b'm', ..] => return Ok(()),
+        [0x7f, b'E', b'L', b'F', ..] => "it is a native program or compiled code, not WebAssembly",
+        [0x1f, 0x8b, ..] | [b'P', b'K', ..] => "it is a compressed archive; unpack it first",
+        [b'(', ..] | [b';', b';', ..] => "it is WebAssembly text; turn it into bytes with `wasm-tools parse`",
+        _ if std::str::from_utf8(&bytes[..bytes.len().min(512)]).is_ok() => "it is a text file",
+        _ => "it is some other kind of file",
+    };
+    Err(LoadError::NotWasm { looks_like })
+}
+
+fn describe(interface: String, types: &Types) -> Import {
+    let mut functions = Vec::new();
+    match types.component_item_for_import(&interface).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(id)) => {
+            for (name, item) in &types[id].exports {
+                if matches!(item.ty, ComponentEntityType::Func(_)) {
+                    functions.push(name.clone());
+                }
+            }
+        }
+        Some(ComponentEntityType::Func(_)) => functions.push(interface.clone()),
+        _ => {}
+    }
+    let version = offered::split_version(&interface).1.map(str::to_owned);
+    Import { capability: offered::capability(&interface), version, functions, interface }
+}
+
+/// `sha256:` and the digest in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let mut text = String::from("sha256:");
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

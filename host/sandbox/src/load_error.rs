@@ -1,0 +1,120 @@
+//! Why a sandbox cannot be set up and why a component cannot be loaded: what, where, and what to do next.
+
+use std::path::PathBuf;
+
+/// The sandbox cannot be set up on this machine or with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A setting is out of range.
+    #[error("{setting} is {value}, but must be {must}")]
+    Setting {
+        /// Its name in [`Settings`](crate::Settings).
+        setting: &'static str,
+        /// What it was.
+        value: usize,
+        /// What it may be.
+        must: &'static str,
+    },
+    /// The WebAssembly engine does not start.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Engine(String),
+    /// No threads for guests.
+    #[error("cannot start the threads that run agents: {0}")]
+    Threads(#[source] std::io::Error),
+    /// The folder for compiled code cannot be used.
+    #[error("cannot keep compiled code in {}: {source}", path.display())]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
+
+/// An import that this host does not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The import's name as the component has it.
+    pub interface: String,
+    /// Why, and what is offered instead.
+    pub reason: String,
+}
+
+/// The bytes are not an agent that this host can run with these grants.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// Larger than the host looks at.
+    #[error(
+        "the component has {size_bytes} bytes, more than the limit of {size_bytes_max} (setting component-bytes-max)"
+    )]
+    TooLarge {
+        /// Its size.
+        size_bytes: usize,
+        /// The limit.
+        size_bytes_max: usize,
+    },
+    /// Not WebAssembly at all.
+    #[error("not a WebAssembly component: {looks_like}")]
+    NotWasm {
+        /// What it seems to be, and what to do.
+        looks_like: &'static str,
+    },
+    /// A core module.
+    #[error(
+        "this is a core WebAssembly module, not a component; turn it into one with `wasm-tools component new`, or \
+         build it with the project's SDK"
+    )]
+    CoreModule,
+    /// WebAssembly, but broken or using something this host leaves out.
+    #[error("the component is damaged or uses a WebAssembly feature that this host leaves out: {message}")]
+    Malformed {
+        /// What the parser says, with the byte offset.
+        message: String,
+    },
+    /// A component, but not an agent.
+    #[error("not an agent: it does not export `bandstand:agent/node@{offered}`; it exports {}", list(exports))]
+    NoNode {
+        /// What it exports.
+        exports: Vec<String>,
+        /// The version this host speaks.
+        offered: &'static str,
+    },
+    /// An agent for another version of the interface.
+    #[error(
+        "the agent was built for {found}, but this host speaks bandstand:agent@{offered}; rebuild it with the \
+         `wit/agent.wit` of this host"
+    )]
+    WrongVersion {
+        /// The export as the component has it.
+        found: String,
+        /// The version this host speaks.
+        offered: &'static str,
+    },
+    /// It imports what does not exist here; all of it is listed.
+    #[error("the agent imports what this host does not offer: {}", refused(.0))]
+    UnknownImports(Vec<Refused>),
+    /// It imports what it was not granted; all of it is listed.
+    #[error("the agent imports what it is not granted: {}", refused(.0))]
+    NotGranted(Vec<Refused>),
+    /// Names fit, types do not.
+    #[error("the agent's interfaces do not fit this host: {message}; rebuild it with the `wit/agent.wit` of this host")]
+    Incompatible {
+        /// What the linker says.
+        message: String,
+    },
+    /// The compiler gave up.
+    #[error("the component cannot be compiled: {message}")]
+    Compile {
+        /// What the compiler says.
+        message: String,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+fn refused(items: &[Refused]) -> String {
+    let each: Vec<String> = items.iter().map(|item| format!("`{}` ({})", item.interface, item.reason)).collect();
+    each.join("; ")
+}

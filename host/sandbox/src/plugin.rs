@@ -1,0 +1,77 @@
+//! A component that was read, checked and compiled, ready to be called any number of times.
+
+use crate::bindings::AgentPre;
+use crate::guest::Guest;
+use crate::inspect::Inspection;
+use crate::load_error::Refused;
+use crate::settings::Grants;
+use std::fmt;
+use std::sync::Arc;
+
+/// One thing that a component imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// Its full name: `bandstand:agent/log@0.1.0`.
+    pub interface: String,
+    /// The functions used of it; some toolchains import all there are.
+    pub functions: Vec<String>,
+    /// The power it needs, if any.
+    pub capability: Option<&'static str>,
+    /// The version in its name.
+    pub version: Option<String>,
+}
+
+/// A loaded agent. Clones are the same plugin; it belongs to the sandbox that loaded it.
+#[derive(Clone)]
+pub struct Plugin(pub(crate) Arc<Loaded>);
+
+pub(crate) struct Loaded {
+    pub(crate) inspection: Inspection,
+    pub(crate) agent: AgentPre<Guest>,
+    /// Tells sandboxes apart: compiled code must never meet another engine.
+    pub(crate) sandbox_id: u64,
+}
+
+impl Plugin {
+    /// `sha256:` and 64 hexadecimal digits, over the component's bytes.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.0.inspection.digest
+    }
+
+    /// Size of the component. Bytes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.0.inspection.size_bytes
+    }
+
+    /// What it imports.
+    #[must_use]
+    pub fn imports(&self) -> &[Import] {
+        &self.0.inspection.imports
+    }
+
+    /// What it exports.
+    #[must_use]
+    pub fn exports(&self) -> &[String] {
+        &self.0.inspection.exports
+    }
+
+    /// Everything known from its bytes.
+    #[must_use]
+    pub fn inspection(&self) -> &Inspection {
+        &self.0.inspection
+    }
+
+    /// Imports that these grants do not cover.
+    #[must_use]
+    pub fn not_granted(&self, grants: &Grants) -> Vec<Refused> {
+        self.0.inspection.not_granted(grants)
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Plugin").field(&self.digest()).finish()
+    }
+}

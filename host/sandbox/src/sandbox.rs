@@ -1,0 +1,323 @@
+//! The sandbox: loads components, and makes attempts on threads of its own.
+
+use crate::attempt;
+use crate::bindings::{AgentPre, log, memory_audit, memory_facts, memory_slots, progress, types};
+use crate::cache::Cache;
+use crate::call::{CallRequest, Outcome, Usage};
+use crate::engine;
+use crate::failure::{Class, Failure};
+use crate::guest::Guest;
+use crate::inspect::inspect;
+use crate::limiter::MemoryBudget;
+use crate::load_error::{LoadError, SetupError};
+use crate::plugin::{Loaded, Plugin};
+use crate::sanitise::sanitise;
+use crate::settings::{Grants, Settings};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+/// Runs agents. One per process is enough; dropping it ends the attempts that are still going on.
+pub struct Sandbox {
+    shared: Arc<Shared>,
+    /// Guests have threads of their own, so that a busy guest delays no timer of the host. Taken only by `drop`.
+    runtime: Option<Runtime>,
+}
+
+struct Shared {
+    id: u64,
+    settings: Settings,
+    engine: Engine,
+    linker: Linker<Guest>,
+    budget: Arc<MemoryBudget>,
+    cache: Option<Cache>,
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// Everything loaded and still in use, by digest.
+    loaded: Mutex<HashMap<String, Weak<Loaded>>>,
+    /// The compiler uses all cores by itself, and the second to ask for the same component finds it done.
+    compiling: Mutex<()>,
+}
+
+impl Sandbox {
+    /// Starts the engine and the threads for guests.
+    ///
+    /// # Errors
+    /// When a setting is out of range, or the machine does not give what they ask for.
+    pub fn new(settings: Settings) -> Result<Sandbox, SetupError> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let engine = engine::start(&settings)?;
+        let linker = linker(&engine).map_err(|error| SetupError::Engine(format!("{error:#}")))?;
+        let cache = settings.cache_dir.as_deref().map(|dir| Cache::open(dir, &engine)).transpose()?;
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        if settings.worker_threads > 0 {
+            runtime.worker_threads(settings.worker_threads);
+        }
+        // Blocking threads wait for the memory's store, which serves a few at a time anyway.
+        let runtime = runtime
+            .thread_name("guest")
+            .max_blocking_threads(64)
+            .enable_time()
+            .build()
+            .map_err(SetupError::Threads)?;
+        let shared = Shared {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            engine,
+            linker,
+            budget: Arc::new(MemoryBudget::new(settings.memory_bytes_total_max)),
+            cache,
+            slots: Arc::new(Semaphore::new(settings.instances_max)),
+            waiting: AtomicUsize::new(0),
+            loaded: Mutex::default(),
+            compiling: Mutex::default(),
+            settings,
+        };
+        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+    }
+
+    /// Reads, checks and compiles a component, or takes its compiled code from memory or from the cache. Compiling
+    /// takes milliseconds for small agents and many seconds for those that bring a language runtime: call it where
+    /// blocking is allowed.
+    ///
+    /// # Errors
+    /// When it is not an agent that this host can run with these grants; all missing imports or grants are named.
+    pub fn load(&self, bytes: &[u8], grants: &Grants) -> Result<Plugin, LoadError> {
+        let size_bytes_max = self.shared.settings.component_bytes_max;
+        if bytes.len() > size_bytes_max {
+            return Err(LoadError::TooLarge { size_bytes: bytes.len(), size_bytes_max });
+        }
+        let inspection = inspect(bytes)?;
+        inspection.check(grants)?;
+        if let Some(plugin) = self.shared.find_loaded(&inspection.digest) {
+            return Ok(plugin);
+        }
+        let _one_at_a_time = self.shared.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plugin) = self.shared.find_loaded(&inspection.digest) {
+            return Ok(plugin);
+        }
+        let component = self.shared.compiled(bytes, &inspection.digest)?;
+        let fits = |error: wasmtime::Error| LoadError::Incompatible {
+            message: sanitise(&format!("{error:#}"), 1_000),
+        };
+        let linked = self.shared.linker.instantiate_pre(&component).map_err(fits)?;
+        let agent = AgentPre::new(linked).map_err(fits)?;
+        let digest = inspection.digest.clone();
+        let loaded = Arc::new(Loaded { inspection, agent, sandbox_id: self.shared.id });
+        let mut known = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, plugin| plugin.strong_count() > 0);
+        known.insert(digest, Arc::downgrade(&loaded));
+        Ok(Plugin(loaded))
+    }
+
+    /// Makes one attempt. It ends when the agent answers or dies, when a limit is reached, when the request's token
+    /// is raised, or when the returned future is dropped. Callable from any tokio
+    /// runtime that has its clock enabled.
+    pub async fn call(&self, plugin: &Plugin, request: CallRequest) -> Outcome {
+        let failed = |failure, queued_ms| Outcome {
+            result: Err(failure),
+            usage: Usage { queued_ms, ..Usage::default() },
+        };
+        if plugin.0.sandbox_id != self.shared.id {
+            let what = "the plugin was loaded by another sandbox; load it with the one that calls it";
+            return failed(Failure::new(Class::Host, "foreign-plugin", what), 0);
+        }
+        let missing = plugin.not_granted(&request.grants);
+        if let Some(first) = missing.first() {
+            let code = crate::offered::capability(&first.interface).unwrap_or("grant");
+            return failed(Failure::new(Class::Denied, code, LoadError::NotGranted(missing).to_string()), 0);
+        }
+        let asked = Instant::now();
+        let slot = self.shared.slot(&request).await;
+        let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let slot = match slot {
+            Ok(slot) => slot,
+            Err(failure) => return failed(failure, queued_ms),
+        };
+        let Some(runtime) = &self.runtime else {
+            return failed(Failure::new(Class::Host, "stopped", "the sandbox is being dropped"), queued_ms);
+        };
+        let (shared, plugin) = (self.shared.clone(), plugin.clone());
+        let task = runtime.spawn(async move {
+            let outcome =
+                attempt::make(&shared.engine, shared.budget.clone(), &plugin, &request, queued_ms).await;
+            drop(slot);
+            outcome
+        });
+        match AbortOnDrop(task).finish().await {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_panic() => {
+                let what = panic_text(error.into_panic());
+                failed(
+                    Failure::new(Class::Host, "host-panic", format!("a fault of the host: {what}")),
+                    queued_ms,
+                )
+            }
+            Err(_) => {
+                failed(Failure::new(Class::Host, "stopped", "the sandbox is being dropped"), queued_ms)
+            }
+        }
+    }
+
+    /// Attempts going on now.
+    #[must_use]
+    pub fn instances_in_use(&self) -> usize {
+        self.shared.settings.instances_max.saturating_sub(self.shared.slots.available_permits())
+    }
+
+    /// Linear memory of all attempts going on now. Bytes.
+    #[must_use]
+    pub fn memory_bytes_in_use(&self) -> usize {
+        self.shared.budget.in_use_bytes()
+    }
+
+    /// What the bench compares an attempt with: instantiate, call and drop, `rounds` times, without limits, metering,
+    /// checks, queue or task. For agents that behave and import no memory. Blocks.
+    ///
+    /// # Errors
+    /// What the agent died of.
+    #[doc(hidden)]
+    pub fn bench_bare(&self, plugin: &Plugin, request: &CallRequest, rounds: u32) -> Result<Duration, String> {
+        let runtime = self.runtime.as_ref().ok_or("stopped")?;
+        let start = Instant::now();
+        runtime.block_on(async {
+            for _ in 0..rounds {
+                let guest = Guest::new(request, self.shared.budget.clone(), start);
+                let mut store = wasmtime::Store::new(&self.shared.engine, guest);
+                store.set_epoch_deadline(1 << 40);
+                let agent =
+                    plugin.0.agent.instantiate_async(&mut store).await.map_err(|error| error.to_string())?;
+                let call = attempt::wit_call(request);
+                let answer = agent.bandstand_agent_node().call_run(&mut store, &call).await;
+                answer.map_err(|error| error.to_string())?.map_err(|failure| failure.message)?;
+            }
+            Ok(start.elapsed())
+        })
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for guests is not possible where a runtime may be dropped; their tasks end at the next yield.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Shared {
+    fn find_loaded(self: &Arc<Self>, digest: &str) -> Option<Plugin> {
+        let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(digest)?.upgrade().map(Plugin)
+    }
+
+    fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.read(&self.engine, digest)) {
+            return Ok(component);
+        }
+        let failed = |message: String| LoadError::Compile { message: sanitise(&message, 1_000) };
+        // A fault of the compiler is found by the component that provokes it, and must not take the host along.
+        let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(&self.engine, bytes)))
+            .map_err(|panic| failed(format!("the compiler crashed: {}", panic_text(panic))))?
+            .map_err(|error| failed(format!("{error:#}")))?;
+        if let Some(cache) = &self.cache {
+            cache.write(digest, &component);
+        }
+        Ok(component)
+    }
+
+    /// Waits for room for one more instance.
+    async fn slot(&self, request: &CallRequest) -> Result<OwnedSemaphorePermit, Failure> {
+        if request.cancel.is_cancelled() {
+            return Err(Failure::new(Class::Cancelled, "cancelled", "the attempt was cancelled before it started"));
+        }
+        if let Ok(slot) = self.slots.clone().try_acquire_owned() {
+            return Ok(slot);
+        }
+        let Settings { instances_max, queue_max, queue_wait_ms_max, .. } = self.settings;
+        let _place = Place::take(&self.waiting, queue_max).ok_or_else(|| {
+            Failure::new(
+                Class::Overload,
+                "queue",
+                format!(
+                    "{instances_max} instances are busy and {queue_max} attempts wait already (settings \
+                     instances_max, queue_max)"
+                ),
+            )
+        })?;
+        tokio::select! {
+            slot = self.slots.clone().acquire_owned() => {
+                slot.map_err(|_| Failure::new(Class::Host, "stopped", "the sandbox is being dropped"))
+            }
+            () = request.cancel.cancelled() => {
+                Err(Failure::new(Class::Cancelled, "cancelled", "the attempt was cancelled before it started"))
+            }
+            () = tokio::time::sleep(Duration::from_millis(queue_wait_ms_max)) => Err(Failure::new(
+                Class::Overload,
+                "instances",
+                format!(
+                    "{instances_max} instances were busy for {queue_wait_ms_max} ms (settings instances_max, \
+                     queue_wait_ms_max)"
+                ),
+            )),
+        }
+    }
+}
+
+/// A place in the queue, given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, max: usize) -> Option<Self> {
+        let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < max).then_some(now + 1));
+        taken.is_ok().then_some(Self(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whoever drops the call drops the attempt.
+struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+
+impl<T> AbortOnDrop<T> {
+    async fn finish(mut self) -> Result<T, tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Everything that may be granted is linked; what is not granted is refused before, by name.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    log::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    progress::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    memory_audit::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    memory_facts::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    memory_slots::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Ok(linker)
+}
+
+fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without text");
+    sanitise(text, 500)
+}

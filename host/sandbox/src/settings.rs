@@ -1,0 +1,113 @@
+//! What an operator may set: the size of the sandbox, the limits of one attempt, and what is granted.
+//! Reading these from files or flags is the caller's work.
+
+use std::path::PathBuf;
+
+/// No attempt gets more linear memory than this, whatever its limit says: pool slots are laid out for it. Bytes.
+pub const MEMORY_BYTES_CEILING: usize = 512 << 20;
+
+/// How large the sandbox as a whole may be.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Instances alive at once, over all plugins. Further calls queue.
+    pub instances_max: usize,
+    /// Calls that may queue for an instance; one more is refused as overload.
+    pub queue_max: usize,
+    /// How long a call may queue before it is refused as overload. Milliseconds.
+    pub queue_wait_ms_max: u64,
+    /// Linear memory of all instances together. Bytes.
+    pub memory_bytes_total_max: usize,
+    /// The largest component that is looked at. Bytes.
+    pub component_bytes_max: usize,
+    /// Where compiled code is kept between starts. `None`: nowhere.
+    pub cache_dir: Option<PathBuf>,
+    /// Threads that run guests. 0: as many as there are cores.
+    pub worker_threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            instances_max: 512,
+            queue_max: 8_192,
+            queue_wait_ms_max: 60_000,
+            memory_bytes_total_max: memory_budget_of_this_machine(),
+            component_bytes_max: 64 << 20,
+            cache_dir: None,
+            worker_threads: 0,
+        }
+    }
+}
+
+/// Limits of one attempt. Each failure about one of them names the setting given here in brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Linear memory, summed over all memories of the instance. Bytes (`limits.memory`).
+    pub memory_bytes_max: usize,
+    /// From the moment the attempt has its instance slot to its end. Milliseconds (`timeout`).
+    pub wall_ms: u64,
+    /// Processor time spent in the guest; waiting for the host does not count. Milliseconds (`limits.cpu`).
+    pub cpu_ms: u64,
+    /// The reply's output, and each other document in it. Bytes (`limits.output`).
+    pub output_bytes_max: usize,
+    /// Log lines and progress together; what exceeds it is dropped and counted. Bytes (`limits.log`).
+    pub log_bytes_max: usize,
+    /// What crosses in host calls, both ways, each call counting 256 bytes at least. Bytes (`limits.host-calls`).
+    pub host_call_bytes_max: usize,
+    /// Table elements, summed over all tables of the instance (`limits.table-elements`).
+    pub table_elements_max: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 64 << 20,
+            wall_ms: 60_000,
+            cpu_ms: 10_000,
+            output_bytes_max: 1 << 20,
+            log_bytes_max: 64 << 10,
+            host_call_bytes_max: 64 << 20,
+            // Debug builds of some C# guests need more than 10 000.
+            table_elements_max: 100_000,
+        }
+    }
+}
+
+/// What may be done with the memory of a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemoryGrant {
+    /// Only look.
+    Read,
+    /// Look and change.
+    Write,
+}
+
+/// The powers an operator gives a plugin. The default is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The interfaces `memory-audit`, `memory-facts` and `memory-slots`.
+    pub memory: Option<MemoryGrant>,
+}
+
+impl Grants {
+    /// Whether the power called `capability` is given at all.
+    #[must_use]
+    pub fn covers(&self, capability: &str) -> bool {
+        capability == "memory" && self.memory.is_some()
+    }
+}
+
+/// Three quarters of what the control group or the machine has, 4 GiB where neither tells.
+fn memory_budget_of_this_machine() -> usize {
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
+    let group = number("/sys/fs/cgroup/memory.max");
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<usize>().ok()?.checked_mul(1024)
+    });
+    let all = match (group, machine) {
+        (Some(group), Some(machine)) => group.min(machine),
+        (one, other) => one.or(other).unwrap_or(4 << 30),
+    };
+    all / 4 * 3
+}
