@@ -214,8 +214,8 @@ impl Verdict {
     /// The word that expressions see.
     pub fn name(self) -> &'static str {
         match self {
-            Decision::Approved => "approved",
-            Decision::Rejected => "rejected",
+            Verdict::Approved => "approved",
+            Verdict::Rejected => "rejected",
         }
     }
 }

@@ -49,6 +49,10 @@ pub struct Run {
     graph: Arc<Graph>,
     state: state::State,
     index: state::Index,
+    /// The time of the input being handled.
+    clock: Timestamp,
+    /// Events of the decision being made.
+    events: Vec<Event>,
 }
 
 /// What a run is to begin with, checked: ids, input with its defaults, first values of the channels.

@@ -1,0 +1,177 @@
+//! People: answers to reviews, and what becomes of a review that is decided or not answered in time.
+
+use std::sync::Arc;
+
+use super::Run;
+use super::advance::Leave;
+use super::apply::{approvals, merge_patch};
+use super::state::{ClosedReview, ReviewState};
+use super::write::json_bytes;
+use crate::event::{Event, Payload, ReviewAnswered, ReviewCause, ReviewDecided, ReviewOutcome};
+use crate::failure::{Class, Failure};
+use crate::graph::{Kind, OnTimeout};
+use crate::input::{Answer, Rejected, Verdict};
+use crate::path::Path;
+use crate::schema::Schema;
+
+impl Run {
+    /// Whether an answer can be taken: the visit it is for; `None` when it is known already and changes nothing.
+    pub(super) fn check_answer(&self, answer: &Answer) -> Result<Option<Path>, Rejected> {
+        if answer.request_id.as_ref().is_some_and(|request| self.state.requests.contains(request)) {
+            return Ok(None);
+        }
+        let id = &answer.review_id;
+        let Some(p) = self.index.reviews.get(id) else {
+            let closed = self.state.closed_reviews.iter().rev().find(|(closed, _)| closed == id);
+            return match closed {
+                None => Err(Rejected::UnknownReview(id.clone())),
+                Some((_, ClosedReview::Withdrawn)) => Err(Rejected::Withdrawn(id.clone())),
+                Some((_, ClosedReview::Decided(outcome))) => match (outcome, answer.decision) {
+                    (ReviewOutcome::Approved, Verdict::Approved) | (ReviewOutcome::Rejected, Verdict::Rejected) => {
+                        Ok(None)
+                    }
+                    _ => Err(Rejected::Decided { review_id: id.clone(), outcome: outcome.name() }),
+                },
+            };
+        };
+        let review = self.visit(p).and_then(|visit| visit.review());
+        let review = review.ok_or_else(|| Rejected::UnknownReview(id.clone()))?;
+        check_reviewer(review, answer)?;
+        if let Some(confidence) = answer.confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
+            return Err(Rejected::BadConfidence(confidence));
+        }
+        if let Some(earlier) = review.answers.iter().find(|given| given.reviewer == answer.reviewer) {
+            if earlier.decision == answer.decision {
+                return Ok(None);
+            }
+            return Err(Rejected::Answered {
+                review_id: id.clone(),
+                reviewer: answer.reviewer.clone(),
+                decision: earlier.decision.name(),
+            });
+        }
+        self.check_edit(review, answer)?;
+        Ok(Some(p.clone()))
+    }
+
+    fn check_edit(&self, review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {
+        let bytes_max = self.graph.limits.payload_bytes;
+        let bytes = answer.comments.len() as u64 + answer.changes.as_ref().map_or(0, |changes| json_bytes(changes));
+        if bytes > bytes_max {
+            return Err(Rejected::TooLarge { bytes, bytes_max });
+        }
+        if answer.decision == Verdict::Rejected {
+            return if answer.changes.is_some() { Err(Rejected::ChangesOnReject) } else { Ok(()) };
+        }
+        let edited = review.answers.iter().rev().find(|given| given.changes.is_some());
+        if let (Some(edited), Some(_)) = (edited, &answer.changes)
+            && answer.saw.as_deref() != Some(edited.id.as_str())
+        {
+            return Err(Rejected::Edited {
+                review_id: review.id.clone(),
+                reviewer: edited.reviewer.clone(),
+                feedback_id: edited.id.clone(),
+            });
+        }
+        let Some(form) = &review.form else { return Ok(()) };
+        let value = match &answer.changes {
+            Some(changes) => Arc::new(merge_patch(&review.value, changes)),
+            None => review.value.clone(),
+        };
+        let refused =
+            |problem: String| Rejected::BadEdit { review_id: review.id.clone(), problem };
+        let schema = Schema::new(form.clone()).map_err(|problem| refused(problem.to_string()))?;
+        schema.check(&value).map_err(|problem| refused(problem.to_string()))
+    }
+
+    /// Takes an answer that was checked.
+    pub(super) fn take_answer(&mut self, p: &Path, answer: Answer) {
+        self.emit(Event::ReviewAnswered(Box::new(ReviewAnswered {
+            review_id: answer.review_id,
+            p: p.clone(),
+            feedback_id: answer.feedback_id,
+            request_id: answer.request_id,
+            reviewer: answer.reviewer,
+            decision: answer.decision,
+            comments: answer.comments,
+            changes: answer.changes.map(Payload::Value),
+            confidence: answer.confidence,
+            at: self.clock,
+        })));
+        let enough = self.visit(p).and_then(|visit| visit.review()).is_some_and(|r| approvals(r) >= r.quorum);
+        match answer.decision {
+            Verdict::Rejected => self.decide_review(p, ReviewOutcome::Rejected, ReviewCause::Answers),
+            Verdict::Approved if enough => self.decide_review(p, ReviewOutcome::Approved, ReviewCause::Answers),
+            Verdict::Approved => {}
+        }
+    }
+
+    /// A review's time is up.
+    pub(super) fn review_expired(&mut self, p: &Path) {
+        let on_timeout = match self.graph.node(p).map(|node| &node.kind) {
+            Some(Kind::Review(review)) => review.on_timeout.clone(),
+            _ => OnTimeout::Fail,
+        };
+        match on_timeout {
+            OnTimeout::Approve => self.decide_review(p, ReviewOutcome::Approved, ReviewCause::Timeout),
+            OnTimeout::Reject => self.decide_review(p, ReviewOutcome::Rejected, ReviewCause::Timeout),
+            OnTimeout::Fail => {
+                self.emit_decided(p, ReviewOutcome::Expired, ReviewCause::Timeout);
+                let failure = Failure::permanent(
+                    Class::Review,
+                    "review-expired",
+                    "nobody answered the review in time; `on-timeout` says what else could happen",
+                );
+                self.fail_visit(p, failure, (1, 1), false, None);
+            }
+            OnTimeout::To(to) => {
+                self.emit_decided(p, ReviewOutcome::Expired, ReviewCause::Timeout);
+                let payload = Payload::Output(p.clone());
+                let output = self.resolve(&payload).expect("a decided review has an output");
+                self.leave(p, payload, output, None, &Leave::Expired(to));
+            }
+        }
+    }
+
+    fn emit_decided(&mut self, p: &Path, outcome: ReviewOutcome, because: ReviewCause) {
+        let review = self.visit(p).and_then(|visit| visit.review()).expect("an open review is at its visit");
+        let review_id = review.id.clone();
+        self.emit(Event::ReviewDecided(ReviewDecided { review_id, p: p.clone(), outcome, because }));
+    }
+
+    fn decide_review(&mut self, p: &Path, outcome: ReviewOutcome, because: ReviewCause) {
+        self.emit_decided(p, outcome, because);
+        let graph = self.graph.clone();
+        let node = graph.node(p).expect("a visit is at a node of the graph");
+        if outcome == ReviewOutcome::Rejected && node.rejected.is_none() {
+            let by = match because {
+                ReviewCause::Answers => "a reviewer",
+                ReviewCause::Timeout => "policy, since nobody answered in time",
+            };
+            let message = format!("the review was rejected by {by}, and the node has no `rejected` edge");
+            return self.fail_visit(p, Failure::permanent(Class::Review, "review-rejected", message), (1, 1), false, None);
+        }
+        let payload = Payload::Output(p.clone());
+        let output = self.resolve(&payload).expect("a decided review has an output");
+        let confidence = self.visit(p).and_then(|visit| visit.confidence);
+        let leave = if outcome == ReviewOutcome::Approved { Leave::Approved } else { Leave::Rejected };
+        self.leave(p, payload, output, confidence, &leave);
+    }
+}
+
+fn check_reviewer(review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {
+    let allowed = review.reviewers.is_empty()
+        || review.reviewers.iter().any(|reviewer| match reviewer.split_once(':') {
+            Some(("user", id)) => id == answer.reviewer,
+            Some(("group", id)) => answer.groups.iter().any(|group| group == id),
+            _ => *reviewer == answer.reviewer,
+        });
+    if allowed {
+        return Ok(());
+    }
+    Err(Rejected::NotAllowed {
+        review_id: review.id.clone(),
+        reviewer: answer.reviewer.clone(),
+        allowed: review.reviewers.join(", "),
+    })
+}

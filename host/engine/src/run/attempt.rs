@@ -1,0 +1,184 @@
+//! Attempts of agents: replies, failures, retries.
+
+use super::Run;
+use super::state::{Attempt, Json, Phase};
+use crate::event::{
+    AskedBy, AttemptCause, AttemptDue, AttemptFailed, AttemptInterrupted, AttemptScheduled, AttemptSucceeded, Event,
+    Payload, ReviewOpened,
+};
+use crate::failure::{Class, ErrorRecord, Failure};
+use crate::graph::{Agent, Kind, Node, Retry, Strategy};
+use crate::input::{Reply, ReplyNext, ReviewRequest, Usage};
+use crate::path::{CommandId, Path};
+use crate::schema::Schema;
+
+/// How many attempts a policy allows, the first included.
+pub(super) fn attempts_max(retry: &Retry) -> u32 {
+    match retry.strategy {
+        Strategy::None => 1,
+        Strategy::Exponential | Strategy::Fixed | Strategy::Immediate => retry.max_retries.saturating_add(1),
+    }
+}
+
+impl Run {
+    /// The agent of an attempt that is owed now.
+    fn owed_agent(&self, id: &CommandId) -> Option<(Node, Agent)> {
+        self.index.commands.get(id)?;
+        let node = self.graph.node(&id.path)?;
+        match &node.kind {
+            Kind::Agent(agent) => Some((node.clone(), agent.clone())),
+            _ => None,
+        }
+    }
+
+    /// An attempt gave a reply. `false`: it is not owed.
+    pub(super) fn attempt_done(&mut self, id: &CommandId, reply: Reply, usage: Usage) -> bool {
+        let Some((node, _)) = self.owed_agent(id) else { return false };
+        if let Err(failure) = self.check_reply(&reply) {
+            return self.attempt_failed(id, failure, None, usage);
+        }
+        let succeeded = AttemptSucceeded::new(id.path.clone(), id.attempt, &reply, usage);
+        self.emit(Event::AttemptSucceeded(succeeded));
+        match reply.next {
+            ReplyNext::Review(request) => self.agent_review(&id.path, &node, &request, reply.output),
+            next => self.succeed(&id.path, Payload::Output(id.path.clone()), reply.output, reply.confidence, &next),
+        }
+        true
+    }
+
+    /// What the language asks of a reply, beyond what the sandbox has checked.
+    fn check_reply(&self, reply: &Reply) -> Result<(), Failure> {
+        let invalid = |code: &str, message: String| Failure {
+            recoverable: true,
+            ..Failure::permanent(Class::InvalidOutput, code, message)
+        };
+        if !reply.output.is_object() {
+            let found = super::write::type_name(&reply.output);
+            return Err(invalid("not-object", format!("the agent's output is {found}; it must be an object")));
+        }
+        if let Some(confidence) = reply.confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
+            return Err(invalid("bad-reply", format!("the reply's confidence is {confidence}; it must lie in 0..1")));
+        }
+        if let ReplyNext::Review(request) = &reply.next
+            && let Some(form) = request.form.as_ref().and_then(Payload::value)
+            && let Err(problem) = Schema::new(form.clone())
+        {
+            return Err(invalid("bad-reply", format!("the form of the review that the agent asks for is {problem}")));
+        }
+        self.check_payload("the agent's output", super::write::json_bytes(&reply.output))
+    }
+
+    fn agent_review(&mut self, p: &Path, node: &Node, request: &ReviewRequest, output: Json) {
+        let timeout_ms = request.timeout_ms.unwrap_or(crate::graph::Review::TIMEOUT_MS_DEFAULT);
+        let proposed = request.propose.clone().unwrap_or_else(|| Payload::Output(p.clone()));
+        let _ = (node, output);
+        self.emit(Event::ReviewOpened(Box::new(ReviewOpened {
+            review_id: self.review_id(p),
+            p: p.clone(),
+            asked_by: AskedBy::Agent,
+            title: request.title.clone(),
+            reason: request.reason.clone(),
+            proposed,
+            form: request.form.clone(),
+            reviewers: request.reviewers.clone(),
+            quorum: request.quorum.max(1),
+            deadline: self.clock.plus_ms(timeout_ms.min(Retry::DELAY_MS_MAX * 365)),
+            on_timeout: "fail".to_owned(),
+        })));
+    }
+
+    /// An attempt failed: it is tried again, or its node fails. `false`: it is not owed.
+    pub(super) fn attempt_failed(
+        &mut self,
+        id: &CommandId,
+        failure: Failure,
+        retry_after_ms: Option<u64>,
+        usage: Usage,
+    ) -> bool {
+        let Some((_, Agent { retry, .. })) = self.owed_agent(id) else { return false };
+        let allowed = attempts_max(&retry);
+        let error = ErrorRecord {
+            id: self.derived_id("error", &id.to_string()),
+            failure: failure.clone(),
+            path: id.path.clone(),
+            attempt: id.attempt,
+            attempts: allowed,
+            block: None,
+        };
+        self.emit(Event::AttemptFailed(Box::new(AttemptFailed {
+            p: id.path.clone(),
+            attempt: id.attempt,
+            error,
+            strategy: retry.strategy.name().to_owned(),
+            retry_after_ms,
+            usage,
+        })));
+        let wanted = failure.recoverable && retry.retry_on.contains(&failure.class) && allowed > 1;
+        if wanted && id.attempt < allowed {
+            self.schedule_retry(id, &retry, retry_after_ms);
+            return true;
+        }
+        let failure = match wanted {
+            true => exhausted(&id.path, id.attempt, failure),
+            false => failure,
+        };
+        self.fail_visit(&id.path, failure, (id.attempt, id.attempt), wanted, None);
+        true
+    }
+
+    fn schedule_retry(&mut self, id: &CommandId, retry: &Retry, retry_after_ms: Option<u64>) {
+        let next = CommandId { path: id.path.clone(), attempt: id.attempt + 1 };
+        let by_policy = self.delay_ms(&next, retry);
+        let asked = retry_after_ms.unwrap_or(0).min(Retry::DELAY_MS_MAX);
+        let (delay_ms, because) = match asked > by_policy {
+            true => (asked, AttemptCause::RetryAfter),
+            false => (by_policy, AttemptCause::Policy),
+        };
+        self.emit(Event::AttemptScheduled(AttemptScheduled {
+            p: next.path,
+            attempt: next.attempt,
+            due: (delay_ms > 0).then(|| self.clock.plus_ms(delay_ms)),
+            delay_ms: Some(delay_ms),
+            because,
+        }));
+    }
+
+    /// The policy's delay before attempt `next` (2 is the first retry).
+    fn delay_ms(&self, next: &CommandId, retry: &Retry) -> u64 {
+        let base = retry.base_delay_ms as f64;
+        let delay = match retry.strategy {
+            Strategy::None | Strategy::Immediate => return 0,
+            Strategy::Fixed => base,
+            Strategy::Exponential => base * retry.factor.powi(i32::try_from(next.attempt - 2).unwrap_or(i32::MAX)),
+        };
+        let delay = delay.min(retry.max_delay_ms as f64);
+        let spread = 1.0 + retry.jitter * self.random(&format!("jitter/{next}"));
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // clamped to 0..=one day
+        let delay_ms = (delay * spread).round().clamp(0.0, Retry::DELAY_MS_MAX as f64) as u64;
+        delay_ms
+    }
+
+    /// The host died while the attempt ran. `false`: it is not owed.
+    pub(super) fn attempt_interrupted(&mut self, id: &CommandId) -> bool {
+        let Some(command) = self.index.commands.get(id) else { return false };
+        let times = command.interruptions + 1;
+        self.emit(Event::AttemptInterrupted(AttemptInterrupted { p: id.path.clone(), attempt: id.attempt, times }));
+        true
+    }
+
+    /// The time of a delayed attempt has come.
+    pub(super) fn attempt_due(&mut self, p: &Path) {
+        let Some(Phase::Attempt(Attempt { number, due: Some(_), .. })) = self.visit(p).map(|visit| &visit.phase) else {
+            return;
+        };
+        let attempt = *number;
+        self.emit(Event::AttemptDue(AttemptDue { p: p.clone(), attempt }));
+    }
+}
+
+/// R1.5: the failure of the last allowed attempt, in words that name node, attempts and last error.
+fn exhausted(p: &Path, attempts: u32, last: Failure) -> Failure {
+    let name = p.node_name().map_or_else(String::new, |id| format!(" of `{id}`"));
+    let message = format!("retries exhausted after {attempts} attempts{name}; the last error: {}", last.message);
+    Failure { message, ..last }
+}

@@ -1,0 +1,546 @@
+//! What a run is: the state that events fold into, and the index derived from it.
+//!
+//! The state's size is bounded by graph, channels and open work, never by history. The index holds nothing that the
+//! state does not say; it saves looking for commands, timers and reviews.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::command::Command;
+use crate::event::{AskedBy, BranchKey, ReviewOutcome, RunStarted, Write};
+use crate::failure::ErrorRecord;
+use crate::graph::{Graph, Kind, Stage};
+use crate::id::Id;
+use crate::input::{By, Verdict};
+use crate::path::{CommandId, Path, Segment};
+use crate::time::Timestamp;
+
+/// A shared JSON value.
+pub(super) type Json = Arc<Value>;
+
+/// How many closed reviews and request ids a run remembers, to answer a repeated answer.
+pub(super) const REMEMBERED_MAX: usize = 1_000;
+
+/// Everything a run is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) started: RunStarted,
+    pub(super) started_at: Timestamp,
+    /// Time of the last event; times never fall.
+    pub(super) now: Timestamp,
+    /// Events so far.
+    pub(super) seq: u64,
+    pub(super) steps: u64,
+    pub(super) stage: Stage,
+    pub(super) end: Option<End>,
+    pub(super) root: Scope,
+    /// The latest requests that brought an answer.
+    pub(super) requests: VecDeque<String>,
+    /// The latest reviews that are no longer open.
+    pub(super) closed_reviews: VecDeque<(String, ClosedReview)>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum End {
+    Succeeded { output: Json },
+    Failed { error: ErrorRecord },
+    Cancelled { by: By, reason: String },
+}
+
+/// Why a review is no longer open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ClosedReview {
+    Decided(ReviewOutcome),
+    Withdrawn,
+}
+
+/// A scope instance: the run, a branch, or an item. It has one place where it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Scope {
+    /// Channels as this scope sees them, where that differs from the enclosing scope. The root has all.
+    pub(super) changed: BTreeMap<Id, Json>,
+    /// In a branch: the writes that the join replays, in order.
+    pub(super) writes: Vec<Write>,
+    /// The latest completed visit of each node.
+    pub(super) views: BTreeMap<Id, View>,
+    /// How often each node was entered.
+    pub(super) visits: BTreeMap<Id, u32>,
+    pub(super) steps: u64,
+    /// The latest caught failure, as expressions see it.
+    pub(super) error: Option<Json>,
+    /// The latest decided review, as expressions see it.
+    pub(super) review: Option<Json>,
+    /// The output of the node that was completed last.
+    pub(super) last_output: Option<Json>,
+    pub(super) place: Place,
+}
+
+/// Where a scope is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Place {
+    /// About to enter a node; `None` is the only node of a one-node body.
+    Ready(Option<Id>),
+    /// At a node.
+    At(Box<Visit>),
+    /// Through with its last node; its end is decided in the same decision.
+    Left,
+}
+
+/// A completed visit, as `nodes.X` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct View {
+    pub(super) output: Option<Json>,
+    pub(super) error: Option<Json>,
+    pub(super) visits: u32,
+    pub(super) status: VisitStatus,
+    pub(super) confidence: Option<f64>,
+    pub(super) routing: Option<Json>,
+}
+
+/// How a visit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum VisitStatus {
+    Succeeded,
+    Failed,
+    Expired,
+}
+
+impl VisitStatus {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            VisitStatus::Succeeded => "succeeded",
+            VisitStatus::Failed => "failed",
+            VisitStatus::Expired => "expired",
+        }
+    }
+}
+
+/// A visit that is going on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Visit {
+    /// `None`: the node of a one-node body.
+    pub(super) node: Option<Id>,
+    pub(super) number: u32,
+    pub(super) started_at: Timestamp,
+    /// Of an agent.
+    pub(super) input: Option<Json>,
+    /// The output of the latest attempt, or of the decided review.
+    pub(super) reply: Option<Json>,
+    pub(super) confidence: Option<f64>,
+    /// When a block must have ended.
+    pub(super) deadline: Option<Timestamp>,
+    pub(super) phase: Phase,
+}
+
+/// What a visit is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Phase {
+    /// Between two events of one decision.
+    Deciding,
+    Attempt(Attempt),
+    Wait { until: Timestamp },
+    Review(Box<ReviewState>),
+    Block(Box<Block>),
+}
+
+/// An attempt that is owed, or waits for its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Attempt {
+    pub(super) number: u32,
+    /// `Some`: not owed before.
+    pub(super) due: Option<Timestamp>,
+    pub(super) interruptions: u32,
+}
+
+/// A review that waits for people.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct ReviewState {
+    pub(super) id: String,
+    pub(super) asked_by: AskedBy,
+    pub(super) title: String,
+    pub(super) reason: String,
+    pub(super) proposed: Json,
+    pub(super) form: Option<Json>,
+    pub(super) reviewers: Vec<String>,
+    pub(super) quorum: u32,
+    pub(super) opened_at: Timestamp,
+    pub(super) deadline: Timestamp,
+    /// What is proposed with all edits so far.
+    pub(super) value: Json,
+    pub(super) answers: Vec<GivenAnswer>,
+}
+
+/// An answer that was taken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct GivenAnswer {
+    pub(super) id: String,
+    pub(super) reviewer: String,
+    pub(super) decision: Verdict,
+    pub(super) comments: String,
+    pub(super) changes: Option<Json>,
+    pub(super) confidence: Option<f64>,
+    pub(super) at: Timestamp,
+}
+
+/// A block and its branches or items.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Block {
+    /// Of a `parallel`, in declared order.
+    pub(super) names: Vec<Id>,
+    /// Of a `map`: a list.
+    pub(super) items: Option<Json>,
+    pub(super) branches: Vec<BranchState>,
+    pub(super) open: u32,
+    pub(super) succeeded: u32,
+    /// Skipped ones included.
+    pub(super) failed: u32,
+    pub(super) cancelled: u32,
+    /// Of a `map`: the first item that has not started.
+    pub(super) next_item: u32,
+    /// Whether the join was decided.
+    pub(super) joined: bool,
+}
+
+/// A branch or item.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct BranchState {
+    pub(super) status: BranchStatus,
+    pub(super) started_at: Option<Timestamp>,
+    pub(super) took_ms: Option<u64>,
+    /// While it is open.
+    pub(super) scope: Option<Box<Scope>>,
+    pub(super) result: Option<Json>,
+    /// As expressions see it.
+    pub(super) error: Option<Json>,
+    /// What the join replays, once it has succeeded.
+    pub(super) writes: Vec<Write>,
+}
+
+/// Where a branch stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum BranchStatus {
+    Pending,
+    Open,
+    Succeeded,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+impl BranchState {
+    pub(super) fn pending() -> BranchState {
+        BranchState {
+            status: BranchStatus::Pending,
+            started_at: None,
+            took_ms: None,
+            scope: None,
+            result: None,
+            error: None,
+            writes: Vec::new(),
+        }
+    }
+}
+
+impl Scope {
+    pub(super) fn ready(start: Option<Id>) -> Scope {
+        Scope {
+            changed: BTreeMap::new(),
+            writes: Vec::new(),
+            views: BTreeMap::new(),
+            visits: BTreeMap::new(),
+            steps: 0,
+            error: None,
+            review: None,
+            last_output: None,
+            place: Place::Ready(start),
+        }
+    }
+
+    /// The visit that is going on, if the segment names it.
+    pub(super) fn visit(&self, segment: &Segment) -> Option<&Visit> {
+        match &self.place {
+            Place::At(visit) if visit.is(segment) => Some(visit),
+            _ => None,
+        }
+    }
+
+    pub(super) fn visit_mut(&mut self, segment: &Segment) -> Option<&mut Visit> {
+        match &mut self.place {
+            Place::At(visit) if visit.is(segment) => Some(visit),
+            _ => None,
+        }
+    }
+
+    /// The scope instance that `segments` lead to from here.
+    pub(super) fn inner(&self, segments: &[Segment]) -> Option<&Scope> {
+        let mut scope = self;
+        for pair in segments.chunks(2) {
+            let [node, branch] = pair else { return None };
+            let block = scope.visit(node)?.block()?;
+            scope = block.branches.get(block.position(branch)?)?.scope.as_deref()?;
+        }
+        Some(scope)
+    }
+
+    pub(super) fn inner_mut(&mut self, segments: &[Segment]) -> Option<&mut Scope> {
+        let mut scope = self;
+        for pair in segments.chunks(2) {
+            let [node, branch] = pair else { return None };
+            let block = scope.visit_mut(node)?.block_mut()?;
+            let position = block.position(branch)?;
+            scope = block.branches.get_mut(position)?.scope.as_deref_mut()?;
+        }
+        Some(scope)
+    }
+}
+
+impl Visit {
+    fn is(&self, segment: &Segment) -> bool {
+        match (segment, &self.node) {
+            (Segment::Node(id, number), Some(node)) => id == node && *number == self.number,
+            (Segment::Sole(number), None) => *number == self.number,
+            _ => false,
+        }
+    }
+
+    pub(super) fn segment(&self) -> Segment {
+        match &self.node {
+            Some(id) => Segment::Node(id.clone(), self.number),
+            None => Segment::Sole(self.number),
+        }
+    }
+
+    pub(super) fn block(&self) -> Option<&Block> {
+        match &self.phase {
+            Phase::Block(block) => Some(block),
+            _ => None,
+        }
+    }
+
+    pub(super) fn block_mut(&mut self) -> Option<&mut Block> {
+        match &mut self.phase {
+            Phase::Block(block) => Some(block),
+            _ => None,
+        }
+    }
+
+    pub(super) fn review(&self) -> Option<&ReviewState> {
+        match &self.phase {
+            Phase::Review(review) => Some(review),
+            _ => None,
+        }
+    }
+}
+
+impl Block {
+    /// The place of a branch or item among `branches`.
+    pub(super) fn position(&self, segment: &Segment) -> Option<usize> {
+        match segment {
+            Segment::Branch(id) => self.names.iter().position(|name| name == id),
+            Segment::Item(item) if self.items.is_some() => usize::try_from(*item).ok(),
+            _ => None,
+        }
+    }
+
+    /// The name or index of the branch at that place.
+    pub(super) fn key(&self, position: usize) -> BranchKey {
+        match self.names.get(position) {
+            Some(name) => BranchKey::Name(name.clone()),
+            None => BranchKey::Item(u32::try_from(position).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+impl BranchKey {
+    /// The path segment of the branch or item.
+    pub fn segment(&self) -> Segment {
+        match self {
+            BranchKey::Name(name) => Segment::Branch(name.clone()),
+            BranchKey::Item(item) => Segment::Item(*item),
+        }
+    }
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    Retry,
+    Wait,
+    Review,
+    Block,
+}
+
+/// What follows from the state, kept at hand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Index {
+    pub(super) commands: BTreeMap<CommandId, Command>,
+    pub(super) timers: BTreeSet<(Timestamp, Path, Timer)>,
+    /// Scopes that are about to enter a node.
+    pub(super) ready: BTreeSet<Path>,
+    /// Open reviews by id.
+    pub(super) reviews: BTreeMap<String, Path>,
+    /// Commands that came and went since the last decision was handed out.
+    pub(super) opened: BTreeSet<CommandId>,
+    pub(super) closed: BTreeSet<CommandId>,
+}
+
+impl Index {
+    /// The index of a state that was read from a snapshot.
+    pub(super) fn of(graph: &Graph, state: &State) -> Index {
+        let mut index = Index::default();
+        if state.end.is_none() {
+            index.add_scope(graph, &Path::root(), &state.root);
+        }
+        index.opened.clear();
+        index
+    }
+
+    fn add_scope(&mut self, graph: &Graph, path: &Path, scope: &Scope) {
+        self.add_place(graph, path, &scope.place);
+        let Place::At(visit) = &scope.place else { return };
+        let Some(block) = visit.block() else { return };
+        let visit_path = path.join(visit.segment());
+        for (position, branch) in block.branches.iter().enumerate() {
+            if let Some(inner) = &branch.scope {
+                self.add_scope(graph, &visit_path.join(block.key(position).segment()), inner);
+            }
+        }
+    }
+
+    /// Takes up what the place of one scope (not of those inside it) owes and waits for.
+    pub(super) fn add_place(&mut self, graph: &Graph, path: &Path, place: &Place) {
+        match place {
+            Place::Ready(_) => {
+                self.ready.insert(path.clone());
+            }
+            Place::At(visit) => {
+                let visit_path = path.join(visit.segment());
+                if let Some(timer) = timer(visit) {
+                    self.timers.insert((timer.0, visit_path.clone(), timer.1));
+                }
+                if let Some(review) = visit.review() {
+                    self.reviews.insert(review.id.clone(), visit_path.clone());
+                }
+                if let Some(command) = command(graph, visit_path, visit) {
+                    if !self.closed.remove(&command.id) {
+                        self.opened.insert(command.id.clone());
+                    }
+                    self.commands.insert(command.id.clone(), command);
+                }
+            }
+            Place::Left => {}
+        }
+    }
+
+    /// Drops what [`Index::add_place`] took up.
+    pub(super) fn remove_place(&mut self, path: &Path, place: &Place) {
+        match place {
+            Place::Ready(_) => {
+                self.ready.remove(path);
+            }
+            Place::At(visit) => {
+                let visit_path = path.join(visit.segment());
+                if let Some(timer) = timer(visit) {
+                    self.timers.remove(&(timer.0, visit_path.clone(), timer.1));
+                }
+                if let Some(review) = visit.review() {
+                    self.reviews.remove(&review.id);
+                }
+                if let Phase::Attempt(Attempt { number, due: None, .. }) = visit.phase {
+                    let id = CommandId { path: visit_path, attempt: number };
+                    if self.commands.remove(&id).is_some() && !self.opened.remove(&id) {
+                        self.closed.insert(id);
+                    }
+                }
+            }
+            Place::Left => {}
+        }
+    }
+}
+
+fn timer(visit: &Visit) -> Option<(Timestamp, Timer)> {
+    match &visit.phase {
+        Phase::Attempt(Attempt { due: Some(due), .. }) => Some((*due, Timer::Retry)),
+        Phase::Wait { until } => Some((*until, Timer::Wait)),
+        Phase::Review(review) => Some((review.deadline, Timer::Review)),
+        Phase::Block(_) => visit.deadline.map(|deadline| (deadline, Timer::Block)),
+        Phase::Attempt(_) | Phase::Deciding => None,
+    }
+}
+
+fn command(graph: &Graph, path: Path, visit: &Visit) -> Option<Command> {
+    let Phase::Attempt(Attempt { number, due: None, interruptions }) = visit.phase else { return None };
+    let Kind::Agent(agent) = &graph.node(&path)?.kind else { return None };
+    Some(Command {
+        plugin: agent.plugin.clone(),
+        input: visit.input.clone()?,
+        attempts_max: super::attempt::attempts_max(&agent.retry),
+        timeout_ms: agent.timeout_ms,
+        interruptions,
+        id: CommandId { path, attempt: number },
+    })
+}
+
+/// A review that waits, for lists and screens.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenReview {
+    /// Its id.
+    pub review_id: String,
+    /// The visit that asked.
+    pub path: Path,
+    /// One line.
+    pub title: String,
+    /// Why.
+    pub reason: String,
+    /// What is to be approved, with the edits so far.
+    pub proposed: Arc<Value>,
+    /// JSON Schema of the approved value.
+    pub form: Option<Arc<Value>>,
+    /// Whom it asks; empty: anybody.
+    pub reviewers: Vec<String>,
+    /// Approvals needed.
+    pub quorum: u32,
+    /// Approvals so far.
+    pub approvals: u32,
+    /// The latest edit, to be named by the next one.
+    pub edited_by: Option<String>,
+    /// When it opened.
+    pub opened_at: Timestamp,
+    /// When it expires.
+    pub deadline: Timestamp,
+}
+
+/// What a part of a run waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Waiting {
+    /// People.
+    Review {
+        /// Which.
+        review_id: String,
+        /// The visit.
+        path: Path,
+        /// Until when.
+        deadline: Timestamp,
+    },
+    /// The time of a retry.
+    Retry {
+        /// The visit.
+        path: Path,
+        /// Which attempt it will be.
+        attempt: u32,
+        /// Its time.
+        due: Timestamp,
+    },
+    /// A `wait` node's time.
+    Time {
+        /// The visit.
+        path: Path,
+        /// Its time.
+        until: Timestamp,
+    },
+}
