@@ -14,7 +14,7 @@ use crate::shell::{output, run, say, text};
 use crate::toolchain::{TARGET, on_path};
 
 /// Older compilers do not build the plugins' dependencies.
-const MINOR_VERSION_MIN: u32 = 85;
+const MINOR_VERSION_MIN: u32 = 88;
 
 /// Where [`unpack_and_build`] leaves the compiler.
 pub(crate) fn rustc_in(folder: &Path) -> PathBuf {
