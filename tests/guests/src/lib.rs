@@ -1,1 +1,160 @@
-//! Placeholder.
+//! Makes agents for tests: small components, well-behaved and hostile, written as core WebAssembly text and wrapped
+//! by the same encoder that real toolchains use. No build tools, no files.
+//!
+//! Only for tests: everything here panics when a guest is written wrongly.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "used by tests only")]
+
+mod hostile;
+mod ordinary;
+
+pub use hostile::*;
+pub use ordinary::*;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// The interfaces as the repository has them.
+pub const AGENT_WIT: &str = include_str!("../../../wit/agent.wit");
+
+/// The part of WASI that a guest needs to write to standard error.
+const WASI_IO: &str = "package wasi:io@0.2.0;
+interface error { resource error; }
+interface streams {
+  use error.{error};
+  variant stream-error { last-operation-failed(error), closed }
+  resource output-stream {
+    blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+  }
+}";
+const WASI_CLI: &str = "package wasi:cli@0.2.0;
+interface stderr { use wasi:io/streams@0.2.0.{output-stream}; get-stderr: func() -> output-stream; }
+interface exit { exit: func(status: result); }
+interface environment { get-environment: func() -> list<tuple<string, string>>; }";
+const WASI_FILESYSTEM: &str = "package wasi:filesystem@0.2.0;
+interface types { resource descriptor; }
+interface preopens {
+  use types.{descriptor};
+  get-directories: func() -> list<tuple<descriptor, string>>;
+}";
+/// What no host offers.
+const POWER: &str = "package test:power@1.0.0;
+interface teleport { go: func(); }
+interface levitate { up: func(); }";
+
+/// A component made of a core module. It imports of the agent's interfaces, of a little of WASI 0.2.0 and of the
+/// made-up `test:power@1.0.0` exactly what the module imports, under the names of the canonical ABI.
+#[must_use]
+pub fn component(core: &str) -> Vec<u8> {
+    component_of(core, AGENT_WIT)
+}
+
+/// As [`component`], for another text of the agent's interfaces.
+#[must_use]
+pub fn component_of(core: &str, agent_wit: &str) -> Vec<u8> {
+    let version = agent_wit
+        .lines()
+        .find_map(|line| line.strip_prefix("package bandstand:agent@")?.strip_suffix(';'))
+        .expect("the WIT names its package");
+    let world = format!(
+        "package test:guest;
+world guest {{
+  include bandstand:agent/agent@{version};
+  import wasi:cli/stderr@0.2.0;
+  import wasi:cli/exit@0.2.0;
+  import wasi:cli/environment@0.2.0;
+  import wasi:filesystem/preopens@0.2.0;
+  import test:power/teleport@1.0.0;
+  import test:power/levitate@1.0.0;
+}}"
+    );
+    let mut resolve = Resolve::default();
+    for text in [WASI_IO, WASI_CLI, WASI_FILESYSTEM, POWER, agent_wit] {
+        resolve.push_str("part.wit", text).expect("the parts of the world are valid WIT");
+    }
+    let package = resolve.push_str("world.wit", &world).expect("the world is valid WIT");
+    let world = resolve.select_world(&[package], None).expect("there is one world");
+    let mut module = core_module(core);
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the world fits a module");
+    ComponentEncoder::default()
+        .module(&module)
+        .and_then(|mut encoder| encoder.encode())
+        .unwrap_or_else(|error| panic!("the guest does not fit the world: {error:#}\n{core}"))
+}
+
+/// A core module's bytes.
+#[must_use]
+pub fn core_module(core: &str) -> Vec<u8> {
+    wat::parse_str(core).unwrap_or_else(|error| panic!("the guest is not valid: {error}\n{core}"))
+}
+
+/// An agent whose `run` is `body`; `imports` and `items` go before and after the functions it may use:
+///
+/// - `$call`: address of the call; `$input_ptr`, `$input_len`: its input;
+/// - `$ok` (address, length -> result): a reply with this output;
+/// - `$err` (0 recoverable or 1 permanent, code, its length, message, its length -> result): a failure;
+/// - `$alloc` (bytes -> address).
+///
+/// Constants belong between the addresses 2048 and 8192; the result lies at 1024 and may be changed after `$ok`.
+#[must_use]
+pub fn agent(imports: &str, items: &str, body: &str) -> Vec<u8> {
+    component(&agent_core(imports, items, body))
+}
+
+/// The core module of [`agent`].
+#[must_use]
+pub fn agent_core(imports: &str, items: &str, body: &str) -> String {
+    format!(
+        r#"(module
+  {imports}
+  (memory (export "memory") 2)
+  (global $heap (mut i32) (i32.const 8192))
+  (func $alloc (param $bytes i32) (result i32)
+    (local $address i32)
+    (local.set $address (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+    (global.set $heap (i32.add (local.get $address) (local.get $bytes)))
+    (block $fits
+      (br_if $fits (i32.le_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536))))
+      (br_if $fits (i32.ne (i32.const -1) (memory.grow (i32.add (i32.const 1)
+        (i32.shr_u (i32.sub (global.get $heap) (i32.mul (memory.size) (i32.const 65536))) (i32.const 16))))))
+      unreachable)
+    (local.get $address))
+  (func (export "cabi_realloc") (param $old i32) (param $old_bytes i32) (param $align i32) (param $bytes i32)
+    (result i32)
+    (local $new i32)
+    (local.set $new (call $alloc (local.get $bytes)))
+    (memory.copy (local.get $new) (local.get $old) (local.get $old_bytes))
+    (local.get $new))
+  (func $ok (param $output i32) (param $bytes i32) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 0))
+    (i32.store (i32.const 1032) (local.get $output))
+    (i32.store (i32.const 1036) (local.get $bytes))
+    (i32.const 1024))
+  (func $err (param $kind i32) (param $code i32) (param $code_bytes i32) (param $message i32)
+    (param $message_bytes i32) (result i32)
+    (i32.store8 (i32.const 1024) (i32.const 1))
+    (i32.store8 (i32.const 1032) (local.get $kind))
+    (i32.store (i32.const 1036) (local.get $code))
+    (i32.store (i32.const 1040) (local.get $code_bytes))
+    (i32.store (i32.const 1044) (local.get $message))
+    (i32.store (i32.const 1048) (local.get $message_bytes))
+    (i32.const 1024))
+  {items}
+  (func (export "bandstand:agent/node@0.1.0#run") (param $call i32) (result i32)
+    (local $input_ptr i32) (local $input_len i32) (local $i i32) (local $j i32)
+    (local.set $input_ptr (i32.load offset=84 (local.get $call)))
+    (local.set $input_len (i32.load offset=88 (local.get $call)))
+    {body}))"#
+    )
+}
+
+/// A text as a constant of a core module.
+#[must_use]
+pub fn data(address: usize, text: &str) -> String {
+    use std::fmt::Write;
+    let mut bytes = String::new();
+    for byte in text.bytes() {
+        write!(bytes, "\\{byte:02x}").expect("a String takes everything");
+    }
+    format!("(data (i32.const {address}) \"{bytes}\")")
+}
