@@ -49,16 +49,13 @@ impl Inspection {
     /// The first of: no agent, an agent of another version, imports that do not exist here (all are named), imports
     /// that are not granted (all are named).
     pub fn check(&self, grants: &Grants) -> Result<(), LoadError> {
-        let node = self.exports.iter().find(|name| {
-            offered::split_version(name).0.strip_prefix(AGENT_PACKAGE).is_some_and(|rest| rest == "/node")
-        });
-        match node {
+        match self.node() {
             None => {
                 let exports = self.exports.clone();
                 return Err(LoadError::NoNode { exports, offered: AGENT_VERSION });
             }
             Some(found) if !offered::in_range(offered::split_version(found).1, "0.1.") => {
-                return Err(LoadError::WrongVersion { found: found.clone(), offered: AGENT_VERSION });
+                return Err(LoadError::WrongVersion { found: found.to_owned(), offered: AGENT_VERSION });
             }
             Some(_) => {}
         }
@@ -72,6 +69,13 @@ impl Inspection {
         }
         let missing = self.not_granted(grants);
         if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) }
+    }
+
+    /// The name under which it exports the agent, whatever its version.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.exports.iter().map(String::as_str).find(|name| {
+            offered::split_version(name).0.strip_prefix(AGENT_PACKAGE).is_some_and(|rest| rest == "/node")
+        })
     }
 
     /// Imports that these grants do not cover.

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 /// Runs agents. One per process is enough; dropping it ends the attempts that are still going on.
@@ -105,6 +106,7 @@ impl Sandbox {
         let fits = |error: wasmtime::Error| LoadError::Incompatible {
             message: sanitise(&format!("{error:#}"), 1_000),
         };
+        check_run(&self.shared.engine, &component, inspection.node().unwrap_or_default())?;
         let linked = self.shared.linker.instantiate_pre(&component).map_err(fits)?;
         let agent = AgentPre::new(linked).map_err(fits)?;
         let digest = inspection.digest.clone();
@@ -298,6 +300,21 @@ impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Whether the exported `run` has the type that the host calls. Linking looks at imports only, and the first attempt
+/// would be a late time to find out.
+fn check_run(engine: &Engine, component: &Component, node: &str) -> Result<(), LoadError> {
+    let ty = component.component_type();
+    let wrong = |message: &str| LoadError::Incompatible { message: format!("`{node}` {message}") };
+    let Some(ComponentItem::ComponentInstance(instance)) = ty.get_export(engine, node).map(|export| export.ty) else {
+        return Err(wrong("is not an interface"));
+    };
+    let Some(ComponentItem::ComponentFunc(run)) = instance.get_export(engine, "run").map(|export| export.ty) else {
+        return Err(wrong("has no function `run`"));
+    };
+    run.typecheck::<(&types::Call,), (Result<types::Reply, types::Failure>,)>(&ty.instance_type())
+        .map_err(|error| wrong(&sanitise(&format!("has another `run`: {error:#}"), 1_000)))
 }
 
 /// Everything that may be granted is linked; what is not granted is refused before, by name.
