@@ -1,1 +1,45 @@
-//! Placeholder while the workspace is being laid out.
+//! The journal, its read models, blobs and the agents' memory, in one SQLite file.
+//!
+//! A [`Store`] owns the file: one thread writes, in groups, and answers when what it wrote is durable. A [`Reader`]
+//! reads, from this process or another. What is written first is the journal, one row for each decision of a run; every
+//! other table about runs follows from it ([`effects`]) and changes in the same transaction. The crate decides nothing
+//! about a run: it neither folds events nor knows graphs, plugins, HTTP or tokio.
+//!
+//! Where to look: what is written [`append`], how it is committed `writer`, how a run is opened again [`open_run`],
+//! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], what agents keep [`memory`], one host for each
+//! directory [`lock`], attempts that a crash cut off [`inflight`].
+
+pub mod append;
+mod chain;
+mod checkpoint;
+pub mod codec;
+mod effect;
+mod effect_apply;
+pub mod history;
+pub mod inflight;
+pub mod lock;
+mod open;
+pub mod open_run;
+mod place;
+mod queue;
+mod reader;
+pub mod runs;
+mod schema;
+mod snapshot;
+mod store;
+mod writer;
+
+pub use append::{Append, AppendError, Appended, Document, DocumentKind, Refused, RunChange, RunStatus};
+pub use codec::{Blob, Encoded, encode};
+pub use effect::{Effect, effects};
+pub use history::{HistoryPage, HistoryRow};
+pub use inflight::{InFlight, InFlightError, Mark};
+pub use lock::{Lock, LockError};
+pub use open::{Durability, OpenError, Options};
+pub use open_run::{From, OpenRunError, OpenedRun, Pins, StoredSnapshot};
+pub use reader::{ReadError, Reader};
+pub use runs::{FindError, RunFilter, RunPage, RunRow};
+pub use store::{Fatal, Health, Stats, Store};
+
+/// The data file's name in the data directory.
+pub const FILE_NAME: &str = "bandstand.db";

@@ -1,0 +1,132 @@
+//! What a decision's events change in the read models: a pure function of the events, so that the journal alone can
+//! make every read model again. Writing it is `effect_apply`.
+
+use bandstand_engine::event::{AskedBy, Event, ReviewOutcome};
+use bandstand_engine::input::Verdict;
+
+/// One change of the read models.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A run began: its row.
+    RunStarted {
+        /// The run.
+        run_id: String,
+        /// The workflow's name.
+        workflow: String,
+        /// The author's version.
+        version: u64,
+        /// The thread.
+        thread_id: Option<String>,
+        /// The user.
+        user_id: Option<String>,
+        /// The request that asked for it.
+        request_id: Option<String>,
+    },
+    /// A run ended: its routes learn how.
+    RunEnded {
+        /// Whether well.
+        succeeded: bool,
+    },
+    /// A route was chosen.
+    RouteDecided {
+        /// The node, by its path in the graph.
+        node: String,
+        /// The route; `default` when there were no options.
+        route: String,
+        /// The winner's confidence.
+        confidence: Option<f64>,
+        /// Whether it was below the threshold.
+        below: bool,
+    },
+    /// A review waits.
+    ReviewOpened {
+        /// Its id.
+        review_id: String,
+        /// The visit.
+        path: String,
+        /// One line.
+        title: String,
+        /// Why.
+        reason: String,
+        /// `node` or `agent`.
+        asked_by: &'static str,
+        /// `user:ID` or `group:ID`.
+        reviewers: Vec<String>,
+        /// Approvals needed.
+        quorum: u32,
+        /// When it expires. Milliseconds since 1970.
+        deadline: i64,
+        /// What happens then.
+        on_timeout: String,
+    },
+    /// A review got an answer.
+    ReviewAnswered {
+        /// Which.
+        review_id: String,
+        /// Whether it approves.
+        approved: bool,
+    },
+    /// A review waits no longer.
+    ReviewClosed {
+        /// Which.
+        review_id: String,
+        /// `approved`, `rejected`, `expired` or `withdrawn`.
+        outcome: &'static str,
+    },
+}
+
+/// What these events change in the read models, in their order.
+pub fn effects(events: &[Event]) -> Vec<Effect> {
+    events.iter().filter_map(effect).collect()
+}
+
+fn effect(event: &Event) -> Option<Effect> {
+    Some(match event {
+        Event::RunStarted(started) => Effect::RunStarted {
+            run_id: started.run_id.clone(),
+            workflow: started.workflow.name.clone(),
+            version: started.workflow.version,
+            thread_id: started.thread_id.clone(),
+            user_id: started.user_id.clone(),
+            request_id: started.request_id.clone(),
+        },
+        Event::RunSucceeded(_) => Effect::RunEnded { succeeded: true },
+        Event::RunFailed(_) | Event::RunCancelled(_) => Effect::RunEnded { succeeded: false },
+        Event::RouteDecided(route) => Effect::RouteDecided {
+            node: route.p.node_path(),
+            route: route.decision.clone().unwrap_or_else(|| "default".to_owned()),
+            confidence: route.confidence,
+            below: route.below,
+        },
+        Event::ReviewOpened(review) => Effect::ReviewOpened {
+            review_id: review.review_id.clone(),
+            path: review.p.to_string(),
+            title: review.title.clone(),
+            reason: review.reason.clone(),
+            asked_by: match review.asked_by {
+                AskedBy::Node => "node",
+                AskedBy::Agent => "agent",
+            },
+            reviewers: review.reviewers.clone(),
+            quorum: review.quorum,
+            deadline: review.deadline.0,
+            on_timeout: review.on_timeout.clone(),
+        },
+        Event::ReviewAnswered(answer) => Effect::ReviewAnswered {
+            review_id: answer.review_id.clone(),
+            approved: answer.decision == Verdict::Approved,
+        },
+        Event::ReviewDecided(decided) => Effect::ReviewClosed {
+            review_id: decided.review_id.clone(),
+            outcome: outcome_name(decided.outcome),
+        },
+        Event::ReviewWithdrawn(withdrawn) => {
+            Effect::ReviewClosed { review_id: withdrawn.review_id.clone(), outcome: "withdrawn" }
+        }
+        _ => return None,
+    })
+}
+
+fn outcome_name(outcome: ReviewOutcome) -> &'static str {
+    outcome.name()
+}

@@ -1,0 +1,201 @@
+//! Writing effects and run rows, inside the transaction of the row they belong to. Used by the writer and by `rebuild`.
+
+use rusqlite::{Connection, params};
+
+use crate::append::{RunChange, RunStatus};
+use crate::effect::Effect;
+
+/// For whom the effects of one row are written.
+pub(crate) struct Subject<'a> {
+    /// The run's number in the file.
+    pub(crate) run: i64,
+    /// Its workflow.
+    pub(crate) workflow: &'a str,
+    /// When it started. Milliseconds since 1970.
+    pub(crate) started_at: i64,
+    /// The row.
+    pub(crate) seq: i64,
+    /// When. Milliseconds since 1970.
+    pub(crate) at: i64,
+}
+
+/// Writes one effect. `run.started` is not for here: see [`insert_run`].
+pub(crate) fn apply(connection: &Connection, subject: &Subject<'_>, effect: &Effect) -> rusqlite::Result<()> {
+    match effect {
+        Effect::RunStarted { .. } => Ok(()),
+        Effect::RunEnded { succeeded } => run_ended(connection, subject, *succeeded),
+        Effect::RouteDecided { node, route, confidence, below } => {
+            route_decided(connection, subject, (node, route), *confidence, *below)
+        }
+        Effect::ReviewOpened { .. } => review_opened(connection, subject, effect),
+        Effect::ReviewAnswered { review_id, approved } => {
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO review_answers(review_id, seq) VALUES (?1, ?2)")?
+                .execute(params![review_id, subject.seq])?;
+            if *approved {
+                connection
+                    .prepare_cached("UPDATE reviews SET approvals = approvals + 1 WHERE review_id = ?1")?
+                    .execute([review_id])?;
+            }
+            Ok(())
+        }
+        Effect::ReviewClosed { review_id, outcome } => {
+            connection
+                .prepare_cached(
+                    "UPDATE reviews SET open = 0, outcome = ?2, closed_at = ?3 WHERE review_id = ?1",
+                )?
+                .execute(params![review_id, outcome, subject.at])?;
+            Ok(())
+        }
+    }
+}
+
+fn review_opened(connection: &Connection, subject: &Subject<'_>, effect: &Effect) -> rusqlite::Result<()> {
+    let Effect::ReviewOpened {
+        review_id,
+        path,
+        title,
+        reason,
+        asked_by,
+        reviewers,
+        quorum,
+        deadline,
+        on_timeout,
+    } = effect
+    else {
+        return Ok(());
+    };
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO reviews(review_id, run, seq, path, workflow, title, reason, asked_by, reviewers, \
+             quorum, approvals, opened_at, deadline, on_timeout, open) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, ?11, ?12, ?13, 1)",
+        )?
+        .execute(params![
+            review_id,
+            subject.run,
+            subject.seq,
+            path,
+            subject.workflow,
+            title,
+            reason,
+            asked_by,
+            serde_json::Value::from(reviewers.clone()).to_string(),
+            quorum,
+            subject.at,
+            deadline,
+            on_timeout,
+        ])?;
+    Ok(())
+}
+
+fn route_decided(
+    connection: &Connection,
+    subject: &Subject<'_>,
+    (node, route): (&str, &str),
+    confidence: Option<f64>,
+    below: bool,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO run_routes(run, node, route) VALUES (?1, ?2, ?3)")?
+        .execute(params![subject.run, node, route])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO routing_stats(workflow, node, route, count, scored, confidence_sum, confidence_min, \
+             confidence_max, low, runs_ended, runs_succeeded, duration_ms_sum) \
+             VALUES (?1, ?2, ?3, 1, ?4 IS NOT NULL, ifnull(?4, 0.0), ?4, ?4, ?5, 0, 0, 0) \
+             ON CONFLICT DO UPDATE SET count = count + 1, scored = scored + excluded.scored, \
+             confidence_sum = confidence_sum + excluded.confidence_sum, \
+             confidence_min = min(ifnull(confidence_min, ?4), ifnull(?4, confidence_min)), \
+             confidence_max = max(ifnull(confidence_max, ?4), ifnull(?4, confidence_max)), \
+             low = low + excluded.low",
+        )?
+        .execute(params![subject.workflow, node, route, confidence, below])?;
+    Ok(())
+}
+
+/// How a run ended is told to every route it took, once each.
+fn run_ended(connection: &Connection, subject: &Subject<'_>, succeeded: bool) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE routing_stats SET runs_ended = runs_ended + 1, runs_succeeded = runs_succeeded + ?3, \
+             duration_ms_sum = duration_ms_sum + ?4 \
+             WHERE workflow = ?1 AND (node, route) IN (SELECT node, route FROM run_routes WHERE run = ?2)",
+        )?
+        .execute(params![
+            subject.workflow,
+            subject.run,
+            succeeded,
+            subject.at.saturating_sub(subject.started_at)
+        ])?;
+    Ok(())
+}
+
+/// The first values of a run's row, before its caller says more.
+pub(crate) fn first_change() -> RunChange {
+    RunChange { status: RunStatus::Running, stage: None, held: None, owed: true, next_deadline: None }
+}
+
+/// Inserts a run's row; `run` is its number, or none for the next one. Returns the number.
+pub(crate) fn insert_run(
+    connection: &Connection,
+    run: Option<i64>,
+    started: &Effect,
+    at: i64,
+    change: &RunChange,
+) -> rusqlite::Result<i64> {
+    let Effect::RunStarted { run_id, workflow, version, thread_id, user_id, request_id } = started else {
+        return Ok(0);
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO runs(id, run_id, workflow, version, thread_id, user_id, started_at, status, owed, head_seq) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', 1, 0)",
+        )?
+        .execute(params![run, run_id, workflow, signed(*version), thread_id, user_id, at])?;
+    let run = connection.last_insert_rowid();
+    if let Some(key) = request_id {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO requests(key, at, answer) VALUES (?1, ?2, ?3)")?
+            .execute(params![key, at, run_id])?;
+    }
+    update_run(connection, run, at, 0, change)?;
+    Ok(run)
+}
+
+/// Writes where a run stands.
+pub(crate) fn update_run(
+    connection: &Connection,
+    run: i64,
+    at: i64,
+    head_seq: i64,
+    change: &RunChange,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE runs SET status = ?2, stage = ?3, held = ?4, owed = ?5, next_deadline = ?6, \
+             ended_at = CASE WHEN ?7 THEN ifnull(ended_at, ?8) END, head_seq = ?9 WHERE id = ?1",
+        )?
+        .execute(params![
+            run,
+            change.status.name(),
+            change.stage,
+            change.held,
+            change.owed,
+            change.next_deadline.map(|time| time.0),
+            change.status.is_ended(),
+            at,
+            head_seq,
+        ])?;
+    Ok(())
+}
+
+/// SQLite counts in signed 64 bits; what is above (nothing real) stays at the end.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Back from [`signed`].
+pub(crate) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,121 @@
+//! Pages of the journal: one run's history, and everything in commit order for those who follow.
+
+use bandstand_engine::event::Event;
+use bandstand_engine::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::codec::{self, DecodeError};
+use crate::effect_apply::{signed, unsigned};
+use crate::open_run::load_blob;
+use crate::reader::{ReadError, Reader};
+use crate::runs::PAGE_ROWS_MAX;
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryRow {
+    /// Its place in the journal: the `Last-Event-ID` of all runs.
+    pub pos: i64,
+    /// The run.
+    pub run_id: String,
+    /// Of its first event.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What happened, blobs back in their places.
+    pub events: Vec<Event>,
+}
+
+/// A page of a run's history, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HistoryPage {
+    /// The rows.
+    pub rows: Vec<HistoryRow>,
+    /// The `from_seq` of the next page; none: this is the last.
+    pub next: Option<u64>,
+}
+
+const ROW: &str = "SELECT j.pos, r.run_id, j.seq, j.at, j.events FROM journal j JOIN runs r ON r.id = j.run";
+
+impl Reader {
+    /// A run's decisions from that event on, at most `limit` rows.
+    ///
+    /// # Errors
+    /// When a row cannot be read; opening the run says more about damage.
+    pub fn history(&self, run_id: &str, from_seq: u64, limit: u32) -> Result<HistoryPage, ReadError> {
+        let limit = limit.clamp(1, PAGE_ROWS_MAX);
+        self.read(|connection| {
+            let known: Option<i64> = connection
+                .prepare_cached("SELECT id FROM runs WHERE run_id = ?1")
+                .and_then(|mut statement| statement.query_row([run_id], |row| row.get(0)).optional())
+                .map_err(|error| self.error(error))?;
+            let run = known
+                .ok_or_else(|| ReadError::NotFound(format!("there is no run {run_id} in this store")))?;
+            let sql = format!("{ROW} WHERE j.run = ?1 AND j.seq >= ?2 ORDER BY j.seq LIMIT ?3");
+            let rows = self.rows(connection, &sql, params![run, signed(from_seq), limit])?;
+            let next = rows
+                .last()
+                .filter(|_| rows.len() == limit as usize)
+                .map(|row: &HistoryRow| row.seq.saturating_add(row.events.len() as u64));
+            Ok(HistoryPage { rows, next })
+        })
+    }
+
+    /// Every run's decisions after that place in the journal, in commit order, at most `limit` rows.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn journal_after(&self, pos: i64, limit: u32) -> Result<Vec<HistoryRow>, ReadError> {
+        let sql = format!("{ROW} WHERE j.pos > ?1 ORDER BY j.pos LIMIT ?2");
+        self.read(|connection| self.rows(connection, &sql, params![pos, limit.clamp(1, PAGE_ROWS_MAX)]))
+    }
+
+    /// The place of the journal's last row; 0 when it is empty.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn journal_end(&self) -> Result<i64, ReadError> {
+        self.query(|connection| {
+            connection.query_row("SELECT ifnull(max(pos), 0) FROM journal", [], |row| row.get(0))
+        })
+    }
+
+    fn rows(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<HistoryRow>, ReadError> {
+        let mut statement = connection.prepare_cached(sql).map_err(|error| self.error(error))?;
+        let mut rows = statement.query(parameters).map_err(|error| self.error(error))?;
+        let mut page = Vec::new();
+        while let Some(row) = rows.next().map_err(|error| self.error(error))? {
+            let (row, text) = bare_row(row).map_err(|error| self.error(error))?;
+            let decoded = codec::decode(&text, |digest| load_blob(connection, digest));
+            let events = decoded.map_err(|error| unreadable(&row, error))?;
+            page.push(HistoryRow { events, ..row });
+        }
+        Ok(page)
+    }
+}
+
+fn bare_row(row: &Row<'_>) -> rusqlite::Result<(HistoryRow, String)> {
+    let text = String::from_utf8_lossy(row.get_ref(4)?.as_bytes().unwrap_or_default()).into_owned();
+    let bare = HistoryRow {
+        pos: row.get(0)?,
+        run_id: row.get(1)?,
+        seq: unsigned(row.get(2)?),
+        at: Timestamp(row.get(3)?),
+        events: Vec::new(),
+    };
+    Ok((bare, text))
+}
+
+pub(crate) fn unreadable(row: &HistoryRow, error: DecodeError) -> ReadError {
+    let what = match error {
+        DecodeError::NotEvents(what) | DecodeError::Blob(what) => what,
+        DecodeError::Unknown(event, problem) => {
+            format!("this host does not know its event `{event}` ({problem}); a newer host wrote it")
+        }
+    };
+    ReadError::Damaged(format!("run {} cannot be read at event {}: {what}", row.run_id, row.seq))
+}

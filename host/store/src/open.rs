@@ -1,0 +1,242 @@
+//! Opening the file: checks of place and version, and the settings of each kind of connection.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::place;
+use crate::schema;
+use crate::store::Fatal;
+
+/// What survives what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// What is answered survives the loss of power.
+    #[default]
+    Full,
+    /// What is answered survives the death of the process, not of the machine.
+    Process,
+}
+
+/// How a store is opened. `Options::default()` is what a host uses.
+#[derive(Clone)]
+pub struct Options {
+    /// `store.durability`.
+    pub durability: Durability,
+    /// `store.queue-bytes`: above it, whatever begins something is refused. Default 64 MiB.
+    pub queue_bytes_max: u64,
+    /// `store.free-bytes`: with less free space nothing should be begun. Default 256 MiB.
+    pub free_bytes_min: u64,
+    /// `store.wal-bytes`: above it the writer starts the log again. Default 16 MiB.
+    pub wal_bytes_max: u64,
+    /// Longest transaction of a reader. Default 5 s.
+    pub read_time_max: Duration,
+    /// How long a full disk is left alone before the same rows are offered again. Default 1 s.
+    pub full_retry: Duration,
+    /// Told once when a commit has an unknown outcome: the process must end (exit code 74) and read the file again.
+    pub on_fatal: Option<Arc<dyn Fn(&Fatal) + Send + Sync>>,
+    /// The name of another SQLite VFS, for tests.
+    pub vfs: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            durability: Durability::Full,
+            queue_bytes_max: 64 << 20,
+            free_bytes_min: 256 << 20,
+            wal_bytes_max: 16 << 20,
+            read_time_max: Duration::from_secs(5),
+            full_retry: Duration::from_secs(1),
+            on_fatal: None,
+            vfs: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("durability", &self.durability)
+            .field("vfs", &self.vfs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory or a file in it.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// On a network file system.
+    #[error("{} lies on {file_system}, a network file system, where the journal is not safe; choose a local directory with --data", path.display())]
+    NetworkFileSystem {
+        /// The directory.
+        path: PathBuf,
+        /// Its name.
+        file_system: &'static str,
+    },
+    /// Nothing there, and only reading was asked for.
+    #[error("there is no store in {}; `bandstand run` or `bandstand serve` makes one", .0.display())]
+    Missing(PathBuf),
+    /// Another program's database.
+    #[error("{} is not a Bandstand store; choose another directory with --data", .0.display())]
+    NotAStore(PathBuf),
+    /// Written by a newer host.
+    #[error("{} has schema {found}, this host reads up to {known}; use the newer host that wrote it", path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// Written by an older host, and only reading was asked for.
+    #[error("{} has schema {found}, this host reads {known}; a host that opens it for writing brings it up to date", path.display())]
+    OlderSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// SQLite.
+    #[error("{}: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        source: rusqlite::Error,
+    },
+    /// A thread could not be started.
+    #[error("the store's thread cannot start: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A connection that writes; the file is made or brought up to date.
+pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let io = |at: &Path| {
+        let at = at.to_owned();
+        move |source| OpenError::Io { path: at, source }
+    };
+    place::create_directory(directory).map_err(io(directory))?;
+    if let Some(file_system) = place::network_file_system(directory).map_err(io(directory))? {
+        return Err(OpenError::NetworkFileSystem { path: directory.to_owned(), file_system });
+    }
+    // SQLite gives its log the permissions of the file.
+    place::private_file(path).map_err(io(path))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = connect(path, flags, options).map_err(sqlite)?;
+    let found = version(&connection, path)?;
+    if found == 0 {
+        // Cannot be switched on later without a rewrite of the file.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(sqlite)?;
+    }
+    let settle = |connection: &Connection| -> rusqlite::Result<()> {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(
+            None,
+            "journal_size_limit",
+            crate::effect_apply::signed(options.wal_bytes_max.saturating_mul(2)),
+        )?;
+        connection.pragma_update(
+            None,
+            "synchronous",
+            match options.durability {
+                Durability::Full => "FULL",
+                Durability::Process => "NORMAL",
+            },
+        )?;
+        connection.pragma_update(None, "foreign_keys", false)?;
+        connection.pragma_update(None, "cache_size", -16_384)?;
+        connection.busy_timeout(Duration::ZERO)
+    };
+    // Another process may be reading or, with `sqlite3`, writing: the first steps wait for it a while.
+    connection.busy_timeout(Duration::from_secs(5)).map_err(sqlite)?;
+    schema::migrate(&mut connection, found, now_ms()).map_err(sqlite)?;
+    settle(&connection).map_err(sqlite)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    if !path.exists() {
+        return Err(OpenError::Missing(path.parent().unwrap_or(path).to_owned()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(path, flags, options).map_err(sqlite)?;
+    connection.busy_timeout(Duration::from_secs(1)).map_err(sqlite)?;
+    let found = version(&connection, path)?;
+    if found < schema::VERSION {
+        return Err(OpenError::OlderSchema { path: path.to_owned(), found, known: schema::VERSION });
+    }
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// A connection that only moves the log into the file. It waits for nobody.
+pub(crate) fn checkpointer(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = connect(path, flags, options)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(
+        None,
+        "synchronous",
+        match options.durability {
+            Durability::Full => "FULL",
+            Durability::Process => "NORMAL",
+        },
+    )?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, flags: OpenFlags, options: &Options) -> rusqlite::Result<Connection> {
+    match &options.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
+        None => Connection::open_with_flags(path, flags),
+    }
+}
+
+/// The file's schema version; 0 for an empty file.
+fn version(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = number("user_version").map_err(|error| match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::NotAStore(path.to_owned()),
+        _ => sqlite(error),
+    })?;
+    let application = number("application_id").map_err(sqlite)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    if application != schema::APPLICATION_ID && (tables > 0 || found != 0) {
+        return Err(OpenError::NotAStore(path.to_owned()));
+    }
+    if found > schema::VERSION {
+        return Err(OpenError::NewerSchema { path: path.to_owned(), found, known: schema::VERSION });
+    }
+    Ok(found)
+}
+
+/// The wall clock, for what the store stamps by itself. Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,257 @@
+//! Runs as lists: what a starting host loads, what people page through, and ids by their beginnings.
+
+use bandstand_engine::time::Timestamp;
+use rusqlite::types::Value as Sql;
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::append::RunStatus;
+use crate::effect_apply::unsigned;
+use crate::reader::{ReadError, Reader};
+use crate::writer::REQUEST_KEPT_MS;
+
+/// Rows of one page at most.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// Candidates that an ambiguous id shows.
+const CANDIDATES_MAX: usize = 5;
+
+/// A run's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    /// The run.
+    pub run_id: String,
+    /// The workflow's name.
+    pub workflow: String,
+    /// The author's version.
+    pub version: u64,
+    /// The thread.
+    pub thread_id: Option<String>,
+    /// The user.
+    pub user_id: Option<String>,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// The latest stage.
+    pub stage: Option<String>,
+    /// Why owed commands are not started.
+    pub held: Option<String>,
+    /// Whether commands are owed.
+    pub owed: bool,
+    /// When it must next be looked at.
+    pub next_deadline: Option<Timestamp>,
+}
+
+/// Which runs; everything given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Any of these; empty: all.
+    pub statuses: Vec<RunStatus>,
+    /// Of that workflow.
+    pub workflow: Option<String>,
+    /// Of that thread.
+    pub thread_id: Option<String>,
+    /// For that user.
+    pub user_id: Option<String>,
+}
+
+/// A page of runs, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunPage {
+    /// The rows.
+    pub runs: Vec<RunRow>,
+    /// Where the next page begins; none: this is the last.
+    pub next: Option<String>,
+}
+
+/// Why a beginning of an id names no run.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// None begins so.
+    #[error("no run's id begins with `{0}`; `bandstand runs list` shows what there is")]
+    Unknown(String),
+    /// Several do.
+    #[error("`{prefix}` is the beginning of several runs' ids: {}; write more of it", candidates.join(", "))]
+    Ambiguous {
+        /// What was asked.
+        prefix: String,
+        /// Some of them.
+        candidates: Vec<String>,
+    },
+    /// It could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+const COLUMNS: &str = "run_id, workflow, version, thread_id, user_id, started_at, ended_at, status, stage, held, owed, next_deadline, id";
+
+impl Reader {
+    /// Runs with owed commands, oldest first: what a starting host carries on. `after` is the last one of the former page.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn owed_runs(&self, after: Option<&str>, limit: u32) -> Result<Vec<String>, ReadError> {
+        self.query(|connection| {
+            let after: i64 = match after {
+                None => 0,
+                Some(run_id) => connection
+                    .prepare_cached("SELECT id FROM runs WHERE run_id = ?1")?
+                    .query_row([run_id], |row| row.get(0))
+                    .optional()?
+                    .unwrap_or(0),
+            };
+            connection
+                .prepare_cached("SELECT run_id FROM runs WHERE owed = 1 AND id > ?1 ORDER BY id LIMIT ?2")?
+                .query_map(params![after, limit.min(PAGE_ROWS_MAX)], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    /// Runs to be looked at up to that time, earliest first, at most `limit` (a window is 1,000).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn deadlines_before(
+        &self,
+        time: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(String, Timestamp)>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT run_id, next_deadline FROM runs WHERE next_deadline IS NOT NULL AND next_deadline <= ?1 \
+                     ORDER BY next_deadline, id LIMIT ?2",
+                )?
+                .query_map(params![time.0, limit.min(PAGE_ROWS_MAX)], |row| Ok((row.get(0)?, Timestamp(row.get(1)?))))?
+                .collect()
+        })
+    }
+
+    /// One run's row.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn run(&self, run_id: &str) -> Result<Option<RunRow>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM runs WHERE run_id = ?1"))?
+                .query_row([run_id], run_row)
+                .optional()
+        })
+    }
+
+    /// A page of runs, newest first. `cursor` is the `next` of the page before.
+    ///
+    /// # Errors
+    /// When the cursor is not one, or the file cannot be read.
+    pub fn runs(&self, filter: &RunFilter, cursor: Option<&str>, limit: u32) -> Result<RunPage, ReadError> {
+        let before: i64 = match cursor {
+            None => i64::MAX,
+            Some(text) => text.parse().map_err(|_| ReadError::BadCursor(text.to_owned()))?,
+        };
+        let limit = limit.clamp(1, PAGE_ROWS_MAX);
+        let mut conditions = vec!["id < ?".to_owned()];
+        let mut values = vec![Sql::from(before)];
+        for (column, wanted) in
+            [("workflow", &filter.workflow), ("thread_id", &filter.thread_id), ("user_id", &filter.user_id)]
+        {
+            if let Some(wanted) = wanted {
+                conditions.push(format!("{column} = ?"));
+                values.push(Sql::from(wanted.clone()));
+            }
+        }
+        if !filter.statuses.is_empty() {
+            let marks = vec!["?"; filter.statuses.len()].join(", ");
+            conditions.push(format!("status IN ({marks})"));
+            values.extend(filter.statuses.iter().map(|status| Sql::from(status.name().to_owned())));
+        }
+        values.push(Sql::from(i64::from(limit)));
+        let sql =
+            format!("SELECT {COLUMNS} FROM runs WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
+        self.query(|connection| {
+            let mut page = RunPage::default();
+            let mut last = 0_i64;
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+            while let Some(row) = rows.next()? {
+                page.runs.push(run_row(row)?);
+                last = row.get(12)?;
+            }
+            page.next = (page.runs.len() == limit as usize).then(|| last.to_string());
+            Ok(page)
+        })
+    }
+
+    /// The one run whose id begins so.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn find_run(&self, prefix: &str) -> Result<String, FindError> {
+        let found: Vec<String> = self.query(|connection| {
+            // A range, so that the index serves it; ids are ASCII and end below `\u{7f}`.
+            connection
+                .prepare_cached("SELECT run_id FROM runs WHERE run_id >= ?1 AND run_id < ?1 || char(127) ORDER BY run_id LIMIT ?2")?
+                .query_map(params![prefix, CANDIDATES_MAX as u32 + 1], |row| row.get(0))?
+                .collect()
+        })?;
+        let whole = found.first().is_some_and(|run_id| run_id == prefix);
+        match found.len() {
+            0 => Err(FindError::Unknown(prefix.to_owned())),
+            1 => Ok(found.into_iter().next().unwrap_or_default()),
+            _ if whole => Ok(prefix.to_owned()),
+            _ => {
+                let candidates = found.into_iter().take(CANDIDATES_MAX).collect();
+                Err(FindError::Ambiguous { prefix: prefix.to_owned(), candidates })
+            }
+        }
+    }
+
+    /// The run that this request began within the last day.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn request(&self, key: &str, now: Timestamp) -> Result<Option<String>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT answer FROM requests WHERE key = ?1 AND at >= ?2")?
+                .query_row(params![key, now.0.saturating_sub(REQUEST_KEPT_MS)], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// How many runs have each status.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn run_counts(&self) -> Result<Vec<(RunStatus, u64)>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT status, count(*) FROM runs GROUP BY status ORDER BY status")?
+                .query_map([], |row| Ok((status(row.get(0)?), unsigned(row.get(1)?))))?
+                .collect()
+        })
+    }
+}
+
+fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
+    Ok(RunRow {
+        run_id: row.get(0)?,
+        workflow: row.get(1)?,
+        version: unsigned(row.get(2)?),
+        thread_id: row.get(3)?,
+        user_id: row.get(4)?,
+        started_at: Timestamp(row.get(5)?),
+        ended_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
+        status: status(row.get(7)?),
+        stage: row.get(8)?,
+        held: row.get(9)?,
+        owed: row.get(10)?,
+        next_deadline: row.get::<_, Option<i64>>(11)?.map(Timestamp),
+    })
+}
+
+/// A word that this host does not know was written by a newer one: it cannot go on with that run.
+fn status(name: String) -> RunStatus {
+    RunStatus::from_name(&name).unwrap_or(RunStatus::Stuck)
+}

@@ -1,0 +1,165 @@
+//! The tables of the file, version by version. A file is brought to this host's version when a host opens it; a file
+//! of a newer host is refused.
+
+use rusqlite::Connection;
+
+/// The version this host reads and writes: `PRAGMA user_version`.
+pub(crate) const VERSION: i64 = 1;
+
+/// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
+pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
+
+/// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
+const STEPS: [&str; 1] = [V1];
+
+/// Brings the file up to [`VERSION`], each step in its own transaction.
+pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> rusqlite::Result<()> {
+    let first = usize::try_from(from).unwrap_or(0);
+    for (index, step) in STEPS.iter().enumerate().skip(first) {
+        let version = i64::try_from(index + 1).unwrap_or(VERSION);
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.execute(
+            "INSERT INTO migrations(version, at, host) VALUES (?1, ?2, ?3)",
+            (version, now_ms, env!("CARGO_PKG_VERSION")),
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Tables that [`rebuild`](crate::Store::rebuild) empties and fills again from the journal.
+pub(crate) const READ_MODELS: [&str; 6] =
+    ["runs", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
+
+const V1: &str = r#"
+CREATE TABLE migrations(version INTEGER PRIMARY KEY, at INTEGER NOT NULL, host TEXT NOT NULL) STRICT;
+
+-- Append-only in commit order, one row for each decision: pages, not rows, are the price of a commit.
+CREATE TABLE journal(
+  pos INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  "check" BLOB NOT NULL,
+  events TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX journal_run ON journal(run, seq);
+
+-- Changes when one of status, stage, held, owed, next_deadline does; a plain step leaves it alone.
+CREATE TABLE runs(
+  id INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE,
+  workflow TEXT NOT NULL,
+  version INTEGER NOT NULL,
+  thread_id TEXT,
+  user_id TEXT,
+  started_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  status TEXT NOT NULL,
+  stage TEXT,
+  held TEXT,
+  owed INTEGER NOT NULL,
+  next_deadline INTEGER,
+  head_seq INTEGER NOT NULL
+) STRICT;
+CREATE INDEX runs_owed ON runs(id) WHERE owed = 1;
+CREATE INDEX runs_deadline ON runs(next_deadline, id) WHERE next_deadline IS NOT NULL;
+CREATE INDEX runs_workflow ON runs(workflow, id);
+CREATE INDEX runs_status ON runs(status, id);
+CREATE INDEX runs_thread ON runs(thread_id, id) WHERE thread_id IS NOT NULL;
+
+CREATE TABLE blobs(digest BLOB PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE blob_refs(digest BLOB NOT NULL, run INTEGER NOT NULL, PRIMARY KEY(digest, run)) STRICT, WITHOUT ROWID;
+CREATE INDEX blob_refs_run ON blob_refs(run);
+CREATE TABLE snapshots(
+  run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, "check" BLOB NOT NULL, sum BLOB NOT NULL, bytes BLOB NOT NULL
+) STRICT;
+-- What runs pin: workflow texts and checked graphs. Plugins are files beside this one.
+CREATE TABLE documents(digest TEXT PRIMARY KEY, kind TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
+
+CREATE TABLE reviews(
+  review_id TEXT PRIMARY KEY,
+  run INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  path TEXT NOT NULL,
+  workflow TEXT NOT NULL,
+  title TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  asked_by TEXT NOT NULL,
+  reviewers TEXT NOT NULL,
+  quorum INTEGER NOT NULL,
+  approvals INTEGER NOT NULL,
+  opened_at INTEGER NOT NULL,
+  deadline INTEGER NOT NULL,
+  on_timeout TEXT NOT NULL,
+  open INTEGER NOT NULL,
+  outcome TEXT,
+  closed_at INTEGER
+) STRICT;
+CREATE INDEX reviews_open ON reviews(deadline, review_id) WHERE open = 1;
+CREATE INDEX reviews_run ON reviews(run);
+CREATE TABLE review_answers(
+  review_id TEXT NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(review_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run_routes(
+  run INTEGER NOT NULL, node TEXT NOT NULL, route TEXT NOT NULL, PRIMARY KEY(run, node, route)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE routing_stats(
+  workflow TEXT NOT NULL,
+  node TEXT NOT NULL,
+  route TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  scored INTEGER NOT NULL,
+  confidence_sum REAL NOT NULL,
+  confidence_min REAL,
+  confidence_max REAL,
+  low INTEGER NOT NULL,
+  runs_ended INTEGER NOT NULL,
+  runs_succeeded INTEGER NOT NULL,
+  duration_ms_sum INTEGER NOT NULL,
+  PRIMARY KEY(workflow, node, route)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE requests(key TEXT PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_at ON requests(at);
+
+CREATE TABLE audit_events(
+  id INTEGER PRIMARY KEY,
+  workflow TEXT NOT NULL,
+  thread TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  thread_id TEXT,
+  user_id TEXT,
+  source TEXT NOT NULL,
+  action TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  tags TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_thread ON audit_events(workflow, thread, id);
+
+CREATE TABLE facts(
+  id INTEGER PRIMARY KEY,
+  workflow TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  user_id TEXT,
+  thread_id TEXT,
+  salience REAL NOT NULL,
+  confidence REAL NOT NULL,
+  source TEXT NOT NULL,
+  embedding BLOB
+) STRICT;
+CREATE INDEX facts_workflow ON facts(workflow, id);
+CREATE VIRTUAL TABLE facts_words USING fts5(text, content='facts', content_rowid='id', tokenize='unicode61 remove_diacritics 2');
+
+CREATE TABLE slots(
+  workflow TEXT NOT NULL, thread TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY(workflow, thread, name)
+) STRICT, WITHOUT ROWID;
+"#;
