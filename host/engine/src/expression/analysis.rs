@@ -440,12 +440,11 @@ impl<'s> Walk<'s> {
     }
 
     fn unknown_filter(&mut self, name: &str, offset: usize, length: usize) {
-        let help = match close(name, CATALOGUE.filters.keys()) {
-            Some(close) => format!("did you mean `{close}`?"),
-            None => match name {
-                "size" | "len" => "write `length`".to_owned(),
-                _ => format!("the filters are: {}", listed(CATALOGUE.filters.keys())),
-            },
+        let help = match (name, close(name, CATALOGUE.filters.keys())) {
+            ("size" | "len", _) => "write `length`".to_owned(),
+            ("tail" | "limit" | "take", _) => "write a slice: `value[:n]` or `value[-n:]`".to_owned(),
+            (_, Some(close)) => format!("did you mean `{close}`?"),
+            _ => format!("the filters are: {}", listed(CATALOGUE.filters.keys())),
         };
         self.find(FindingKind::UnknownFilter, offset, length, format!("there is no filter `{name}`"), help);
     }

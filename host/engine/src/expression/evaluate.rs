@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use minijinja::machinery::{eval, make_string_output, parse, parse_expr};
 use minijinja::value::{Object, ObjectRepr, ValueKind};
-use minijinja::{AutoEscape, Environment, State, Value};
+use minijinja::{AutoEscape, Environment, ErrorKind, State, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 
@@ -197,7 +197,7 @@ impl Expression {
             Ok((value, _)) => Ok(value.unwrap_or_default()),
             Err(error) => {
                 let failure = Failure::from_error(&error, &self.0.source);
-                Err(if failure.code == ErrorCode::Fuel { out_of_fuel(scope.fuel) } else { failure })
+                Err(if error.kind() == ErrorKind::OutOfFuel { out_of_fuel(scope.fuel) } else { failure })
             }
         }
     }
@@ -381,7 +381,7 @@ impl TextTemplate {
                 eval(&environment, instructions, Value::from_object(root), &blocks, &mut output, AutoEscape::None);
             if let Err(error) = result {
                 let failure = Failure::from_error(&error, &self.0.source);
-                let failure = if failure.code == ErrorCode::Fuel { out_of_fuel(fuel) } else { failure };
+                let failure = if error.kind() == ErrorKind::OutOfFuel { out_of_fuel(fuel) } else { failure };
                 let line = error.line().map_or(String::new(), |line| format!("line {line}: "));
                 return Err(Failure { code: failure.code, message: format!("{line}{}", failure.message) });
             }

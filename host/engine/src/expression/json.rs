@@ -1,9 +1,12 @@
 //! Between JSON and the machine's values: entering, leaving within bounds, and the text of a value.
 
 use std::fmt::Write;
+use std::io;
 
 use minijinja::Value;
 use minijinja::value::ValueKind;
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Number, Value as Json};
 
 use super::error::{ErrorCode, Failure};
@@ -294,8 +297,25 @@ pub(super) fn write_text(value: &Value, out: &mut impl Write, budget: &mut Budge
         _ => {
             // The budget counts compact JSON, which is what the text is.
             let json = leave(value, budget, 0)?;
-            write!(out, "{json}").map_err(failed)
+            out.write_str(&compact(&json)?).map_err(failed)
         }
+    }
+}
+
+/// Compact JSON with the numbers of the language: `1e22`, not `1e+22`.
+pub(super) fn compact(json: &Json) -> Result<String, Failure> {
+    struct Compact;
+    impl Formatter for Compact {
+        fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+            let text = Number::from_f64(value).map(|number| number.to_string()).unwrap_or_default();
+            writer.write_all(text.replace("e+", "e").as_bytes())
+        }
+    }
+    let mut out = Vec::new();
+    let written = json.serialize(&mut Serializer::with_formatter(&mut out, Compact));
+    match (written, String::from_utf8(out)) {
+        (Ok(()), Ok(text)) => Ok(text),
+        _ => Err(Failure::new(ErrorCode::Other, "the value cannot be written as JSON")),
     }
 }
 
@@ -304,7 +324,7 @@ pub(super) fn json_text(json: &Json) -> Result<String, Failure> {
     match json {
         Json::Null => Err(null_in_text()),
         Json::String(text) => Ok(text.clone()),
-        other => Ok(other.to_string()),
+        other => compact(other),
     }
 }
 

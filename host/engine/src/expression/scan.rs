@@ -36,7 +36,7 @@ pub(super) fn foreign_marks(source: &str) -> Vec<Finding> {
                 continue;
             }
             b'$' if rest.starts_with(b"${{") => {
-                findings.push(Finding::new(
+                add_once(&mut findings, Finding::new(
                     FindingKind::BracesInExpression,
                     at,
                     3,
@@ -46,7 +46,7 @@ pub(super) fn foreign_marks(source: &str) -> Vec<Finding> {
                 3
             }
             b'{' if rest.starts_with(b"{%") => {
-                findings.push(Finding::new(
+                add_once(&mut findings, Finding::new(
                     FindingKind::Statement,
                     at,
                     2,
@@ -73,6 +73,13 @@ pub(super) fn foreign_marks(source: &str) -> Vec<Finding> {
         at += length;
     }
     findings
+}
+
+/// One such mark tells it all.
+fn add_once(findings: &mut Vec<Finding>, finding: Finding) {
+    if !findings.iter().any(|other| other.kind == finding.kind) {
+        findings.push(finding);
+    }
 }
 
 fn foreign_operator(at: usize, found: &str, write: &str) -> Finding {

@@ -6,7 +6,7 @@ use super::argument::Arguments;
 use super::error::{ErrorCode, Failure};
 use super::evaluate::{RESULT_BYTES_MAX, WORK_UNITS_MAX};
 use super::filter::{attribute_of, items};
-use super::json::{Budget, leave, type_name, write_text};
+use super::json::{Budget, compact, leave, type_name, write_text};
 use super::operator::{charge, defined};
 
 /// A budget that ends where the work units do: what is above it could not be charged anyway.
@@ -112,7 +112,7 @@ pub(super) fn tojson(_: &mut State, value: &Value, arguments: &Arguments) -> Res
         return Err(Failure::of_type(format!("`indent` of `tojson` must be within 0 and 16, found {width}")));
     }
     if width == 0 {
-        return Ok(Value::from(json.to_string()));
+        return Ok(Value::from(compact(&json)?));
     }
     let mut out = Vec::new();
     let margin = " ".repeat(width as usize);

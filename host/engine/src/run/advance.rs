@@ -315,10 +315,14 @@ impl Run {
                 }
             }
             Err(second) => {
-                let error = match second {
+                let mut error = match second {
                     None => error,
                     Some(second) => self.record(p, second, attempts, None),
                 };
+                // The block ends with its visit, but its branch's error goes on telling what it had gathered.
+                if let Some(Ok(block)) = error.block.as_ref().map(|block| self.resolve(block)) {
+                    error.block = Some(Payload::Value(block));
+                }
                 self.emit(failed(error.clone(), false));
                 self.fail_scope(&scope, error);
             }
@@ -409,7 +413,7 @@ impl Run {
     pub(super) fn fail_run(&mut self, error: ErrorRecord) {
         self.cancel_scope(&Path::root(), crate::event::CancelCause::Run);
         self.emit(Event::StageEntered(StageEntered { stage: Stage::Error, p: Path::root() }));
-        // What a failed block had gathered is in its node's record; the block itself is gone by now.
+        // What a failed block had gathered is in its node's record.
         let error = ErrorRecord { block: None, ..error };
         self.emit(Event::RunFailed(Box::new(RunFailed { error })));
     }

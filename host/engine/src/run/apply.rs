@@ -316,7 +316,7 @@ impl Run {
         let error = match &e.error {
             None => None,
             Some(record) => {
-                let block = record.block.as_ref().and_then(|block| self.resolve(block).ok());
+                let block = record.block.as_ref().map(|block| self.resolve(block)).transpose()?;
                 Some(record.to_visible(block.as_deref()))
             }
         };

@@ -1,16 +1,19 @@
 //! Attempts of agents: replies, failures, retries.
 
 use super::Run;
-use super::state::{Attempt, Json, Phase};
+use super::state::{Attempt, Phase};
 use crate::event::{
     AskedBy, AttemptCause, AttemptDue, AttemptFailed, AttemptInterrupted, AttemptScheduled, AttemptSucceeded, Event,
     Payload, ReviewOpened,
 };
 use crate::failure::{Class, ErrorRecord, Failure};
-use crate::graph::{Agent, Kind, Node, Retry, Strategy};
+use crate::graph::{Kind, Retry, Strategy};
 use crate::input::{Reply, ReplyNext, ReviewRequest, Usage};
 use crate::path::{CommandId, Path};
 use crate::schema::Schema;
+
+/// No review waits longer than the longest duration of the language, a year.
+const REVIEW_TIMEOUT_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
 
 /// How many attempts a policy allows, the first included.
 pub(super) fn attempts_max(retry: &Retry) -> u32 {
@@ -21,26 +24,27 @@ pub(super) fn attempts_max(retry: &Retry) -> u32 {
 }
 
 impl Run {
-    /// The agent of an attempt that is owed now.
-    fn owed_agent(&self, id: &CommandId) -> Option<(Node, Agent)> {
+    /// The retry policy of an attempt that is owed now.
+    fn owed_retry(&self, id: &CommandId) -> Option<Retry> {
         self.index.commands.get(id)?;
-        let node = self.graph.node(&id.path)?;
-        match &node.kind {
-            Kind::Agent(agent) => Some((node.clone(), agent.clone())),
+        match &self.graph.node(&id.path)?.kind {
+            Kind::Agent(agent) => Some(agent.retry.clone()),
             _ => None,
         }
     }
 
     /// An attempt gave a reply. `false`: it is not owed.
     pub(super) fn attempt_done(&mut self, id: &CommandId, reply: Reply, usage: Usage) -> bool {
-        let Some((node, _)) = self.owed_agent(id) else { return false };
+        if !self.index.commands.contains_key(id) {
+            return false;
+        }
         if let Err(failure) = self.check_reply(&reply) {
             return self.attempt_failed(id, failure, None, usage);
         }
         let succeeded = AttemptSucceeded::new(id.path.clone(), id.attempt, &reply, usage);
         self.emit(Event::AttemptSucceeded(succeeded));
         match reply.next {
-            ReplyNext::Review(request) => self.agent_review(&id.path, &node, &request, reply.output),
+            ReplyNext::Review(request) => self.agent_review(&id.path, &request),
             next => self.succeed(&id.path, Payload::Output(id.path.clone()), reply.output, reply.confidence, &next),
         }
         true
@@ -68,10 +72,9 @@ impl Run {
         self.check_payload("the agent's output", super::write::json_bytes(&reply.output))
     }
 
-    fn agent_review(&mut self, p: &Path, node: &Node, request: &ReviewRequest, output: Json) {
+    fn agent_review(&mut self, p: &Path, request: &ReviewRequest) {
         let timeout_ms = request.timeout_ms.unwrap_or(crate::graph::Review::TIMEOUT_MS_DEFAULT);
         let proposed = request.propose.clone().unwrap_or_else(|| Payload::Output(p.clone()));
-        let _ = (node, output);
         self.emit(Event::ReviewOpened(Box::new(ReviewOpened {
             review_id: self.review_id(p),
             p: p.clone(),
@@ -82,7 +85,7 @@ impl Run {
             form: request.form.clone(),
             reviewers: request.reviewers.clone(),
             quorum: request.quorum.max(1),
-            deadline: self.clock.plus_ms(timeout_ms.min(Retry::DELAY_MS_MAX * 365)),
+            deadline: self.clock.plus_ms(timeout_ms.min(REVIEW_TIMEOUT_MS_MAX)),
             on_timeout: "fail".to_owned(),
         })));
     }
@@ -95,7 +98,7 @@ impl Run {
         retry_after_ms: Option<u64>,
         usage: Usage,
     ) -> bool {
-        let Some((_, Agent { retry, .. })) = self.owed_agent(id) else { return false };
+        let Some(retry) = self.owed_retry(id) else { return false };
         let allowed = attempts_max(&retry);
         let error = ErrorRecord {
             id: self.derived_id("error", &id.to_string()),

@@ -61,7 +61,6 @@ impl Run {
             _ => unreachable!("a scope's path ends in a branch or an item"),
         };
         let took_ms = self.branch_took_ms(&p, &branch);
-        // What a failed block inside has gathered is kept with the branch's error; it is still there now.
         self.emit(Event::BranchEnded(Box::new(BranchEnded { p: p.clone(), branch, outcome, result, error, took_ms })));
         self.go_on_with_block(&p);
     }

@@ -269,7 +269,7 @@ fn filters_of_the_crate() {
         ("['a', 'A', 'b']|unique", json!(["a", "b"])),
         ("['a', 'A', 'b']|unique(case_sensitive=true)", json!(["a", "A", "b"])),
         ("list|zip(['a', 'b'])", json!([[3, "a"], [1, "b"]])),
-        ("docs|groupby('tag')|map(attribute='grouper')", json!(["x", "y"])),
+        ("docs|groupby('tag')|map(attribute='grouper')", json!(["X", "y"])),
         ("(docs|groupby('tag'))[0].list|length", json!(2)),
         ("docs|groupby('tag')|length", json!(2)),
         ("docs|map(attribute='id')", json!([1, 2, 3])),

@@ -6,7 +6,10 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 
+mod analysis;
+mod bounds;
 mod language;
+mod text;
 
 /// The values most tests see.
 fn names() -> BTreeMap<String, Visible> {
