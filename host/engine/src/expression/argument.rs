@@ -48,7 +48,11 @@ impl Signature {
     }
 
     /// What is wrong with a call, or nothing.
-    pub(super) fn check<'a>(&self, places: usize, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    pub(super) fn check<'a>(
+        &self,
+        places: usize,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<(), String> {
         let takes = self.params.iter().filter(|param| param.by_place).count();
         if places > takes && !self.rest {
             let takes = if takes == 0 { "no value".to_owned() } else { format!("at most {takes}") };
@@ -80,11 +84,16 @@ pub(super) struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    pub(super) fn read(signature: &'a Signature, values: &'a [Value], lenient: bool) -> Result<Arguments<'a>, Failure> {
+    pub(super) fn read(
+        signature: &'a Signature,
+        values: &'a [Value],
+        lenient: bool,
+    ) -> Result<Arguments<'a>, Failure> {
         let (places, mut named) = (values, BTreeMap::new());
         let places = match places.split_last() {
             Some((last, places)) if last.is_kwargs() => {
-                let kwargs = Kwargs::try_from(last.clone()).map_err(|error| Failure::from_error(&error, ""))?;
+                let kwargs =
+                    Kwargs::try_from(last.clone()).map_err(|error| Failure::from_error(&error, ""))?;
                 for name in kwargs.args() {
                     let value = kwargs.peek::<Value>(name).unwrap_or_default();
                     named.insert(name.to_owned(), value);
@@ -104,8 +113,12 @@ impl<'a> Arguments<'a> {
 
     /// The argument called `name`, given by place or by name; `none` is as good as not given.
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        let place = self.signature.params.iter().filter(|param| param.by_place).position(|param| param.name == name);
-        place.and_then(|place| self.places.get(place)).or_else(|| self.named.get(name)).filter(|value| !value.is_none())
+        let place =
+            self.signature.params.iter().filter(|param| param.by_place).position(|param| param.name == name);
+        place
+            .and_then(|place| self.places.get(place))
+            .or_else(|| self.named.get(name))
+            .filter(|value| !value.is_none())
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

@@ -138,9 +138,11 @@ pub(super) static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(||
         let signature = Signature::parse(shown);
         let name = signature.name;
         match body {
-            Body::Own(own) => env.add_filter(name, move |state: &mut State, value: &Value, rest: Rest<ValueOrKwargs>| {
-                own_filter(state, &signature, *own, value, &rest.into_values()).map_err(Error::from)
-            }),
+            Body::Own(own) => {
+                env.add_filter(name, move |state: &mut State, value: &Value, rest: Rest<ValueOrKwargs>| {
+                    own_filter(state, &signature, *own, value, &rest.into_values()).map_err(Error::from)
+                })
+            }
             Body::OfText(make) | Body::OfCrate(make) | Body::Comparing(make) => {
                 let function = make();
                 env.add_filter(name, move |state: &mut State, value: &Value, rest: Rest<ValueOrKwargs>| {
@@ -213,6 +215,12 @@ fn crate_filter(
                 type_name(value)
             ))
             .into());
+        }
+        // The crate takes `none` for an empty list here.
+        Body::OfCrate(_)
+            if value.is_none() && matches!(signature.name, "list" | "reverse" | "int" | "float") =>
+        {
+            return Err(Failure::of_type(format!("`{}` does not take none", signature.name)).into());
         }
         Body::Comparing(_) => filter::comparable(value, &arguments)?,
         _ => {}

@@ -124,7 +124,10 @@ impl Generator {
             self.names.push(name.to_owned());
             self.names.len() - 1
         });
-        SLOTS.get(slot).map(String::as_str).ok_or_else(|| Refused(format!("more than {NAMES_MAX} different names")))
+        SLOTS
+            .get(slot)
+            .map(String::as_str)
+            .ok_or_else(|| Refused(format!("more than {NAMES_MAX} different names")))
     }
 
     fn constant(&mut self, value: impl Into<Value>) {
@@ -204,7 +207,8 @@ impl Generator {
                 }
                 let values = self.arguments(&filter.args)?;
                 let signature = CATALOGUE.filters.get(filter.name);
-                let known = signature.ok_or_else(|| Refused(format!("there is no filter `{}`", filter.name)))?;
+                let known =
+                    signature.ok_or_else(|| Refused(format!("there is no filter `{}`", filter.name)))?;
                 self.apply(known.name, 1 + values);
             }
             Expr::Test(test) => {
@@ -230,7 +234,8 @@ impl Generator {
                     return Err(Refused("only functions are called".to_owned()));
                 };
                 let signature = CATALOGUE.functions.get(function.id);
-                let known = signature.ok_or_else(|| Refused(format!("there is no function `{}`", function.id)))?;
+                let known =
+                    signature.ok_or_else(|| Refused(format!("there is no function `{}`", function.id)))?;
                 let values = self.arguments(&call.args)?;
                 self.add(Instruction::CallFunction(known.name, Some(values as u16)));
             }
@@ -305,7 +310,9 @@ impl Generator {
             BinOpKind::FloorDiv => name::FLOOR_DIV,
             BinOpKind::Rem => name::REM,
             BinOpKind::In => name::IN,
-            BinOpKind::Pow | BinOpKind::Concat => return Err(Refused("an operator outside of the language".to_owned())),
+            BinOpKind::Pow | BinOpKind::Concat => {
+                return Err(Refused("an operator outside of the language".to_owned()));
+            }
         };
         self.expr(&binary.left)?;
         self.expr(&binary.right)?;
@@ -411,7 +418,9 @@ impl Generator {
                 self.add(Instruction::Emit);
                 Ok(())
             }
-            Stmt::AutoEscape(_) | Stmt::Do(_) => Err(Refused("a statement outside of the language".to_owned())),
+            Stmt::AutoEscape(_) | Stmt::Do(_) => {
+                Err(Refused("a statement outside of the language".to_owned()))
+            }
         }
     }
 

@@ -128,8 +128,12 @@ impl Failure {
         // The machine's errors name the piece of source that failed by its place only.
         let piece = error.range().and_then(|range| source.get(range)).unwrap_or(source).trim();
         match error.kind() {
-            ErrorKind::UndefinedError => Failure::undefined(format!("`{piece}` uses a value that is undefined")),
-            ErrorKind::OutOfFuel => Failure::new(ErrorCode::Fuel, "the expression takes too many instructions"),
+            ErrorKind::UndefinedError => {
+                Failure::undefined(format!("`{piece}` uses a value that is undefined"))
+            }
+            ErrorKind::OutOfFuel => {
+                Failure::new(ErrorCode::Fuel, "the expression takes too many instructions")
+            }
             ErrorKind::InvalidOperation
             | ErrorKind::NonPrimitive
             | ErrorKind::NonKey
@@ -147,7 +151,13 @@ impl Failure {
     }
 
     pub(super) fn at(self, expression: &str, line: u32, column: u32) -> EvaluateError {
-        EvaluateError { code: self.code, message: self.message, expression: expression.to_owned(), line, column }
+        EvaluateError {
+            code: self.code,
+            message: self.message,
+            expression: expression.to_owned(),
+            line,
+            column,
+        }
     }
 }
 

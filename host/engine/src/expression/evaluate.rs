@@ -88,9 +88,8 @@ impl Expression {
         if let Some(finding) = too_long(source, false) {
             return Err(refuse(&finding));
         }
-        let parsed = parse_expr(source).map_err(|error| {
-            refuse(foreign_marks(source).first().unwrap_or(&syntax(source, &error)))
-        })?;
+        let parsed = parse_expr(source)
+            .map_err(|error| refuse(foreign_marks(source).first().unwrap_or(&syntax(source, &error))))?;
         let Analysis { findings, references, renders, .. } = analyse_parsed(source, &parsed);
         if let Some(finding) = findings.first() {
             return Err(refuse(finding));
@@ -104,7 +103,14 @@ impl Expression {
         })?;
         let names = references.into_iter().map(|reference| reference.root).collect();
         let renders = renders.into_iter().filter_map(|render| render.name).collect();
-        Ok(Expression(Arc::new(Compiled { source: source.to_owned(), line, column, program, names, renders })))
+        Ok(Expression(Arc::new(Compiled {
+            source: source.to_owned(),
+            line,
+            column,
+            program,
+            names,
+            renders,
+        })))
     }
 
     /// The source as it was compiled.
@@ -152,7 +158,11 @@ impl Expression {
         }
     }
 
-    pub(super) fn evaluate_within(&self, scope: &Scope<'_>, budget: &mut Budget) -> Result<Json, EvaluateError> {
+    pub(super) fn evaluate_within(
+        &self,
+        scope: &Scope<'_>,
+        budget: &mut Budget,
+    ) -> Result<Json, EvaluateError> {
         let _work = WorkScope::new();
         let value = self.run(scope).map_err(|failure| self.fail(failure))?;
         leave(&value, budget, 0).map_err(|failure| self.fail(failure))
@@ -191,8 +201,14 @@ impl Expression {
         let environment = environment(scope.fuel);
         let (blocks, mut text) = (BTreeMap::new(), String::new());
         let mut output = make_string_output(&mut text);
-        let result =
-            eval(&environment, instructions, Value::from_object(root), &blocks, &mut output, AutoEscape::None);
+        let result = eval(
+            &environment,
+            instructions,
+            Value::from_object(root),
+            &blocks,
+            &mut output,
+            AutoEscape::None,
+        );
         match result {
             Ok((value, _)) => Ok(value.unwrap_or_default()),
             Err(error) => {
@@ -267,7 +283,10 @@ pub(super) fn render(state: &mut State, values: &[Value]) -> Result<Value, Failu
     };
     let given = arguments.get("values");
     if let Some(given) = given.filter(|given| given.kind() != ValueKind::Map) {
-        return Err(Failure::of_type(format!("`render` gives a template an object, found {}", type_name(given))));
+        return Err(Failure::of_type(format!(
+            "`render` gives a template an object, found {}",
+            type_name(given)
+        )));
     }
     let text = template.render(given, root.fuel, root.text_bytes_max).map_err(|failure| Failure {
         code: failure.code,
@@ -372,13 +391,20 @@ impl TextTemplate {
             let value = given?.get_item(&Value::from(name.as_str())).ok()?;
             (!value.is_undefined()).then_some(value)
         };
-        let root = Root { values: names.iter().map(member).collect(), templates: Vec::new(), fuel, text_bytes_max };
+        let root =
+            Root { values: names.iter().map(member).collect(), templates: Vec::new(), fuel, text_bytes_max };
         let environment = environment(fuel);
         let (blocks, mut text) = (BTreeMap::new(), String::new());
         {
             let mut output = make_string_output(&mut text);
-            let result =
-                eval(&environment, instructions, Value::from_object(root), &blocks, &mut output, AutoEscape::None);
+            let result = eval(
+                &environment,
+                instructions,
+                Value::from_object(root),
+                &blocks,
+                &mut output,
+                AutoEscape::None,
+            );
             if let Err(error) = result {
                 let failure = Failure::from_error(&error, &self.0.source);
                 let failure = if error.kind() == ErrorKind::OutOfFuel { out_of_fuel(fuel) } else { failure };

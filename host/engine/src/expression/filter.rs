@@ -51,7 +51,11 @@ pub(super) fn attribute_of(item: &Value, path: Option<&str>) -> Result<Value, Fa
     let mut value = item.clone();
     for step in path.split('.') {
         defined(&value, &format!("a step before `{step}` of attribute `{path}`"))?;
-        let key = step.parse::<usize>().ok().filter(|_| is_list(&value)).map_or_else(|| Value::from(step), Value::from);
+        let key = step
+            .parse::<usize>()
+            .ok()
+            .filter(|_| is_list(&value))
+            .map_or_else(|| Value::from(step), Value::from);
         value = value.get_item(&key).unwrap_or_default();
     }
     Ok(value)
@@ -87,8 +91,13 @@ pub(super) fn comparable(value: &Value, arguments: &Arguments) -> Result<(), Fai
     }
     for item in items(value, name)? {
         charge(1)?;
-        for attribute in attribute.map_or(vec![None], |paths| paths.split(',').map(|path| Some(path.trim())).collect()) {
-            defined(&attribute_of(&item, attribute)?, &format!("an item or attribute that `{name}` compares"))?;
+        for attribute in
+            attribute.map_or(vec![None], |paths| paths.split(',').map(|path| Some(path.trim())).collect())
+        {
+            defined(
+                &attribute_of(&item, attribute)?,
+                &format!("an item or attribute that `{name}` compares"),
+            )?;
         }
     }
     Ok(())
@@ -115,7 +124,10 @@ pub(super) fn flatten(_: &mut State, value: &Value, _: &Arguments) -> Result<Val
     for item in list_items(value, "flatten")? {
         defined(&item, "an item of `flatten`")?;
         if !is_list(&item) {
-            return Err(Failure::of_type(format!("`flatten` takes a list of lists, found {} in it", type_name(&item))));
+            return Err(Failure::of_type(format!(
+                "`flatten` takes a list of lists, found {} in it",
+                type_name(&item)
+            )));
         }
         charge(item.len().unwrap_or(0))?;
         list.extend(items(&item, "flatten")?);
@@ -141,7 +153,10 @@ pub(super) fn chain(_: &mut State, value: &Value, arguments: &Arguments) -> Resu
 fn extend(mut into: BTreeMap<String, Value>, from: &Value) -> Result<BTreeMap<String, Value>, Failure> {
     for key in items(from, "merge")? {
         let Some(name) = key.as_str() else {
-            return Err(Failure::of_type(format!("a key of an object must be text, found {}", type_name(&key))));
+            return Err(Failure::of_type(format!(
+                "a key of an object must be text, found {}",
+                type_name(&key)
+            )));
         };
         into.insert(name.to_owned(), from.get_item(&key).unwrap_or_default());
     }
@@ -157,7 +172,9 @@ pub(super) fn merge(_: &mut State, value: &Value, arguments: &Arguments) -> Resu
 }
 
 pub(super) fn top(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Failure> {
-    let n = arguments.integer("n")?.ok_or_else(|| Failure::of_type("`n` of `top` must be an integer, found none"))?;
+    let n = arguments
+        .integer("n")?
+        .ok_or_else(|| Failure::of_type("`n` of `top` must be an integer, found none"))?;
     let Ok(n) = usize::try_from(n) else {
         return Err(Failure::of_type(format!("`n` of `top` must not be negative, found {n}")));
     };
@@ -208,7 +225,8 @@ pub(super) fn any(_: &mut State, value: &Value, arguments: &Arguments) -> Result
 pub(super) fn sum(_: &mut State, value: &Value, arguments: &Arguments) -> Result<Value, Failure> {
     let attribute = arguments.text("attribute")?;
     let number = |value: &Value| {
-        Num::of(value).ok_or_else(|| Failure::of_type(format!("`sum` takes numbers, found {}", type_name(value))))
+        Num::of(value)
+            .ok_or_else(|| Failure::of_type(format!("`sum` takes numbers, found {}", type_name(value))))
     };
     let mut total = number(arguments.get("start").unwrap_or(&Value::from(0)))?;
     for item in list_items(value, "sum")? {
@@ -223,8 +241,10 @@ pub(super) fn sum(_: &mut State, value: &Value, arguments: &Arguments) -> Result
 fn count_of(arguments: &Arguments) -> Result<usize, Failure> {
     let count = arguments.integer("count")?.unwrap_or(0);
     usize::try_from(count).ok().filter(|count| (1..=COUNT_MAX).contains(count)).ok_or_else(|| {
-        let message =
-            format!("the count of `{}` must be within 1 and {COUNT_MAX}, found {count}", arguments.signature.name);
+        let message = format!(
+            "the count of `{}` must be within 1 and {COUNT_MAX}, found {count}",
+            arguments.signature.name
+        );
         Failure::new(if count > 0 { ErrorCode::Work } else { ErrorCode::Type }, message)
     })
 }
@@ -288,7 +308,8 @@ pub(super) fn map(state: &mut State, value: &Value, arguments: &Arguments) -> Re
                 let name = name.as_str().ok_or_else(|| {
                     Failure::of_type(format!("`map` names a filter by text, found {}", type_name(name)))
                 })?;
-                let values: Vec<Value> = std::iter::once(item).chain(arguments.places[1..].iter().cloned()).collect();
+                let values: Vec<Value> =
+                    std::iter::once(item).chain(arguments.places[1..].iter().cloned()).collect();
                 state.apply_filter(name, &values).map_err(|error| Failure::from_error(&error, name))?
             }
             _ => return Err(Failure::of_type("`map` takes either the name of a filter or `attribute`")),
@@ -299,7 +320,9 @@ pub(super) fn map(state: &mut State, value: &Value, arguments: &Arguments) -> Re
 
 fn mapped(item: &Value, attribute: &Value, arguments: &Arguments) -> Result<Value, Failure> {
     defined(item, "an item of `map`")?;
-    let default = arguments.has("default").then(|| arguments.get("default").cloned().unwrap_or_else(|| Value::from(())));
+    let default = arguments
+        .has("default")
+        .then(|| arguments.get("default").cloned().unwrap_or_else(|| Value::from(())));
     let found = match attribute.as_str() {
         Some(path) => attribute_of(item, Some(path)),
         None => Ok(item.get_item(attribute).unwrap_or_default()),
@@ -363,7 +386,8 @@ pub(super) fn rejectattr(state: &mut State, value: &Value, arguments: &Arguments
 
 pub(super) fn range(signature: &Signature, values: &[Value]) -> Result<Value, Failure> {
     let arguments = Arguments::read(signature, values, false)?;
-    let first = arguments.integer("a")?.ok_or_else(|| Failure::of_type("`range` takes integers, found none"))?;
+    let first =
+        arguments.integer("a")?.ok_or_else(|| Failure::of_type("`range` takes integers, found none"))?;
     let (start, stop) = arguments.integer("b")?.map_or((0, first), |stop| (first, stop));
     let step = arguments.integer("step")?.unwrap_or(1);
     let span = match step.cmp(&0) {

@@ -59,7 +59,9 @@ impl Num {
     /// The same number, an integer if it is integral and exact.
     pub(super) fn normal(self) -> Num {
         match self {
-            Num::Double(double) if double.fract() == 0.0 && double.abs() <= EXACT_MAX => Num::Int(double as i128),
+            Num::Double(double) if double.fract() == 0.0 && double.abs() <= EXACT_MAX => {
+                Num::Int(double as i128)
+            }
             other => other,
         }
     }
@@ -178,7 +180,10 @@ fn digits(int: u64) -> usize {
 }
 
 fn too_deep() -> Failure {
-    Failure::new(ErrorCode::ResultTooLarge, format!("the result is nested deeper than {RESULT_DEPTH_MAX} levels"))
+    Failure::new(
+        ErrorCode::ResultTooLarge,
+        format!("the result is nested deeper than {RESULT_DEPTH_MAX} levels"),
+    )
 }
 
 /// A copy of a JSON value with its numbers normalised, within the budget.
@@ -236,7 +241,8 @@ pub(super) fn leave(value: &Value, budget: &mut Budget, depth: usize) -> Result<
         ValueKind::None => copy(&Json::Null, budget, depth),
         ValueKind::Bool => copy(&Json::Bool(value.is_true()), budget, depth),
         ValueKind::Number => {
-            let number = Num::of(value).ok_or_else(|| Failure::new(ErrorCode::Number, "not a number"))?.into_json()?;
+            let number =
+                Num::of(value).ok_or_else(|| Failure::new(ErrorCode::Number, "not a number"))?.into_json()?;
             budget.number(&number)?;
             Ok(Json::Number(number))
         }
@@ -267,7 +273,10 @@ pub(super) fn leave(value: &Value, budget: &mut Budget, depth: usize) -> Result<
             let mut members = Map::new();
             for key in value.try_iter().map_err(|error| Failure::from_error(&error, ""))? {
                 let Some(text) = key.as_str() else {
-                    return Err(Failure::of_type(format!("a key of an object must be text, found {}", type_name(&key))));
+                    return Err(Failure::of_type(format!(
+                        "a key of an object must be text, found {}",
+                        type_name(&key)
+                    )));
                 };
                 if !members.is_empty() {
                     budget.take(1)?;

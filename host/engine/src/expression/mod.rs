@@ -21,6 +21,7 @@ mod template;
 mod test;
 mod text;
 mod visible;
+mod walk;
 
 pub use analysis::{Analysis, Finding, FindingKind, RenderUse, analyse, analyse_template};
 pub use catalogue::{filters, functions, signature_of, tests};

@@ -116,7 +116,8 @@ pub(super) fn defined(value: &Value, what: &str) -> Result<(), Failure> {
 }
 
 fn both_defined(symbol: &str, a: &Value, b: &Value) -> Result<(), Failure> {
-    defined(a, &format!("the left side of `{symbol}`")).and_then(|()| defined(b, &format!("the right side of `{symbol}`")))
+    defined(a, &format!("the left side of `{symbol}`"))
+        .and_then(|()| defined(b, &format!("the right side of `{symbol}`")))
 }
 
 #[derive(Clone, Copy)]
@@ -186,7 +187,11 @@ fn compute(operator: Arithmetic, left: Num, right: Num) -> Result<Num, Failure> 
 /// Quotient rounded down and a remainder with the sign of the divisor.
 fn floor_division(a: i128, b: i128) -> Option<(i128, i128)> {
     let (quotient, remainder) = (a.checked_div(b)?, a.checked_rem(b)?);
-    if remainder != 0 && (remainder < 0) != (b < 0) { Some((quotient - 1, remainder + b)) } else { Some((quotient, remainder)) }
+    if remainder != 0 && (remainder < 0) != (b < 0) {
+        Some((quotient - 1, remainder + b))
+    } else {
+        Some((quotient, remainder))
+    }
 }
 
 /// The number with the other sign.
@@ -342,7 +347,8 @@ pub(super) fn order(a: &Value, b: &Value) -> Result<Ordering, Failure> {
                             Ordering::Equal => {}
                             other => return Ok(other),
                         }
-                        let values = (a.get_item(&left).unwrap_or_default(), b.get_item(&right).unwrap_or_default());
+                        let values =
+                            (a.get_item(&left).unwrap_or_default(), b.get_item(&right).unwrap_or_default());
                         match order(&values.0, &values.1)? {
                             Ordering::Equal => {}
                             other => return Ok(other),
@@ -386,7 +392,10 @@ pub(super) fn contains(container: &Value, value: &Value) -> Result<bool, Failure
     if container.kind() == ValueKind::Map {
         return Ok(value.as_str().is_some() && !container.get_item(value).unwrap_or_default().is_undefined());
     }
-    Err(Failure::of_type(format!("`in` takes a text, a list or an object on its right, found {}", type_name(container))))
+    Err(Failure::of_type(format!(
+        "`in` takes a text, a list or an object on its right, found {}",
+        type_name(container)
+    )))
 }
 
 /// One bound of a slice: nothing for `none`.
@@ -402,7 +411,12 @@ fn bound(value: &Value, what: &str) -> Result<Option<i64>, Failure> {
 }
 
 /// The indexes that a slice takes of something `length` long.
-fn indexes(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> impl ExactSizeIterator<Item = usize> {
+fn indexes(
+    length: usize,
+    start: Option<i64>,
+    stop: Option<i64>,
+    step: i64,
+) -> impl ExactSizeIterator<Item = usize> {
     let length = length as i128;
     let step = i128::from(step);
     let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
@@ -411,7 +425,11 @@ fn indexes(length: usize, start: Option<i64>, stop: Option<i64>, step: i64) -> i
         Some(bound) if bound < 0 => (i128::from(bound) + length).clamp(low, high),
         Some(bound) => i128::from(bound).clamp(low, high),
     };
-    let (start, stop) = if step > 0 { (place(start, low), place(stop, high)) } else { (place(start, high), place(stop, low)) };
+    let (start, stop) = if step > 0 {
+        (place(start, low), place(stop, high))
+    } else {
+        (place(start, high), place(stop, low))
+    };
     let span = if step > 0 { stop - start } else { start - stop };
     let count = if span <= 0 { 0 } else { (span + step.abs() - 1) / step.abs() };
     (0..count as usize).map(move |n| (start + n as i128 * step) as usize)

@@ -35,24 +35,33 @@ pub(super) fn foreign_marks(source: &str) -> Vec<Finding> {
                 at = end + 1;
                 continue;
             }
-            b'$' if rest.starts_with(b"${{") => {
-                add_once(&mut findings, Finding::new(
-                    FindingKind::BracesInExpression,
-                    at,
-                    3,
-                    "`${{ }}` stands in an expression that has no text around it",
-                    "leave the braces out: write only what stands between them",
-                ));
+            b'$' | b'{'
+                if rest.starts_with(b"${{")
+                    || (rest.starts_with(b"{{") && source[..at].trim().is_empty()) =>
+            {
+                add_once(
+                    &mut findings,
+                    Finding::new(
+                        FindingKind::BracesInExpression,
+                        at,
+                        if bytes[at] == b'$' { 3 } else { 2 },
+                        "`${{ }}` stands in an expression that has no text around it",
+                        "leave the braces out: write only what stands between them",
+                    ),
+                );
                 3
             }
             b'{' if rest.starts_with(b"{%") => {
-                add_once(&mut findings, Finding::new(
-                    FindingKind::Statement,
-                    at,
-                    2,
-                    "a statement `{% %}` stands in an expression",
-                    "put the text into a file, name it as a constant `{ template: FILE }`, and call `render`",
-                ));
+                add_once(
+                    &mut findings,
+                    Finding::new(
+                        FindingKind::Statement,
+                        at,
+                        2,
+                        "a statement `{% %}` stands in an expression",
+                        "put the text into a file, name it as a constant `{ template: FILE }`, and call `render`",
+                    ),
+                );
                 2
             }
             b'&' if rest.starts_with(b"&&") => {
@@ -106,7 +115,8 @@ pub(super) fn too_long(source: &str, template: bool) -> Option<Finding> {
     let config = if template { template_syntax() } else { SyntaxConfig::default() };
     let (mut depth, mut prefixes) = (0usize, 0usize);
     let mut chains = vec![0usize];
-    let mut statements = 0usize;
+    // The parser recurses into each `elif`, without the guard that it has for statements.
+    let mut branches: Vec<usize> = Vec::new();
     let mut first_of_tag = false;
     for token in tokenize(source, !template, config) {
         let Ok((token, span)) = token else {
@@ -140,8 +150,15 @@ pub(super) fn too_long(source: &str, template: bool) -> Option<Finding> {
                 chains = vec![0];
                 first_of_tag = matches!(token, Token::BlockStart);
             }
-            Token::Ident("for" | "if" | "with" | "filter" | "set") if was_first => statements += 1,
-            Token::Ident(name) if was_first && name.starts_with("end") => statements = statements.saturating_sub(1),
+            Token::Ident("if") if was_first => branches.push(0),
+            Token::Ident("elif") if was_first => {
+                if let Some(branch) = branches.last_mut() {
+                    *branch += 1;
+                }
+            }
+            Token::Ident("endif") if was_first => {
+                branches.pop();
+            }
             Token::Ident("and" | "or" | "not" | "in" | "is" | "if" | "else")
             | Token::Plus
             | Token::Minus
@@ -166,13 +183,16 @@ pub(super) fn too_long(source: &str, template: bool) -> Option<Finding> {
             _ => {}
         }
         let deep = depth > DEPTH_MAX || prefixes > DEPTH_MAX;
-        let long = chains.iter().sum::<usize>() > CHAIN_MAX;
-        // Statements without an end, such as `set x = 1`, are counted too; far more than that is no text template.
-        if deep || long || statements > 1000 {
+        let long = chains.iter().sum::<usize>() > CHAIN_MAX
+            || branches.len() + branches.iter().sum::<usize>() > CHAIN_MAX / 2;
+        if deep || long {
             let message = if deep {
                 format!("the expression is nested deeper than {DEPTH_MAX} levels")
             } else {
-                format!("the expression has more than {CHAIN_MAX} operators in a row")
+                format!(
+                    "the expression has more than {CHAIN_MAX} operators, or {} `if` and `elif`, in a row",
+                    CHAIN_MAX / 2
+                )
             };
             return Some(Finding::new(
                 FindingKind::TooLong,

@@ -240,7 +240,12 @@ impl Template {
         self.evaluate_within(scope, &mut Budget::new(scope.result_bytes_max), 0)
     }
 
-    fn evaluate_within(&self, scope: &Scope<'_>, budget: &mut Budget, depth: usize) -> Result<Json, EvaluateError> {
+    fn evaluate_within(
+        &self,
+        scope: &Scope<'_>,
+        budget: &mut Budget,
+        depth: usize,
+    ) -> Result<Json, EvaluateError> {
         let fail = |failure: Failure| self.fail(failure);
         match self {
             Template::Literal(json) => copy(json, budget, depth).map_err(fail),

@@ -52,7 +52,12 @@ pub(super) const TESTS: &[(&str, Body)] = &[
     ("upper()", |a, _| Ok(cased(a, char::is_lowercase, char::is_uppercase))),
 ];
 
-pub(super) fn perform(signature: &Signature, body: Body, value: &Value, rest: &[Value]) -> Result<bool, Failure> {
+pub(super) fn perform(
+    signature: &Signature,
+    body: Body,
+    value: &Value,
+    rest: &[Value],
+) -> Result<bool, Failure> {
     if !matches!(signature.name, "defined" | "undefined") {
         defined(value, &format!("the value before `is {}`", signature.name))?;
     }
@@ -87,7 +92,11 @@ fn divisible(a: &Value, b: &Value) -> Result<bool, Failure> {
 fn texts<'a>(name: &str, a: &'a Value, b: &'a Value) -> Result<(&'a str, &'a str), Failure> {
     match (a.as_str(), b.as_str()) {
         (Some(a), Some(b)) => Ok((a, b)),
-        _ => Err(Failure::of_type(format!("`{name}` takes two texts, found {} and {}", type_name(a), type_name(b)))),
+        _ => Err(Failure::of_type(format!(
+            "`{name}` takes two texts, found {} and {}",
+            type_name(a),
+            type_name(b)
+        ))),
     }
 }
 

@@ -138,7 +138,9 @@ impl Object for Node {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         match self.json() {
-            Json::Object(members) => Enumerator::Values(members.keys().map(|key| Value::from(key.as_str())).collect()),
+            Json::Object(members) => {
+                Enumerator::Values(members.keys().map(|key| Value::from(key.as_str())).collect())
+            }
             Json::Array(items) => Enumerator::Seq(items.len()),
             _ => Enumerator::Empty,
         }

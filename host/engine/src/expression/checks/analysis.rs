@@ -13,7 +13,8 @@ fn places(source: &str) -> Vec<(FindingKind, &str)> {
 #[track_caller]
 fn finds(source: &str, kind: FindingKind, at: usize, piece: &str) {
     let findings = analyse(source).findings;
-    let found: Vec<_> = findings.iter().map(|f| (f.kind, f.offset, &source[f.offset..f.offset + f.length])).collect();
+    let found: Vec<_> =
+        findings.iter().map(|f| (f.kind, f.offset, &source[f.offset..f.offset + f.length])).collect();
     assert_eq!(found, [(kind, at, piece)], "{source}: {findings:?}");
     assert!(Expression::compile(source, 1, 1).is_err(), "{source}");
 }
@@ -60,6 +61,7 @@ fn findings_have_exact_places() {
     finds("a|map", Arguments, 2, "map");
     finds("a|select('gt')", Arguments, 9, "'gt'");
     finds("${{ input.a }}", BracesInExpression, 0, "${{");
+    finds("{{ input.a }}", BracesInExpression, 0, "{{");
     finds("{% if a %}1{% endif %}", Statement, 0, "{%");
     finds("a|map(b)", NotLiteral, 6, "b");
     finds("a|selectattr('b', c.d)", NotLiteral, 18, "c.d");
@@ -85,13 +87,36 @@ fn length_and_depth_are_bounded() {
     }
     let allowed = format!("{}1{}", "(".repeat(32), ")".repeat(32));
     assert_eq!(analyse(&allowed).findings, []);
+    assert_eq!(evaluate(&allowed).unwrap(), json!(1));
+    for (source, result) in [
+        (format!("1{}", " + 1".repeat(256)), json!(257)),
+        (format!("{}1{}", "[".repeat(32), "][0]".repeat(32)), json!(1)),
+        (format!("{}1", "0 if 0 else ".repeat(60)), json!(1)),
+        (format!("-1{}", "|abs".repeat(250)), json!(1)),
+        (format!("{}1{}", "(0 if 0 else ".repeat(32), ")".repeat(32)), json!(1)),
+        (format!("{}true", "not ".repeat(32)), json!(true)),
+        (format!("1 < 2{}", " < 3 > 2".repeat(60)), json!(true)),
+    ] {
+        assert_eq!(evaluate(&source).unwrap(), result, "{source}");
+    }
+    let elifs = format!("{{% if a %}}{}{{% endif %}}", "{% elif a %}".repeat(50_000));
+    assert_eq!(analyse_template(&elifs).0[0].kind, FindingKind::TooLong);
+    let ifs = format!("{}{}", "{% if a %}".repeat(50_000), "{% endif %}".repeat(50_000));
+    assert_eq!(analyse_template(&ifs).0[0].kind, FindingKind::TooLong);
+    let fors =
+        |count: usize| format!("{}{}", "{% for a in [1] %}".repeat(count), "{% endfor %}".repeat(count));
+    assert_eq!(analyse_template(&fors(50_000)).0[0].kind, FindingKind::TooLong);
+    assert!(TextTemplate::compile(&fors(100)).is_ok());
+    let ifs = format!("{}x{}", "{% if 1 %}".repeat(100), "{% endif %}".repeat(100));
+    assert!(TextTemplate::compile(&ifs).is_ok());
     let list = format!("[{}]", "1, ".repeat(1000));
     assert_eq!(analyse(&list).findings, []);
 }
 
 #[test]
 fn references_have_paths_and_guards() {
-    let source = "nodes.a.output.text if nodes.a is defined and nodes.a.output is defined else docs[:3]|length";
+    let source =
+        "nodes.a.output.text if nodes.a is defined and nodes.a.output is defined else docs[:3]|length";
     let analysis = analyse(source);
     let found: Vec<_> = analysis
         .references
@@ -120,12 +145,19 @@ fn references_have_paths_and_guards() {
     assert!(analyse("nodes.a.x|default(1)").references[0].tested);
     assert!(analyse("nodes.a.x|d").references[0].tested);
     let analysis = analyse("state['x'].y[n].z + input[k]");
-    let found: Vec<_> = analysis.references.iter().map(|r| (r.root.as_str(), r.path.join("."), r.length)).collect();
+    let found: Vec<_> =
+        analysis.references.iter().map(|r| (r.root.as_str(), r.path.join("."), r.length)).collect();
     assert_eq!(
         found,
-        [("state", "x.y".to_owned(), 12), ("n", String::new(), 1), ("input", String::new(), 5), ("k", String::new(), 1)]
+        [
+            ("state", "x.y".to_owned(), 12),
+            ("n", String::new(), 1),
+            ("input", String::new(), 5),
+            ("k", String::new(), 1)
+        ]
     );
-    let names: Vec<_> = Expression::compile("a + b.c|default(d)", 1, 1).unwrap().names().iter().cloned().collect();
+    let names: Vec<_> =
+        Expression::compile("a + b.c|default(d)", 1, 1).unwrap().names().iter().cloned().collect();
     assert_eq!(names, ["a", "b", "d"]);
 }
 
@@ -136,8 +168,14 @@ fn literals_and_renders() {
     assert_eq!(analyse("1 + 1").literal, None);
     assert_eq!(analyse("[a]").literal, None);
     let renders = analyse("render('t', {'a': 1, 'b': x}) + render('u') + render('v', y)").renders;
-    let keys: Vec<_> = renders.iter().map(|r| (r.name.clone().unwrap(), r.keys.clone().map(|k| k.len()), r.offset)).collect();
-    assert_eq!(keys, [("t".to_owned(), Some(2), 7), ("u".to_owned(), Some(0), 39), ("v".to_owned(), None, 53)]);
+    let keys: Vec<_> = renders
+        .iter()
+        .map(|r| (r.name.clone().unwrap(), r.keys.clone().map(|k| k.len()), r.offset))
+        .collect();
+    assert_eq!(
+        keys,
+        [("t".to_owned(), Some(2), 7), ("u".to_owned(), Some(0), 39), ("v".to_owned(), None, 53)]
+    );
 }
 
 #[test]

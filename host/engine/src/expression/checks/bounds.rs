@@ -6,7 +6,12 @@ use super::*;
 
 fn limited(source: &str, fuel: u64, result_bytes_max: usize) -> Result<Json, EvaluateError> {
     let (names, templates) = (names(), BTreeMap::new());
-    Expression::compile(source, 1, 1).unwrap().evaluate(&Scope { names: &names, templates: &templates, fuel, result_bytes_max })
+    Expression::compile(source, 1, 1).unwrap().evaluate(&Scope {
+        names: &names,
+        templates: &templates,
+        fuel,
+        result_bytes_max,
+    })
 }
 
 #[test]
@@ -23,11 +28,22 @@ fn results_are_bounded_as_json() {
     assert_eq!(limited("'abc'", FUEL_DEFAULT, 4).unwrap_err().code, ErrorCode::ResultTooLarge);
     assert!(limited("'a\"\\n'", FUEL_DEFAULT, 7).is_ok());
     assert_eq!(limited("'a\"\\n'", FUEL_DEFAULT, 6).unwrap_err().code, ErrorCode::ResultTooLarge);
-    for source in ["object", "docs", "[1.5, -20, 'h\\u0001', none, true, false, {}]", "{'a': list, 'b': ''}", "n", "whole"] {
+    for source in [
+        "object",
+        "docs",
+        "[1.5, -20, 'h\\u0001', none, true, false, {}]",
+        "{'a': list, 'b': ''}",
+        "n",
+        "whole",
+    ] {
         let json = limited(source, FUEL_DEFAULT, 10_000).unwrap();
         let bytes = json.to_string().len();
         assert!(limited(source, FUEL_DEFAULT, bytes).is_ok(), "{source} {bytes}");
-        assert_eq!(limited(source, FUEL_DEFAULT, bytes - 1).unwrap_err().code, ErrorCode::ResultTooLarge, "{source}");
+        assert_eq!(
+            limited(source, FUEL_DEFAULT, bytes - 1).unwrap_err().code,
+            ErrorCode::ResultTooLarge,
+            "{source}"
+        );
     }
     let mut deep = json!(1);
     for _ in 0..120 {
@@ -88,10 +104,39 @@ impl Random {
 }
 
 const ATOMS: &[&str] = &[
-    "n", "half", "whole", "big", "text", "empty", "list", "words", "yes", "nothing", "object", "docs", "mixed", "nested",
-    "input", "input.x", "missing", "0", "-1", "1e308", "9223372036854775807", "18446744073709551615",
-    "170141183460469231731687303715884105727", "340282366920938463463374607431768211455", "0.5", "''", "'a\\n\u{e9}'",
-    "[]", "{}", "true", "none", "[[1, 2], [3]]", "{'a': 1}",
+    "n",
+    "half",
+    "whole",
+    "big",
+    "text",
+    "empty",
+    "list",
+    "words",
+    "yes",
+    "nothing",
+    "object",
+    "docs",
+    "mixed",
+    "nested",
+    "input",
+    "input.x",
+    "missing",
+    "0",
+    "-1",
+    "1e308",
+    "9223372036854775807",
+    "18446744073709551615",
+    "170141183460469231731687303715884105727",
+    "340282366920938463463374607431768211455",
+    "0.5",
+    "''",
+    "'a\\n\u{e9}'",
+    "[]",
+    "{}",
+    "true",
+    "none",
+    "[[1, 2], [3]]",
+    "{'a': 1}",
 ];
 
 fn random_expression(random: &mut Random, depth: usize) -> String {
@@ -103,13 +148,20 @@ fn random_expression(random: &mut Random, depth: usize) -> String {
     let two = random_expression(random, sub);
     match random.below(12) {
         0 | 1 => {
-            let operators = ["+", "-", "*", "/", "//", "%", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or", "not in"];
+            let operators = [
+                "+", "-", "*", "/", "//", "%", "==", "!=", "<", "<=", ">", ">=", "in", "and", "or", "not in",
+            ];
             format!("({one} {} {two})", random.pick(&operators))
         }
         2 => format!("({one} < {two} >= {})", random.pick(ATOMS)),
         3 => format!("({one} if {two} else {})", random.pick(ATOMS)),
         4 => format!("({one}[{two}])"),
-        5 => format!("({one}[{}:{}:{}])", random.pick(&["", "1", "-1", "n"]), random.pick(&["", "2", "-9"]), random.pick(&["", "-1", "2", "big"])),
+        5 => format!(
+            "({one}[{}:{}:{}])",
+            random.pick(&["", "1", "-1", "n"]),
+            random.pick(&["", "2", "-9"]),
+            random.pick(&["", "-1", "2", "big"])
+        ),
         6 => format!("(-{one})"),
         7 => format!("[{one}, {two}]"),
         8 => {
@@ -125,7 +177,17 @@ fn random_expression(random: &mut Random, depth: usize) -> String {
                 0 => String::new(),
                 1 => format!("({two})"),
                 2 => format!("({two}, {})", random.pick(ATOMS)),
-                _ => random.pick(&["(attribute='a')", "('a')", "('odd')", "('length')", "(case_sensitive=true)", "(-3)", "(2, 'floor')"]).to_owned(),
+                _ => random
+                    .pick(&[
+                        "(attribute='a')",
+                        "('a')",
+                        "('odd')",
+                        "('length')",
+                        "(case_sensitive=true)",
+                        "(-3)",
+                        "(2, 'floor')",
+                    ])
+                    .to_owned(),
             };
             format!("({one}|{name}{arguments})")
         }
@@ -136,7 +198,12 @@ fn random_expression(random: &mut Random, depth: usize) -> String {
 fn random_expressions_never_panic() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let (names, templates) = (names(), BTreeMap::new());
-    let scope = Scope { names: &names, templates: &templates, fuel: FUEL_DEFAULT, result_bytes_max: RESULT_BYTES_MAX };
+    let scope = Scope {
+        names: &names,
+        templates: &templates,
+        fuel: FUEL_DEFAULT,
+        result_bytes_max: RESULT_BYTES_MAX,
+    };
     let (mut compiled, mut succeeded) = (0, 0);
     for _ in 0..20_000 {
         let depth = 1 + random.below(4);
@@ -164,22 +231,86 @@ fn random_expressions_never_panic() {
 fn random_text_never_panics() {
     let mut random = Random(0x1234_5678_9abc_def1);
     let pieces = [
-        "a", "nodes.x", " ", "(", ")", "[", "]", "{", "}", "'", "\"", "\\", "|", "~", "**", "*", "+", "-", "not ", "is ",
-        "in ", "if ", "else ", "and ", "or ", "defined", ".", ",", ":", "=", "==", "!", "&&", "${{", "}}", "{%", "%}", "{{",
-        "1", "1e5", "0x", "1_", "\u{e9}", "\u{1f600}", "\n", "\t", "for ", "set ", "endfor ", "map('", "render(", "{#", "#}",
-        "range(", "default", "$", "-%}", "{%-", "raw", "loop", "none", "true",
+        "a",
+        "nodes.x",
+        " ",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "'",
+        "\"",
+        "\\",
+        "|",
+        "~",
+        "**",
+        "*",
+        "+",
+        "-",
+        "not ",
+        "is ",
+        "in ",
+        "if ",
+        "else ",
+        "and ",
+        "or ",
+        "defined",
+        ".",
+        ",",
+        ":",
+        "=",
+        "==",
+        "!",
+        "&&",
+        "${{",
+        "}}",
+        "{%",
+        "%}",
+        "{{",
+        "1",
+        "1e5",
+        "0x",
+        "1_",
+        "\u{e9}",
+        "\u{1f600}",
+        "\n",
+        "\t",
+        "for ",
+        "set ",
+        "endfor ",
+        "map('",
+        "render(",
+        "{#",
+        "#}",
+        "range(",
+        "default",
+        "$",
+        "-%}",
+        "{%-",
+        "raw",
+        "loop",
+        "none",
+        "true",
     ];
     for _ in 0..50_000 {
         let count = random.below(14);
         let source: String = (0..count).map(|_| random.pick(&pieces)).collect();
         let analysis = analyse(&source);
         for finding in &analysis.findings {
-            assert!(source.get(finding.offset..finding.offset + finding.length).is_some(), "{source:?} {finding:?}");
+            assert!(
+                source.get(finding.offset..finding.offset + finding.length).is_some(),
+                "{source:?} {finding:?}"
+            );
         }
         assert_eq!(analysis.findings.is_empty(), Expression::compile(&source, 0, 0).is_ok(), "{source:?}");
         let (findings, _) = analyse_template(&source);
         for finding in &findings {
-            assert!(source.get(finding.offset..finding.offset + finding.length).is_some(), "{source:?} {finding:?}");
+            assert!(
+                source.get(finding.offset..finding.offset + finding.length).is_some(),
+                "{source:?} {finding:?}"
+            );
         }
         assert_eq!(findings.is_empty(), TextTemplate::compile(&source).is_ok(), "{source:?}");
         let _ = split_text(&source);
@@ -195,8 +326,20 @@ fn how_long() {
         ("visit".to_owned(), Visible::from(json!(4))),
     ]);
     let templates = BTreeMap::new();
-    let scope = Scope { names: &names, templates: &templates, fuel: FUEL_DEFAULT, result_bytes_max: RESULT_BYTES_MAX };
-    for source in ["visit >= 4", "state.tries >= 3", "state.tries >= 3 or visit > 9", "state.messages|length > 40", "state.messages[-6:]", "state.messages|map(attribute='role')|unique"] {
+    let scope = Scope {
+        names: &names,
+        templates: &templates,
+        fuel: FUEL_DEFAULT,
+        result_bytes_max: RESULT_BYTES_MAX,
+    };
+    for source in [
+        "visit >= 4",
+        "state.tries >= 3",
+        "state.tries >= 3 or visit > 9",
+        "state.messages|length > 40",
+        "state.messages[-6:]",
+        "state.messages|map(attribute='role')|unique",
+    ] {
         let expression = Expression::compile(source, 1, 1).unwrap();
         let _ = expression.evaluate(&scope);
         let begun = Instant::now();

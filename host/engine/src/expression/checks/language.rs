@@ -304,6 +304,13 @@ fn filters_of_the_crate() {
         ("n|sort", "type"),
         ("none|length", "type"),
         ("2.5|round('x')", "type"),
+        ("none|list", "type"),
+        ("none|reverse", "type"),
+        ("none|sort", "type"),
+        ("none|map('abs')", "type"),
+        ("none|int", "type"),
+        ("none|abs", "type"),
+        ("none|join", "type"),
     ] {
         fails(source, code);
     }
@@ -321,7 +328,10 @@ fn filters_with_own_bodies() {
         ("'a\n\nb'|indent(width=1, blank=true)", json!("a\n \n b")),
         ("list|join(', ')", json!("3, 1, 2")),
         ("docs|join('-', attribute='id')", json!("1-2-3")),
-        ("[0.5, 4.0, true, 'a', [1, none], {'b': 1, 'a': 2}]|join(' ')", json!("0.5 4 true a [1,null] {\"a\":2,\"b\":1}")),
+        (
+            "[0.5, 4.0, true, 'a', [1, none], {'b': 1, 'a': 2}]|join(' ')",
+            json!("0.5 4 true a [1,null] {\"a\":2,\"b\":1}"),
+        ),
         ("'aXbX'|replace('X', '--')", json!("a--b--")),
         ("(4/2)|string", json!("2")),
         ("1e22|string", json!("1e22")),
@@ -443,7 +453,12 @@ fn functions_of_the_language() {
 fn not_bool_names_the_type() {
     let names = names();
     let templates = BTreeMap::new();
-    let scope = Scope { names: &names, templates: &templates, fuel: FUEL_DEFAULT, result_bytes_max: RESULT_BYTES_MAX };
+    let scope = Scope {
+        names: &names,
+        templates: &templates,
+        fuel: FUEL_DEFAULT,
+        result_bytes_max: RESULT_BYTES_MAX,
+    };
     let condition = |source: &str| Expression::compile(source, 7, 9).unwrap().evaluate_bool(&scope);
     assert_eq!(condition("n > 2"), Ok(true));
     let error = condition("n").unwrap_err();

@@ -30,7 +30,8 @@ fn names() -> BTreeMap<String, Visible> {
 fn evaluate_in(source: &str, names: &dyn Names) -> Result<Json, EvaluateError> {
     let expression = Expression::compile(source, 1, 1).unwrap_or_else(|error| panic!("{source}: {error}"));
     let templates = BTreeMap::new();
-    let scope = Scope { names, templates: &templates, fuel: FUEL_DEFAULT, result_bytes_max: RESULT_BYTES_MAX };
+    let scope =
+        Scope { names, templates: &templates, fuel: FUEL_DEFAULT, result_bytes_max: RESULT_BYTES_MAX };
     expression.evaluate(&scope)
 }
 

@@ -13,7 +13,12 @@ fn with_templates<T>(sources: &[(&str, &str)], run: impl FnOnce(&Scope) -> T) ->
             ((*name).to_owned(), template)
         })
         .collect();
-    run(&Scope { names: &names, templates: &templates, fuel: FUEL_DEFAULT, result_bytes_max: RESULT_BYTES_MAX })
+    run(&Scope {
+        names: &names,
+        templates: &templates,
+        fuel: FUEL_DEFAULT,
+        result_bytes_max: RESULT_BYTES_MAX,
+    })
 }
 
 fn template(json: Json) -> Result<Json, EvaluateError> {
@@ -38,7 +43,9 @@ fn strings_are_split() {
             .iter()
             .map(|part| match part {
                 RawPart::Text { text, offset } => format!("{offset}:{text}"),
-                RawPart::Expression { source, offset, start, end } => format!("{start}<{offset}:{source}>{end}"),
+                RawPart::Expression { source, offset, start, end } => {
+                    format!("{start}<{offset}:{source}>{end}")
+                }
             })
             .collect()
     };
@@ -67,10 +74,14 @@ fn template_values_keep_types_or_make_text() {
     );
     assert_eq!(template(json!(" ${{ n }}")).unwrap(), json!(" 3"));
     assert_eq!(
-        template(json!("${{ whole }} ${{ half }} ${{ yes }} ${{ list }} ${{ object }} ${{ text }}<")).unwrap(),
+        template(json!("${{ whole }} ${{ half }} ${{ yes }} ${{ list }} ${{ object }} ${{ text }}<"))
+            .unwrap(),
         json!("4 0.5 true [3,1,2] {\"a\":{\"c\":[10,20]},\"b\":1} h\u{e9}llo<")
     );
-    assert_eq!(template(json!(["${{ nothing }}", 4.0, 1e22, {"a": []}])).unwrap().to_string(), "[null,4,1e+22,{\"a\":[]}]");
+    assert_eq!(
+        template(json!(["${{ nothing }}", 4.0, 1e22, {"a": []}])).unwrap().to_string(),
+        "[null,4,1e+22,{\"a\":[]}]"
+    );
     assert_eq!(template(json!("x${{ [1e22, 1e-7] }}")).unwrap(), json!("x[1e22,1e-7]"));
     assert_eq!(template(json!("x${{ nothing }}")).unwrap_err().code, ErrorCode::NullInText);
     assert_eq!(template(json!("x${{ nothing|default('', true) }}")).unwrap(), json!("x"));
@@ -95,7 +106,8 @@ fn literals_collapse_and_expressions_are_listed() {
 
 #[test]
 fn texts_for_people() {
-    let text = |json: Json| with_templates(&[], |scope| Template::from_json(&json).unwrap().evaluate_text(scope));
+    let text =
+        |json: Json| with_templates(&[], |scope| Template::from_json(&json).unwrap().evaluate_text(scope));
     assert_eq!(text(json!("plain")).unwrap(), "plain");
     assert_eq!(text(json!("n ${{ n }}")).unwrap(), "n 3");
     assert_eq!(text(json!("${{ object.a }}")).unwrap(), r#"{"c":[10,20]}"#);
@@ -108,7 +120,12 @@ fn texts_for_people() {
 fn the_bound_holds_for_the_whole_template_value() {
     let names = BTreeMap::from([("big".to_owned(), Visible::from(json!("x".repeat(600_000))))]);
     let templates = BTreeMap::new();
-    let scope = Scope { names: &names, templates: &templates, fuel: FUEL_DEFAULT, result_bytes_max: RESULT_BYTES_MAX };
+    let scope = Scope {
+        names: &names,
+        templates: &templates,
+        fuel: FUEL_DEFAULT,
+        result_bytes_max: RESULT_BYTES_MAX,
+    };
     let evaluate = |json: Json| Template::from_json(&json).unwrap().evaluate(&scope);
     assert!(evaluate(json!({"a": "${{ big }}"})).is_ok());
     for json in [
@@ -128,7 +145,11 @@ fn templates_render() {
         ("a\n{% if x %}\nb\n{% endif %}\nc\n", "{'x': true}", "a\nb\nc"),
         ("{% for i in xs %}\n- {{ i }}\n{% else %}\nnone\n{% endfor %}\n", "{'xs': list}", "- 3\n- 1\n- 2\n"),
         ("{% for i in xs %}\n- {{ i }}\n{% else %}\nnone\n{% endfor %}\n", "{'xs': []}", "none\n"),
-        ("{% for i in xs if i > 1 %}{{ loop.index }}{{ i }}{% if not loop.last %},{% endif %}{% endfor %}", "{'xs': list}", "13,22"),
+        (
+            "{% for i in xs if i > 1 %}{{ loop.index }}{{ i }}{% if not loop.last %},{% endif %}{% endfor %}",
+            "{'xs': list}",
+            "13,22",
+        ),
         ("{% for k, v in o|items %}{{ k }}={{ v }};{% endfor %}", "{'o': object}", "a={\"c\":[10,20]};b=1;"),
         ("{% for k in o %}{{ k }}{% endfor %}", "{'o': object}", "ab"),
         ("{% set a = 1 + 1 %}{% set b %}<{{ a }}>{% endset %}{{ b }}{{ b|length }}", "{}", "<2>3"),
@@ -144,7 +165,11 @@ fn templates_render() {
         ("plain", "{}", "plain"),
         ("", "{}", ""),
     ] {
-        assert_eq!(rendered(source, values).unwrap_or_else(|e| panic!("{source}: {e}")), json!(expected), "{source}");
+        assert_eq!(
+            rendered(source, values).unwrap_or_else(|e| panic!("{source}: {e}")),
+            json!(expected),
+            "{source}"
+        );
     }
     let render = Expression::compile("render('t')", 1, 1).unwrap();
     assert_eq!(with_templates(&[("t", "x")], |scope| render.evaluate(scope)).unwrap(), json!("x"));
@@ -158,7 +183,11 @@ fn templates_fail_with_codes() {
         ("{{ a }}", "1", "type"),
         ("{% for i in range(10000) %}{% for j in range(10000) %}x{% endfor %}{% endfor %}", "{}", "fuel"),
         ("{% for i in range(10000) %}{{ t }}{% endfor %}", "{'t': range(200)|join}", "result-too-large"),
-        ("{% for i in range(10000) %}{% set x %}{{ t }}{% endset %}{% endfor %}", "{'t': range(1000)|join}", "result-too-large"),
+        (
+            "{% for i in range(10000) %}{% set x %}{{ t }}{% endset %}{% endfor %}",
+            "{'t': range(1000)|join}",
+            "result-too-large",
+        ),
         ("{% for i in range(10000) %}{% set x = t|upper %}{% endfor %}", "{'t': range(1000)|join}", "work"),
         ("{% for i in 5 %}{% endfor %}", "{}", "type"),
         ("{% for a, b in [[1]] %}{% endfor %}", "{}", "type"),
@@ -203,7 +232,10 @@ fn values_are_seen_through_every_kind_of_visible() {
         ("lazy".to_owned(), Visible::Lazy(Arc::new(Counted))),
         (
             "members".to_owned(),
-            Visible::Members(BTreeMap::from([("x".to_owned(), Visible::List(vec![json!(1).into(), json!([2]).into()]))])),
+            Visible::Members(BTreeMap::from([(
+                "x".to_owned(),
+                Visible::List(vec![json!(1).into(), json!([2]).into()]),
+            )])),
         ),
     ]);
     for (source, expected) in [
