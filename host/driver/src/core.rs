@@ -1,0 +1,435 @@
+//! The core itself: all runs in memory, the gate, and when to wake up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bandstand_engine::{CommandId, Input, Run, Timestamp};
+
+use crate::action::{Action, Refusal, Standing};
+use crate::gate::{Gate, Held};
+use crate::message::{LoadProblem, Message};
+use crate::mistake::{self, Mistake};
+use crate::slot::Slot;
+use crate::{Limits, Request, RunId, Token};
+
+/// A tick that should have changed something and did not is repeated after this span.
+const TICK_AGAIN_MS: u64 = 1_000;
+
+/// The driver as a state machine. The crate's documentation has the contract.
+#[derive(Debug)]
+pub struct Core {
+    limits: Limits,
+    gate: Gate,
+    runs: BTreeMap<RunId, Slot>,
+    /// Runs on their way from the store, and the inputs that wait for them.
+    loading: BTreeMap<RunId, Vec<(Input, Option<Request>)>>,
+    /// Runs that this process cannot go on with, and why.
+    stuck: BTreeMap<RunId, String>,
+    appends: BTreeMap<Token, RunId>,
+    next_token: u64,
+    /// The next deadline of each run, in memory or not.
+    deadlines: BTreeSet<(Timestamp, RunId)>,
+    deadline_of: BTreeMap<RunId, Timestamp>,
+    /// When runs that are quiet leave memory.
+    evictions: BTreeSet<(Timestamp, RunId)>,
+    eviction_of: BTreeMap<RunId, Timestamp>,
+    wake_at: Option<Timestamp>,
+    ticks: u64,
+    dead: bool,
+}
+
+impl Core {
+    /// A core without runs.
+    pub fn new(limits: Limits) -> Core {
+        Core {
+            limits,
+            gate: Gate::new(limits),
+            runs: BTreeMap::new(),
+            loading: BTreeMap::new(),
+            stuck: BTreeMap::new(),
+            appends: BTreeMap::new(),
+            next_token: 0,
+            deadlines: BTreeSet::new(),
+            deadline_of: BTreeMap::new(),
+            evictions: BTreeSet::new(),
+            eviction_of: BTreeMap::new(),
+            wake_at: None,
+            ticks: 0,
+            dead: false,
+        }
+    }
+
+    /// Takes one message at `now`, the wall clock, which may jump; adds what is to be done to `actions`, in order.
+    pub fn handle(&mut self, message: Message, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.dead {
+            return;
+        }
+        match message {
+            Message::RunStarted { run, decision, at, request } => {
+                let mut slot = Slot::started(*run, decision, at, &mut self.gate);
+                if let Some(request) = request {
+                    slot.answer(request, Ok(bandstand_engine::Outcome::Changed));
+                }
+                let run_id = slot.run_id.clone();
+                self.runs.insert(run_id.clone(), slot);
+                self.settle(&run_id, now, actions);
+            }
+            Message::Loaded { run, tail_events, tail_bytes, interrupted } => {
+                let slot = Slot::loaded(*run, tail_events, tail_bytes);
+                self.loaded(slot, interrupted, now, actions);
+            }
+            Message::LoadFailed { run_id, problem } => self.load_failed(run_id, problem, actions),
+            Message::Drive { run_id } => self.drive(run_id, actions),
+            Message::Sleeper { run_id, deadline } => {
+                if !self.runs.contains_key(&run_id) {
+                    self.set_deadline(&run_id, Some(deadline));
+                }
+            }
+            Message::Input { run_id, input, request } => self.input(run_id, input, request, now, actions),
+            Message::CallEnded { run_id, id, input } => self.call_ended(&run_id, id, input, now, actions),
+            Message::CallStopped { run_id, id } => {
+                match self.runs.get_mut(&run_id) {
+                    Some(slot) if slot.is_flying(&id) => slot.landed(id, &mut self.gate),
+                    _ => self.gate.release(&run_id, &id),
+                }
+                self.settle(&run_id, now, actions);
+            }
+            Message::CallRefused { run_id, id } => {
+                match self.runs.get_mut(&run_id) {
+                    Some(slot) => slot.refused(id, now, &mut self.gate),
+                    None => self.gate.release(&run_id, &id),
+                }
+                self.settle(&run_id, now, actions);
+            }
+            Message::Appended { token, size_bytes } => {
+                let Some(run_id) = self.appends.remove(&token) else { return };
+                if let Some(slot) = self.runs.get_mut(&run_id) {
+                    slot.appended(token, size_bytes, &mut self.gate, actions);
+                }
+                self.settle(&run_id, now, actions);
+            }
+            Message::AppendRefused { token, problem } => {
+                if let Some(run_id) = self.appends.remove(&token) {
+                    self.give_up(&run_id, problem, actions);
+                }
+            }
+            Message::AppendFailed { problem, .. } => {
+                self.dead = true;
+                actions.push(Action::Die { problem });
+                return;
+            }
+            Message::Hold(held) => self.gate.hold(held),
+            Message::Tick => self.tick(now, actions),
+        }
+        self.admit(now, actions);
+        self.wake(actions);
+    }
+
+    /// Whether nothing is decided that is not durable and released. Then a caller that wants to end may.
+    pub fn is_flushed(&self) -> bool {
+        self.runs.values().all(Slot::is_flushed)
+    }
+
+    /// Whether there is nothing to wait for but people and deadlines.
+    pub fn is_idle(&self) -> bool {
+        self.loading.is_empty() && self.runs.values().all(Slot::is_quiet)
+    }
+
+    /// A run in memory. It may be ahead of the disk.
+    pub fn run(&self, run_id: &str) -> Option<&Run> {
+        self.runs.get(run_id).map(|slot| &slot.run)
+    }
+
+    /// The runs in memory, by id.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values().map(|slot| &slot.run)
+    }
+
+    /// The calls of a run that wait at the gate, and why.
+    pub fn held(&self, run_id: &str) -> Vec<(CommandId, Held)> {
+        let because = self.gate.held_because();
+        let queued = self.runs.get(run_id).into_iter().flat_map(Slot::queued);
+        queued.map(|id| (id.clone(), because)).collect()
+    }
+
+    /// Calls in flight.
+    pub fn calls(&self) -> usize {
+        self.gate.flying()
+    }
+
+    fn loaded(
+        &mut self,
+        mut slot: Slot,
+        interrupted: Vec<CommandId>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let run_id = slot.run_id.clone();
+        let waiting = self.loading.remove(&run_id).unwrap_or_default();
+        if self.runs.contains_key(&run_id) {
+            return;
+        }
+        let standing = slot.stands();
+        slot.show(standing, actions);
+        let recovered = slot.recover(interrupted, now, &mut self.gate, actions);
+        self.runs.insert(run_id.clone(), slot);
+        if let Err(problem) = recovered {
+            return self.give_up(&run_id, problem, actions);
+        }
+        for (input, request) in waiting {
+            if !mistake::is(Mistake::LoseWaiting) {
+                self.decide(&run_id, input, request, now, actions);
+            }
+        }
+        self.tick_run(&run_id, now, actions);
+        self.settle(&run_id, now, actions);
+    }
+
+    fn load_failed(&mut self, run_id: RunId, problem: LoadProblem, actions: &mut Vec<Action>) {
+        self.set_deadline(&run_id, None);
+        let refusal = match problem {
+            LoadProblem::NoSuchRun => Refusal::NoSuchRun(run_id.clone()),
+            LoadProblem::Stuck(problem) => {
+                self.stuck.insert(run_id.clone(), problem.clone());
+                let standing = Standing::Stuck(problem.clone());
+                actions.push(Action::Stands { run_id: run_id.clone(), standing });
+                Refusal::Stuck { run_id: run_id.clone(), problem }
+            }
+        };
+        for (_, request) in self.loading.remove(&run_id).unwrap_or_default() {
+            if let Some(request) = request {
+                actions.push(Action::Answer { request, result: Err(refusal.clone()) });
+            }
+        }
+    }
+
+    fn drive(&mut self, run_id: RunId, actions: &mut Vec<Action>) {
+        let known = self.runs.contains_key(&run_id) || self.stuck.contains_key(&run_id);
+        if !known && !self.loading.contains_key(&run_id) {
+            self.loading.insert(run_id.clone(), Vec::new());
+            actions.push(Action::Load { run_id });
+        }
+    }
+
+    fn input(
+        &mut self,
+        run_id: RunId,
+        input: Input,
+        request: Option<Request>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.runs.contains_key(&run_id) {
+            self.decide(&run_id, input, request, now, actions);
+            return self.settle(&run_id, now, actions);
+        }
+        let refusal = if let Some(problem) = self.stuck.get(&run_id) {
+            Refusal::Stuck { run_id, problem: problem.clone() }
+        } else {
+            self.drive(run_id.clone(), actions);
+            let waiting = self.loading.entry(run_id.clone()).or_default();
+            let waiting_max = self.limits.inputs_waiting_max.max(1);
+            if waiting.len() < usize::try_from(waiting_max).unwrap_or(usize::MAX) {
+                waiting.push((input, request));
+                return;
+            }
+            Refusal::Busy { run_id, waiting: waiting_max }
+        };
+        if let Some(request) = request {
+            actions.push(Action::Answer { request, result: Err(refusal) });
+        }
+    }
+
+    fn call_ended(
+        &mut self,
+        run_id: &RunId,
+        id: CommandId,
+        input: Input,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let flies = self.runs.get(run_id).is_some_and(|slot| slot.is_flying(&id));
+        if !flies {
+            // The run was given up, or the result was reported twice: nobody's.
+            self.gate.release(run_id, &id);
+            return;
+        }
+        self.decide(run_id, input, None, now, actions);
+        if let Some(slot) = self.runs.get_mut(run_id) {
+            if mistake::is(Mistake::ForgetInFlight) {
+                slot.forget_in_flight(&id, &mut self.gate);
+            }
+            slot.landed(id, &mut self.gate);
+        } else {
+            self.gate.release(run_id, &id);
+        }
+        self.settle(run_id, now, actions);
+    }
+
+    /// Lets a run in memory take an input; gives it up if it panics.
+    fn decide(
+        &mut self,
+        run_id: &RunId,
+        input: Input,
+        request: Option<Request>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(slot) = self.runs.get_mut(run_id) else {
+            // It was given up a moment ago.
+            if let (Some(request), Some(problem)) = (request, self.stuck.get(run_id)) {
+                let refusal = Refusal::Stuck { run_id: run_id.clone(), problem: problem.clone() };
+                actions.push(Action::Answer { request, result: Err(refusal) });
+            }
+            return;
+        };
+        match slot.decide(input, now, &mut self.gate) {
+            Ok(result) => {
+                let Some(request) = request else { return };
+                let result = result.map_err(Refusal::Rejected);
+                if mistake::is(Mistake::AnswerEarly) {
+                    actions.push(Action::Answer { request, result });
+                } else {
+                    slot.answer(request, result);
+                }
+            }
+            Err(problem) => {
+                if let Some(request) = request {
+                    let refusal = Refusal::Stuck { run_id: run_id.clone(), problem: problem.clone() };
+                    actions.push(Action::Answer { request, result: Err(refusal) });
+                }
+                self.give_up(run_id, problem, actions);
+            }
+        }
+    }
+
+    fn give_up(&mut self, run_id: &RunId, problem: String, actions: &mut Vec<Action>) {
+        if let Some(slot) = self.runs.remove(run_id) {
+            slot.give_up(&problem, &mut self.gate, actions);
+        }
+        self.set_deadline(run_id, None);
+        self.set_eviction(run_id, None);
+        let standing = Standing::Stuck(problem.clone());
+        actions.push(Action::Stands { run_id: run_id.clone(), standing });
+        self.stuck.insert(run_id.clone(), problem);
+    }
+
+    fn tick(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        while let Some((time, run_id)) = self.deadlines.first().cloned() {
+            if time > now {
+                break;
+            }
+            self.ticks += 1;
+            if !self.runs.contains_key(&run_id) {
+                self.set_deadline(&run_id, None);
+                self.drive(run_id, actions);
+            } else if mistake::is(Mistake::DropTick) && self.ticks.is_multiple_of(3) {
+                self.set_deadline(&run_id, None);
+            } else {
+                self.tick_run(&run_id, now, actions);
+                self.settle(&run_id, now, actions);
+            }
+        }
+        while let Some((time, run_id)) = self.evictions.first().cloned() {
+            if time > now {
+                break;
+            }
+            self.evict(&run_id, actions);
+        }
+    }
+
+    fn tick_run(&mut self, run_id: &RunId, now: Timestamp, actions: &mut Vec<Action>) {
+        let due = |core: &Core| {
+            let slot = core.runs.get(run_id)?;
+            next_deadline(slot).filter(|deadline| *deadline <= now)
+        };
+        let seq = |core: &Core| core.run(run_id).map_or(0, Run::seq);
+        while due(self).is_some() {
+            let before = seq(self);
+            self.decide(run_id, Input::Tick, None, now, actions);
+            // One tick ends a bounded number of timers; another goes on from there.
+            if seq(self) == before
+                && let Some(slot) = self.runs.get_mut(run_id)
+            {
+                slot.tick_not_before = now.plus_ms(TICK_AGAIN_MS);
+            }
+        }
+    }
+
+    /// What every change of a run in memory ends with.
+    fn settle(&mut self, run_id: &RunId, now: Timestamp, actions: &mut Vec<Action>) {
+        let Some(slot) = self.runs.get_mut(run_id) else { return };
+        if let Some(token) = slot.settle(&self.limits, &mut self.gate, &mut self.next_token, actions) {
+            self.appends.insert(token, run_id.clone());
+        }
+        let (deadline, quiet, ended) = (next_deadline(slot), slot.is_quiet(), slot.run.status().is_ended());
+        self.set_deadline(run_id, deadline);
+        match (quiet, ended) {
+            (true, true) => self.evict(run_id, actions),
+            (true, false) if self.eviction_of.contains_key(run_id) => {}
+            (true, false) => self.set_eviction(run_id, Some(now.plus_ms(self.limits.quiet_ms))),
+            (false, _) => self.set_eviction(run_id, None),
+        }
+    }
+
+    fn evict(&mut self, run_id: &RunId, actions: &mut Vec<Action>) {
+        self.set_eviction(run_id, None);
+        if self.runs.remove(run_id).is_some() {
+            actions.push(Action::Evict { run_id: run_id.clone() });
+        }
+    }
+
+    fn admit(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        while let Some(ticket) = self.gate.admit(now) {
+            match self.runs.get_mut(&ticket.run_id) {
+                Some(slot) => slot.start(ticket, &mut self.gate, actions),
+                None => self.gate.release(&ticket.run_id, &ticket.command.id),
+            }
+        }
+    }
+
+    fn wake(&mut self, actions: &mut Vec<Action>) {
+        let first = |set: &BTreeSet<(Timestamp, RunId)>| set.first().map(|(time, _)| *time);
+        let times = [first(&self.deadlines), first(&self.evictions), self.gate.opens_at()];
+        let at = times.into_iter().flatten().min();
+        if at != self.wake_at {
+            self.wake_at = at;
+            actions.push(Action::WakeAt { at });
+        }
+    }
+
+    fn set_deadline(&mut self, run_id: &RunId, deadline: Option<Timestamp>) {
+        set_time(&mut self.deadlines, &mut self.deadline_of, run_id, deadline);
+    }
+
+    fn set_eviction(&mut self, run_id: &RunId, at: Option<Timestamp>) {
+        set_time(&mut self.evictions, &mut self.eviction_of, run_id, at);
+    }
+}
+
+fn next_deadline(slot: &Slot) -> Option<Timestamp> {
+    if slot.run.status().is_ended() {
+        return None;
+    }
+    slot.run.next_deadline().map(|deadline| deadline.max(slot.tick_not_before))
+}
+
+fn set_time(
+    order: &mut BTreeSet<(Timestamp, RunId)>,
+    times: &mut BTreeMap<RunId, Timestamp>,
+    run_id: &RunId,
+    time: Option<Timestamp>,
+) {
+    let before = match time {
+        Some(time) => times.insert(run_id.clone(), time),
+        None => times.remove(run_id),
+    };
+    if before == time {
+        return;
+    }
+    if let Some(before) = before {
+        order.remove(&(before, run_id.clone()));
+    }
+    if let Some(time) = time {
+        order.insert((time, run_id.clone()));
+    }
+}

@@ -1,0 +1,118 @@
+//! What the driver's core is told.
+
+use bandstand_engine::{CommandId, Decision, Input, Run, Timestamp};
+
+use crate::{Request, RunId, Token};
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Message {
+    /// A new run, and what starting it decided. `request` is answered once the run is durable.
+    RunStarted {
+        /// The run.
+        run: Box<Run>,
+        /// From [`Run::start`].
+        decision: Decision,
+        /// The time given to [`Run::start`].
+        at: Timestamp,
+        /// Who waits.
+        request: Option<Request>,
+    },
+    /// A run was read from the store, after [`Action::Load`](crate::Action::Load).
+    Loaded {
+        /// The run, folded from everything durable.
+        run: Box<Run>,
+        /// Events after the snapshot it was folded from.
+        tail_events: u64,
+        /// Their bytes, as the store counts them.
+        tail_bytes: u64,
+        /// The marks found for it, of calls that were in flight when the process before died. Only with the run's
+        /// first load in a process. Marks of commands that are not owed do no harm.
+        interrupted: Vec<CommandId>,
+    },
+    /// It could not be read.
+    LoadFailed {
+        /// Which.
+        run_id: RunId,
+        /// Why.
+        problem: LoadProblem,
+    },
+    /// That run is to go on. Loads it unless it is in memory.
+    Drive {
+        /// Which.
+        run_id: RunId,
+    },
+    /// A run that is not in memory has a deadline; it is loaded then.
+    Sleeper {
+        /// Which.
+        run_id: RunId,
+        /// Its next deadline.
+        deadline: Timestamp,
+    },
+    /// A person's answer or verb. Loads the run unless it is in memory.
+    Input {
+        /// Which run.
+        run_id: RunId,
+        /// [`Input::Answer`] or [`Input::Cancel`].
+        input: Input,
+        /// Who waits.
+        request: Option<Request>,
+    },
+    /// A call gave its result.
+    CallEnded {
+        /// Which run's.
+        run_id: RunId,
+        /// Which attempt.
+        id: CommandId,
+        /// [`Input::Done`] or [`Input::Failed`] with the same id.
+        input: Input,
+    },
+    /// A call ended without a result, because of [`Action::StopCall`](crate::Action::StopCall).
+    CallStopped {
+        /// Which run's.
+        run_id: RunId,
+        /// Which attempt.
+        id: CommandId,
+    },
+    /// The sandbox had no room. The attempt did not begin: it goes back to the front of its queue and is not spent.
+    CallRefused {
+        /// Which run's.
+        run_id: RunId,
+        /// Which attempt.
+        id: CommandId,
+    },
+    /// An append is durable.
+    Appended {
+        /// Which.
+        token: Token,
+        /// Its size in the journal.
+        size_bytes: u64,
+    },
+    /// The store did not take an append, for a reason of that run alone; nothing of it is on disk. The run is given up.
+    AppendRefused {
+        /// Which.
+        token: Token,
+        /// What the store says, and what to do.
+        problem: String,
+    },
+    /// An append failed; whether it is on disk is unknown.
+    AppendFailed {
+        /// Which.
+        token: Token,
+        /// What the store says, and what to do.
+        problem: String,
+    },
+    /// `true`: start no call until told `false`, because the disk is nearly full. What ends is still recorded.
+    Hold(bool),
+    /// Time has passed. Early, late and repeated ones are harmless.
+    Tick,
+}
+
+/// Why a run could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadProblem {
+    /// There is none of that id.
+    NoSuchRun,
+    /// It is damaged, or of a newer host. For people: what, and what to do.
+    Stuck(String),
+}

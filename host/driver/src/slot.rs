@@ -1,0 +1,422 @@
+//! One run in memory, with what has been decided and may not be shown yet.
+//!
+//! A slot knows no clock and no other run. What it releases goes to the core's list of actions.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bandstand_engine::run::Waiting;
+use bandstand_engine::{Command, CommandId, Decision, Input, Outcome, Rejected, Run, Snapshot, Timestamp};
+
+use crate::action::{Action, Refusal, Row, Standing, Summary};
+use crate::gate::{Gate, Ticket};
+use crate::mistake::{self, Mistake};
+use crate::{Limits, Request, RunId, Token};
+
+/// A run in memory.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) run_id: RunId,
+    pub(crate) run: Run,
+    workflow: Arc<str>,
+    last_at: Timestamp,
+    /// Exactly the commands that the run owes.
+    owed: BTreeMap<CommandId, Owed>,
+    /// Calls in flight, those included that are owed no longer and have not ended yet.
+    flying: BTreeMap<CommandId, Ticket>,
+    /// Decided since the append under way began.
+    batch: Batch,
+    appending: Option<(Token, Batch)>,
+    tail_events: u64,
+    tail_bytes: u64,
+    /// As last shown.
+    standing: Option<Standing>,
+    /// After a tick that changed nothing although a deadline had passed: do not ask again before.
+    pub(crate) tick_not_before: Timestamp,
+}
+
+/// How far a command that is owed has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    /// The append that owes it is not durable, or an earlier call of it has not ended.
+    Held,
+    /// It is at the gate.
+    Queued,
+    /// Its call is in flight.
+    Flying,
+}
+
+/// Rows, and what is released with them.
+#[derive(Debug, Default)]
+struct Batch {
+    rows: Vec<Row>,
+    effects: Vec<Effect>,
+    standing: Option<Standing>,
+    snapshot: Option<Box<Snapshot>>,
+}
+
+#[derive(Debug)]
+enum Effect {
+    Open(CommandId),
+    Close(CommandId),
+    ClearMark(CommandId),
+    Answer(Request, Result<Outcome, Refusal>),
+}
+
+impl Slot {
+    /// A new run; its first decision waits for its append.
+    pub(crate) fn started(run: Run, decision: Decision, at: Timestamp, gate: &mut Gate) -> Slot {
+        let mut slot = Slot::new(run, at);
+        slot.take(0, at, decision, gate);
+        slot
+    }
+
+    /// A run from the store: nothing is queued or in flight yet.
+    pub(crate) fn loaded(run: Run, tail_events: u64, tail_bytes: u64) -> Slot {
+        let last_at = run.last_at();
+        let mut slot = Slot::new(run, last_at);
+        (slot.tail_events, slot.tail_bytes) = (tail_events, tail_bytes);
+        slot.owed = slot.run.owed().map(|command| (command.id.clone(), Owed::Held)).collect();
+        slot
+    }
+
+    fn new(run: Run, last_at: Timestamp) -> Slot {
+        Slot {
+            run_id: run.id().into(),
+            workflow: run.graph().name.as_str().into(),
+            run,
+            last_at,
+            owed: BTreeMap::new(),
+            flying: BTreeMap::new(),
+            batch: Batch::default(),
+            appending: None,
+            tail_events: 0,
+            tail_bytes: 0,
+            standing: None,
+            tick_not_before: Timestamp(i64::MIN),
+        }
+    }
+
+    /// Records interruptions of those marked attempts that are still owed, and owes all commands to the gate.
+    pub(crate) fn recover(
+        &mut self,
+        interrupted: Vec<CommandId>,
+        now: Timestamp,
+        gate: &mut Gate,
+        actions: &mut Vec<Action>,
+    ) -> Result<(), String> {
+        for id in interrupted {
+            if self.owed.contains_key(&id) {
+                if !mistake::is(Mistake::HideInterruption) {
+                    // It cannot be refused, and if it is stale there is nothing to record.
+                    let _ = self.decide(Input::Interrupted { id: id.clone() }, now, gate)?;
+                }
+            } else if mistake::is(Mistake::RepeatFinished) {
+                self.repeat_finished(&id, actions);
+            }
+            self.batch.effects.push(Effect::ClearMark(id));
+        }
+        self.batch.effects.extend(self.owed.keys().cloned().map(Effect::Open));
+        Ok(())
+    }
+
+    /// Lets the run take an input. `Err`: it panicked, and is not to be used any more.
+    pub(crate) fn decide(
+        &mut self,
+        input: Input,
+        now: Timestamp,
+        gate: &mut Gate,
+    ) -> Result<Result<Outcome, Rejected>, String> {
+        let at = now.max(self.last_at);
+        let seq = self.run.seq();
+        // The run is dropped after a panic, so nobody sees it half changed.
+        let decided = catch_unwind(AssertUnwindSafe(|| self.run.handle(input, at)))
+            .map_err(|panic| panic_text(panic.as_ref()))?;
+        Ok(decided.map(|decision| {
+            let outcome = decision.outcome;
+            self.take(seq, at, decision, gate);
+            outcome
+        }))
+    }
+
+    /// Takes up a decision: its row and its effects wait for the append.
+    fn take(&mut self, seq: u64, at: Timestamp, decision: Decision, gate: &mut Gate) {
+        if !decision.events.is_empty() {
+            self.last_at = at;
+            self.tail_events += decision.events.len() as u64;
+            self.batch.rows.push(Row { seq, at, events: Arc::new(decision.events) });
+        }
+        for id in decision.closed {
+            if self.owed.remove(&id) == Some(Owed::Queued) && !mistake::is(Mistake::StartClosed) {
+                gate.withdraw(&self.workflow, &self.run_id, &id);
+            }
+            self.batch.effects.push(Effect::Close(id));
+        }
+        for id in decision.opened {
+            self.owed.insert(id.clone(), Owed::Held);
+            if mistake::is(Mistake::StartEarly) {
+                self.queue(&id, gate);
+            }
+            self.batch.effects.push(Effect::Open(id));
+        }
+    }
+
+    /// Answers in its place among what the run has decided.
+    pub(crate) fn answer(&mut self, request: Request, result: Result<Outcome, Refusal>) {
+        self.batch.effects.push(Effect::Answer(request, result));
+    }
+
+    /// Whether that call is in flight.
+    pub(crate) fn is_flying(&self, id: &CommandId) -> bool {
+        self.flying.contains_key(id)
+    }
+
+    /// The call has ended and its result, if any, was handled.
+    pub(crate) fn landed(&mut self, id: CommandId, gate: &mut Gate) {
+        gate.release(&self.run_id, &id);
+        self.flying.remove(&id);
+        if let Some(owed) = self.owed.get_mut(&id) {
+            // Owed although its call has ended: it was stopped and is owed again, or said nothing of use.
+            *owed = Owed::Held;
+            self.batch.effects.push(Effect::ClearMark(id.clone()));
+            self.batch.effects.push(Effect::Open(id));
+        } else {
+            self.batch.effects.push(Effect::ClearMark(id));
+        }
+    }
+
+    /// The sandbox had no room for the call.
+    pub(crate) fn refused(&mut self, id: CommandId, now: Timestamp, gate: &mut Gate) {
+        let Some(ticket) = self.flying.remove(&id) else { return };
+        match self.owed.get_mut(&id) {
+            Some(owed) if !mistake::is(Mistake::LoseRefused) => {
+                *owed = Owed::Queued;
+                gate.refuse(ticket, now);
+            }
+            _ => gate.release(&self.run_id, &id),
+        }
+        self.batch.effects.push(Effect::ClearMark(id));
+    }
+
+    /// The gate let a command through.
+    pub(crate) fn start(&mut self, ticket: Ticket, gate: &mut Gate, actions: &mut Vec<Action>) {
+        let id = ticket.command.id.clone();
+        let wanted = self.owed.get(&id) == Some(&Owed::Queued) && !self.flying.contains_key(&id);
+        if !wanted && !mistake::is(Mistake::StartClosed) {
+            debug_assert!(false, "the gate let {id} of run {} through, which does not queue", self.run_id);
+            gate.release(&self.run_id, &id);
+            return;
+        }
+        if let Some(owed) = self.owed.get_mut(&id) {
+            *owed = Owed::Flying;
+        }
+        actions.push(Action::StartCall { run_id: self.run_id.clone(), command: ticket.command.clone() });
+        self.flying.insert(id, ticket);
+    }
+
+    /// Hands over what was decided, or releases at once what rests on nothing undurable.
+    pub(crate) fn settle(
+        &mut self,
+        limits: &Limits,
+        gate: &mut Gate,
+        next_token: &mut u64,
+        actions: &mut Vec<Action>,
+    ) -> Option<Token> {
+        if self.appending.is_some() || (self.batch.rows.is_empty() && self.batch.effects.is_empty()) {
+            return None;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        if batch.rows.is_empty() {
+            self.release(batch, gate, actions);
+            return None;
+        }
+        let token = Token(*next_token);
+        *next_token += 1;
+        batch.standing = Some(self.stands());
+        let due = self.tail_events >= limits.snapshot_events || self.tail_bytes >= limits.snapshot_bytes;
+        if due && !self.run.status().is_ended() {
+            batch.snapshot = Some(Box::new(self.run.snapshot()));
+            (self.tail_events, self.tail_bytes) = (0, 0);
+        }
+        actions.push(Action::Append {
+            run_id: self.run_id.clone(),
+            rows: batch.rows.clone(),
+            summary: self.summary(),
+            token,
+        });
+        self.appending = Some((token, batch));
+        Some(token)
+    }
+
+    /// The append under way is durable.
+    pub(crate) fn appended(&mut self, token: Token, size_bytes: u64, gate: &mut Gate, actions: &mut Vec<Action>) {
+        let Some((_, batch)) = self.appending.take_if(|(appending, _)| *appending == token) else { return };
+        self.tail_bytes += size_bytes;
+        self.release(batch, gate, actions);
+    }
+
+    fn release(&mut self, batch: Batch, gate: &mut Gate, actions: &mut Vec<Action>) {
+        let run_id = || self.run_id.clone();
+        if !batch.rows.is_empty() {
+            actions.push(Action::Publish { run_id: run_id(), rows: batch.rows });
+        }
+        if let Some(snapshot) = batch.snapshot {
+            actions.push(Action::SaveSnapshot { run_id: run_id(), snapshot });
+        }
+        for effect in batch.effects {
+            match effect {
+                Effect::Open(id) => self.queue(&id, gate),
+                Effect::Close(id) => {
+                    if self.flying.contains_key(&id) {
+                        actions.push(Action::StopCall { run_id: self.run_id.clone(), id });
+                    }
+                }
+                Effect::ClearMark(id) => actions.push(Action::ClearMark { run_id: self.run_id.clone(), id }),
+                Effect::Answer(request, result) => actions.push(Action::Answer { request, result }),
+            }
+        }
+        if let Some(standing) = batch.standing {
+            self.show(standing, actions);
+        }
+    }
+
+    /// Shows how the run stands, if that is news. Only to be called with what is durable.
+    pub(crate) fn show(&mut self, standing: Standing, actions: &mut Vec<Action>) {
+        if self.standing.as_ref() == Some(&standing) {
+            return;
+        }
+        let run_id = self.run_id.clone();
+        actions.push(Action::Stands { run_id: run_id.clone(), standing: standing.clone() });
+        if let Standing::Ended(status) = standing {
+            actions.push(Action::RunEnded { run_id, status });
+        }
+        self.standing = Some(standing);
+    }
+
+    /// Puts a command at the gate, unless it is owed no longer, is there, or an earlier call of it still flies.
+    fn queue(&mut self, id: &CommandId, gate: &mut Gate) {
+        if self.owed.get(id) != Some(&Owed::Held) || self.flying.contains_key(id) {
+            return;
+        }
+        let Some(command) = self.run.command(id).cloned() else { return };
+        gate.enqueue(self.ticket(command));
+        self.owed.insert(id.clone(), Owed::Queued);
+    }
+
+    fn ticket(&self, command: Command) -> Ticket {
+        let pin = self.run.started().plugins.get(&command.plugin);
+        Ticket {
+            run_id: self.run_id.clone(),
+            workflow: self.workflow.clone(),
+            plugin: pin.map_or_else(|| command.plugin.as_str().into(), |pin| pin.digest.as_str().into()),
+            command,
+        }
+    }
+
+    /// Whether nothing is owed, in flight, or on its way to the disk.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.owed.is_empty() && self.flying.is_empty() && self.is_flushed()
+    }
+
+    /// Whether everything decided is durable and released.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.appending.is_none() && self.batch.rows.is_empty() && self.batch.effects.is_empty()
+    }
+
+    /// Commands at the gate.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &CommandId> {
+        self.owed.iter().filter(|(_, owed)| **owed == Owed::Queued).map(|(id, _)| id)
+    }
+
+    /// Gives up on the run: its calls are ended, those who wait are told.
+    pub(crate) fn give_up(mut self, problem: &str, gate: &mut Gate, actions: &mut Vec<Action>) {
+        for id in self.owed.iter().filter(|(_, owed)| **owed == Owed::Queued).map(|(id, _)| id) {
+            gate.withdraw(&self.workflow, &self.run_id, id);
+        }
+        for id in self.flying.into_keys() {
+            actions.push(Action::StopCall { run_id: self.run_id.clone(), id });
+        }
+        let appending = self.appending.take().map(|(_, batch)| batch);
+        for effect in appending.into_iter().chain([self.batch]).flat_map(|batch| batch.effects) {
+            if let Effect::Answer(request, _) = effect {
+                let result = Err(Refusal::Stuck { run_id: self.run_id.clone(), problem: problem.to_owned() });
+                actions.push(Action::Answer { request, result });
+            }
+        }
+    }
+
+    /// Who can move the run, as it is in memory.
+    pub(crate) fn stands(&self) -> Standing {
+        let status = self.run.status();
+        if status.is_ended() {
+            return Standing::Ended(status);
+        }
+        if !self.owed.is_empty() {
+            return Standing::Running;
+        }
+        let mut reviews = Vec::new();
+        let mut next: Option<Timestamp> = None;
+        for waiting in self.run.waiting() {
+            match waiting {
+                Waiting::Review { review_id, deadline, .. } => reviews.push((deadline, review_id)),
+                Waiting::Retry { due: time, .. } | Waiting::Time { until: time, .. } => {
+                    next = Some(next.map_or(time, |next| next.min(time)));
+                }
+            }
+        }
+        match next {
+            Some(time) => Standing::Sleeping(time),
+            None => {
+                reviews.sort();
+                Standing::People { reviews: reviews.into_iter().map(|(_, review_id)| review_id).collect() }
+            }
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let status = self.run.status();
+        Summary {
+            status,
+            stage: self.run.stage(),
+            next_deadline: self.run.next_deadline().filter(|_| !status.is_ended()),
+            owes: !self.owed.is_empty(),
+        }
+    }
+
+    /// The planted [`Mistake::ForgetInFlight`].
+    pub(crate) fn forget_in_flight(&mut self, except: &CommandId, gate: &mut Gate) {
+        let others: Vec<CommandId> = self.flying.keys().filter(|id| *id != except).cloned().collect();
+        for id in others {
+            gate.release(&self.run_id, &id);
+            self.flying.remove(&id);
+            if let Some(owed) = self.owed.get_mut(&id) {
+                *owed = Owed::Held;
+                self.queue(&id, gate);
+            }
+        }
+    }
+
+    /// The planted [`Mistake::RepeatFinished`].
+    fn repeat_finished(&self, id: &CommandId, actions: &mut Vec<Action>) {
+        let Some(plugin) = self.run.graph().plugins.keys().next() else { return };
+        let command = Command {
+            id: id.clone(),
+            plugin: plugin.clone(),
+            input: Arc::default(),
+            attempts_max: 1,
+            timeout_ms: 1_000,
+            interruptions: 0,
+        };
+        actions.push(Action::StartCall { run_id: self.run_id.clone(), command });
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let said = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it gave no reason".to_owned());
+    format!("the engine failed on it ({said}); this is a defect of the host, please report it with the run's journal")
+}
