@@ -34,7 +34,8 @@ pub(crate) async fn make(
     let (meter, deadline) = (store.data().meter.clone(), store.data().deadline);
     let call = wit_call(request);
     let work = Metered::new(meter, async {
-        let agent = plugin.0.agent.instantiate_async(&mut store).await.map_err(|error| (Phase::Start, error))?;
+        let agent =
+            plugin.0.agent.instantiate_async(&mut store).await.map_err(|error| (Phase::Start, error))?;
         agent.bandstand_agent_node().call_run(&mut store, &call).await.map_err(|error| (Phase::Run, error))
     });
     // The work comes first: an answer that is there counts, even if it is late by less than a tick.
@@ -71,7 +72,12 @@ pub(crate) async fn make(
     Outcome { result, usage }
 }
 
-fn new_store(engine: &Engine, budget: Arc<MemoryBudget>, request: &CallRequest, start: Instant) -> Store<Guest> {
+fn new_store(
+    engine: &Engine,
+    budget: Arc<MemoryBudget>,
+    request: &CallRequest,
+    start: Instant,
+) -> Store<Guest> {
     let mut store = Store::new(engine, Guest::new(request, budget, start));
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
@@ -161,7 +167,9 @@ fn ended_by_host(ending: &Ending, limits: &CallLimits) -> Failure {
                 limits.host_call_bytes_max
             ),
         ),
-        Ending::HostFault(what) => Failure::new(Class::Host, "host-panic", format!("a fault of the host: {what}")),
+        Ending::HostFault(what) => {
+            Failure::new(Class::Host, "host-panic", format!("a fault of the host: {what}"))
+        }
     }
 }
 
@@ -194,7 +202,8 @@ fn ended_by_itself(guest: &Guest, phase: Phase, error: &wasmtime::Error, limits:
         // Frames of the guest on the stack: it was calling the host. None: its answer was being read.
         Phase::Run if error.downcast_ref::<WasmBacktrace>().is_some() => {
             if crossing {
-                let what = format!("one host call carried more than {CROSSING_BYTES_MAX} bytes, which is fixed");
+                let what =
+                    format!("one host call carried more than {CROSSING_BYTES_MAX} bytes, which is fixed");
                 Failure::new(Class::Limit, "host-calls", what)
             } else {
                 Failure::new(Class::Trap, "bad-call", format!("the agent called the host wrongly: {message}"))
@@ -203,7 +212,10 @@ fn ended_by_itself(guest: &Guest, phase: Phase, error: &wasmtime::Error, limits:
         Phase::Run if crossing => Failure::new(
             Class::InvalidOutput,
             "too-large",
-            format!("the reply is larger than the limit of {} bytes (setting limits.output)", limits.output_bytes_max),
+            format!(
+                "the reply is larger than the limit of {} bytes (setting limits.output)",
+                limits.output_bytes_max
+            ),
         ),
         Phase::Run => {
             Failure::new(Class::InvalidOutput, "bad-reply", format!("the reply cannot be read: {message}"))
@@ -275,7 +287,9 @@ fn trap_words(trap: Trap) -> (&'static str, String) {
     let text = trap.to_string();
     let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
     let what = match trap {
-        Trap::UnreachableCodeReached => "it stopped itself (`unreachable`), as panics and failed assertions do",
+        Trap::UnreachableCodeReached => {
+            "it stopped itself (`unreachable`), as panics and failed assertions do"
+        }
         Trap::StackOverflow => "its calls nest too deep (stack exhausted)",
         _ => text,
     };

@@ -6,7 +6,8 @@ use crate::settings::{MEMORY_BYTES_CEILING, Settings};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails,
 };
 
 /// How often running guests are looked at. A limit of time is kept to within about two of these.
@@ -26,7 +27,9 @@ pub(crate) fn start(settings: &Settings) -> Result<Engine, SetupError> {
         Ok(engine) => engine,
         // Pool slots take terabytes of addresses (not of memory), which a limit on address space does not allow.
         Err(error) => {
-            tracing::warn!("no room for a pool of {instances} instances, each will be mapped on demand: {error:#}");
+            tracing::warn!(
+                "no room for a pool of {instances} instances, each will be mapped on demand: {error:#}"
+            );
             Engine::new(&config(None)).map_err(|error| SetupError::Engine(format!("{error:#}")))?
         }
     };

@@ -146,7 +146,9 @@ impl Guest {
             // Nothing more gets through, even what would still fit: gaps in the middle mislead.
             self.log_bytes_left = 0;
             self.events_dropped = self.events_dropped.saturating_add(1);
-            if self.events_dropped == 1 && let Some(observer) = &self.observer {
+            if self.events_dropped == 1
+                && let Some(observer) = &self.observer
+            {
                 observer.event(GuestEvent::Log {
                     level: LogLevel::Warn,
                     message: format!(

@@ -69,7 +69,8 @@ impl audit::Host for Guest {
         }
         let bytes = entry.action.len() + entry.payload.len() + sum(&entry.tags);
         let entry = AuditEntry { action: entry.action, payload: entry.payload, tags: entry.tags };
-        self.ask_memory(MemoryGrant::Write, bytes, String::len, move |memory| memory.audit_append(entry)).await
+        self.ask_memory(MemoryGrant::Write, bytes, String::len, move |memory| memory.audit_append(entry))
+            .await
     }
 
     async fn snapshot(&mut self, limit: u32) -> Answer<Vec<audit::Recorded>> {
@@ -101,7 +102,13 @@ impl facts::Host for Guest {
             bytes += fact_bytes(&fact);
             checked.push(fact);
         }
-        self.ask_memory(MemoryGrant::Write, bytes, |ids: &Vec<String>| sum(ids), move |memory| memory.facts_put(checked)).await
+        self.ask_memory(
+            MemoryGrant::Write,
+            bytes,
+            |ids: &Vec<String>| sum(ids),
+            move |memory| memory.facts_put(checked),
+        )
+        .await
     }
 
     async fn search(&mut self, query: facts::Query) -> Answer<Vec<facts::Hit>> {
@@ -127,9 +134,8 @@ impl facts::Host for Guest {
             limit: query.limit,
         };
         let size = |hits: &Vec<FactHit>| hits.iter().map(|hit| fact_bytes(&hit.fact)).sum();
-        let found = self
-            .ask_memory(MemoryGrant::Read, bytes, size, move |memory| memory.facts_search(query))
-            .await?;
+        let found =
+            self.ask_memory(MemoryGrant::Read, bytes, size, move |memory| memory.facts_search(query)).await?;
         Ok(found.map(|hits| hits.into_iter().map(Into::into).collect()))
     }
 
@@ -139,8 +145,13 @@ impl facts::Host for Guest {
 
     async fn reflect(&mut self, entry_id: String) -> Answer<Vec<String>> {
         let bytes = entry_id.len();
-        self.ask_memory(MemoryGrant::Write, bytes, |ids: &Vec<String>| sum(ids), move |memory| memory.facts_reflect(&entry_id))
-            .await
+        self.ask_memory(
+            MemoryGrant::Write,
+            bytes,
+            |ids: &Vec<String>| sum(ids),
+            move |memory| memory.facts_reflect(&entry_id),
+        )
+        .await
     }
 
     async fn consolidate(&mut self) -> Answer<u32> {
@@ -163,7 +174,8 @@ impl slots::Host for Guest {
     }
 
     async fn list(&mut self) -> Answer<Vec<String>> {
-        self.ask_memory(MemoryGrant::Read, 0, |names: &Vec<String>| sum(names), |memory| memory.slot_list()).await
+        self.ask_memory(MemoryGrant::Read, 0, |names: &Vec<String>| sum(names), |memory| memory.slot_list())
+            .await
     }
 }
 

@@ -58,7 +58,14 @@ pub(crate) struct Limiter {
 
 impl Limiter {
     pub(crate) fn new(budget: Arc<MemoryBudget>, memory_bytes_max: usize, table_elements_max: usize) -> Self {
-        Self { budget, memory_bytes: 0, memory_bytes_max, table_elements: 0, table_elements_max, refusal: None }
+        Self {
+            budget,
+            memory_bytes: 0,
+            memory_bytes_max,
+            table_elements: 0,
+            table_elements_max,
+            refusal: None,
+        }
     }
 
     /// Memories never shrink, so what is held now is also the most that was held. Bytes.

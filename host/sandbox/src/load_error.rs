@@ -72,7 +72,10 @@ pub enum LoadError {
         message: String,
     },
     /// A component, but not an agent.
-    #[error("not an agent: it does not export `bandstand:agent/node@{offered}`; it exports {}", list(exports))]
+    #[error(
+        "not an agent: it does not export `bandstand:agent/node@{offered}`; it exports {}",
+        list(exports)
+    )]
     NoNode {
         /// What it exports.
         exports: Vec<String>,
@@ -97,7 +100,9 @@ pub enum LoadError {
     #[error("the agent imports what it is not granted: {}", refused(.0))]
     NotGranted(Vec<Refused>),
     /// Names fit, types do not.
-    #[error("the agent's interfaces do not fit this host: {message}; rebuild it with the `wit/agent.wit` of this host")]
+    #[error(
+        "the agent's interfaces do not fit this host: {message}; rebuild it with the `wit/agent.wit` of this host"
+    )]
     Incompatible {
         /// What the linker says.
         message: String,
@@ -115,6 +120,7 @@ fn list(names: &[String]) -> String {
 }
 
 fn refused(items: &[Refused]) -> String {
-    let each: Vec<String> = items.iter().map(|item| format!("`{}` ({})", item.interface, item.reason)).collect();
+    let each: Vec<String> =
+        items.iter().map(|item| format!("`{}` ({})", item.interface, item.reason)).collect();
     each.join("; ")
 }

@@ -69,20 +69,26 @@ pub struct ReviewRequest {
     pub quorum: u32,
 }
 
+/// Why a reply is refused: code and message of class `invalid-output`.
+struct Refused(&'static str, String);
+
 /// Turns the guest's answer into a reply or a failure.
+#[expect(clippy::result_large_err, reason = "made once an attempt and moved at once into its outcome")]
 pub(crate) fn check(
     answer: Result<types::Reply, types::Failure>,
     limits: &CallLimits,
 ) -> Result<Reply, Failure> {
     let reply = answer.map_err(|failure| agent_failure(failure, limits))?;
+    check_reply(reply, limits)
+        .map_err(|Refused(code, message)| Failure::new(Class::InvalidOutput, code, message))
+}
+
+fn check_reply(reply: types::Reply, limits: &CallLimits) -> Result<Reply, Refused> {
     let output = document("output", reply.output, limits)?;
     // Valid JSON that does not begin with a brace is no object.
     if !output.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
-        return Err(Failure::new(
-            Class::InvalidOutput,
-            "not-object",
-            "the reply's output is valid JSON but not an object; wrap it, as in {\"value\": ...}",
-        ));
+        let message = "the reply's output is valid JSON but not an object; wrap it, as in {\"value\": ...}";
+        return Err(Refused("not-object", message.to_owned()));
     }
     if let Some(confidence) = reply.confidence {
         check_confidence("confidence", confidence)?;
@@ -90,7 +96,7 @@ pub(crate) fn check(
     Ok(Reply { output, confidence: reply.confidence, next: check_next(reply.next, limits)? })
 }
 
-fn check_next(next: types::Next, limits: &CallLimits) -> Result<Next, Failure> {
+fn check_next(next: types::Next, limits: &CallLimits) -> Result<Next, Refused> {
     Ok(match next {
         types::Next::Edges => Next::Edges,
         types::Next::Goto(node) => {
@@ -101,7 +107,10 @@ fn check_next(next: types::Next, limits: &CallLimits) -> Result<Next, Failure> {
         }
         types::Next::Choose(choices) => {
             if choices.is_empty() || choices.len() > LIST_MAX {
-                return Err(bad(format!("next.choose has {} choices, but needs 1 to {LIST_MAX}", choices.len())));
+                return Err(bad(format!(
+                    "next.choose has {} choices, but needs 1 to {LIST_MAX}",
+                    choices.len()
+                )));
             }
             let mut checked = Vec::with_capacity(choices.len());
             for (index, choice) in choices.into_iter().enumerate() {
@@ -121,7 +130,7 @@ fn check_next(next: types::Next, limits: &CallLimits) -> Result<Next, Failure> {
     })
 }
 
-fn check_review(review: types::ReviewRequest, limits: &CallLimits) -> Result<ReviewRequest, Failure> {
+fn check_review(review: types::ReviewRequest, limits: &CallLimits) -> Result<ReviewRequest, Refused> {
     if review.title.trim().is_empty() {
         return Err(bad("next.review.title must say what is to be decided"));
     }
@@ -135,7 +144,10 @@ fn check_review(review: types::ReviewRequest, limits: &CallLimits) -> Result<Rev
         title: sanitise(&review.title, MESSAGE_BYTES_MAX),
         reason: sanitise(&review.reason, MESSAGE_BYTES_MAX),
         form: review.form.map(|form| document("next.review.form", form, limits)).transpose()?,
-        propose: review.propose.map(|propose| document("next.review.propose", propose, limits)).transpose()?,
+        propose: review
+            .propose
+            .map(|propose| document("next.review.propose", propose, limits))
+            .transpose()?,
         timeout_ms: review.timeout_ms,
         reviewers: review.reviewers.iter().map(|name| sanitise(name, MESSAGE_BYTES_MAX)).collect(),
         quorum: review.quorum,
@@ -152,7 +164,7 @@ fn agent_failure(told: types::Failure, limits: &CallLimits) -> Failure {
     if let Some(text) = told.data {
         match document("data", text, limits) {
             Ok(text) => data = Some(text),
-            Err(reason) => message = format!("{message} (its data was left out: {})", reason.message),
+            Err(Refused(_, reason)) => message = format!("{message} (its data was left out: {reason})"),
         }
     }
     Failure {
@@ -163,17 +175,14 @@ fn agent_failure(told: types::Failure, limits: &CallLimits) -> Failure {
     }
 }
 
-fn document(what: &str, text: String, limits: &CallLimits) -> Result<String, Failure> {
+fn document(what: &str, text: String, limits: &CallLimits) -> Result<String, Refused> {
     if text.len() > limits.output_bytes_max {
-        return Err(Failure::new(
-            Class::InvalidOutput,
-            "too-large",
-            format!(
-                "the reply's {what} has {} bytes, more than the limit of {} bytes (setting limits.output)",
-                text.len(),
-                limits.output_bytes_max
-            ),
-        ));
+        let message = format!(
+            "the reply's {what} has {} bytes, more than the limit of {} bytes (setting limits.output)",
+            text.len(),
+            limits.output_bytes_max
+        );
+        return Err(Refused("too-large", message));
     }
     match json_problem(&text) {
         None => Ok(text),
@@ -181,7 +190,7 @@ fn document(what: &str, text: String, limits: &CallLimits) -> Result<String, Fai
     }
 }
 
-fn check_confidence(what: &str, confidence: f64) -> Result<(), Failure> {
+fn check_confidence(what: &str, confidence: f64) -> Result<(), Refused> {
     // Written so that NaN fails it.
     if (0.0..=1.0).contains(&confidence) {
         return Ok(());
@@ -189,8 +198,8 @@ fn check_confidence(what: &str, confidence: f64) -> Result<(), Failure> {
     Err(bad(format!("{what} is {confidence}, but must be between 0 and 1")))
 }
 
-fn bad(message: impl fmt::Display) -> Failure {
-    Failure::new(Class::InvalidOutput, "bad-reply", format!("the reply is malformed: {message}"))
+fn bad(message: impl fmt::Display) -> Refused {
+    Refused("bad-reply", format!("the reply is malformed: {message}"))
 }
 
 /// What keeps a text from being a JSON document that `serde_json::Value` would take, or `None`. Builds nothing, and
@@ -290,7 +299,10 @@ mod tests {
         for wrong in [f64::NAN, -0.01, 1.01, f64::INFINITY] {
             assert_eq!(code(types::Reply { confidence: Some(wrong), ..reply("{}") }), "bad-reply");
             let choice = types::Choice { name: "a".into(), confidence: wrong, reason: None };
-            assert_eq!(code(types::Reply { next: types::Next::Choose(vec![choice]), ..reply("{}") }), "bad-reply");
+            assert_eq!(
+                code(types::Reply { next: types::Next::Choose(vec![choice]), ..reply("{}") }),
+                "bad-reply"
+            );
         }
         assert_eq!(code(types::Reply { confidence: Some(1.0), ..reply("{}") }), "fine");
         assert_eq!(code(types::Reply { next: types::Next::Choose(vec![]), ..reply("{}") }), "bad-reply");

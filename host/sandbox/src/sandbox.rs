@@ -160,9 +160,7 @@ impl Sandbox {
                     queued_ms,
                 )
             }
-            Err(_) => {
-                failed(Failure::new(Class::Host, "stopped", "the sandbox is being dropped"), queued_ms)
-            }
+            Err(_) => failed(Failure::new(Class::Host, "stopped", "the sandbox is being dropped"), queued_ms),
         }
     }
 
@@ -184,7 +182,12 @@ impl Sandbox {
     /// # Errors
     /// What the agent died of.
     #[doc(hidden)]
-    pub fn bench_bare(&self, plugin: &Plugin, request: &CallRequest, rounds: u32) -> Result<Duration, String> {
+    pub fn bench_bare(
+        &self,
+        plugin: &Plugin,
+        request: &CallRequest,
+        rounds: u32,
+    ) -> Result<Duration, String> {
         let runtime = self.runtime.as_ref().ok_or("stopped")?;
         let start = Instant::now();
         runtime.block_on(async {
@@ -236,7 +239,11 @@ impl Shared {
     /// Waits for room for one more instance.
     async fn slot(&self, request: &CallRequest) -> Result<OwnedSemaphorePermit, Failure> {
         if request.cancel.is_cancelled() {
-            return Err(Failure::new(Class::Cancelled, "cancelled", "the attempt was cancelled before it started"));
+            return Err(Failure::new(
+                Class::Cancelled,
+                "cancelled",
+                "the attempt was cancelled before it started",
+            ));
         }
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Ok(slot);
@@ -276,7 +283,8 @@ struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
     fn take(waiting: &'a AtomicUsize, max: usize) -> Option<Self> {
-        let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < max).then_some(now + 1));
+        let taken =
+            waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < max).then_some(now + 1));
         taken.is_ok().then_some(Self(waiting))
     }
 }
@@ -307,10 +315,13 @@ impl<T> Drop for AbortOnDrop<T> {
 fn check_run(engine: &Engine, component: &Component, node: &str) -> Result<(), LoadError> {
     let ty = component.component_type();
     let wrong = |message: &str| LoadError::Incompatible { message: format!("`{node}` {message}") };
-    let Some(ComponentItem::ComponentInstance(instance)) = ty.get_export(engine, node).map(|export| export.ty) else {
+    let Some(ComponentItem::ComponentInstance(instance)) =
+        ty.get_export(engine, node).map(|export| export.ty)
+    else {
         return Err(wrong("is not an interface"));
     };
-    let Some(ComponentItem::ComponentFunc(run)) = instance.get_export(engine, "run").map(|export| export.ty) else {
+    let Some(ComponentItem::ComponentFunc(run)) = instance.get_export(engine, "run").map(|export| export.ty)
+    else {
         return Err(wrong("has no function `run`"));
     };
     run.typecheck::<(&types::Call,), (Result<types::Reply, types::Failure>,)>(&ty.instance_type())

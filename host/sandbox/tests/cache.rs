@@ -1,5 +1,7 @@
 //! Compiled code is kept, private to the user, and never run when damaged.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod support;
 
 use bandstand_sandbox::{Grants, Sandbox, SetupError};
@@ -15,7 +17,8 @@ fn with_cache(dir: &Path) -> Sandbox {
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -38,7 +41,11 @@ async fn code_is_kept_and_used_again() {
     assert_eq!(before.mode() & 0o777, 0o600);
     works(&with_cache(&dir)).await;
     let after = kept[0].metadata().unwrap();
-    assert_eq!((before.ino(), before.mtime_nsec()), (after.ino(), after.mtime_nsec()), "it was not written anew");
+    assert_eq!(
+        (before.ino(), before.mtime_nsec()),
+        (after.ino(), after.mtime_nsec()),
+        "it was not written anew"
+    );
 }
 
 #[tokio::test]
@@ -50,7 +57,9 @@ async fn damaged_code_is_compiled_anew() {
     let whole = std::fs::read(&file).unwrap();
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
-    for damaged in [&flipped[..], &whole[..whole.len() - 1], &whole[..20], b"", b"\x7fELF something else altogether"] {
+    for damaged in
+        [&flipped[..], &whole[..whole.len() - 1], &whole[..20], b"", b"\x7fELF something else altogether"]
+    {
         std::fs::write(&file, damaged).unwrap();
         works(&with_cache(&dir)).await;
         let now = std::fs::read(&file).unwrap();

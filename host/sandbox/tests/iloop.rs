@@ -33,7 +33,11 @@ async fn an_endless_loop_ends_at_its_processor_limit() {
     assert_eq!(end(&outcome), (Class::Limit, "cpu"));
     assert!(outcome.usage.cpu_us >= 60_000, "{:?}", outcome.usage);
     let failure = support::failure(outcome);
-    assert!(failure.message.contains("60 ms") && failure.message.contains("limits.cpu"), "{}", failure.message);
+    assert!(
+        failure.message.contains("60 ms") && failure.message.contains("limits.cpu"),
+        "{}",
+        failure.message
+    );
     still_works(&sandbox).await;
 }
 

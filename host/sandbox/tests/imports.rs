@@ -1,6 +1,8 @@
 //! R7.2: nothing is granted by default, and a plugin that needs more than it has is refused by name, before it runs.
 //! And: whatever is not an agent is told apart, with what to do about it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod support;
 
 use bandstand_sandbox::{Class, Grants, LoadError, MemoryGrant, inspect};
@@ -18,8 +20,11 @@ fn an_ungranted_import_is_refused_with_all_names() {
     let LoadError::NotGranted(missing) = &error else { panic!("{error}") };
     assert_eq!(missing.len(), 2);
     let text = error.to_string();
-    for part in ["`bandstand:agent/memory-slots@0.1.0`", "`bandstand:agent/memory-facts@0.1.0`", "grants: {memory: read}"]
-    {
+    for part in [
+        "`bandstand:agent/memory-slots@0.1.0`",
+        "`bandstand:agent/memory-facts@0.1.0`",
+        "grants: {memory: read}",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -27,7 +32,10 @@ fn an_ungranted_import_is_refused_with_all_names() {
 #[test]
 fn an_unknown_import_is_refused_with_all_names() {
     let text = refusal(&guests::unknown_imports()).to_string();
-    assert!(text.contains("`test:power/teleport@1.0.0`") && text.contains("`test:power/levitate@1.0.0`"), "{text}");
+    assert!(
+        text.contains("`test:power/teleport@1.0.0`") && text.contains("`test:power/levitate@1.0.0`"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -144,4 +152,14 @@ async fn memory_checks_what_goes_in() {
     call.input = "not json".into();
     let refused = run(&sandbox, &guests::keeps_input(), call).await;
     assert_eq!(end(&refused), (Class::Agent, "value-not-json"));
+}
+
+// The list of what is offered says the same as the WIT, function by function.
+#[test]
+fn everything_in_the_wit_is_offered() {
+    let sandbox = sandbox();
+    let plugin = sandbox.load(&guests::imports_everything(), &memory_grant(MemoryGrant::Write)).unwrap();
+    let functions: usize = plugin.imports().iter().map(|import| import.functions.len()).sum();
+    let in_the_wit = guests::AGENT_WIT.lines().filter(|line| line.contains(": func(")).count();
+    assert_eq!(functions, in_the_wit - 1, "all but the agent's own `run`");
 }

@@ -17,7 +17,10 @@ async fn an_output_that_is_too_large_is_refused() {
     let outcome = run(&sandbox, &guests::large_reply(9_999), call).await;
     assert_eq!(end(&outcome), (Class::InvalidOutput, "too-large"));
     let message = support::failure(outcome).message;
-    assert!(message.contains("10001") && message.contains("10000 bytes (setting limits.output)"), "{message}");
+    assert!(
+        message.contains("10001") && message.contains("10000 bytes (setting limits.output)"),
+        "{message}"
+    );
 }
 
 // Far beyond the limit the host does not even copy it.

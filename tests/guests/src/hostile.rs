@@ -29,7 +29,11 @@ pub fn reads_out_of_bounds() -> Vec<u8> {
 pub fn panics_with_last_words() -> Vec<u8> {
     agent(
         r#"(import "bandstand:agent/log@0.1.0" "last-words" (func $words (param i32 i32 i32 i32)))"#,
-        &format!("{}\n{}", data(2048, "index \u{1b}[31m7\u{1b}[0m out of range"), data(2100, "at agent.rs:7")),
+        &format!(
+            "{}\n{}",
+            data(2048, "index \u{1b}[31m7\u{1b}[0m out of range"),
+            data(2100, "at agent.rs:7")
+        ),
         "(call $words (i32.const 2048) (i32.const 30) (i32.const 2100) (i32.const 13))
          unreachable",
     )
@@ -95,11 +99,7 @@ pub fn endless_start() -> Vec<u8> {
 /// Takes memory until refused, then crashes as allocators do.
 #[must_use]
 pub fn memory_bomb() -> Vec<u8> {
-    agent(
-        "",
-        "",
-        "(loop $on (br_if $on (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable",
-    )
+    agent("", "", "(loop $on (br_if $on (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable")
 }
 
 /// Takes memory until refused, then answers all the same: `{"pages":"held"}`.
@@ -117,7 +117,9 @@ pub fn modest_memory_bomb() -> Vec<u8> {
 #[must_use]
 pub fn starts_with_pages(pages: u32) -> Vec<u8> {
     let core = agent_core("", "", "(call $ok (local.get $input_ptr) (local.get $input_len))");
-    component(&core.replace("(memory (export \"memory\") 2)", &format!("(memory (export \"memory\") {pages})")))
+    component(
+        &core.replace("(memory (export \"memory\") 2)", &format!("(memory (export \"memory\") {pages})")),
+    )
 }
 
 /// Grows a table until refused, then crashes.
@@ -238,7 +240,8 @@ pub fn uses_later_function() -> Vec<u8> {
         "",
         "(call $shout) (call $ok (local.get $input_ptr) (local.get $input_len))",
     );
-    let wit = AGENT_WIT.replace("@0.1.0", "@0.1.1").replace("interface log {", "interface log {\n  shout: func();");
+    let wit =
+        AGENT_WIT.replace("@0.1.0", "@0.1.1").replace("interface log {", "interface log {\n  shout: func();");
     component_of(&core.replace("@0.1.0#run", "@0.1.1#run"), &wit)
 }
 

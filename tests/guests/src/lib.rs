@@ -75,7 +75,8 @@ world guest {{
     let package = resolve.push_str("world.wit", &world).expect("the world is valid WIT");
     let world = resolve.select_world(&[package], None).expect("there is one world");
     let mut module = core_module(core);
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).expect("the world fits a module");
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .expect("the world fits a module");
     ComponentEncoder::default()
         .module(&module)
         .and_then(|mut encoder| encoder.encode())

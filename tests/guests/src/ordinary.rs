@@ -85,7 +85,11 @@ pub fn replies_review(output: &str, title: &str, quorum: u32) -> Vec<u8> {
 #[must_use]
 pub fn permanent_failure() -> Vec<u8> {
     let items = format!("{}\n{}", data(2048, "no-good"), data(2100, "it cannot work"));
-    agent("", &items, "(call $err (i32.const 1) (i32.const 2048) (i32.const 7) (i32.const 2100) (i32.const 14))")
+    agent(
+        "",
+        &items,
+        "(call $err (i32.const 1) (i32.const 2048) (i32.const 7) (i32.const 2100) (i32.const 14))",
+    )
 }
 
 /// Fails with code `not-yet` and asks for 20 ms before the attempt numbered `attempt`, then echoes.
@@ -230,4 +234,25 @@ pub fn logs(message: &str, fields: &str) -> Vec<u8> {
             fields.len()
         ),
     )
+}
+
+/// Imports everything that the package offers, as the toolchains of some languages do, and crashes when called.
+#[must_use]
+pub fn imports_everything() -> Vec<u8> {
+    let mut resolve = wit_parser::Resolve::default();
+    let package = resolve.push_str("agent.wit", crate::AGENT_WIT).expect("the WIT is valid");
+    let world = resolve.select_world(&[package], Some("agent")).expect("there is a world `agent`");
+    let mangling = wit_parser::ManglingAndAbi::Legacy(wit_parser::LiftLowerAbi::Sync);
+    let mut module = wit_component::dummy_module(&resolve, world, mangling);
+    wit_component::embed_component_metadata(
+        &mut module,
+        &resolve,
+        world,
+        wit_component::StringEncoding::UTF8,
+    )
+    .expect("the module was made for this world");
+    wit_component::ComponentEncoder::default()
+        .module(&module)
+        .and_then(|mut encoder| encoder.encode())
+        .expect("the module was made for this world")
 }

@@ -1,10 +1,17 @@
 //! What the sandbox's tests share: a small sandbox, a request, and a memory that lives in the process.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses its part"
+)]
 
 use bandstand_sandbox::{
-    AuditEntry, AuditRecord, CallLimits, CallRequest, Class, Fact, FactHit, FactQuery, Failure, Grants, GuestEvent,
-    Memory, MemoryError, MemoryErrorKind, MemoryGrant, Observer, Outcome, Sandbox, Settings,
+    AuditEntry, AuditRecord, CallLimits, CallRequest, Class, Fact, FactHit, FactQuery, Failure, Grants,
+    GuestEvent, Memory, MemoryError, MemoryErrorKind, MemoryGrant, Observer, Outcome, Sandbox, Settings,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
