@@ -18,11 +18,15 @@ mod effect_apply;
 pub mod history;
 pub mod inflight;
 pub mod lock;
+pub mod memory;
 mod open;
 pub mod open_run;
 mod place;
 mod queue;
 mod reader;
+mod rebuild;
+pub mod reviews;
+pub mod routing;
 pub mod runs;
 mod schema;
 mod snapshot;
@@ -34,10 +38,16 @@ pub use codec::{Blob, Encoded, encode};
 pub use effect::{Effect, effects};
 pub use history::{HistoryPage, HistoryRow};
 pub use inflight::{InFlight, InFlightError, Mark};
-pub use lock::{Lock, LockError};
+pub use lock::{Holder, Lock, LockError};
+pub use memory::{
+    AuditEntry, AuditRecord, Fact, FactHit, FactQuery, MemoryError, MemoryLimits, Scope, SearchMode,
+};
 pub use open::{Durability, OpenError, Options};
 pub use open_run::{From, OpenRunError, OpenedRun, Pins, StoredSnapshot};
 pub use reader::{ReadError, Reader};
+pub use rebuild::{RebuildError, Rebuilt};
+pub use reviews::{ReviewDetail, ReviewFilter, ReviewRow};
+pub use routing::RouteStats;
 pub use runs::{FindError, RunFilter, RunPage, RunRow};
 pub use store::{Fatal, Health, Stats, Store};
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::memory::MemoryLimits;
 use crate::place;
 use crate::schema;
 use crate::store::Fatal;
@@ -38,6 +39,8 @@ pub struct Options {
     pub full_retry: Duration,
     /// Told once when a commit has an unknown outcome: the process must end (exit code 74) and read the file again.
     pub on_fatal: Option<Arc<dyn Fn(&Fatal) + Send + Sync>>,
+    /// Limits of what agents keep.
+    pub memory: MemoryLimits,
     /// The name of another SQLite VFS, for tests.
     pub vfs: Option<String>,
 }
@@ -52,6 +55,7 @@ impl Default for Options {
             read_time_max: Duration::from_secs(5),
             full_retry: Duration::from_secs(1),
             on_fatal: None,
+            memory: MemoryLimits::default(),
             vfs: None,
         }
     }

@@ -37,6 +37,8 @@ pub(crate) trait Job: Send {
 pub(crate) enum JobEnd {
     /// Keep it.
     Keep,
+    /// Keep it; it changed runs behind the writer's back.
+    KeepAndForgetRuns,
     /// Undo it; the job knows why.
     Undo,
 }

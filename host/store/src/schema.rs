@@ -127,8 +127,9 @@ CREATE TABLE routing_stats(
 CREATE TABLE requests(key TEXT PRIMARY KEY, at INTEGER NOT NULL, answer TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX requests_at ON requests(at);
 
+-- AUTOINCREMENT: the id of something forgotten never names something else.
 CREATE TABLE audit_events(
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   workflow TEXT NOT NULL,
   thread TEXT NOT NULL,
   at INTEGER NOT NULL,
@@ -142,7 +143,7 @@ CREATE TABLE audit_events(
 CREATE INDEX audit_thread ON audit_events(workflow, thread, id);
 
 CREATE TABLE facts(
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   workflow TEXT NOT NULL,
   at INTEGER NOT NULL,
   text TEXT NOT NULL,
@@ -156,7 +157,13 @@ CREATE TABLE facts(
   embedding BLOB
 ) STRICT;
 CREATE INDEX facts_workflow ON facts(workflow, id);
+CREATE INDEX facts_source ON facts(workflow, source);
 CREATE VIRTUAL TABLE facts_words USING fts5(text, content='facts', content_rowid='id', tokenize='unicode61 remove_diacritics 2');
+
+-- So that a limit costs one row to keep, not a count of all.
+CREATE TABLE memory_counts(
+  workflow TEXT NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY(workflow, what)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE slots(
   workflow TEXT NOT NULL, thread TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, at INTEGER NOT NULL,

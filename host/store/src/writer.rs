@@ -138,7 +138,9 @@ impl Writer {
                     Ok(Appended { pos: 0 })
                 }
                 Work::Job(job) => {
-                    run_job(&self.connection, job.as_mut())?;
+                    if let JobEnd::KeepAndForgetRuns = run_job(&self.connection, job.as_mut())? {
+                        self.heads.clear();
+                    }
                     Ok(Appended { pos: 0 })
                 }
             });
@@ -357,12 +359,14 @@ fn answer(batch: Vec<Work>, ends: Vec<End>) {
     }
 }
 
-fn run_job(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<()> {
+fn run_job(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<JobEnd> {
     connection.execute_batch("SAVEPOINT job")?;
-    match job.apply(connection)? {
-        JobEnd::Keep => connection.execute_batch("RELEASE job"),
-        JobEnd::Undo => connection.execute_batch("ROLLBACK TO job; RELEASE job"),
-    }
+    let end = job.apply(connection)?;
+    connection.execute_batch(match end {
+        JobEnd::Keep | JobEnd::KeepAndForgetRuns => "RELEASE job",
+        JobEnd::Undo => "ROLLBACK TO job; RELEASE job",
+    })?;
+    Ok(end)
 }
 
 /// Blobs stand before the row that names them, in the same transaction.
