@@ -117,7 +117,6 @@ pub enum StartError {
 
 /// What one input led to.
 #[derive(Clone, Debug, Default)]
-#[must_use]
 pub struct Decision {
     /// To be appended, in one row. Empty unless something changed.
     pub events: Vec<Event>,

@@ -1,0 +1,240 @@
+//! A run on the table: a workflow as text, a clock that tests move, agents that say what the test says.
+//!
+//! Every input is handled by the real engine; after each one the journal is folded again, through JSON, and must give
+//! the same run. Storage, sandbox and driver have tests of their own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bandstand_engine::event::PluginPin;
+use bandstand_engine::input::{By, Choice, Reply, ReplyNext, ReviewRequest, Usage, Verdict};
+use bandstand_engine::run::NewRun;
+use bandstand_engine::{
+    Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Snapshot, Start, Status,
+    Timestamp,
+};
+use serde_json::Value;
+
+/// The moment at which every test run starts.
+pub const START: Timestamp = Timestamp(1_700_000_000_000);
+
+/// One run and everything that has happened to it.
+pub struct Table {
+    /// The run.
+    pub run: Run,
+    /// Its journal.
+    pub journal: Vec<(Timestamp, Event)>,
+    /// The time that the next input gets.
+    pub now: Timestamp,
+    answers: u32,
+}
+
+/// The checked workflow of that text. Panics with the diagnostics if there are any errors.
+pub fn graph(text: &str) -> Arc<Graph> {
+    let checked = bandstand_workflow::check(text.as_bytes(), &bandstand_workflow::Options::default());
+    match checked.graph {
+        Some(graph) => Arc::new(graph),
+        None => panic!("the test's workflow is wrong: {:#?}", checked.diagnostics),
+    }
+}
+
+impl Table {
+    /// Starts a run of a workflow given as text.
+    pub fn start(text: &str, input: Value) -> Table {
+        Table::start_graph(graph(text), input)
+    }
+
+    /// Starts a run of a checked workflow.
+    pub fn start_graph(graph: Arc<Graph>, input: Value) -> Table {
+        let plugins = graph.plugins.keys().map(|id| (id.clone(), PluginPin { digest: "sha256:00".to_owned() }));
+        let new = NewRun {
+            run_id: "run-1".to_owned(),
+            source_digest: "blake3:0".to_owned(),
+            graph_digest: "blake3:1".to_owned(),
+            plugins: plugins.collect(),
+            host_version: "0.0.0".to_owned(),
+            seed: 7,
+            thread_id: Some("t-1".to_owned()),
+            user_id: Some("ann".to_owned()),
+            input,
+            request_id: None,
+        };
+        let start = Start::new(&graph, new, START).unwrap();
+        let (run, decision) = Run::start(graph, start, START);
+        let journal = decision.events.into_iter().map(|event| (START, event)).collect();
+        let table = Table { run, journal, now: START, answers: 0 };
+        table.check_fold();
+        table
+    }
+
+    /// Handles an input now and checks that the journal folds to the same run.
+    pub fn handle(&mut self, input: Input) -> Result<Decision, Rejected> {
+        let before: Vec<CommandId> = self.owed();
+        let decision = self.run.handle(input, self.now)?;
+        self.journal.extend(decision.events.iter().map(|event| (self.now, event.clone())));
+        let mut expected: Vec<CommandId> = before.into_iter().filter(|id| !decision.closed.contains(id)).collect();
+        expected.extend(decision.opened.iter().cloned());
+        expected.sort();
+        assert_eq!(self.owed(), expected, "opened and closed are the change of what is owed");
+        self.check_fold();
+        Ok(decision)
+    }
+
+    fn check_fold(&self) {
+        let events: Vec<(Timestamp, Event)> = self
+            .journal
+            .iter()
+            .map(|(at, event)| (*at, serde_json::from_slice(&serde_json::to_vec(event).unwrap()).unwrap()))
+            .collect();
+        let folded = Run::fold(self.run.graph().clone(), None, events.clone()).unwrap();
+        assert!(folded.is_same(&self.run), "the journal folds to another run");
+        let bytes = serde_json::to_vec(&self.run.snapshot()).unwrap();
+        let snapshot: Snapshot = serde_json::from_slice(&bytes).unwrap();
+        let opened = Run::fold(self.run.graph().clone(), Some(snapshot), []).unwrap();
+        assert!(opened.is_same(&self.run), "the snapshot opens as another run");
+    }
+
+    /// What is owed, as `path#attempt`.
+    pub fn owed(&self) -> Vec<CommandId> {
+        self.run.owed().map(|command| command.id.clone()).collect()
+    }
+
+    /// What is owed, as text.
+    pub fn owed_text(&self) -> Vec<String> {
+        self.owed().iter().map(CommandId::to_string).collect()
+    }
+
+    /// The input of an owed call.
+    pub fn input_of(&self, id: &str) -> Value {
+        let command = self.run.command(&id.parse().unwrap()).unwrap_or_else(|| panic!("{id} is not owed"));
+        (*command.input).clone()
+    }
+
+    /// An attempt gives a reply.
+    pub fn reply(&mut self, id: &str, reply: Reply) -> Decision {
+        self.handle(Input::Done { id: id.parse().unwrap(), reply, usage: Usage::default() }).unwrap()
+    }
+
+    /// An attempt gives an output; it must be owed.
+    pub fn done(&mut self, id: &str, output: Value) {
+        let decision = self.reply(id, says(output));
+        assert_eq!(decision.outcome, Outcome::Changed, "{id} is not owed; these are: {:?}", self.owed_text());
+    }
+
+    /// An attempt fails; it must be owed.
+    pub fn fail(&mut self, id: &str, failure: Failure) {
+        self.fail_after(id, failure, None);
+    }
+
+    /// An attempt fails and asks to be tried again no sooner.
+    pub fn fail_after(&mut self, id: &str, failure: Failure, retry_after_ms: Option<u64>) {
+        let id = id.parse().unwrap();
+        let input = Input::Failed { id, failure, retry_after_ms, usage: Usage::default() };
+        assert_eq!(self.handle(input).unwrap().outcome, Outcome::Changed);
+    }
+
+    /// Time passes and the run is ticked.
+    pub fn pass(&mut self, span_ms: u64) -> Decision {
+        self.now = self.now.plus_ms(span_ms);
+        self.handle(Input::Tick).unwrap()
+    }
+
+    /// The only open review's id.
+    pub fn review(&self) -> String {
+        let open = self.run.open_reviews();
+        assert_eq!(open.len(), 1, "{open:?}");
+        open[0].review_id.clone()
+    }
+
+    /// An answer by somebody to a review.
+    pub fn answer(&mut self, review_id: &str, reviewer: &str, decision: Verdict) -> Answer {
+        self.answers += 1;
+        Answer {
+            review_id: review_id.to_owned(),
+            feedback_id: format!("f-{}", self.answers),
+            request_id: None,
+            reviewer: reviewer.to_owned(),
+            groups: Vec::new(),
+            decision,
+            comments: String::new(),
+            changes: None,
+            saw: None,
+            confidence: None,
+        }
+    }
+
+    /// Cancels the run.
+    pub fn cancel(&mut self) -> Result<Decision, Rejected> {
+        let by = By { kind: bandstand_engine::input::ActorKind::Person, id: "ann".to_owned() };
+        self.handle(Input::Cancel { by, reason: "enough".to_owned() })
+    }
+
+    /// The names of all events so far.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.journal.iter().map(|(_, event)| event.name()).collect()
+    }
+
+    /// How often an event has happened.
+    pub fn count(&self, name: &str) -> usize {
+        self.names().iter().filter(|event| **event == name).count()
+    }
+
+    /// What the run returned; it must have succeeded.
+    pub fn output(&self) -> Value {
+        assert_eq!(self.run.status(), Status::Succeeded, "{:?}", self.run.error());
+        (**self.run.output().unwrap()).clone()
+    }
+
+    /// Class and code of the run's failure; it must have failed.
+    pub fn failed(&self) -> (Class, String) {
+        assert_eq!(self.run.status(), Status::Failed);
+        let error = self.run.error().unwrap();
+        (error.failure.class, error.failure.code.clone())
+    }
+
+    /// The channels of the run's state.
+    pub fn state(&self) -> BTreeMap<String, Value> {
+        self.run.channels().iter().map(|(id, value)| (id.to_string(), (**value).clone())).collect()
+    }
+}
+
+/// A reply with that output and nothing else.
+pub fn says(output: Value) -> Reply {
+    Reply { output: Arc::new(output), confidence: None, next: ReplyNext::Edges }
+}
+
+/// A reply that chooses between options.
+pub fn chooses(options: &[(&str, f64)]) -> Reply {
+    let choice = |(name, confidence): &(&str, f64)| Choice { name: (*name).to_owned(), confidence: *confidence, reason: None };
+    let next = ReplyNext::Choose(options.iter().map(choice).collect());
+    Reply { next, ..says(serde_json::json!({})) }
+}
+
+/// A reply that asks for a review of its output.
+pub fn asks(output: Value, title: &str) -> Reply {
+    let request = ReviewRequest {
+        title: title.to_owned(),
+        reason: String::new(),
+        propose: None,
+        form: None,
+        timeout_ms: None,
+        reviewers: Vec::new(),
+        quorum: 1,
+    };
+    Reply { next: ReplyNext::Review(Box::new(request)), ..says(output) }
+}
+
+/// A failure that another attempt may mend.
+pub fn recoverable() -> Failure {
+    Failure { recoverable: true, ..permanent() }
+}
+
+/// A failure that no attempt mends.
+pub fn permanent() -> Failure {
+    Failure::permanent(Class::Agent, "no-luck", "it did not work")
+}
+
+/// A failure that the host classified.
+pub fn of_class(class: Class) -> Failure {
+    Failure { recoverable: true, ..Failure::permanent(class, "x", "it did not work") }
+}
