@@ -58,12 +58,19 @@ fn lines(text: &str) -> Vec<Line<'_>> {
     let mut start = 0;
     let mut lines = Vec::new();
     for raw in text.split_inclusive('\n') {
-        let trimmed = raw.trim();
-        let indent = raw.len() - raw.trim_start().len();
+        let trimmed = unframed(raw);
+        let indent = trimmed.as_ptr() as usize - raw.as_ptr() as usize;
         lines.push(Line { start: start + indent, end: start + indent + trimmed.len(), text: trimmed, indent });
         start += raw.len();
     }
     lines
+}
+
+/// Without surrounding space and the stars of a frame, `*  like this  *`.
+fn unframed(line: &str) -> &str {
+    let trimmed = line.trim();
+    let inner = trimmed.strip_prefix('*').and_then(|rest| rest.strip_suffix('*')).map(str::trim);
+    inner.filter(|inner| !inner.starts_with('*')).unwrap_or(trimmed)
 }
 
 fn is_rule(line: &str) -> bool {
@@ -143,7 +150,8 @@ fn block(text: &str, lines: &[Line<'_>], underlined: bool) -> Block {
     let one_line = lines.len() == 1;
     let paragraph = Block { kind: Kind::Paragraph, start, end, body: start };
     match marker(line) {
-        Some((label, skip)) if is_number(label) && !line.starts_with('(') => {
+        // `1)` and `(1)` are items, `1.` and `1.1` open a section.
+        Some((label, skip)) if is_number(label) && !line[..skip].contains(')') => {
             numbered(&text[start..end], start, label, skip, one_line || underlined)
         }
         Some((label, skip)) if !underlined => {
@@ -301,6 +309,7 @@ mod tests {
         let text = "are met:\n1. Keep the notice, this list of\n   conditions.\n2. Keep more of\n   it.";
         assert_eq!(shapes(text), ["P are met:", "H1 1||Keep the notice...", "H1 2||Keep more of it."]);
         assert_eq!(shapes("a feature that\n(1) shows it, and\n(2) tells"), ["P a feature that (1)...", "I 2|tells"]);
+        assert_eq!(shapes("**********\n*        *\n* 1. Odd Frames *\n* --- *\n"), ["H1 1|Odd Frames|"]);
         assert_eq!(shapes("   a) one; or\n   b) two"), ["I a|one; or", "I b|two"]);
     }
 

@@ -122,6 +122,7 @@ mod tests {
     const GPL: &str = include_str!("../../../examples/06-licence-review/texts/gpl-3.0.txt");
     const APACHE: &str = include_str!("../../../examples/06-licence-review/texts/apache-2.0.txt");
     const MPL: &str = include_str!("../../../examples/06-licence-review/texts/mpl-2.0.txt");
+    const LGPL: &str = include_str!("../../../examples/06-licence-review/texts/lgpl-3.0.txt");
     const BSD: &str = include_str!("../../../examples/06-licence-review/texts/bsd-3-clause.txt");
 
     fn labels(text: &str) -> Vec<String> {
@@ -157,6 +158,9 @@ mod tests {
         let mpl = labels(MPL);
         assert!(mpl.starts_with(&["1".into(), "1.1".into(), "1.2".into()]), "{mpl:?}");
         assert!(mpl.contains(&"2.7".to_owned()) && mpl.contains(&"10.4".to_owned()) && mpl.contains(&"Exhibit B".to_owned()), "{mpl:?}");
+        let whole: Vec<&String> = mpl.iter().filter(|label| label.len() <= 2).collect();
+        assert_eq!(whole, ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
+        assert_eq!(labels(LGPL), ["0", "1", "2", "3", "4", "5", "6"]);
         assert_eq!(labels(BSD), ["1", "2", "3"]);
     }
 

@@ -49,11 +49,11 @@ pub fn stem(word: &str) -> String {
     if plural && word.len() > 3 { word[..word.len() - 1].to_owned() } else { word.to_owned() }
 }
 
-/// The text on one line: every run of white space is one space.
+/// The text on one line: every run of white space is one space; stars and bars of a frame are left out.
 #[must_use]
 pub fn flat(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().filter(|word| !matches!(*word, "*" | "|")) {
         if !line.is_empty() {
             line.push(' ');
         }

@@ -7,7 +7,6 @@ use crate::Failure;
 
 /// One attempt at one node.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub struct Call {
     /// The run this attempt belongs to.
     pub run_id: String,

@@ -19,8 +19,8 @@ use bandstand_prose::{Normal, shorten, words};
 use bandstand_sdk::{Call, Choice, Failure, Reply, agent};
 use serde::{Deserialize, Serialize};
 
-use crate::licences::Candidate;
-use crate::signs::{FAMILIES, Family, Sign};
+use self::licences::Candidate;
+use self::signs::{FAMILIES, Family, Sign};
 
 agent!(run);
 
@@ -66,7 +66,8 @@ const CONFLICT: f64 = 0.9;
 /// More than this no family can gather: certainty stays below 0.99.
 const MOST: f64 = 6.5;
 
-fn run(call: &Call) -> Result<Reply, Failure> {
+/// The agent; see the top of this file.
+pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let input: Input = call.input()?;
     if input.text.trim().is_empty() {
         return Err(Failure::permanent("text-empty", "`text` holds nothing but white space"));

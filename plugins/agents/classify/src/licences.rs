@@ -4,8 +4,8 @@
 use bandstand_prose::Normal;
 use serde::Serialize;
 
-use crate::round;
-use crate::signs::Family;
+use super::round;
+use super::signs::Family;
 
 struct Known {
     spdx: &'static str,

@@ -21,8 +21,8 @@ use bandstand_prose::Document;
 use bandstand_sdk::{Call, Failure, Reply, agent};
 use serde::{Deserialize, Serialize};
 
-use crate::references::{Kind, Reference};
-use crate::terms::Definition;
+use self::references::{Kind, Reference};
+use self::terms::Definition;
 
 agent!(run);
 
@@ -56,7 +56,8 @@ struct Counts {
     unused: usize,
 }
 
-fn run(call: &Call) -> Result<Reply, Failure> {
+/// The agent; see the top of this file.
+pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let input: Input = call.input()?;
     if input.text.trim().is_empty() {
         return Err(Failure::permanent("text-empty", "`text` holds nothing but white space"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bandstand_prose::{Document, Normal, Sentence, shorten};
+use bandstand_prose::{Document, Normal, Sentence, flat, shorten};
 use serde::Serialize;
 
 /// What is pointed at.
@@ -96,7 +96,7 @@ fn clauses(sentence: &Sentence<'_>, labels: &BTreeSet<String>, found: &mut Vec<R
             }
             pieces.next();
         }
-        let rest = sentence.text.get(end..).unwrap_or("").trim_start().to_lowercase();
+        let rest = flat(&sentence.text.get(end..).unwrap_or("").chars().take(40).collect::<String>()).to_lowercase();
         let other = rest.starts_with("of the ") && !rest.starts_with("of the license");
         let (kind, known) = if other || kind == "article" { (Kind::Document, true) } else { (Kind::Clause, false) };
         for target in targets {

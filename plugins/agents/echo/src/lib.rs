@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 agent!(run);
 
-fn run(call: &Call) -> Result<Reply, Failure> {
+/// The agent; see the top of this file.
+pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     Ok(Reply::new(call.input::<Map<String, Value>>()?))
 }
 

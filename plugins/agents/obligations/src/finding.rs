@@ -94,9 +94,9 @@ const CUES: [(&str, Kind, f64); 42] = [
 ];
 
 /// Behind `shall` or `must`, these tell how a text is to be read, not what anyone has to do.
-const OF_READING: [&str; 12] = [
+const OF_READING: [&str; 14] = [
     "mean", "be deemed", "be construed", "be interpreted", "include", "terminate", "apply", "supersede", "refer",
-    "be considered", "survive", "be governed",
+    "be considered", "survive", "be governed", "prevent", "affect",
 ];
 
 /// Before `may`, these make it a mere possibility.
@@ -113,6 +113,9 @@ const CONDITIONS: [&str; 18] = [
     "to the extent", "unless", "except", "if", "when", "where", "once", "without", "until", "only if", "after",
 ];
 
+/// Parts that explain a text; what they say binds nobody by itself.
+const COMMENTARY: [&str; 5] = ["preamble", "introduction", "background", "recitals", "summary"];
+
 /// All findings of these sentences, in order.
 pub(crate) fn all(sentences: &[Sentence<'_>]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -126,6 +129,9 @@ pub(crate) fn all(sentences: &[Sentence<'_>]) -> Vec<Finding> {
         finding.condition = condition(&line, &lower, &finding.cue).or(lead);
         finding.quote = shorten(sentence.text, 400);
         finding.clause.clone_from(&sentence.clause);
+        if COMMENTARY.contains(&sentence.clause.to_lowercase().as_str()) {
+            finding.confidence = (finding.confidence * 60.0).round() / 100.0;
+        }
         (finding.start, finding.end) = (sentence.start, sentence.end);
         findings.push(finding);
     }
@@ -247,14 +253,15 @@ fn subject(before: &str) -> String {
     words.join(" ")
 }
 
-/// From a word that opens a condition to the next comma or the end.
+/// From a word that opens a condition to the end of the sentence; a condition before the cue ends at the last comma
+/// before it, where the main clause begins.
 fn condition(line: &str, lower: &str, cue: &str) -> Option<String> {
     let first = CONDITIONS.iter().filter_map(|word| find_word(lower, word, 0).map(|at| (at, word))).min_by_key(|(at, _)| *at);
     let (at, word) = first.filter(|(_, word)| **word != cue)?;
     let rest = &line[at..];
-    // A condition at the end of the sentence is whole; one at its start ends at the comma before the main clause.
-    let end = if at == 0 { rest.find(", ").unwrap_or(rest.len()) } else { rest.len() };
-    (rest.len() > word.len() + 3).then(|| shorten(rest[..end].trim_end_matches(['.', ';', ':']), 240))
+    let main = find_word(lower, cue, at).and_then(|cue| rest[..cue - at].rfind(", ")).unwrap_or(rest.len());
+    let clause = rest[..main].trim_end_matches(['.', ';', ':']);
+    (clause.len() > word.len() + 3).then(|| shorten(clause, 240))
 }
 
 /// The last words of a line: what leads in to a list says its condition at the end.

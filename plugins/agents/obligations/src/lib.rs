@@ -17,7 +17,7 @@ use bandstand_prose::Document;
 use bandstand_sdk::{Call, Failure, Reply, agent, progress};
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, Kind};
+use self::finding::{Finding, Kind};
 
 agent!(run);
 
@@ -56,7 +56,8 @@ struct Counts {
     total: usize,
 }
 
-fn run(call: &Call) -> Result<Reply, Failure> {
+/// The agent; see the top of this file.
+pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let input: Input = call.input()?;
     if input.text.trim().is_empty() {
         return Err(Failure::permanent("text-empty", "`text` holds nothing but white space"));

@@ -68,7 +68,8 @@ struct Item {
     end: usize,
 }
 
-fn run(call: &Call) -> Result<Reply, Failure> {
+/// The agent; see the top of this file.
+pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let input: Input = call.input()?;
     if input.text.trim().is_empty() {
         return Err(Failure::permanent("text-empty", "`text` holds nothing but white space"));
