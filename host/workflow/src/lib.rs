@@ -1,1 +1,162 @@
-//! Placeholder while the workspace is being laid out.
+//! The workflow file: text to a checked [`Graph`], or diagnostics.
+//!
+//! [`check`] reads one strict YAML file, tells every problem in one pass, and, when there is none, gives the graph that
+//! the engine runs. It opens no file and knows no component: what lies outside of the text it asks a [`Resolver`] for.
+//! It runs nothing, stores nothing and prints nothing.
+//!
+//! The way of a file: `yaml` (a tree that knows its places), `shape` against the table in `grammar`, `outline` (scopes,
+//! nodes, edges), then the checks that need more than one place: `structure`, `schemas`, `channels`, `expressions` with
+//! `places` and `unset`, `advice`, `plugins`; last `lower`.
+
+mod advice;
+mod channels;
+mod diagnostic;
+mod expressions;
+mod feature;
+mod files;
+mod grammar;
+mod graph_paths;
+mod literal;
+mod lower;
+mod outline;
+mod places;
+mod plugins;
+mod quantity;
+mod resolver;
+mod schemas;
+mod shape;
+mod source;
+mod structure;
+mod unset;
+mod yaml;
+
+use bandstand_engine::Graph;
+
+pub use diagnostic::{CODES, Code, Diagnostic, Severity, code, render};
+pub use feature::{Feature, Features, features};
+pub use resolver::{FileProblem, Need, Needs, Permitted, PluginFacts, PluginProblem, Resolver};
+
+use diagnostic::Report;
+use source::{Source, Span};
+use yaml::Node;
+
+/// Largest workflow file, in bytes.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// How a file is checked.
+#[derive(Clone, Default)]
+pub struct Options<'a> {
+    /// The file's name for people; its last part is the name by which children may call it in a circle.
+    pub file: String,
+    /// Answers what lies outside of the text; without one the `BW6xx` codes are left out, and a file that needs other
+    /// files gives no graph.
+    pub resolver: Option<&'a dyn Resolver>,
+    /// What the build has beyond the core.
+    pub features: Features,
+}
+
+/// What `check` found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Every problem, by position.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The graph, when there is no error, no feature that the build lacks, and every file could be read.
+    pub graph: Option<Graph>,
+    /// What the file needs from outside.
+    pub needs: Needs,
+}
+
+impl Checked {
+    /// Whether the file has an error; warnings are none.
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+/// Checks a workflow file.
+pub fn check(bytes: &[u8], options: &Options<'_>) -> Checked {
+    if bytes.len() > FILE_BYTES_MAX {
+        return too_large(bytes, options);
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => check_text(text, options),
+        Err(error) => {
+            let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            let source = Source::new(&valid);
+            let mut report = Report::new(&source, &options.file);
+            let at = Span::new(valid.len(), valid.len());
+            report.add("BW102", at, "the file is not UTF-8", "save it as UTF-8");
+            Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() }
+        }
+    }
+}
+
+fn too_large(bytes: &[u8], options: &Options<'_>) -> Checked {
+    let text = String::from_utf8_lossy(&bytes[..FILE_BYTES_MAX]);
+    let source = Source::new(&text);
+    let mut report = Report::new(&source, &options.file);
+    let message = format!("the file has {} bytes, at most {FILE_BYTES_MAX} (1 MiB) are allowed", bytes.len());
+    let help = "put long texts into files of their own: `constants: { text: { path: FILE } }`";
+    report.add("BW114", Span::new(text.len(), text.len()), message, help);
+    Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() }
+}
+
+fn check_text(text: &str, options: &Options<'_>) -> Checked {
+    let source = Source::new(text);
+    let mut report = Report::new(&source, &options.file);
+    let root = yaml::parse(&mut report);
+    let Some(root) = root.filter(|_| !report.has_errors()) else {
+        return Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() };
+    };
+    if !root.is_map() {
+        let message = format!("found {}, wanted the keys of a workflow", root.found());
+        report.add("BW106", root.span, message, "a workflow starts with `format: 1`");
+        return Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() };
+    }
+    check_tree(report, &root, options)
+}
+
+fn check_tree(mut report: Report<'_>, root: &Node, options: &Options<'_>) -> Checked {
+    let source = report.source;
+    let shaped = shape::check(&mut report, &options.features, root);
+    let outline = outline::Outline::new(root);
+    let mut files = files::Files::new(options.resolver);
+    structure::check(&mut report, &outline);
+    let schemas = schemas::check(&mut report, &outline, &mut files);
+    channels::check(&mut report, &outline, &schemas);
+    let declared = declared(root, &schemas);
+    let uses = expressions::check(&mut report, &outline, &shaped, &declared);
+    advice::check(&mut report, &outline, &uses);
+    let constants = lower::constants(&mut report, root, &mut files);
+    let templates = plugins::templates(&mut report, root, &mut files, &uses);
+    let mut needs = Needs::default();
+    if let Some(resolver) = options.resolver {
+        files.children(&mut report, root, &options.file);
+        needs.plugins = plugins::check(&mut report, root, resolver);
+    }
+    needs.files = std::mem::take(&mut files.asked);
+    let mut graph = None;
+    if !report.has_errors() && !report.has(&["BW109"]) && !files.left_out {
+        let outline = &outline;
+        graph = lower::Lower { source, outline, schemas: &schemas, constants, templates }.graph();
+        debug_assert!(graph.is_some(), "a file without errors has a graph");
+        if graph.is_none() {
+            // Never a silent nothing: a gap in the checks is told as what it is.
+            let message = "the file passed every check, but no graph could be made of it: this is a mistake of the host";
+            report.add("BW102", root.span, message, "report it with the file");
+        }
+    }
+    Checked { diagnostics: report.finish(), graph, needs }
+}
+
+fn declared<'t>(root: &'t Node, schemas: &schemas::Schemas) -> expressions::Declared<'t> {
+    let keys = |section: &str| root.get(section).map(Node::entries).unwrap_or_default().iter();
+    let (templates, constants): (Vec<_>, Vec<_>) =
+        keys("constants").partition(|entry| entry.value.entry("template").is_some());
+    expressions::Declared {
+        channels: keys("state").map(|entry| entry.key.as_str()).collect(),
+        constants: constants.into_iter().map(|entry| entry.key.as_str()).collect(),
+        templates: templates.into_iter().map(|entry| entry.key.as_str()).collect(),
+        input: schemas.of(root.get("input")).and_then(schemas::properties),
+    }
+}

@@ -1,0 +1,115 @@
+//! What `check` must ask its caller for, since this crate opens no file and knows no component: files beside the workflow
+//! file, what plugins are, what the host permits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bandstand_engine::graph::{MemoryAccess, PluginSource};
+
+/// Answers the questions of `check`. Paths are as written in the file: relative to the workflow file.
+pub trait Resolver {
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// When there is none, it is larger than `size_bytes_max`, or it lies outside of the project directory.
+    fn read(&self, path: &str, size_bytes_max: usize) -> Result<Vec<u8>, FileProblem>;
+
+    /// What a plugin's bytes tell.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no agent.
+    fn plugin(&self, source: &PluginSource) -> Result<PluginFacts, PluginProblem>;
+
+    /// The builtin components of this host.
+    fn builtins(&self) -> Vec<String>;
+
+    /// What the host permits a plugin, by its source and digest; `None` when no `bandstand.toml` says anything, so that
+    /// the file's own grants hold.
+    fn permitted(&self, source: &PluginSource, digest: &str) -> Option<Permitted>;
+}
+
+/// Why a file cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileProblem {
+    /// There is no such file.
+    #[error("no file `{tried}`")]
+    NotFound {
+        /// The path that was tried.
+        tried: String,
+    },
+    /// It is too large.
+    #[error("`{tried}` is larger than {size_bytes_max} bytes")]
+    TooLarge {
+        /// The path that was tried.
+        tried: String,
+        /// The bound.
+        size_bytes_max: usize,
+    },
+    /// It is not inside the project directory.
+    #[error("`{tried}` is outside of the project directory `{project}`")]
+    Outside {
+        /// The path that was tried.
+        tried: String,
+        /// The project directory.
+        project: String,
+    },
+    /// The system refused.
+    #[error("`{tried}` cannot be read: {reason}")]
+    Unreadable {
+        /// The path that was tried.
+        tried: String,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// What a plugin's bytes tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFacts {
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// The powers it imports.
+    pub needs: Vec<Need>,
+}
+
+/// A power that a plugin imports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The interface, for people: `bandstand:agent/memory-facts@0.1.0`.
+    pub import: String,
+    /// The key of `grants` that gives it: `memory`, `model`, `tools`, `http`, `secrets`, `env`, `files`.
+    pub grant: String,
+}
+
+/// Why a plugin is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PluginProblem {
+    /// Its file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileProblem),
+    /// It is not a component of world `bandstand:agent`.
+    #[error("{what}")]
+    NotAnAgent {
+        /// What it is instead.
+        what: String,
+    },
+}
+
+/// What the host permits a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permitted {
+    /// How far it may use the memory.
+    pub memory: Option<MemoryAccess>,
+    /// The other keys of `grants` that are permitted at all.
+    pub others: BTreeSet<String>,
+    /// Where the host says so, for people: `[grants."plugins/a.wasm"] in bandstand.toml`.
+    pub place: String,
+}
+
+/// What a checked file needs from outside, as `check` found it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Every file that the workflow file names besides plugins, as written, sorted.
+    pub files: BTreeSet<String>,
+    /// The plugins by their id, with what their bytes tell; empty without a resolver.
+    pub plugins: BTreeMap<String, PluginFacts>,
+}
