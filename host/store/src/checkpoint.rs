@@ -21,15 +21,19 @@ pub(crate) struct Frames {
     pub(crate) moved: u64,
 }
 
-/// One WAL checkpoint of that kind. It waits for nobody; what it cannot move now it leaves.
-pub(crate) fn run(connection: &Connection, kind: &str) -> rusqlite::Result<Frames> {
+/// One WAL checkpoint of that kind. It waits for nobody; what it cannot move now it leaves. `None`: another one was
+/// under way, so nothing is known.
+pub(crate) fn run(connection: &Connection, kind: &str) -> rusqlite::Result<Option<Frames>> {
     connection.query_row(&format!("PRAGMA wal_checkpoint({kind})"), [], |row| {
         let busy: i64 = row.get(0)?;
-        let log = u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-        let moved = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
-        // A restart that was not kept from its end leaves an empty log behind, though it tells its length.
+        let (log, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
+        // A restart that nobody hindered leaves an empty log behind, though it tells the length it had.
         let restarted = busy == 0 && kind != "PASSIVE";
-        Ok(if restarted { Frames::default() } else { Frames { log, moved } })
+        if restarted {
+            return Ok(Some(Frames::default()));
+        }
+        let counted = u64::try_from(log).ok().zip(u64::try_from(moved).ok());
+        Ok(counted.map(|(log, moved)| Frames { log, moved }))
     })
 }
 
@@ -51,7 +55,7 @@ pub(crate) fn work(connection: Connection, shared: Arc<Shared>, closed: Receiver
         }
         commits = now;
         match run(&connection, "PASSIVE") {
-            Ok(frames) => shared.log_is(frames),
+            Ok(frames) => frames.into_iter().for_each(|frames| shared.log_is(frames)),
             Err(error) => tracing::warn!(%error, "the log cannot be moved into the file now"),
         }
     }

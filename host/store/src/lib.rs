@@ -42,7 +42,7 @@ pub use lock::{Holder, Lock, LockError};
 pub use memory::{
     AuditEntry, AuditRecord, Fact, FactHit, FactQuery, MemoryError, MemoryLimits, Scope, SearchMode,
 };
-pub use open::{Durability, OpenError, Options};
+pub use open::{Durability, OnFatal, OpenError, Options};
 pub use open_run::{From, OpenRunError, OpenedRun, Pins, StoredSnapshot};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{RebuildError, Rebuilt};

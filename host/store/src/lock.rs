@@ -3,6 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,10 @@ use crate::place;
 pub const LOCK_FILE_NAME: &str = "host.lock";
 /// Version of what host and commands say to each other through the socket.
 pub const PROTOCOL: u32 = 1;
+
+/// How often the lock is asked for, and the time between.
+const TRIES: u32 = 6;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// The directory is this process's until the value is dropped, or the process ends however it may.
 #[derive(Debug)]
@@ -58,7 +63,7 @@ fn holder_text(holder: Option<Holder>) -> String {
 }
 
 impl Lock {
-    /// Takes the directory, made if it is missing, or says who has it. Never waits.
+    /// Takes the directory, made if it is missing, or says who has it, after 50 ms at most.
     ///
     /// # Errors
     /// When another process has it, or the file cannot be written.
@@ -67,13 +72,20 @@ impl Lock {
         let io = |source| LockError::Io { path: path.clone(), source };
         place::create_directory(directory).map_err(io)?;
         let mut file = place::private_file(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let holder = read_holder(&mut file);
-                return Err(LockError::Held { directory: directory.to_owned(), holder });
+        let mut tries = 1;
+        while let Err(refused) = file.try_lock() {
+            match refused {
+                // Somebody may only be asking who holds it.
+                TryLockError::WouldBlock if tries < TRIES => {
+                    tries += 1;
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+                TryLockError::WouldBlock => {
+                    let holder = read_holder(&mut file);
+                    return Err(LockError::Held { directory: directory.to_owned(), holder });
+                }
+                TryLockError::Error(source) => return Err(io(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(io(source)),
         }
         let holder = Holder { pid: std::process::id(), protocol: PROTOCOL };
         let text = serde_json::to_string(&holder).map_err(io::Error::other).map_err(io)?;

@@ -22,6 +22,9 @@ pub enum Durability {
     Process,
 }
 
+/// Is told of a [`Fatal`] failure, on the writer's thread.
+pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
+
 /// How a store is opened. `Options::default()` is what a host uses.
 #[derive(Clone)]
 pub struct Options {
@@ -38,7 +41,7 @@ pub struct Options {
     /// How long a full disk is left alone before the same rows are offered again. Default 1 s.
     pub full_retry: Duration,
     /// Told once when a commit has an unknown outcome: the process must end (exit code 74) and read the file again.
-    pub on_fatal: Option<Arc<dyn Fn(&Fatal) + Send + Sync>>,
+    pub on_fatal: Option<OnFatal>,
     /// Limits of what agents keep.
     pub memory: MemoryLimits,
     /// The name of another SQLite VFS, for tests.
@@ -141,7 +144,7 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, OpenE
         return Err(OpenError::NetworkFileSystem { path: directory.to_owned(), file_system });
     }
     // SQLite gives its log the permissions of the file.
-    place::private_file(path).map_err(io(path))?;
+    place::private_database(path).map_err(io(path))?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = connect(path, flags, options).map_err(sqlite)?;
     let found = version(&connection, path)?;

@@ -150,7 +150,7 @@ impl Opening<'_> {
             next_seq = next_seq.saturating_add(events.len() as u64);
             tail.extend(events.into_iter().map(|event| (Timestamp(row.at), event)));
         }
-        let seen = last_row.map_or_else(|| next_seq.saturating_sub(1), |seq| seq);
+        let seen = last_row.unwrap_or_else(|| next_seq.saturating_sub(1));
         if seen < unsigned(head_seq) {
             return Err(
                 self.damaged(next_seq, &format!("the rows from here to event {head_seq} are missing"))

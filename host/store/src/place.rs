@@ -24,6 +24,25 @@ pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Makes an empty file for its owner alone, durably, or makes an existing one private. An existing one is not opened:
+/// closing it would let go of the locks that SQLite holds on it elsewhere in this process.
+pub(crate) fn private_database(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => {
+            file.sync_all()?;
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+            }
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// The name of the network file system that holds the directory, if one does. SQLite's log and file locks do not work
 /// over a network.
 #[cfg(target_os = "linux")]

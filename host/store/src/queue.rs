@@ -84,14 +84,14 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Takes the work, or says why not.
-    pub(crate) fn push(&self, work: Work, bytes_max: u64) -> Result<(), (Refused, Work)> {
+    pub(crate) fn push(&self, work: Work, bytes_max: u64) -> Result<(), Refused> {
         let mut inner = self.lock();
         if inner.stopped || inner.closing {
-            return Err((Refused::Stopped, work));
+            return Err(Refused::Stopped);
         }
         let bytes = work.bytes();
         if work.is_newcomer() && inner.bytes.saturating_add(bytes) > bytes_max {
-            return Err((Refused::QueueFull { bytes: inner.bytes, bytes_max }, work));
+            return Err(Refused::QueueFull { bytes: inner.bytes, bytes_max });
         }
         inner.bytes = inner.bytes.saturating_add(bytes);
         inner.waiting.push_back(work);

@@ -237,7 +237,7 @@ impl Reader {
             let mut lines = Vec::new();
             for table in READ_MODELS {
                 let mut statement = connection.prepare(&format!("SELECT * FROM {table}"))?;
-                let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+                let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
                     let mut line = table.to_owned();

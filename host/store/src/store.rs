@@ -225,7 +225,7 @@ impl Store {
     }
 
     pub(crate) fn push(&self, work: Work) -> Result<(), Refused> {
-        self.shared.queue.push(work, self.shared.options.queue_bytes_max).map_err(|(refused, _)| refused)
+        self.shared.queue.push(work, self.shared.options.queue_bytes_max)
     }
 
     pub(crate) fn push_job(&self, job: Box<dyn Job>) -> Result<(), Refused> {

@@ -334,7 +334,7 @@ impl Writer {
         }
         self.restarted = Instant::now();
         match crate::checkpoint::run(&self.connection, "RESTART") {
-            Ok(frames) => self.shared.log_is(frames),
+            Ok(frames) => frames.into_iter().for_each(|frames| self.shared.log_is(frames)),
             Err(error) => tracing::warn!(%error, "the log cannot be moved into the file now"),
         }
     }

@@ -359,4 +359,14 @@ fn another_reader_sees_what_was_answered() {
     let Event::RunStarted(event) = &page.rows[0].events[0] else { unreachable!() };
     assert_eq!(event.input, Payload::new(json!({ "big": "y".repeat(5_000) })));
     assert_eq!(reader.journal_after(0, 10).expect("read").len(), 1);
+    store.close();
+    drop(reader);
+
+    // And without a host: reading leaves nothing behind.
+    let reader = Reader::open(directory.path()).expect("opened");
+    assert_eq!(reader.run("run-1").expect("read").expect("there").workflow, "w");
+    drop(reader);
+    Store::open(directory.path(), Options::default()).expect("opened again").close();
+    let names: Vec<_> = std::fs::read_dir(directory.path()).expect("there").flatten().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
 }
