@@ -1,2 +1,5 @@
-//! Placeholder while the workspace is being laid out.
-fn main() {}
+//! The binary `bandstand`. All of it is in the library's [`bandstand::cli`].
+
+fn main() -> std::process::ExitCode {
+    bandstand::cli::main()
+}

@@ -1,0 +1,125 @@
+//! `bandstand check`: every problem of workflow files in one pass, and what they ask to be granted. Runs nothing.
+
+use std::path::PathBuf;
+
+use bandstand_engine::graph::PluginSource;
+use clap::Args;
+
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::term::out::Tone;
+use super::term::{safe, words};
+use super::workflow::list::workflow_files;
+use crate::project::load::{self, Loaded, Resolve};
+use crate::project::permits::access_name;
+
+/// What `check` is given.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// The workflow files [default: all below the working directory]
+    #[arg(value_name = "FILES")]
+    pub files: Vec<PathBuf>,
+    /// Leave out what needs plugins, schemas and other files
+    #[arg(long)]
+    pub no_resolve: bool,
+}
+
+/// Prints the problems: data, so on stdout.
+pub fn execute(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
+    let files = if args.files.is_empty() { workflow_files(".".as_ref())? } else { args.files.clone() };
+    if files.is_empty() {
+        return Err(Failure::usage("there is no workflow file here")
+            .help("name one, or start a project: bandstand init hello"));
+    }
+    let resolve = if args.no_resolve { Resolve::No } else { Resolve::Yes };
+    let (mut errors, mut warnings) = (0, 0);
+    for file in &files {
+        let loaded = load::load(file, resolve)?;
+        for found in &loaded.diagnostics {
+            if load::is_error(found) {
+                errors += 1;
+            } else {
+                warnings += 1;
+            }
+            if context.out.json {
+                // A diagnostic is plain data, so writing it cannot fail.
+                context.out.json_line(&serde_json::to_value(found).unwrap_or_default());
+            } else {
+                context.out.data(&safe::block(&bandstand_workflow::render(found, &loaded.text)));
+            }
+        }
+        if !loaded.diagnostics.iter().any(load::is_error) {
+            context.out.note(&summary(&loaded, context));
+        }
+    }
+    if errors + warnings > 0 && !context.out.json {
+        let of = words::count(files.len(), "file");
+        context.out.note(&format!(
+            "{} and {} in {of}",
+            words::count(errors, "error"),
+            words::count(warnings, "warning")
+        ));
+    }
+    Ok(if errors > 0 { Exit::Usage } else { Exit::Succeeded })
+}
+
+/// `flow.yaml: ok, review version 2, 5 nodes; agents: split (plugins/split.wasm), audit (..., memory: write)`.
+fn summary(loaded: &Loaded, context: &Context) -> String {
+    let ok = context.out.paint_err(Tone::Good, "ok");
+    let Some(graph) = &loaded.graph else { return format!("{}: {ok}", safe::line(&loaded.file)) };
+    let agents: Vec<String> = graph
+        .plugins
+        .iter()
+        .map(|(id, plugin)| {
+            let source = match &plugin.source {
+                PluginSource::Path(path) => path.clone(),
+                PluginSource::Builtin(name) => format!("builtin {name}"),
+            };
+            let powers = plugin
+                .grants
+                .memory
+                .map_or("no grants".to_owned(), |access| format!("memory: {}", access_name(access)));
+            format!("{id} ({source}, {powers})")
+        })
+        .collect();
+    let agents =
+        if agents.is_empty() { "no agents".to_owned() } else { format!("agents: {}", agents.join(", ")) };
+    let nodes = words::count(graph.root.nodes.len(), "node");
+    safe_but(&ok, &loaded.file, &format!("{} version {}, {nodes}; {agents}", graph.name, graph.version))
+}
+
+/// Our colours stay, what the file says is made safe.
+fn safe_but(ok: &str, file: &str, rest: &str) -> String {
+    format!("{}: {ok}, {}", safe::line(file), safe::line(rest))
+}
+
+/// The refusal of a file that has errors, or uses what this build lacks: its problems on stderr, then this failure.
+pub fn refused(loaded: &Loaded, context: &Context) -> Failure {
+    let problems: Vec<_> = loaded
+        .diagnostics
+        .iter()
+        .filter(|found| load::is_error(found) || found.code == load::LACKING)
+        .collect();
+    if !context.out.json {
+        for found in &problems {
+            context.out.error_line(&safe::block(&bandstand_workflow::render(found, &loaded.text)));
+        }
+    }
+    let lacking: Vec<String> = problems
+        .iter()
+        .filter(|found| found.code == load::LACKING)
+        .map(|found| format!("line {}: {}", found.line, found.message))
+        .collect();
+    let what = if problems.iter().any(|found| load::is_error(found)) {
+        let errors = problems.iter().filter(|found| load::is_error(found)).count();
+        let first = problems.iter().find(|found| load::is_error(found));
+        let first = first.map_or(String::new(), |found| {
+            format!("; the first: line {}, {}: {}", found.line, found.code, found.message)
+        });
+        format!("{} has {}{first}", loaded.file, words::count(errors, "error"))
+    } else {
+        format!("{} uses what this build does not have: {}", loaded.file, lacking.join("; "))
+    };
+    let file = super::context::shell_word(&loaded.file);
+    Failure::usage(what).help(format!("all of it: bandstand check {file}"))
+}

@@ -1,0 +1,130 @@
+//! What every verb needs: where the runs are kept, how to speak, how to reach the store and the host.
+
+use std::path::{Path, PathBuf};
+
+use bandstand_engine::Timestamp;
+
+use super::GlobalArgs;
+use super::exit::{Exit, Failure};
+use super::term::out::Out;
+use crate::host::{Access, Drive, Durability, HostOptions};
+use crate::project::config::{self, Config};
+use crate::project::directory::{Directory, FileError};
+use crate::project::load::LoadError;
+
+/// The data directory when nobody names one.
+const DATA_DIR_DEFAULT: &str = ".bandstand";
+
+/// What every verb needs.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// How to speak.
+    pub out: Out,
+    data_dir: PathBuf,
+}
+
+impl Context {
+    /// What the global options say.
+    pub fn new(global: &GlobalArgs, out: Out) -> Context {
+        let data_dir = global.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
+        Context { out, data_dir }
+    }
+
+    /// Where runs are kept.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The `--data DIR` that further commands need to find the same runs; empty when they would anyway.
+    pub fn data_option(&self) -> String {
+        let by_env = std::env::var_os("BANDSTAND_DATA").is_some_and(|dir| Path::new(&dir) == self.data_dir);
+        if by_env || self.data_dir == Path::new(DATA_DIR_DEFAULT) {
+            String::new()
+        } else {
+            format!(" --data {}", shell_word(&self.data_dir.to_string_lossy()))
+        }
+    }
+
+    /// Takes the data directory, or reaches whoever holds it.
+    pub async fn access(&self, config: Option<&Config>, drive: Drive) -> Result<Access, Failure> {
+        let mut options = HostOptions::new(&self.data_dir);
+        options.drive = drive;
+        options.durability = match config.map(|config| config.durability).unwrap_or_default() {
+            config::Durability::Full => Durability::Full,
+            config::Durability::Process => Durability::Process,
+        };
+        Ok(Access::open(options).await?)
+    }
+
+    /// The settings of the working directory, for verbs that name no workflow file.
+    pub fn config_here(&self) -> Result<Option<Config>, Failure> {
+        Ok(Directory::at(Path::new("."))?.config)
+    }
+}
+
+/// A runtime for the verbs that reach a host.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("cannot start the threads of the host: {error}")))?;
+    runtime.block_on(work)
+}
+
+/// The time now. The one place where verbs read the clock.
+pub fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// The text as one word of a shell command that people may copy.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Failure {
+        Failure::usage(error)
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Failure {
+        Failure::usage(error)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Failure {
+        Failure::usage(error)
+    }
+}
+
+impl From<crate::host::HostError> for Failure {
+    fn from(error: crate::host::HostError) -> Failure {
+        let exit = match error.exit_code() {
+            2 => Exit::Usage,
+            3 => Exit::NotFound,
+            74 => Exit::Storage,
+            _ => Exit::Failed,
+        };
+        Failure { exit, what: error.to_string(), help: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn words_of_a_shell_are_quoted_when_they_must_be() {
+        assert_eq!(shell_word("a/b.yaml"), "a/b.yaml");
+        assert_eq!(shell_word("my file"), "'my file'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        assert_eq!(shell_word(""), "''");
+    }
+}

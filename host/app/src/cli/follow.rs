@@ -1,0 +1,503 @@
+//! Follows a run until it ends or only a person can move it: a live tree on a terminal, plain lines elsewhere, one
+//! event a line with `--json`; then its outcome and the exit code that goes with it.
+//! Which run, and what is done about reviews besides asking, is the verbs' business.
+
+use std::io::Write;
+use std::time::Duration;
+
+use bandstand_engine::event::Event;
+use bandstand_engine::{Status, Timestamp};
+use serde_json::{Value, json};
+
+use super::context::{Context, now};
+use super::exit::{Exit, Failure};
+use super::history::{self, End, History};
+use super::term::ask::{self, Asked};
+use super::term::out::{Out, Tone};
+use super::term::{safe, words};
+use super::tree::Tree;
+use crate::host::{Access, Live, LiveKind, Published, Settled, Watch, Watched};
+
+/// How often the tree is drawn anew.
+const REDRAW_MS: u64 = 100;
+
+/// How a run is followed.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// Events before this one are known already and not shown again.
+    pub from_seq: u64,
+    /// At a review, ask whoever sits at the terminal, in this name.
+    pub ask_as: Option<String>,
+    /// Print this text member of the result instead of the whole, as it is.
+    pub print: Option<String>,
+}
+
+/// Follows a run to its end, or until only people can move it, and says how it went.
+pub async fn to_the_end(
+    access: &Access,
+    run_id: &str,
+    context: &Context,
+    manner: &Manner,
+) -> Result<Exit, Failure> {
+    let mut follower = Follower {
+        watch: access.watch(run_id, 0).await?,
+        view: View::new(&context.out, manner.from_seq),
+        history: History::default(),
+    };
+    loop {
+        let settled = match follower.until_settled().await? {
+            Some(settled) => settled,
+            None => return interrupted(access, run_id, context),
+        };
+        let Settled::WaitingForPeople { reviews } = &settled else {
+            return outcome(run_id, &follower.history, &settled, context, manner);
+        };
+        let Some(name) = manner.ask_as.as_ref().filter(|_| context.out.can_ask && !context.out.json) else {
+            return outcome(run_id, &follower.history, &settled, context, manner);
+        };
+        let open: Vec<_> = follower.history.open_reviews().into_iter().cloned().collect();
+        let Some(review) = open.iter().find(|review| reviews.contains(&review.opened.review_id)) else {
+            return outcome(run_id, &follower.history, &settled, context, manner);
+        };
+        let asked = tokio::select! {
+            asked = ask::review(&context.out, run_id, review, name) => asked?,
+            _ = tokio::signal::ctrl_c() => return interrupted(access, run_id, context),
+        };
+        match asked {
+            Asked::Later => return outcome(run_id, &follower.history, &settled, context, manner),
+            Asked::Answer(answer) => match access.answer(*answer).await {
+                Ok(_) => follower.view.restart(),
+                // Somebody else was faster, or the edit does not fit: the person may look again.
+                Err(error)
+                    if error.exit_code() == Exit::NotFound.code()
+                        || error.exit_code() == Exit::Usage.code() =>
+                {
+                    context
+                        .out
+                        .error_line(&context.out.paint_err(Tone::Bad, &safe::block(&error.to_string())));
+                }
+                Err(error) => return Err(error.into()),
+            },
+        }
+    }
+}
+
+/// What has been seen of a run, and how it is shown.
+struct Follower {
+    watch: Watch,
+    view: View,
+    history: History,
+}
+
+impl Follower {
+    /// `None`: Ctrl-C.
+    async fn until_settled(&mut self) -> Result<Option<Settled>, Failure> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(REDRAW_MS));
+        let interrupt = tokio::signal::ctrl_c();
+        tokio::pin!(interrupt);
+        loop {
+            let watched = {
+                let next = self.watch.next();
+                tokio::pin!(next);
+                loop {
+                    tokio::select! {
+                        watched = &mut next => break watched?,
+                        _ = ticks.tick() => self.view.tick(&self.history),
+                        _ = &mut interrupt => {
+                            self.view.finish(&self.history);
+                            return Ok(None);
+                        }
+                    }
+                }
+            };
+            match watched {
+                Watched::Published(row) => {
+                    self.history.add(row.at, &row.events);
+                    self.view.published(&row, &self.history);
+                }
+                Watched::Live(live) => self.view.live(&live, &self.history),
+                Watched::Settled(settled) => {
+                    self.view.finish(&self.history);
+                    return Ok(Some(settled));
+                }
+            }
+        }
+    }
+}
+
+/// Ctrl-C: the host closes, the run stays.
+fn interrupted(access: &Access, run_id: &str, context: &Context) -> Result<Exit, Failure> {
+    let data = context.data_option();
+    let what = if access.is_holder() {
+        format!("interrupted; run {run_id} stays as it is")
+    } else {
+        format!("no longer following run {run_id}; it goes on in the process that holds the data directory")
+    };
+    let failure = Failure {
+        exit: Exit::Interrupted,
+        what,
+        help: Some(format!("to go on: bandstand runs drive {run_id}{data}")),
+    };
+    if context.out.json {
+        let error = failure.to_json();
+        context.out.json_line(&json!({
+            "type": "outcome", "run_id": run_id, "status": "interrupted", "error": error,
+            "exit_code": Exit::Interrupted.code(),
+        }));
+    }
+    Err(failure)
+}
+
+/// Says how it went, on the right streams, and gives the exit code.
+fn outcome(
+    run_id: &str,
+    history: &History,
+    settled: &Settled,
+    context: &Context,
+    manner: &Manner,
+) -> Result<Exit, Failure> {
+    let exit = match settled {
+        Settled::Ended(Status::Succeeded) => Exit::Succeeded,
+        Settled::WaitingForPeople { .. } => Exit::Waiting,
+        Settled::Ended(_) | Settled::Stuck(_) => Exit::Failed,
+    };
+    if context.out.json {
+        context.out.json_line(&outcome_json(run_id, history, settled, exit));
+        return Ok(exit);
+    }
+    let out = &context.out;
+    let data = context.data_option();
+    match settled {
+        Settled::Ended(Status::Succeeded) => {
+            if let Some(End::Succeeded(result)) = &history.end {
+                print_result(result, manner.print.as_deref(), run_id, out)?;
+            }
+        }
+        Settled::Ended(_) => {
+            let why = match &history.end {
+                Some(End::Failed(error)) => {
+                    let place = error.path.to_string();
+                    let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
+                    format!("run {run_id} failed{place}: {}", history::error_line(error))
+                }
+                Some(End::Cancelled(by, reason)) if reason.is_empty() => {
+                    format!("run {run_id} was cancelled by {by}")
+                }
+                Some(End::Cancelled(by, reason)) => {
+                    format!("run {run_id} was cancelled by {by}: {}", safe::line(reason))
+                }
+                _ => format!("run {run_id} did not succeed"),
+            };
+            out.error_line(&format!("{} {why}", out.paint_err(Tone::Bad, "error:")));
+            let help = format!("to see all of it: bandstand runs show {run_id}{data}");
+            out.error_line(&format!(" {} {help}", out.paint_err(Tone::Good, "help:")));
+        }
+        Settled::Stuck(why) => {
+            out.error_line(&format!(
+                "{} run {run_id} is stuck: {}",
+                out.paint_err(Tone::Bad, "error:"),
+                safe::block(why)
+            ));
+            let help = format!("its history up to there: bandstand runs show {run_id}{data}");
+            out.error_line(&format!(" {} {help}", out.paint_err(Tone::Good, "help:")));
+        }
+        Settled::WaitingForPeople { reviews } => waiting(run_id, history, reviews, out, &data),
+    }
+    Ok(exit)
+}
+
+/// Whom the run waits for, and the commands that answer. Not silenced by `--quiet`: somebody must act.
+fn waiting(run_id: &str, history: &History, reviews: &[String], out: &Out, data: &str) {
+    out.error_line(&out.paint_err(
+        Tone::Attention,
+        &format!("run {run_id} waits for {}", words::count(reviews.len(), "review")),
+    ));
+    let open = history.open_reviews();
+    for id in reviews {
+        if let Some(review) = open.iter().find(|review| review.opened.review_id == *id) {
+            let until = words::relative(review.opened.deadline, now());
+            out.error_line(&format!("  {} (expires {until})", safe::line(&review.opened.title)));
+        }
+        out.error_line(&format!("    look:     bandstand review show {id}{data}"));
+        out.error_line(&format!("    approve:  bandstand review approve {id} --by NAME{data}"));
+        out.error_line(&format!("    reject:   bandstand review reject {id} --by NAME{data}"));
+    }
+}
+
+fn outcome_json(run_id: &str, history: &History, settled: &Settled, exit: Exit) -> Value {
+    let mut line = json!({ "type": "outcome", "run_id": run_id, "exit_code": exit.code() });
+    match settled {
+        Settled::Ended(status) => {
+            line["status"] = json!(status.name());
+            match &history.end {
+                Some(End::Succeeded(result)) => line["result"] = (**result).clone(),
+                Some(End::Failed(error)) => line["error"] = (*error.to_visible(None)).clone(),
+                Some(End::Cancelled(by, reason)) => {
+                    line["error"] = json!({ "message": format!("cancelled by {by}"), "reason": reason });
+                }
+                None => {}
+            }
+        }
+        Settled::WaitingForPeople { reviews } => {
+            line["status"] = json!("waiting");
+            line["reviews"] = json!(reviews);
+        }
+        Settled::Stuck(why) => {
+            line["status"] = json!("stuck");
+            line["error"] = json!({ "message": why });
+        }
+    }
+    line
+}
+
+/// The result as JSON, or one text member of it as it is.
+fn print_result(result: &Value, member: Option<&str>, run_id: &str, out: &Out) -> Result<(), Failure> {
+    let Some(member) = member else {
+        out.document(result);
+        return Ok(());
+    };
+    match text_member(result, member) {
+        Ok(text) => {
+            out.text(&safe::block(text));
+            Ok(())
+        }
+        Err(problem) => Err(Failure::usage(format!("run {run_id} succeeded, but {problem}"))
+            .help(format!("the whole result: bandstand runs show {run_id} --json"))),
+    }
+}
+
+/// The text at a dotted path such as `report.markdown`.
+pub fn text_member<'v>(value: &'v Value, path: &str) -> Result<&'v str, String> {
+    let mut at = value;
+    for name in path.split('.') {
+        let next = match at {
+            Value::Object(members) => members.get(name),
+            Value::Array(items) => name.parse::<usize>().ok().and_then(|index| items.get(index)),
+            _ => None,
+        };
+        at = next.ok_or_else(|| {
+            let names: Vec<&str> =
+                at.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+            let has =
+                if names.is_empty() { String::new() } else { format!("; there is {}", names.join(", ")) };
+            format!("its result has no `{path}` (`{name}` is missing{has})")
+        })?;
+    }
+    at.as_str().ok_or_else(|| format!("`{path}` of its result is no text"))
+}
+
+/// How a run is shown while it goes on.
+struct View {
+    out: Out,
+    style: Style,
+    from_seq: u64,
+}
+
+enum Style {
+    /// One event a line, on stdout.
+    Json,
+    /// One line for what people want to know, on stderr.
+    Lines,
+    /// Drawn over and over, on stderr.
+    Tree(Box<Drawn>),
+    /// Nothing.
+    Silent,
+}
+
+#[derive(Default)]
+struct Drawn {
+    tree: Tree,
+    /// Lines on the screen that the next drawing replaces.
+    lines: usize,
+    changed: bool,
+}
+
+impl View {
+    fn new(out: &Out, from_seq: u64) -> View {
+        let style = match out {
+            _ if out.json => Style::Json,
+            _ if out.quiet => Style::Silent,
+            _ if out.can_redraw => Style::Tree(Box::default()),
+            _ => Style::Lines,
+        };
+        View { out: out.clone(), style, from_seq }
+    }
+
+    fn published(&mut self, row: &Published, history: &History) {
+        for (seq, event) in (row.seq..).zip(row.events.iter()) {
+            match &mut self.style {
+                Style::Tree(drawn) => {
+                    drawn.tree.add(row.at, event);
+                    drawn.changed = true;
+                }
+                _ if seq < self.from_seq => {}
+                Style::Json => self.out.json_line(&event_json(&row.run_id, seq, row.at, event)),
+                Style::Lines => {
+                    if let Some(line) = event_line(&self.out, row.at, event) {
+                        self.out.note(&line);
+                    }
+                }
+                Style::Silent => {}
+            }
+        }
+        let _ = history;
+    }
+
+    fn live(&mut self, live: &Live, history: &History) {
+        if let LiveKind::Log { level, message, .. } = &live.what {
+            let wanted = match level.as_str() {
+                "error" | "warn" => true,
+                "info" => self.out.verbose >= 1,
+                _ => self.out.verbose >= 2,
+            };
+            if wanted && !matches!(self.style, Style::Json | Style::Silent) {
+                self.beside(&format!("{}  {level}: {}", live.command_id, safe::line(message)), history);
+            }
+        }
+        match &mut self.style {
+            Style::Json if self.out.verbose >= 1 => self.out.json_line(&live_json(live)),
+            Style::Tree(drawn) => {
+                drawn.changed = true;
+                match &live.what {
+                    LiveKind::Started => drawn.tree.running(&live.command_id, now()),
+                    LiveKind::Progress { fraction, message } => {
+                        let percent = fraction.map_or(String::new(), |done| format!("{:.0}% ", done * 100.0));
+                        drawn.tree.says(&live.command_id, format!("{percent}{message}"));
+                    }
+                    LiveKind::Log { .. } | LiveKind::Chunk(_) => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tick(&mut self, history: &History) {
+        if let Style::Tree(drawn) = &mut self.style
+            && (drawn.changed || history.end.is_none())
+        {
+            draw(drawn, &self.out, history);
+        }
+    }
+
+    /// What is drawn stays on the screen.
+    fn finish(&mut self, history: &History) {
+        if let Style::Tree(drawn) = &mut self.style {
+            draw(drawn, &self.out, history);
+            drawn.lines = 0;
+        }
+    }
+
+    /// Something else stands on the screen now: what follows is drawn below it.
+    fn restart(&mut self) {
+        if let Style::Tree(drawn) = &mut self.style {
+            drawn.lines = 0;
+        }
+    }
+
+    /// A line that does not disturb the tree.
+    fn beside(&mut self, line: &str, history: &History) {
+        match &mut self.style {
+            Style::Tree(drawn) => {
+                erase(drawn.lines);
+                drawn.lines = 0;
+                self.out.note(line);
+                draw(drawn, &self.out, history);
+            }
+            _ => self.out.note(line),
+        }
+    }
+}
+
+fn draw(drawn: &mut Drawn, out: &Out, history: &History) {
+    let (width, height) = terminal_size::terminal_size_of(std::io::stderr())
+        .map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
+    let at = if history.end.is_some() { history.last_at } else { now() };
+    let mut lines = drawn.tree.lines(out, at, height.saturating_sub(3).max(1), width.saturating_sub(1));
+    if let Some(started) = &history.started {
+        let stage = history.stage().map_or("init", |stage| stage.name());
+        let took = words::span(at.since_ms(history.started_at) / 100 * 100);
+        let head =
+            format!("{} {}  {}  {stage}  {took}", started.workflow.name, started.run_id, history.status());
+        lines.insert(0, out.paint_err(Tone::Strong, &safe::short(&head, width.saturating_sub(1))));
+    }
+    erase(drawn.lines);
+    for line in &lines {
+        out.error_line(line);
+    }
+    drawn.lines = lines.len();
+    drawn.changed = false;
+}
+
+/// Moves up so many lines and clears what is below.
+fn erase(lines: usize) {
+    if lines > 0 {
+        // When stderr is gone there is nobody left to draw for.
+        let _ = write!(std::io::stderr().lock(), "\u{1b}[{lines}A\u{1b}[J");
+    }
+}
+
+/// An event as `run --json` and `runs show --events` print it.
+pub fn event_json(run_id: &str, seq: u64, at: Timestamp, event: &Event) -> Value {
+    // An event is plain data, so writing it cannot fail.
+    let mut line = serde_json::to_value(event).unwrap_or_default();
+    if let Value::Object(members) = &mut line {
+        members.insert("run_id".to_owned(), json!(run_id));
+        members.insert("seq".to_owned(), json!(seq));
+        members.insert("at".to_owned(), json!(at.to_string()));
+    }
+    line
+}
+
+fn live_json(live: &Live) -> Value {
+    let (kind, mut line) = match &live.what {
+        LiveKind::Started => ("live.started", json!({})),
+        LiveKind::Log { level, message, fields } => {
+            ("live.log", json!({ "level": level, "message": message, "fields": fields }))
+        }
+        LiveKind::Progress { fraction, message } => {
+            ("live.progress", json!({ "fraction": fraction, "message": message }))
+        }
+        LiveKind::Chunk(text) => ("live.chunk", json!({ "text": text })),
+    };
+    line["type"] = json!(kind);
+    line["run_id"] = json!(live.run_id);
+    line["command_id"] = json!(live.command_id);
+    line
+}
+
+/// An event as a line for people; none: not worth one.
+pub fn event_line(out: &Out, at: Timestamp, event: &Event) -> Option<String> {
+    let (tone, text) = history::describe(event, out.verbose > 0)?;
+    let place = event.path().map(ToString::to_string).filter(|path| !path.is_empty());
+    let place = place.map_or(String::new(), |path| format!("{path}  "));
+    Some(format!("{}  {place}{}", words::clock(at), out.paint_err(tone, &safe::line(&text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_text_member_of_a_result_is_found_or_the_names_that_are_there_are_told() {
+        let result = json!({"report": {"markdown": "# Hi", "pages": 2}, "list": ["a"]});
+        assert_eq!(text_member(&result, "report.markdown"), Ok("# Hi"));
+        assert_eq!(text_member(&result, "list.0"), Ok("a"));
+        assert_eq!(
+            text_member(&result, "report.pages").unwrap_err(),
+            "`report.pages` of its result is no text"
+        );
+        let missing = text_member(&result, "report.html").unwrap_err();
+        assert!(missing.contains("there is markdown, pages"), "{missing}");
+    }
+
+    // R8.1
+    #[test]
+    fn an_event_keeps_its_fields_beside_the_envelope() {
+        let event: Event = serde_json::from_value(json!({"type": "wait.ended", "p": "pause@1"})).unwrap();
+        let line = event_json("r1", 4, Timestamp(1_000), &event);
+        let expected = json!({
+            "type": "wait.ended", "p": "pause@1", "run_id": "r1", "seq": 4, "at": "1970-01-01T00:00:01.000Z"
+        });
+        assert_eq!(line, expected);
+    }
+}

@@ -1,0 +1,583 @@
+//! What a run's events tell people: one line for each event, and the whole history gathered (R5.3).
+//! Works on events alone, so it says the same of a run that goes on and of one that ended a year ago. Values that an
+//! event refers to instead of repeating them are looked up here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bandstand_engine::event::{
+    BranchEnded, BranchKey, BranchOutcome, EdgeCause, Event, Payload, ReviewOpened, RunStarted,
+};
+use bandstand_engine::graph::{Stage, Target};
+use bandstand_engine::input::Usage;
+use bandstand_engine::{ErrorRecord, Path, Timestamp};
+use serde_json::{Value, json};
+
+use super::term::out::Tone;
+use super::term::{safe, words};
+
+/// A run as its events tell it.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// The first event.
+    pub started: Option<Box<RunStarted>>,
+    /// When the first event happened.
+    pub started_at: Timestamp,
+    /// When the latest event happened.
+    pub last_at: Timestamp,
+    /// Events so far.
+    pub events: u64,
+    /// How it ended.
+    pub end: Option<End>,
+    /// The stages with the time and the visit that entered them.
+    pub stages: Vec<(Timestamp, Stage, Path)>,
+    /// Every failed attempt, and every failed visit.
+    pub errors: Vec<Failed>,
+    /// Visits that were tried more than once: attempts made and allowed.
+    pub retries: BTreeMap<Path, (u32, u32)>,
+    /// Reviews by id, in order of opening.
+    pub reviews: Vec<Review>,
+    /// Every choice by confidence, in order.
+    pub routes: Vec<(Timestamp, Route)>,
+    /// Every block, in order of opening.
+    pub blocks: Vec<Block>,
+    /// What each node took, visits of all scopes together, by the node's place in the file.
+    pub nodes: BTreeMap<String, NodeTimes>,
+    /// Attempts that were cut off by the death of a host.
+    pub interruptions: u32,
+    /// What the run should be told about.
+    pub warnings: Vec<(Timestamp, Path, String)>,
+    /// What all attempts together cost.
+    pub usage: Usage,
+    /// Visits that wait for a time: `wait` or `retry`, and until when.
+    pub timers: BTreeMap<Path, (&'static str, Timestamp)>,
+    outputs: BTreeMap<Path, Arc<Value>>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// Well, with this.
+    Succeeded(Arc<Value>),
+    /// Badly.
+    Failed(Box<ErrorRecord>),
+    /// By somebody, for a reason.
+    Cancelled(String, String),
+}
+
+/// A failed attempt, or a failed visit.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub error: ErrorRecord,
+    /// The strategy in force; none: this is the visit's failure, not an attempt's.
+    pub strategy: Option<String>,
+    /// Retries were allowed and used up.
+    pub exhausted: bool,
+    /// The workflow went on by `on-failure`.
+    pub caught: bool,
+}
+
+/// A review and what was said about it.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// When it opened.
+    pub at: Timestamp,
+    /// What is asked.
+    pub opened: Box<ReviewOpened>,
+    /// The value that is proposed, edits of earlier answers included.
+    pub proposed: Arc<Value>,
+    /// The answers in order, as JSON.
+    pub answers: Vec<Value>,
+    /// How it was decided; none: open.
+    pub outcome: Option<&'static str>,
+}
+
+/// A choice by confidence.
+pub type Route = bandstand_engine::event::RouteDecided;
+
+/// A block and its branches.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The block's visit.
+    pub path: Path,
+    /// Whether it is a `map`.
+    pub is_map: bool,
+    /// The branches that ended, in order of ending.
+    pub ended: Vec<(BranchKey, BranchOutcome, Option<Arc<Value>>, Option<ErrorRecord>, Option<u64>)>,
+    /// The names, or the number of items.
+    pub size: usize,
+    /// Whether the join was satisfied; none: not decided.
+    pub satisfied: Option<bool>,
+    /// The items of a map.
+    items: Option<Arc<Value>>,
+}
+
+/// What visits of one node took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NodeTimes {
+    /// Visits begun.
+    pub visits: u32,
+    /// Visits that failed.
+    pub failed: u32,
+    /// Attempts made.
+    pub attempts: u32,
+    /// All ended visits together.
+    pub total_ms: u64,
+    /// The longest visit.
+    pub longest_ms: u64,
+    /// Processor time in the guest.
+    pub cpu_us: u64,
+}
+
+impl History {
+    /// Takes in the events of one row of the journal.
+    pub fn add(&mut self, at: Timestamp, events: &[Event]) {
+        self.last_at = at;
+        for event in events {
+            self.events += 1;
+            self.add_event(at, event);
+        }
+    }
+
+    /// The value a payload stands for, as far as the events so far tell.
+    pub fn value(&self, payload: &Payload) -> Option<Arc<Value>> {
+        match payload {
+            Payload::Value(value) => Some(value.clone()),
+            Payload::Output(path) => self.outputs.get(path).cloned(),
+            Payload::Block(path) => self
+                .blocks
+                .iter()
+                .rev()
+                .find(|block| block.path == *path)
+                .map(|block| Arc::new(block.gathered())),
+            Payload::Blob { .. } => None,
+        }
+    }
+
+    /// `running`, `waiting`, `succeeded`, `failed` or `cancelled`, as far as events alone tell: a run that is not
+    /// driven by anybody still counts as running.
+    pub fn status(&self) -> &'static str {
+        match &self.end {
+            Some(End::Succeeded(_)) => "succeeded",
+            Some(End::Failed(_)) => "failed",
+            Some(End::Cancelled(..)) => "cancelled",
+            None => "running",
+        }
+    }
+
+    /// The stage it is in.
+    pub fn stage(&self) -> Option<Stage> {
+        self.stages.last().map(|(_, stage, _)| *stage)
+    }
+
+    /// The reviews that nobody has decided, the next deadline first.
+    pub fn open_reviews(&self) -> Vec<&Review> {
+        let mut open: Vec<&Review> = match self.end {
+            Some(_) => Vec::new(),
+            None => self.reviews.iter().filter(|review| review.outcome.is_none()).collect(),
+        };
+        open.sort_by_key(|review| review.opened.deadline);
+        open
+    }
+
+    fn add_event(&mut self, at: Timestamp, event: &Event) {
+        self.add_timer(event);
+        match event {
+            Event::RunStarted(e) => {
+                self.started_at = at;
+                self.started = Some(e.clone());
+            }
+            Event::RunSucceeded(e) => {
+                self.end = Some(End::Succeeded(self.value(&e.output).unwrap_or_default()));
+            }
+            Event::RunFailed(e) => self.end = Some(End::Failed(Box::new(e.error.clone()))),
+            Event::RunCancelled(e) => self.end = Some(End::Cancelled(e.by.id.clone(), e.reason.clone())),
+            Event::StageEntered(e) => self.stages.push((at, e.stage, e.p.clone())),
+            Event::NodeStarted(e) => self.node(&e.p).visits += 1,
+            Event::NodeSucceeded(e) => {
+                if let Some(output) = self.value(&e.output) {
+                    self.outputs.insert(e.p.clone(), output);
+                }
+                self.took(&e.p, e.took_ms);
+            }
+            Event::NodeFailed(e) => {
+                self.node(&e.p).failed += 1;
+                self.took(&e.p, e.took_ms);
+                self.errors.push(Failed {
+                    at,
+                    error: e.error.clone(),
+                    strategy: None,
+                    exhausted: e.exhausted,
+                    caught: e.caught,
+                });
+            }
+            Event::AttemptScheduled(e) => {
+                self.node(&e.p).attempts += 1;
+                if e.attempt > 1 {
+                    self.retries.entry(e.p.clone()).or_insert((1, 0)).0 = e.attempt;
+                }
+            }
+            Event::AttemptInterrupted(_) => self.interruptions += 1,
+            Event::AttemptSucceeded(e) => {
+                if let Some(output) = self.value(&e.output) {
+                    self.outputs.insert(e.p.clone(), output);
+                }
+                self.cost(&e.p, &e.usage);
+            }
+            Event::AttemptFailed(e) => {
+                let retries = self.retries.entry(e.p.clone()).or_insert((1, 0));
+                *retries = (e.attempt, e.error.attempts);
+                self.cost(&e.p, &e.usage);
+                self.errors.push(Failed {
+                    at,
+                    error: e.error.clone(),
+                    strategy: Some(e.strategy.clone()),
+                    exhausted: false,
+                    caught: false,
+                });
+            }
+            Event::RouteDecided(e) => self.routes.push((at, e.clone())),
+            Event::BranchesOpened(e) => {
+                let items = e.items.as_ref().and_then(|items| self.value(items));
+                let size = items.as_ref().and_then(|items| items.as_array()).map_or(e.names.len(), Vec::len);
+                self.blocks.push(Block {
+                    path: e.p.clone(),
+                    is_map: e.items.is_some(),
+                    ended: Vec::new(),
+                    size,
+                    satisfied: None,
+                    items,
+                });
+            }
+            Event::BranchEnded(e) => self.branch_ended(e),
+            Event::BranchesJoined(e) => {
+                if let Some(block) = self.block(&e.p) {
+                    block.satisfied = Some(e.satisfied);
+                }
+            }
+            Event::ReviewOpened(e) => {
+                let proposed = self.value(&e.proposed).unwrap_or_default();
+                self.reviews.push(Review {
+                    at,
+                    opened: e.clone(),
+                    proposed,
+                    answers: Vec::new(),
+                    outcome: None,
+                });
+            }
+            Event::ReviewAnswered(e) => {
+                let changes = e.changes.as_ref().and_then(|changes| self.value(changes));
+                let answer = json!({
+                    "id": e.feedback_id,
+                    "reviewer": e.reviewer,
+                    "decision": e.decision.name(),
+                    "comments": e.comments,
+                    "changes": changes,
+                    "confidence": e.confidence,
+                    "at": e.at.to_string(),
+                });
+                if let Some(review) = self.review(&e.review_id) {
+                    review.answers.push(answer);
+                    if let Some(changes) = changes {
+                        merge(Arc::make_mut(&mut review.proposed), &changes);
+                    }
+                }
+            }
+            Event::ReviewDecided(e) => {
+                if let Some(review) = self.review(&e.review_id) {
+                    review.outcome = Some(e.outcome.name());
+                }
+            }
+            Event::ReviewWithdrawn(e) => {
+                if let Some(review) = self.review(&e.review_id) {
+                    review.outcome = Some("withdrawn");
+                }
+            }
+            Event::Warning(e) => self.warnings.push((at, e.p.clone(), format!("{}: {}", e.code, e.message))),
+            Event::NodeCancelled(_)
+            | Event::AttemptDue(_)
+            | Event::AttemptCancelled(_)
+            | Event::EdgeTaken(_)
+            | Event::BranchesStarted(_)
+            | Event::WaitStarted(_)
+            | Event::WaitEnded(_) => {}
+        }
+    }
+
+    fn add_timer(&mut self, event: &Event) {
+        match event {
+            Event::WaitStarted(e) => {
+                self.timers.insert(e.p.clone(), ("wait", e.until));
+            }
+            Event::AttemptScheduled(e) => {
+                if let Some(due) = e.due {
+                    self.timers.insert(e.p.clone(), ("retry", due));
+                }
+            }
+            Event::AttemptDue(_)
+            | Event::AttemptCancelled(_)
+            | Event::WaitEnded(_)
+            | Event::NodeSucceeded(_)
+            | Event::NodeFailed(_)
+            | Event::NodeCancelled(_) => {
+                if let Some(path) = event.path() {
+                    self.timers.remove(path);
+                }
+            }
+            Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) => self.timers.clear(),
+            _ => {}
+        }
+    }
+
+    fn node(&mut self, path: &Path) -> &mut NodeTimes {
+        self.nodes.entry(path.node_path()).or_default()
+    }
+
+    fn took(&mut self, path: &Path, took_ms: u64) {
+        let node = self.node(path);
+        node.total_ms += took_ms;
+        node.longest_ms = node.longest_ms.max(took_ms);
+    }
+
+    fn cost(&mut self, path: &Path, usage: &Usage) {
+        self.node(path).cpu_us += usage.cpu_us;
+        self.usage.queued_ms += usage.queued_ms;
+        self.usage.wall_us += usage.wall_us;
+        self.usage.cpu_us += usage.cpu_us;
+        self.usage.host_bytes += usage.host_bytes;
+        self.usage.memory_bytes_max = self.usage.memory_bytes_max.max(usage.memory_bytes_max);
+    }
+
+    fn block(&mut self, path: &Path) -> Option<&mut Block> {
+        self.blocks.iter_mut().rev().find(|block| block.path == *path)
+    }
+
+    fn review(&mut self, id: &str) -> Option<&mut Review> {
+        self.reviews.iter_mut().rev().find(|review| review.opened.review_id == id)
+    }
+
+    fn branch_ended(&mut self, e: &BranchEnded) {
+        let result = e.result.as_ref().and_then(|result| self.value(result));
+        if let Some(block) = self.block(&e.p) {
+            block.ended.push((e.branch.clone(), e.outcome, result, e.error.clone(), e.took_ms));
+        }
+    }
+}
+
+impl Block {
+    /// `{ results, errors, times }`, as the block's output has it.
+    pub fn gathered(&self) -> Value {
+        let error = |error: &Option<ErrorRecord>| {
+            error.as_ref().map_or(Value::Null, |error| (*error.to_visible(None)).clone())
+        };
+        let mut ended: Vec<_> = self.ended.iter().collect();
+        ended.sort_by(|a, b| a.0.cmp(&b.0));
+        let (mut results, mut errors) = (serde_json::Map::new(), serde_json::Map::new());
+        let (mut item_results, mut item_errors) = (Vec::new(), Vec::new());
+        let mut times = serde_json::Map::new();
+        let mut item_times = vec![Value::Null; if self.is_map { self.size } else { 0 }];
+        for (key, outcome, result, failed, took_ms) in ended {
+            let value = || result.as_deref().cloned().unwrap_or_default();
+            match key {
+                BranchKey::Name(name) => {
+                    match outcome {
+                        BranchOutcome::Succeeded => results.insert(name.to_string(), value()),
+                        BranchOutcome::Failed | BranchOutcome::Skipped => {
+                            errors.insert(name.to_string(), error(failed))
+                        }
+                        BranchOutcome::Cancelled => None,
+                    };
+                    if let Some(took_ms) = took_ms {
+                        times.insert(name.to_string(), json!(took_ms));
+                    }
+                }
+                BranchKey::Item(index) => {
+                    let at = usize::try_from(*index).unwrap_or(usize::MAX);
+                    match outcome {
+                        BranchOutcome::Succeeded => item_results.push(value()),
+                        BranchOutcome::Failed | BranchOutcome::Skipped => item_errors.push(json!({
+                            "index": index,
+                            "item": self.items.as_ref().and_then(|items| items.get(at)),
+                            "error": error(failed),
+                        })),
+                        BranchOutcome::Cancelled => {}
+                    }
+                    if let (Some(slot), Some(took_ms)) = (item_times.get_mut(at), took_ms) {
+                        *slot = json!(took_ms);
+                    }
+                }
+            }
+        }
+        if self.is_map {
+            json!({ "results": item_results, "errors": item_errors, "times": item_times })
+        } else {
+            json!({ "results": results, "errors": errors, "times": times })
+        }
+    }
+}
+
+/// Applies a JSON merge patch (RFC 7396).
+pub fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(members) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Value::Object(target) = target else { return };
+    for (name, value) in members {
+        if value.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// An event in one line for people; none: nobody needs to be told (unless `verbose`).
+pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
+    Some(match event {
+        Event::RunStarted(e) => (
+            Tone::Strong,
+            format!("run {} of {} version {} started", e.run_id, e.workflow.name, e.workflow.version),
+        ),
+        Event::RunSucceeded(_) => (Tone::Good, "run succeeded".to_owned()),
+        Event::RunFailed(e) => (Tone::Bad, format!("run failed: {}", error_line(&e.error))),
+        Event::RunCancelled(e) => {
+            let reason = if e.reason.is_empty() { String::new() } else { format!(": {}", e.reason) };
+            (Tone::Bad, format!("run cancelled by {}{reason}", e.by.id))
+        }
+        Event::StageEntered(e) => (Tone::Faint, format!("stage {}", e.stage.name())),
+        Event::NodeStarted(e) => (Tone::Busy, format!("started ({})", e.kind)),
+        Event::NodeSucceeded(e) => {
+            let sure = e
+                .confidence
+                .map_or(String::new(), |sure| format!(", confidence {}", words::confidence(sure)));
+            let word = if e.expired { "expired" } else { "succeeded" };
+            (Tone::Good, format!("{word} after {}{sure}", words::span(e.took_ms)))
+        }
+        Event::NodeFailed(e) => {
+            let caught = if e.caught { ", goes on by on-failure" } else { "" };
+            let exhausted = if e.exhausted { "retries exhausted: " } else { "" };
+            (
+                Tone::Bad,
+                format!(
+                    "failed after {}{caught}: {exhausted}{}",
+                    words::span(e.took_ms),
+                    error_line(&e.error)
+                ),
+            )
+        }
+        Event::NodeCancelled(e) => (Tone::Faint, format!("cancelled by {}", cause(e.because))),
+        Event::AttemptScheduled(e) if e.delay_ms.is_some() || e.attempt > 1 => {
+            let delay = e.delay_ms.map_or("now".to_owned(), |delay| format!("in {}", words::span(delay)));
+            (Tone::Attention, format!("attempt {} {delay}", e.attempt))
+        }
+        Event::AttemptFailed(e) => (
+            Tone::Bad,
+            format!("attempt {} of {} failed: {}", e.attempt, e.error.attempts, error_line(&e.error)),
+        ),
+        Event::AttemptInterrupted(e) => {
+            (Tone::Attention, format!("attempt {} was interrupted and is repeated", e.attempt))
+        }
+        Event::EdgeTaken(e) => {
+            let to = match &e.to {
+                Target::End => "end".to_owned(),
+                Target::Node(id) => id.to_string(),
+            };
+            match (&e.because, verbose) {
+                (EdgeCause::Next, false) => return None,
+                (because, _) => (Tone::Faint, format!("-> {to} ({})", edge_cause(because))),
+            }
+        }
+        Event::RouteDecided(e) => (if e.below { Tone::Attention } else { Tone::Busy }, route_line(e)),
+        Event::BranchesOpened(e) if e.items.is_none() => {
+            let names: Vec<&str> = e.names.iter().map(|name| name.as_str()).collect();
+            (Tone::Busy, format!("opens {}", names.join(", ")))
+        }
+        Event::BranchesJoined(e) => {
+            let word = if e.satisfied { "joined" } else { "cannot be joined" };
+            let counts = e.counts;
+            let tone = if e.satisfied { Tone::Good } else { Tone::Bad };
+            (
+                tone,
+                format!(
+                    "{word}: {} succeeded, {} failed, {} cancelled",
+                    counts.succeeded, counts.failed, counts.cancelled
+                ),
+            )
+        }
+        Event::ReviewOpened(e) => (
+            Tone::Attention,
+            format!("waits for review {}: {} (until {})", e.review_id, e.title, words::instant(e.deadline)),
+        ),
+        Event::ReviewAnswered(e) => {
+            let comments = if e.comments.is_empty() { String::new() } else { format!(": {}", e.comments) };
+            (Tone::Busy, format!("{} by {}{comments}", e.decision.name(), e.reviewer))
+        }
+        Event::ReviewDecided(e) => (Tone::Busy, format!("review {}", e.outcome.name())),
+        Event::ReviewWithdrawn(e) => (Tone::Faint, format!("review withdrawn by {}", cause(e.because))),
+        Event::WaitStarted(e) => (Tone::Attention, format!("waits until {}", words::instant(e.until))),
+        Event::Warning(e) => (Tone::Attention, format!("warning {}: {}", e.code, e.message)),
+        Event::AttemptCancelled(e) if verbose => {
+            (Tone::Faint, format!("attempt {} cancelled by {}", e.attempt, cause(e.because)))
+        }
+        Event::AttemptScheduled(_)
+        | Event::AttemptCancelled(_)
+        | Event::AttemptDue(_)
+        | Event::AttemptSucceeded(_)
+        | Event::BranchesOpened(_)
+        | Event::BranchesStarted(_)
+        | Event::BranchEnded(_)
+        | Event::WaitEnded(_) => return None,
+    })
+}
+
+/// `agent/overloaded: the service is busy`.
+pub fn error_line(error: &ErrorRecord) -> String {
+    format!("{}/{}: {}", error.failure.class.name(), error.failure.code, safe::line(&error.failure.message))
+}
+
+/// `route law, confidence 0.82 (threshold 0.75); also tax 0.10`.
+pub fn route_line(route: &Route) -> String {
+    let Some(decision) = &route.decision else { return "route by default: no options".to_owned() };
+    let sure =
+        route.confidence.map_or(String::new(), |sure| format!(", confidence {}", words::confidence(sure)));
+    let below = if route.below { "below the " } else { "" };
+    let others: Vec<String> = route
+        .alternatives
+        .iter()
+        .map(|choice| format!("{} {}", choice.name, words::confidence(choice.confidence)))
+        .collect();
+    let others = if others.is_empty() { String::new() } else { format!("; also {}", others.join(", ")) };
+    format!("route {decision}{sure} ({below}threshold {}){others}", words::confidence(route.threshold))
+}
+
+fn cause(because: bandstand_engine::event::CancelCause) -> &'static str {
+    use bandstand_engine::event::CancelCause;
+    match because {
+        CancelCause::Join => "the join",
+        CancelCause::Timeout => "a timeout",
+        CancelCause::Run => "the run's end",
+    }
+}
+
+/// Why an edge was taken, in words.
+pub fn edge_cause(because: &EdgeCause) -> String {
+    match because {
+        EdgeCause::Next => "next".to_owned(),
+        EdgeCause::When(index) => format!("when {index}"),
+        EdgeCause::Goto => "goto".to_owned(),
+        EdgeCause::Approved => "approved".to_owned(),
+        EdgeCause::Rejected => "rejected".to_owned(),
+        EdgeCause::Timeout => "timeout".to_owned(),
+        EdgeCause::OnFailure => "on-failure".to_owned(),
+        EdgeCause::Route => "route".to_owned(),
+        EdgeCause::Below => "below the threshold".to_owned(),
+        EdgeCause::Default => "default".to_owned(),
+    }
+}

@@ -1,0 +1,167 @@
+//! The command line: what is typed, and what each verb does with it. One verb, one file.
+//!
+//! stdout carries data, stderr the rest; the exit codes are [`exit::Exit`]. Verbs that read open the store's file
+//! read-only; verbs that change something go through [`crate::host::Access`]. No rule of a run lives here.
+
+pub mod check;
+pub mod completions;
+pub mod context;
+pub mod docs;
+pub mod exit;
+pub mod follow;
+pub mod history;
+pub mod init;
+pub mod json_input;
+pub mod plugin;
+pub mod review;
+pub mod routing;
+pub mod run;
+pub mod runs;
+pub mod schema;
+pub mod stored;
+pub mod term;
+pub mod tree;
+pub mod workflow;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use context::Context;
+use exit::{Exit, Failure};
+use term::out::{Out, Tone};
+
+/// What is typed.
+#[derive(Debug, Parser)]
+#[command(name = "bandstand", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// For every verb.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const ABOUT: &str = "Runs agent workflows whose agents are sandboxed WebAssembly components.";
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 succeeded, 1 run failed, 2 wrong usage or invalid file, 3 not found or conflict,
+4 waiting for a review, 74 storage failed, 130 interrupted.
+
+Start here:  bandstand init hello && cd hello && bandstand run workflow.yaml";
+
+/// Options of every verb.
+#[derive(Args, Clone, Debug)]
+pub struct GlobalArgs {
+    /// Where runs are kept [default: .bandstand in the working directory]
+    #[arg(long, global = true, env = "BANDSTAND_DATA", hide_env_values = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Print data as JSON, one document a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing on stderr but errors and what must be answered
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Say more on stderr; twice for log lines of agents too
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Start a project: workflow, settings and README that run as they are
+    Init(init::InitArgs),
+    /// Tell every problem of workflow files, running nothing
+    #[command(alias = "validate")]
+    Check(check::CheckArgs),
+    /// Run a workflow and follow it to its end
+    Run(run::RunArgs),
+    /// Look at runs, drive them on, cancel them
+    #[command(subcommand)]
+    Runs(runs::RunsVerb),
+    /// Look at what waits for people, and answer it
+    #[command(subcommand)]
+    Review(review::ReviewVerb),
+    /// Show how routes were decided, by workflow, node and route
+    Routing(routing::RoutingArgs),
+    /// Look at workflow files
+    #[command(subcommand)]
+    Workflow(workflow::WorkflowVerb),
+    /// Look at plugins
+    #[command(subcommand)]
+    Plugin(plugin::PluginVerb),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print a schema of Bandstand's own formats
+    #[command(subcommand)]
+    Schema(schema::SchemaVerb),
+    /// Print parts of the documentation that are generated
+    #[command(subcommand, hide = true)]
+    Docs(docs::DocsVerb),
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap writes help to stdout and errors to stderr; when that stream is gone nobody is left to tell.
+            let _ = error.print();
+            let asked_for_help = !error.use_stderr();
+            return ExitCode::from(if asked_for_help { Exit::Succeeded } else { Exit::Usage }.code());
+        }
+    };
+    let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    let context = Context::new(&cli.global, out.clone());
+    match execute(cli.verb, &context) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            report(&out, &failure);
+            ExitCode::from(failure.exit.code())
+        }
+    }
+}
+
+fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Init(args) => init::execute(&args, context),
+        Verb::Check(args) => check::execute(&args, context),
+        Verb::Run(args) => run::execute(&args, context),
+        Verb::Runs(verb) => runs::execute(&verb, context),
+        Verb::Review(verb) => review::execute(&verb, context),
+        Verb::Routing(args) => routing::execute(&args, context),
+        Verb::Workflow(verb) => workflow::execute(&verb, context),
+        Verb::Plugin(verb) => plugin::execute(&verb, context),
+        Verb::Completions(args) => completions::execute(&args, context),
+        Verb::Schema(verb) => schema::execute(&verb, context),
+        Verb::Docs(verb) => docs::execute(&verb, context),
+    }
+}
+
+/// The clap tree, for completions and the reference.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+fn report(out: &Out, failure: &Failure) {
+    if out.json {
+        out.error_line(&term::safe::json(&serde_json::json!({ "error": failure.to_json() })));
+        return;
+    }
+    out.error_line(&format!("{} {}", out.paint_err(Tone::Bad, "error:"), term::safe::block(&failure.what)));
+    if let Some(help) = &failure.help {
+        out.error_line(&format!(" {} {}", out.paint_err(Tone::Good, "help:"), term::safe::block(help)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_tree_of_verbs_is_sound() {
+        super::command().debug_assert();
+    }
+}

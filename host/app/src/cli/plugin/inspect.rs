@@ -1,0 +1,134 @@
+//! `bandstand plugin inspect`: digest, powers, imports and exports of one component, from its bytes alone.
+
+use std::io::Read;
+use std::path::Path;
+
+use bandstand_sandbox::{Grants, Inspection, MemoryGrant};
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::term::{safe, words};
+use crate::project::builtin;
+use crate::project::load::PLUGIN_BYTES_MAX;
+
+/// What `inspect` is given.
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// The component, or `builtin:NAME`
+    #[arg(value_name = "FILE")]
+    pub file: String,
+}
+
+/// Shows it. A component that this host cannot run is shown too, with the reason, and exit code 2.
+pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
+    let bytes = read(&args.file)?;
+    let inspection = bandstand_sandbox::inspect(&bytes)
+        .map_err(|error| Failure::usage(format!("{}: {error}", args.file)).help(HOW_TO_BUILD))?;
+    let everything = Grants { memory: Some(MemoryGrant::Write) };
+    let unusable = inspection.check(&everything).err().map(|error| error.to_string());
+    if context.out.json {
+        context.out.json_line(&as_json(&args.file, &inspection, unusable.as_deref()));
+    } else {
+        for line in lines(&args.file, &inspection) {
+            context.out.data(&line);
+        }
+        if let Some(why) = &unusable {
+            return Err(Failure::usage(format!("{}: {why}", args.file)).help(HOW_TO_BUILD));
+        }
+    }
+    Ok(if unusable.is_some() { Exit::Usage } else { Exit::Succeeded })
+}
+
+const HOW_TO_BUILD: &str = "an agent is a component that exports `bandstand:agent/node@0.1.0`; build it with the SDK in \
+                            plugins/sdk, or from wit/agent.wit in any language";
+
+fn read(file: &str) -> Result<Vec<u8>, Failure> {
+    if let Some(name) = file.strip_prefix("builtin:") {
+        return builtin::named(name).map(|builtin| builtin.bytes.to_vec()).ok_or_else(|| {
+            let names: Vec<&str> = builtin::ALL.iter().map(|builtin| builtin.name).collect();
+            Failure::not_found(format!("there is no builtin `{name}`"))
+                .help(format!("there is: {}", names.join(", ")))
+        });
+    }
+    let cannot =
+        |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", Path::new(file).display()));
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .map_err(cannot)?
+        .take(PLUGIN_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(cannot)?;
+    if bytes.len() as u64 > PLUGIN_BYTES_MAX {
+        return Err(Failure::usage(format!("{file} has more than {}", words::size(PLUGIN_BYTES_MAX))));
+    }
+    Ok(bytes)
+}
+
+fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde_json::Value {
+    let imports: Vec<_> = inspection
+        .imports
+        .iter()
+        .map(|import| {
+            json!({
+                "interface": import.interface,
+                "version": import.version,
+                "functions": import.functions,
+                "grant": import.capability,
+            })
+        })
+        .collect();
+    json!({
+        "file": file,
+        "digest": inspection.digest,
+        "size_bytes": inspection.size_bytes,
+        "grants_needed": inspection.capabilities(),
+        "imports": imports,
+        "exports": inspection.exports,
+        "manifest": inspection.manifest,
+        "usable": unusable.is_none(),
+        "problem": unusable,
+    })
+}
+
+fn lines(file: &str, inspection: &Inspection) -> Vec<String> {
+    let size = words::size(inspection.size_bytes as u64);
+    let mut lines = vec![
+        format!("file      {}", safe::line(file)),
+        format!("digest    {}", inspection.digest),
+        format!("size      {size}"),
+    ];
+    let needed = inspection.capabilities();
+    if needed.is_empty() {
+        lines.push("grants    none needed".to_owned());
+    } else {
+        // What it does with a power, its imports do not tell: `read` is what to try first.
+        let each: Vec<String> = needed.iter().map(|power| format!("{power}: read")).collect();
+        lines.push(format!(
+            "grants    needs {}; in the workflow file: grants: {{ {} }}",
+            needed.join(", "),
+            each.join(", ")
+        ));
+    }
+    lines.push("imports".to_owned());
+    for import in &inspection.imports {
+        let grant = import.capability.map_or(String::new(), |power| format!("  (grant {power})"));
+        let functions = if import.functions.is_empty() {
+            String::new()
+        } else {
+            format!("  {}", import.functions.join(", "))
+        };
+        lines.push(safe::line(&format!("  {}{functions}{grant}", import.interface)));
+    }
+    if inspection.imports.is_empty() {
+        lines.push("  nothing".to_owned());
+    }
+    lines.push("exports".to_owned());
+    lines.extend(inspection.exports.iter().map(|export| format!("  {}", safe::line(export))));
+    if let Some(manifest) = &inspection.manifest {
+        lines.push("manifest".to_owned());
+        lines.extend(safe::block(manifest).lines().map(|line| format!("  {line}")));
+    }
+    lines
+}

@@ -1,0 +1,107 @@
+//! `bandstand run`: one run of one workflow file, followed to its end.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::check;
+use super::context::{Context, block_on};
+use super::exit::{Exit, Failure};
+use super::follow::{self, Manner};
+use super::json_input;
+use crate::host::{Drive, StartRequest};
+use crate::project::load::{self, Loaded, Resolve};
+
+/// What `run` is given.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The workflow file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What the run is given: JSON, `@FILE`, or `-` for stdin [default: {}]
+    #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    pub input: Option<String>,
+    /// Runs of one thread share memory
+    #[arg(long, value_name = "ID")]
+    pub thread: Option<String>,
+    /// For whom it runs; also the reviewer when the terminal is asked
+    #[arg(long, value_name = "ID")]
+    pub user: Option<String>,
+    /// At a review, do not ask on the terminal: end with exit code 4
+    #[arg(long)]
+    pub no_ask: bool,
+    /// Print one text member of the result as it is, such as `report.markdown`
+    #[arg(long, value_name = "PATH", conflicts_with = "json")]
+    pub print: Option<String>,
+    /// The same id again finds the same run instead of starting another
+    #[arg(long, value_name = "ID")]
+    pub request: Option<String>,
+    /// Seed of the run's randomness [default: a random one]
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub seed: Option<u64>,
+}
+
+/// Runs it.
+pub fn execute(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
+    let ended = load_input_and_run(args, context);
+    if let (Err(failure), true) = (&ended, context.out.json)
+        && failure.exit != Exit::Interrupted
+    {
+        // Whoever reads the last line finds out here, too.
+        context.out.json_line(&json!({
+            "type": "outcome", "run_id": null, "status": "not-started", "error": failure.to_json(),
+            "exit_code": failure.exit.code(),
+        }));
+    }
+    ended
+}
+
+fn load_input_and_run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
+    let loaded = load::load(&args.file, Resolve::Yes)?;
+    if !load::can_run(&loaded) {
+        return Err(check::refused(&loaded, context));
+    }
+    for found in &loaded.diagnostics {
+        context.out.note(&super::term::safe::block(&bandstand_workflow::render(found, &loaded.text)));
+    }
+    let input = match &args.input {
+        Some(argument) => json_input::read("--input", argument)?,
+        None => json!({}),
+    };
+    block_on(start_and_follow(args, loaded, input, context))
+}
+
+async fn start_and_follow(
+    args: &RunArgs,
+    loaded: Loaded,
+    input: Value,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let config = loaded.directory.config.clone();
+    let file = loaded.file.clone();
+    let request = StartRequest {
+        input,
+        thread_id: args.thread.clone(),
+        user_id: args.user.clone(),
+        request_id: args.request.clone(),
+        seed: args.seed,
+        ..loaded.into_start_request()?
+    };
+    let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
+    let manner = Manner {
+        from_seq: 0,
+        ask_as: (!args.no_ask).then(|| args.user.clone().unwrap_or_else(super::review::who_sits_here)),
+        print: args.print.clone(),
+    };
+    let ended = match access.start_run(request).await {
+        Ok(run_id) => follow::to_the_end(&access, &run_id, context, &manner).await,
+        Err(error) => Err(Failure::from(error)
+            .help(format!("what it takes: the `input` of {file}; how it was meant: bandstand run --help"))),
+    };
+    let closed = access.close().await;
+    // What the run came to matters more than a close that failed; that one is told only when nothing else is wrong.
+    let exit = ended?;
+    closed?;
+    Ok(exit)
+}

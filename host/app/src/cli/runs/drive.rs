@@ -1,0 +1,134 @@
+//! `bandstand runs drive`: makes one run, or all open ones, go on until they end or only people can move them.
+
+use bandstand_store::{RunFilter, RunRow, RunStatus};
+use clap::Args;
+use serde_json::json;
+
+use crate::cli::context::{Context, block_on};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::follow::{self, Manner};
+use crate::cli::review::who_sits_here;
+use crate::cli::stored;
+use crate::cli::term::words;
+use crate::host::{Access, Drive, Settled};
+
+/// What `drive` is given.
+#[derive(Args, Debug)]
+pub struct DriveArgs {
+    /// The run; the beginning of its id is enough
+    #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
+    pub run: Option<String>,
+    /// All runs that have not ended
+    #[arg(long)]
+    pub all: bool,
+    /// At a review, do not ask on the terminal: end with exit code 4
+    #[arg(long)]
+    pub no_ask: bool,
+    /// Print one text member of the result as it is, such as `report.markdown`
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["json", "all"])]
+    pub print: Option<String>,
+}
+
+/// Does it.
+pub fn execute(args: &DriveArgs, context: &Context) -> Result<Exit, Failure> {
+    let reader = stored::open(context)?;
+    let config = context.config_here()?;
+    let run = match &args.run {
+        Some(prefix) => Some(stored::run(&reader, prefix)?),
+        None => None,
+    };
+    drop(reader);
+    block_on(async {
+        match run {
+            Some(run) => {
+                let access = context.access(config.as_ref(), Drive::Only(vec![run.run_id.clone()])).await?;
+                let ended = one(&access, &run, args, context).await;
+                let closed = access.close().await;
+                let exit = ended?;
+                closed?;
+                Ok(exit)
+            }
+            None => {
+                let access = context.access(config.as_ref(), Drive::All).await?;
+                let ended = all(&access, context).await;
+                let closed = access.close().await;
+                let exit = ended?;
+                closed?;
+                Ok(exit)
+            }
+        }
+    })
+}
+
+async fn one(access: &Access, run: &RunRow, args: &DriveArgs, context: &Context) -> Result<Exit, Failure> {
+    if !is_ended(run.status) {
+        access.drive(&run.run_id).await?;
+    }
+    let manner = Manner {
+        from_seq: 0,
+        ask_as: (!args.no_ask).then(|| run.user_id.clone().unwrap_or_else(who_sits_here)),
+        print: args.print.clone(),
+    };
+    follow::to_the_end(access, &run.run_id, context, &manner).await
+}
+
+/// One line for each run as it settles. Failed ones outweigh waiting ones in the exit code.
+async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
+    let reader = stored::open(context)?;
+    let statuses = vec![RunStatus::Running, RunStatus::Waiting];
+    let filter = RunFilter { statuses, ..RunFilter::default() };
+    let mut cursor = None;
+    let mut open = tokio::task::JoinSet::new();
+    loop {
+        let page = reader.runs(&filter, cursor.as_deref(), 1_000)?;
+        for run in page.runs {
+            let access = access.clone();
+            open.spawn(async move {
+                access.drive(&run.run_id).await?;
+                Ok::<_, Failure>((run.run_id.clone(), access.until_settled(&run.run_id).await?))
+            });
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    context.out.note(&format!("driving {}", words::count(open.len(), "run")));
+    let (mut failed, mut waiting) = (false, false);
+    loop {
+        let settled = tokio::select! {
+            settled = open.join_next() => settled,
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Failure {
+                    exit: Exit::Interrupted,
+                    what: "interrupted; the runs stay as they are".to_owned(),
+                    help: Some(format!("to go on: bandstand runs drive --all{}", context.data_option())),
+                });
+            }
+        };
+        let Some(settled) = settled else { break };
+        let (run_id, settled) =
+            settled.map_err(|error| Failure::other(format!("a run could not be followed: {error}")))??;
+        let status = match &settled {
+            Settled::Ended(status) => status.name(),
+            Settled::WaitingForPeople { .. } => "waiting",
+            Settled::Stuck(_) => "stuck",
+        };
+        waiting |= status == "waiting";
+        failed |= !["succeeded", "waiting", "cancelled"].contains(&status);
+        if context.out.json {
+            context.out.json_line(&json!({ "type": "outcome", "run_id": run_id, "status": status }));
+        } else {
+            context.out.data(&format!("{run_id}  {status}"));
+        }
+    }
+    Ok(match (failed, waiting) {
+        (true, _) => Exit::Failed,
+        (false, true) => Exit::Waiting,
+        (false, false) => Exit::Succeeded,
+    })
+}
+
+fn is_ended(status: RunStatus) -> bool {
+    matches!(status, RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Killed)
+}

@@ -1,0 +1,461 @@
+//! `bandstand runs show`: all that R5.3 asks of one run, or its events one by one.
+
+use bandstand_engine::{Run, Snapshot};
+use bandstand_store::{From, Reader, RunRow};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::context::{Context, now};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::follow::{event_json, event_line};
+use crate::cli::history::{Block, End, Failed, History, Review, error_line, route_line};
+use crate::cli::runs::list::{self, status_words};
+use crate::cli::stored;
+use crate::cli::term::out::Tone;
+use crate::cli::term::table::Table;
+use crate::cli::term::{safe, words};
+
+/// What `show` is given.
+#[derive(Args, Debug)]
+pub struct ShowArgs {
+    /// The run; the beginning of its id is enough
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Show its events instead, one a line
+    #[arg(long)]
+    pub events: bool,
+    /// Print one text member of its result as it is, such as `report.markdown`
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["json", "events"])]
+    pub print: Option<String>,
+}
+
+/// How many audit events are shown at most.
+const AUDIT_MAX: usize = 1_000;
+
+/// Prints it.
+pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
+    let reader = stored::open(context)?;
+    let run = stored::run(&reader, &args.run)?;
+    if args.events {
+        stored::each_row(&reader, &run.run_id, |row| {
+            for (seq, event) in (row.seq..).zip(&row.events) {
+                if context.out.json {
+                    context.out.json_line(&event_json(&row.run_id, seq, row.at, event));
+                } else if let Some(line) = event_line(&context.out, row.at, event) {
+                    context.out.data(&line);
+                }
+            }
+        })?;
+        return Ok(Exit::Succeeded);
+    }
+    let history = stored::history(&reader, &run.run_id)?;
+    if let Some(member) = &args.print {
+        let Some(End::Succeeded(result)) = &history.end else {
+            return Err(Failure::not_found(format!(
+                "run {} has no result: it is {}",
+                run.run_id,
+                run.status.name()
+            )));
+        };
+        let text = crate::cli::follow::text_member(result, member)
+            .map_err(|problem| Failure::usage(format!("run {}: {problem}", run.run_id)))?;
+        context.out.text(&safe::block(text));
+        return Ok(Exit::Succeeded);
+    }
+    let report = Report { state: state(&reader, &run.run_id), audit: audit(&reader, &run)?, run, history };
+    if context.out.json {
+        context.out.json_line(&report.as_json());
+    } else {
+        report.lines(context).iter().for_each(|line| context.out.data(line));
+    }
+    Ok(Exit::Succeeded)
+}
+
+struct Report {
+    run: RunRow,
+    history: History,
+    /// The channels, or why they cannot be told.
+    state: Result<Value, String>,
+    audit: Vec<Value>,
+}
+
+/// The run's channels, by folding its journal.
+fn state(reader: &Reader, run_id: &str) -> Result<Value, String> {
+    let opened = reader.open_run(run_id, From::Snapshot).map_err(|error| error.to_string())?;
+    let graph = opened.pins.graph.ok_or("its pinned graph was not kept")?;
+    let graph =
+        serde_json::from_str(&graph).map_err(|error| format!("its pinned graph cannot be read: {error}"))?;
+    let graph = std::sync::Arc::new(graph);
+    let snapshot = opened.snapshot.and_then(|kept| serde_json::from_slice::<Snapshot>(&kept.bytes).ok());
+    let whole = match snapshot {
+        Some(snapshot) => Run::fold(graph, Some(snapshot), opened.tail.into_iter()),
+        None => {
+            let opened = reader.open_run(run_id, From::Start).map_err(|error| error.to_string())?;
+            Run::fold(graph, None, opened.tail.into_iter())
+        }
+    };
+    let run = whole.map_err(|error| error.to_string())?;
+    let channels = run.channels();
+    Ok(Value::Object(channels.iter().map(|(id, value)| (id.to_string(), (**value).clone())).collect()))
+}
+
+impl Report {
+    fn as_json(&self) -> Value {
+        let history = &self.history;
+        let started = history.started.as_deref();
+        let mut report = list::as_json(&self.run);
+        let plugins: serde_json::Map<String, Value> = started
+            .into_iter()
+            .flat_map(|started| &started.plugins)
+            .map(|(id, pin)| (id.to_string(), json!(pin.digest)))
+            .collect();
+        let stages: Vec<_> = history
+            .stages
+            .iter()
+            .map(|(at, stage, path)| json!({ "stage": stage.name(), "at": at.to_string(), "path": path.to_string() }))
+            .collect();
+        let retries: Vec<_> = history
+            .retries
+            .iter()
+            .map(|(path, (made, allowed))| {
+                json!({ "path": path.to_string(), "attempt": made, "attempts_max": allowed })
+            })
+            .collect();
+        let nodes: Vec<_> = history
+            .nodes
+            .iter()
+            .map(|(node, times)| {
+                json!({
+                    "node": node, "visits": times.visits, "failed": times.failed, "attempts": times.attempts,
+                    "total_ms": times.total_ms, "longest_ms": times.longest_ms, "cpu_us": times.cpu_us,
+                })
+            })
+            .collect();
+        let warnings: Vec<_> = history
+            .warnings
+            .iter()
+            .map(
+                |(at, path, text)| json!({ "at": at.to_string(), "path": path.to_string(), "message": text }),
+            )
+            .collect();
+        let further = json!({
+            "events": history.events,
+            "duration_ms": self.run.ended_at.unwrap_or_else(now).since_ms(self.run.started_at),
+            "input": started.and_then(|started| history.value(&started.input)),
+            "pins": started.map(|started| json!({
+                "source": started.workflow.source, "graph": started.workflow.graph, "plugins": plugins,
+                "host_version": started.host_version,
+            })),
+            "stages": stages,
+            "waiting_for": self.waiting_for(),
+            "errors": history.errors.iter().map(failed_json).collect::<Vec<_>>(),
+            "retries": retries,
+            "reviews": history.reviews.iter().map(review_json).collect::<Vec<_>>(),
+            "routing": history.routes.iter().map(|(at, route)| {
+                let mut line = serde_json::to_value(route).unwrap_or_default();
+                line["at"] = json!(at.to_string());
+                line
+            }).collect::<Vec<_>>(),
+            "parallel": history.blocks.iter().map(block_json).collect::<Vec<_>>(),
+            "nodes": nodes,
+            "checkpoints": [],
+            "usage": history.usage,
+            "interruptions": history.interruptions,
+            "warnings": warnings,
+            "state": self.state.as_ref().ok(),
+            "problem": self.state.as_ref().err(),
+            "result": match &history.end { Some(End::Succeeded(result)) => Some(&**result), _ => None },
+            "error": match &history.end { Some(End::Failed(error)) => Some(error.to_visible(None)), _ => None },
+            "cancelled": match &history.end {
+                Some(End::Cancelled(by, reason)) => Some(json!({ "by": by, "reason": reason })),
+                _ => None,
+            },
+            "audit": self.audit,
+        });
+        if let (Value::Object(report), Value::Object(further)) = (&mut report, further) {
+            report.extend(further);
+        }
+        report
+    }
+
+    fn waiting_for(&self) -> Vec<Value> {
+        let reviews = self.history.open_reviews().into_iter().map(|review| {
+            json!({
+                "kind": "review", "path": review.opened.p.to_string(), "until": review.opened.deadline.to_string(),
+                "review_id": review.opened.review_id, "title": review.opened.title,
+            })
+        });
+        let timers = self.history.timers.iter().map(|(path, (kind, until))| {
+            json!({ "kind": kind, "path": path.to_string(), "until": until.to_string() })
+        });
+        reviews.chain(timers).collect()
+    }
+
+    fn lines(&self, context: &Context) -> Vec<String> {
+        let (run, history, out) = (&self.run, &self.history, &context.out);
+        let mut lines = Vec::new();
+        let mut fact = |name: &str, text: String| {
+            if !text.is_empty() {
+                lines.push(format!(
+                    "{}  {}",
+                    out.paint(Tone::Faint, &format!("{name:<9}")),
+                    safe::line(&text)
+                ));
+            }
+        };
+        fact("run", run.run_id.clone());
+        fact("workflow", format!("{} version {}", run.workflow, run.version));
+        fact("status", status_words(run));
+        fact("stage", self.stages());
+        fact("thread", run.thread_id.clone().unwrap_or_default());
+        fact("user", run.user_id.clone().unwrap_or_default());
+        fact("started", words::instant(run.started_at));
+        fact("ended", run.ended_at.map(words::instant).unwrap_or_default());
+        fact("took", words::span(run.ended_at.unwrap_or_else(now).since_ms(run.started_at)));
+        if let Some(started) = &history.started {
+            fact("input", history.value(&started.input).map(|input| safe::json(&input)).unwrap_or_default());
+        }
+        let mut section = |title: &str, body: Vec<String>| {
+            if !body.is_empty() {
+                lines.push(String::new());
+                lines.push(out.paint(Tone::Strong, title));
+                lines.extend(body.into_iter().map(|line| format!("  {line}")));
+            }
+        };
+        section("Waits for", self.waiting_lines());
+        section("Nodes", self.node_lines());
+        section("Errors", history.errors.iter().flat_map(failed_lines).collect());
+        section("Retries", self.retry_lines());
+        section("Reviews", history.reviews.iter().flat_map(review_lines).collect());
+        section("Routing", self.route_lines());
+        section("Branches", history.blocks.iter().flat_map(block_lines).collect());
+        section("Warnings", self.warning_lines());
+        section("State", self.state_lines());
+        section("Audit", self.audit.iter().map(safe::json).collect());
+        section("Outcome", self.outcome_lines());
+        lines
+    }
+
+    fn stages(&self) -> String {
+        let names: Vec<String> = self
+            .history
+            .stages
+            .iter()
+            .map(|(at, stage, _)| {
+                format!("{} ({})", stage.name(), words::span(at.since_ms(self.run.started_at)))
+            })
+            .collect();
+        names.join(" -> ")
+    }
+
+    fn waiting_lines(&self) -> Vec<String> {
+        let reviews = self.history.open_reviews().into_iter().map(|review| {
+            let opened = &review.opened;
+            let until = words::relative(opened.deadline, now());
+            safe::line(&format!(
+                "review {} at {}: {} (expires {until})",
+                opened.review_id, opened.p, opened.title
+            ))
+        });
+        let timers = self.history.timers.iter().map(|(path, (kind, until))| {
+            format!("{kind} at {path}, {} ({})", words::instant(*until), words::relative(*until, now()))
+        });
+        reviews.chain(timers).collect()
+    }
+
+    fn node_lines(&self) -> Vec<String> {
+        let mut table = Table::new(&["node", "visits", "failed", "attempts", "total", "longest", "cpu"]);
+        for (node, times) in &self.history.nodes {
+            table.row([
+                node.clone(),
+                times.visits.to_string(),
+                times.failed.to_string(),
+                times.attempts.to_string(),
+                words::span(times.total_ms),
+                words::span(times.longest_ms),
+                if times.attempts > 0 { words::span(times.cpu_us / 1_000) } else { String::new() },
+            ]);
+        }
+        if table.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = table.lines(0);
+        let usage = &self.history.usage;
+        lines.push(format!(
+            "attempts together: {} of processor time, {} of memory at most, queued {}; interrupted {} times",
+            words::span(usage.cpu_us / 1_000),
+            words::size(usage.memory_bytes_max),
+            words::span(usage.queued_ms),
+            self.history.interruptions
+        ));
+        lines
+    }
+
+    fn retry_lines(&self) -> Vec<String> {
+        let retries = self.history.retries.iter().filter(|(_, (made, allowed))| *made > 1 || *allowed > 0);
+        retries
+            .map(|(path, (made, allowed))| match allowed {
+                0 => format!("{path}: attempt {made}"),
+                allowed => format!("{path}: attempt {made} of {allowed}"),
+            })
+            .collect()
+    }
+
+    fn route_lines(&self) -> Vec<String> {
+        let routes = self.history.routes.iter();
+        routes
+            .map(|(at, route)| {
+                safe::line(&format!("{}  {}  {}", words::clock(*at), route.p, route_line(route)))
+            })
+            .collect()
+    }
+
+    fn warning_lines(&self) -> Vec<String> {
+        let warnings = self.history.warnings.iter();
+        warnings
+            .map(|(at, path, text)| safe::line(&format!("{}  {path}  {text}", words::clock(*at))))
+            .collect()
+    }
+
+    fn state_lines(&self) -> Vec<String> {
+        match &self.state {
+            Ok(Value::Object(channels)) => channels
+                .iter()
+                .map(|(name, value)| format!("{name} = {}", safe::short(&safe::json(value), 200)))
+                .collect(),
+            Ok(_) => Vec::new(),
+            Err(problem) => vec![format!("cannot be told: {}", safe::line(problem))],
+        }
+    }
+
+    fn outcome_lines(&self) -> Vec<String> {
+        match &self.history.end {
+            Some(End::Succeeded(result)) => safe::json_pretty(result).lines().map(str::to_owned).collect(),
+            Some(End::Failed(error)) => vec![format!("failed at {}: {}", error.path, error_line(error))],
+            Some(End::Cancelled(by, reason)) => vec![safe::line(&format!("cancelled by {by} {reason}"))],
+            None => Vec::new(),
+        }
+    }
+}
+
+fn failed_json(failed: &Failed) -> Value {
+    let mut line = (*failed.error.to_visible(None)).clone();
+    line["id"] = json!(failed.error.id);
+    line["at"] = json!(failed.at.to_string());
+    line["of"] = json!(if failed.strategy.is_some() { "attempt" } else { "node" });
+    line["strategy"] = json!(failed.strategy);
+    line["exhausted"] = json!(failed.exhausted);
+    line["caught"] = json!(failed.caught);
+    line["backtrace"] = json!(failed.error.failure.backtrace);
+    line["last_words"] = json!(failed.error.failure.last_words);
+    line
+}
+
+fn failed_lines(failed: &Failed) -> Vec<String> {
+    let error = &failed.error;
+    let what = match &failed.strategy {
+        Some(strategy) => format!("attempt {} of {} ({strategy})", error.attempt, error.attempts),
+        None if failed.exhausted => format!("retries exhausted after {} attempts", error.attempts),
+        None if failed.caught => "node failed, caught by on-failure".to_owned(),
+        None => "node failed".to_owned(),
+    };
+    let mut lines =
+        vec![format!("{}  {}  {what}: {}", words::clock(failed.at), error.path, error_line(error))];
+    if failed.strategy.is_some() {
+        for (name, text) in
+            [("last words", &error.failure.last_words), ("backtrace", &error.failure.backtrace)]
+        {
+            if let Some(text) = text {
+                lines.push(format!("  {name}:"));
+                lines.extend(safe::block(text).lines().map(|line| format!("    {line}")));
+            }
+        }
+    }
+    lines
+}
+
+/// A review as JSON, with everything that was said about it.
+pub fn review_json(review: &Review) -> Value {
+    let opened = &review.opened;
+    json!({
+        "review_id": opened.review_id,
+        "path": opened.p.to_string(),
+        "asked_by": opened.asked_by,
+        "title": opened.title,
+        "reason": opened.reason,
+        "proposed": review.proposed,
+        "reviewers": opened.reviewers,
+        "quorum": opened.quorum,
+        "opened_at": review.at.to_string(),
+        "deadline": opened.deadline.to_string(),
+        "on_timeout": opened.on_timeout,
+        "outcome": review.outcome,
+        "answers": review.answers,
+    })
+}
+
+fn review_lines(review: &Review) -> Vec<String> {
+    let opened = &review.opened;
+    let mut lines = vec![safe::line(&format!(
+        "{}  {}  {}: {}",
+        opened.review_id,
+        opened.p,
+        review.outcome.unwrap_or("open"),
+        opened.title
+    ))];
+    lines.extend(review.answers.iter().map(answer_line));
+    lines
+}
+
+/// An answer to a review, for people.
+pub fn answer_line(answer: &Value) -> String {
+    let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+    let mut line = format!("  {} {} by {}", text("at"), text("decision"), text("reviewer"));
+    if let Some(confidence) = answer["confidence"].as_f64() {
+        line.push_str(&format!(", confidence {}", words::confidence(confidence)));
+    }
+    if !text("comments").is_empty() {
+        line.push_str(&format!(": {}", text("comments")));
+    }
+    if !answer["changes"].is_null() {
+        line.push_str(&format!(" [edit {}: {}]", text("id"), answer["changes"]));
+    }
+    safe::line(&line)
+}
+
+fn block_json(block: &Block) -> Value {
+    let mut line = block.gathered();
+    line["path"] = json!(block.path.to_string());
+    line["kind"] = json!(if block.is_map { "map" } else { "parallel" });
+    line["size"] = json!(block.size);
+    line["satisfied"] = json!(block.satisfied);
+    line
+}
+
+fn block_lines(block: &Block) -> Vec<String> {
+    let word = match block.satisfied {
+        Some(true) => "joined",
+        Some(false) => "failed",
+        None => "open",
+    };
+    let of =
+        words::count(block.size, if block.is_map { "item" } else { "branch" }).replace("branchs", "branches");
+    let mut lines = vec![format!("{}  {word}, {} of {of} ended", block.path, block.ended.len())];
+    for (key, outcome, _, error, took_ms) in &block.ended {
+        let key = match key {
+            bandstand_engine::event::BranchKey::Item(index) => format!("[{index}]"),
+            bandstand_engine::event::BranchKey::Name(name) => name.to_string(),
+        };
+        let outcome = serde_json::to_value(outcome).unwrap_or_default();
+        let took = took_ms.map_or(String::new(), |took_ms| format!(" after {}", words::span(took_ms)));
+        let error = error.as_ref().map_or(String::new(), |error| format!(": {}", error_line(error)));
+        lines.push(format!("  {key} {}{took}{error}", outcome.as_str().unwrap_or_default()));
+    }
+    lines
+}
+
+/// What agents noted for the audit in this run's thread.
+fn audit(reader: &Reader, run: &RunRow) -> Result<Vec<Value>, Failure> {
+    let _ = (reader, run, AUDIT_MAX);
+    Ok(Vec::new())
+}

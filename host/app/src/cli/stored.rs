@@ -1,0 +1,91 @@
+//! What the reading verbs look up in the store: runs and reviews by the beginning of their ids, whole histories.
+//! Opens the file read-only; whether a host holds it does not matter.
+
+use bandstand_store::{FindError, OpenError, ReadError, Reader, RunRow};
+
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::history::History;
+
+/// Rows of the journal that are read at a time.
+const PAGE_ROWS: u32 = 500;
+
+/// The store of the data directory.
+pub fn open(context: &Context) -> Result<Reader, Failure> {
+    Reader::open(context.data_dir()).map_err(Failure::from)
+}
+
+/// The store of the data directory; `None`: nothing was ever run there.
+pub fn open_if_there(context: &Context) -> Result<Option<Reader>, Failure> {
+    match Reader::open(context.data_dir()) {
+        Ok(reader) => Ok(Some(reader)),
+        Err(OpenError::Missing(_)) => {
+            context.out.note(&format!("nothing was run in {} yet", context.data_dir().display()));
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The run whose id begins so.
+pub fn run(reader: &Reader, prefix: &str) -> Result<RunRow, Failure> {
+    let run_id = reader.find_run(prefix)?;
+    reader.run(&run_id)?.ok_or_else(|| Failure::not_found(format!("run {run_id} is gone")))
+}
+
+/// All that happened in a run, oldest first.
+pub fn history(reader: &Reader, run_id: &str) -> Result<History, Failure> {
+    let mut history = History::default();
+    each_row(reader, run_id, |row| history.add(row.at, &row.events))?;
+    Ok(history)
+}
+
+/// Each row of a run's journal, oldest first.
+pub fn each_row(
+    reader: &Reader,
+    run_id: &str,
+    mut row: impl FnMut(&bandstand_store::HistoryRow),
+) -> Result<(), Failure> {
+    let mut from = 0;
+    loop {
+        let page = reader.history(run_id, from, PAGE_ROWS)?;
+        page.rows.iter().for_each(&mut row);
+        match page.next {
+            Some(next) => from = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        let exit = match &error {
+            OpenError::Missing(_) => Exit::NotFound,
+            OpenError::NotAStore(_) | OpenError::NewerSchema { .. } | OpenError::OlderSchema { .. } => {
+                Exit::Usage
+            }
+            _ => Exit::Storage,
+        };
+        Failure { exit, what: error.to_string(), help: None }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        match error {
+            ReadError::Open(error) => error.into(),
+            ReadError::BadCursor(_) => Failure::usage(error),
+            ReadError::NotFound(_) => Failure::not_found(error),
+            error => Failure::storage(error),
+        }
+    }
+}
+
+impl From<FindError> for Failure {
+    fn from(error: FindError) -> Failure {
+        match error {
+            FindError::Read(error) => error.into(),
+            error => Failure::not_found(error),
+        }
+    }
+}

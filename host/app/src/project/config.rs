@@ -1,0 +1,171 @@
+//! `bandstand.toml`: what the operator permits. Every key is optional; an unknown one is an error.
+//! Where the file is looked for is [`super::directory`]'s business, what follows from it [`super::permits`]'s.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bandstand_engine::graph::MemoryAccess;
+use serde::Deserialize;
+
+/// The name of the file; the folder it lies in is the project directory.
+pub const FILE_NAME: &str = "bandstand.toml";
+/// No larger file is read. Bytes.
+const SIZE_BYTES_MAX: u64 = 1 << 20;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What survives what.
+    pub durability: Durability,
+    /// What plugins may be granted, by file path in the project, `builtin:NAME` or `sha256:HEX`.
+    pub grants: BTreeMap<String, Permitted>,
+    /// The most that a workflow file may ask for.
+    pub limits: Maxima,
+}
+
+/// When an event counts as kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// When it survives the machine: an fsync for each group of events.
+    #[default]
+    Full,
+    /// When it survives the process, not the machine.
+    Process,
+}
+
+/// What one plugin may be granted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Permitted {
+    /// The three memory interfaces.
+    pub memory: Option<MemoryAccess>,
+}
+
+/// Maxima of the limits of plugins; none: as the file asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Maxima {
+    /// Linear memory of one attempt.
+    #[serde(deserialize_with = "size")]
+    pub memory: Option<u64>,
+    /// Processor time of one attempt, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub cpu: Option<u64>,
+    /// The reply of one attempt.
+    #[serde(deserialize_with = "size")]
+    pub output: Option<u64>,
+    /// Log lines and captured output of one attempt.
+    #[serde(deserialize_with = "size")]
+    pub log: Option<u64>,
+}
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is too large.
+    #[error("{} has more than {SIZE_BYTES_MAX} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not what it must be.
+    #[error("{} is not valid:\n{problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its place.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds what is not known.
+    pub fn read(path: &Path) -> Result<Config, Error> {
+        let at = |source| Error::Read { path: path.to_owned(), source };
+        if std::fs::metadata(path).map_err(at)?.len() > SIZE_BYTES_MAX {
+            return Err(Error::TooLarge { path: path.to_owned() });
+        }
+        let text = std::fs::read_to_string(path).map_err(at)?;
+        Config::parse(&text).map_err(|problem| Error::Invalid { path: path.to_owned(), problem })
+    }
+
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        for key in config.grants.keys() {
+            let hex = key.strip_prefix("sha256:");
+            if hex.is_some_and(|hex| hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit())) {
+                return Err(format!("[grants] `{key}`: a digest is `sha256:` and 64 hexadecimal digits"));
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// `64MiB`, as in workflow files.
+fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = [("KiB", 10), ("MiB", 20)].into_iter().find_map(|(unit, shift)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+    });
+    parsed
+        .map(Some)
+        .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a size such as `64MiB`")))
+}
+
+/// `10s`, as in workflow files.
+fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let parsed = units.into_iter().find_map(|(unit, factor)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(factor).filter(|ms| *ms > 0)
+    });
+    parsed.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a span such as `10s`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_file_is_read() {
+        let text = "durability = \"process\"\n[grants]\n\"plugins/a.wasm\" = { memory = \"write\" }\n\
+                    [limits]\nmemory = \"128MiB\"\ncpu = \"500ms\"\n";
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config.durability, Durability::Process);
+        assert_eq!(config.grants["plugins/a.wasm"].memory, Some(MemoryAccess::Write));
+        assert_eq!(config.limits.memory, Some(128 << 20));
+        assert_eq!(config.limits.cpu, Some(500));
+        assert_eq!(config.limits.output, None);
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn what_is_unknown_or_malformed_is_refused_with_its_place() {
+        for (text, expected) in [
+            ("durabilty = \"full\"", "durabilty"),
+            ("[grants]\n\"a.wasm\" = { network = true }", "network"),
+            ("[grants]\n\"sha256:abc\" = { memory = \"read\" }", "64 hexadecimal"),
+            ("[limits]\nmemory = \"lots\"", "lots"),
+            ("[limits]\ncpu = \"0s\"", "0s"),
+            ("[limits", "line 1"),
+        ] {
+            let problem = Config::parse(text).unwrap_err();
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+    }
+}

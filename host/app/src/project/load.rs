@@ -1,0 +1,259 @@
+//! Loads a workflow file: its text, its problems, its graph, and the very bytes of the plugins that were checked.
+//! What is wrong with a file is decided by `bandstand-workflow`; this module answers its questions about files,
+//! plugins and what the host permits.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bandstand_engine::Graph;
+use bandstand_engine::graph::PluginSource;
+use bandstand_workflow::{
+    Diagnostic, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, Severity,
+};
+use serde_json::Value;
+
+use super::builtin;
+use super::config;
+use super::directory::{Directory, FileError};
+use super::permits;
+use crate::host::StartRequest;
+
+/// No larger plugin is looked at.
+pub const PLUGIN_BYTES_MAX: u64 = 64 << 20;
+/// No larger workflow file is read; a little above what the language allows, so that `BW114` can be told.
+const WORKFLOW_BYTES_MAX: u64 = (1 << 20) + (64 << 10);
+/// The diagnostic of a feature that the language has and this build lacks.
+pub const LACKING: &str = "BW109";
+
+/// Whether plugins and other files are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolve {
+    /// They are.
+    Yes,
+    /// Only the file itself is.
+    No,
+}
+
+/// A workflow file and what it came to.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file as the caller named it.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// Its problems, by position.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What it means; none: it has errors.
+    pub graph: Option<Graph>,
+    /// The project round it.
+    pub directory: Directory,
+    /// The bytes of its plugins, as they were checked.
+    plugins: BTreeMap<String, Arc<[u8]>>,
+}
+
+/// The file cannot be loaded at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read the workflow file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is far too large.
+    #[error("{} has more than {WORKFLOW_BYTES_MAX} bytes; a workflow file has 1 MiB at most", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `bandstand.toml` is not valid.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// A plugin was there when the file was checked, and its bytes were not kept.
+    #[error("plugin `{plugin}` was not loaded; this is a defect of the host")]
+    PluginMissing {
+        /// The plugin's id.
+        plugin: String,
+    },
+}
+
+/// Loads and checks a workflow file.
+///
+/// # Errors
+/// When the file or `bandstand.toml` cannot be read. What is wrong inside the file is in `diagnostics`.
+pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
+    let cannot = |source| LoadError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    file.take(WORKFLOW_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > WORKFLOW_BYTES_MAX {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
+    let directory = Directory::of(path)?;
+    let file = path.to_string_lossy().into_owned();
+    let files = Files { directory: &directory, plugins: RefCell::default() };
+    let resolver: Option<&dyn Resolver> = match resolve {
+        Resolve::Yes => Some(&files),
+        Resolve::No => None,
+    };
+    let options = Options { file: file.clone(), resolver, ..Options::default() };
+    let checked = bandstand_workflow::check(&bytes, &options);
+    let plugins = files.plugins.into_inner().into_iter().map(|(key, plugin)| (key, plugin.bytes)).collect();
+    Ok(Loaded {
+        file,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        diagnostics: checked.diagnostics,
+        graph: checked.graph,
+        directory,
+        plugins,
+    })
+}
+
+/// Loads a workflow file for looking at it: without its plugins if that is enough.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_to_look_at(path: &Path) -> Result<Loaded, LoadError> {
+    let loaded = load(path, Resolve::No)?;
+    // A file that takes constants or schemas from other files has no graph without them.
+    if loaded.graph.is_none() && !loaded.diagnostics.iter().any(is_error) {
+        load(path, Resolve::Yes)
+    } else {
+        Ok(loaded)
+    }
+}
+
+/// Whether a problem keeps the file from being valid.
+pub fn is_error(found: &Diagnostic) -> bool {
+    found.severity == Severity::Error
+}
+
+/// Whether `run` takes the file: it is valid and asks for nothing that this build lacks.
+pub fn can_run(loaded: &Loaded) -> bool {
+    loaded.graph.is_some() && !loaded.diagnostics.iter().any(|found| is_error(found) || found.code == LACKING)
+}
+
+impl Loaded {
+    /// What a host needs to start a run of it: the graph with the limits that hold here, its text, its plugins' bytes.
+    ///
+    /// # Errors
+    /// When it has no graph, or was loaded without its plugins.
+    pub fn into_start_request(mut self) -> Result<StartRequest, LoadError> {
+        let missing = |plugin: &str| LoadError::PluginMissing { plugin: plugin.to_owned() };
+        let mut graph = self.graph.take().ok_or_else(|| missing("(the file has errors)"))?;
+        let mut plugins = BTreeMap::new();
+        for (id, plugin) in &mut graph.plugins {
+            plugin.limits = permits::effective_limits(self.directory.config.as_ref(), &plugin.limits);
+            let bytes = self.plugins.get(&key(&plugin.source)).ok_or_else(|| missing(id.as_str()))?;
+            plugins.insert(id.clone(), bytes.clone());
+        }
+        Ok(StartRequest {
+            graph: Arc::new(graph),
+            source: self.text,
+            plugins,
+            input: Value::Null,
+            thread_id: None,
+            user_id: None,
+            request_id: None,
+            seed: None,
+        })
+    }
+}
+
+/// Answers the questions of `check`, reading each plugin once.
+struct Files<'a> {
+    directory: &'a Directory,
+    plugins: RefCell<BTreeMap<String, Plugin>>,
+}
+
+#[derive(Clone)]
+struct Plugin {
+    bytes: Arc<[u8]>,
+    facts: PluginFacts,
+}
+
+fn key(source: &PluginSource) -> String {
+    match source {
+        PluginSource::Path(path) => path.clone(),
+        PluginSource::Builtin(name) => format!("builtin:{name}"),
+    }
+}
+
+impl Files<'_> {
+    fn plugin_bytes(&self, source: &PluginSource) -> Result<Arc<[u8]>, PluginProblem> {
+        match source {
+            PluginSource::Path(path) => {
+                Ok(self.directory.read(path, PLUGIN_BYTES_MAX).map_err(file_problem)?.into())
+            }
+            PluginSource::Builtin(name) => builtin::named(name)
+                .map(|builtin| builtin.bytes.into())
+                .ok_or_else(|| PluginProblem::NotAnAgent { what: format!("there is no builtin `{name}`") }),
+        }
+    }
+}
+
+impl Resolver for Files<'_> {
+    fn read(&self, path: &str, size_bytes_max: usize) -> Result<Vec<u8>, FileProblem> {
+        self.directory.read(path, size_bytes_max as u64).map_err(file_problem)
+    }
+
+    fn plugin(&self, source: &PluginSource) -> Result<PluginFacts, PluginProblem> {
+        let key = key(source);
+        if let Some(known) = self.plugins.borrow().get(&key) {
+            return Ok(known.facts.clone());
+        }
+        let bytes = self.plugin_bytes(source)?;
+        let not_an_agent =
+            |error: bandstand_sandbox::LoadError| PluginProblem::NotAnAgent { what: error.to_string() };
+        let inspection = bandstand_sandbox::inspect(&bytes).map_err(not_an_agent)?;
+        // Grants are `check`'s own question; here it only matters whether the host could run it with all of them.
+        let everything = bandstand_sandbox::Grants { memory: Some(bandstand_sandbox::MemoryGrant::Write) };
+        inspection.check(&everything).map_err(not_an_agent)?;
+        let needs = inspection
+            .imports
+            .iter()
+            .filter_map(|import| {
+                let grant = import.capability?.to_owned();
+                Some(Need { import: import.interface.clone(), grant })
+            })
+            .collect();
+        let facts = PluginFacts { digest: inspection.digest, needs };
+        self.plugins.borrow_mut().insert(key, Plugin { bytes, facts: facts.clone() });
+        Ok(facts)
+    }
+
+    fn builtins(&self) -> Vec<String> {
+        builtin::ALL.iter().map(|builtin| builtin.name.to_owned()).collect()
+    }
+
+    fn permitted(&self, source: &PluginSource, digest: &str) -> Option<Permitted> {
+        let config = self.directory.config.as_ref()?;
+        let name = match source {
+            PluginSource::Path(path) => self.directory.name_in_project(path),
+            PluginSource::Builtin(_) => key(source),
+        };
+        let place = format!("[grants] {name:?} in {}", self.directory.root.join(config::FILE_NAME).display());
+        Some(Permitted { memory: permits::memory(config, &[&name, digest]), others: BTreeSet::new(), place })
+    }
+}
+
+fn file_problem(error: FileError) -> FileProblem {
+    match error {
+        FileError::Outside { named, root } => {
+            FileProblem::Outside { tried: named, project: root.display().to_string() }
+        }
+        FileError::NotFound { path } => FileProblem::NotFound { tried: path.display().to_string() },
+        FileError::Unreadable { path, problem } => {
+            FileProblem::Unreadable { tried: path.display().to_string(), reason: problem }
+        }
+        FileError::TooLarge { path, size_bytes_max } => FileProblem::TooLarge {
+            tried: path.display().to_string(),
+            size_bytes_max: usize::try_from(size_bytes_max).unwrap_or(usize::MAX),
+        },
+    }
+}

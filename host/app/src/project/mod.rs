@@ -1,0 +1,11 @@
+//! What lies round a workflow file: the project directory, `bandstand.toml`, the files it names, its plugins.
+//! What the file means is `bandstand-workflow`'s business; what is done with it the host's.
+
+pub mod builtin;
+pub mod config;
+pub mod directory;
+pub mod load;
+pub mod permits;
+
+pub use config::Config;
+pub use directory::Directory;
