@@ -257,12 +257,15 @@ impl Slot {
     }
 
     fn release(&mut self, batch: Batch, gate: &mut Gate, actions: &mut Vec<Action>) {
-        let run_id = || self.run_id.clone();
         if !batch.rows.is_empty() {
-            actions.push(Action::Publish { run_id: run_id(), rows: batch.rows });
+            actions.push(Action::Publish { run_id: self.run_id.clone(), rows: batch.rows });
         }
         if let Some(snapshot) = batch.snapshot {
-            actions.push(Action::SaveSnapshot { run_id: run_id(), snapshot });
+            actions.push(Action::SaveSnapshot { run_id: self.run_id.clone(), snapshot });
+        }
+        // Before the answers: who was answered and then asks how the run stands gets no older news.
+        if let Some(standing) = batch.standing {
+            self.show(standing, actions);
         }
         for effect in batch.effects {
             match effect {
@@ -275,9 +278,6 @@ impl Slot {
                 Effect::ClearMark(id) => actions.push(Action::ClearMark { run_id: self.run_id.clone(), id }),
                 Effect::Answer(request, result) => actions.push(Action::Answer { request, result }),
             }
-        }
-        if let Some(standing) = batch.standing {
-            self.show(standing, actions);
         }
     }
 

@@ -1,0 +1,167 @@
+//! Makes one call: the engine's command becomes a request to the sandbox, its outcome a message to the core.
+
+use std::sync::Arc;
+
+use bandstand_driver::{Message, RunId};
+use bandstand_engine::event::RunStarted;
+use bandstand_engine::graph::{Plugin, PluginLimits};
+use bandstand_engine::{Command, CommandId, Graph};
+use bandstand_sandbox::{
+    CallLimits, CallRequest, CancelToken, GuestEvent, LogLevel, MEMORY_BYTES_CEILING, Memory, Observer, Sandbox,
+};
+
+use super::clock::now;
+use super::convert;
+use super::hub::Hub;
+use super::plugins::{self, PluginError, Plugins};
+use crate::host::{Live, LiveKind};
+
+/// Makes the memory that stands behind one attempt: for which workflow, run and visit.
+pub type MemoryFor = Arc<dyn Fn(&RunStarted, &CommandId) -> Arc<dyn Memory> + Send + Sync>;
+
+/// Makes calls.
+#[derive(Clone)]
+pub struct Caller {
+    /// Runs them.
+    pub sandbox: Arc<Sandbox>,
+    /// What they call.
+    pub plugins: Arc<Plugins>,
+    /// Hears what they say.
+    pub hub: Arc<Hub>,
+    /// What they remember.
+    pub memory_for: MemoryFor,
+}
+
+/// What a call needs to know of its run.
+pub(super) struct Of {
+    pub(super) run_id: RunId,
+    pub(super) graph: Arc<Graph>,
+    pub(super) started: RunStarted,
+}
+
+impl Caller {
+    /// One attempt, to its end.
+    pub(super) async fn call(self, of: Of, command: Command, cancel: CancelToken) -> Message {
+        let id = command.id.clone();
+        let pinned = of.started.plugins.get(&command.plugin);
+        let declared = of.graph.plugins.get(&command.plugin);
+        let (Some(pinned), Some(declared)) = (pinned, declared) else {
+            let problem = format!("the run pins no plugin `{}`", command.plugin);
+            return convert::unusable(of.run_id, id, false, problem);
+        };
+        let plugin = match self.plugins.ready(&pinned.digest) {
+            Some(plugin) => Ok(plugin),
+            None => {
+                let (plugins, digest, grants) = (self.plugins.clone(), pinned.digest.clone(), declared.grants.clone());
+                tokio::task::spawn_blocking(move || plugins.get(&digest, &grants)).await.unwrap_or_else(|_| {
+                    Err(PluginError::Load(bandstand_sandbox::LoadError::Compile {
+                        message: "the host failed while it loaded the plugin".to_owned(),
+                    }))
+                })
+            }
+        };
+        let plugin = match plugin {
+            Ok(plugin) => plugin,
+            Err(error) => {
+                let denied = matches!(error, PluginError::Load(bandstand_sandbox::LoadError::NotGranted(_)));
+                return convert::unusable(of.run_id, id, denied, error.to_string());
+            }
+        };
+        let observer = Arc::new(Listener { run_id: of.run_id.clone(), id: id.clone(), hub: self.hub.clone() });
+        observer.tell(LiveKind::Started);
+        let request = self.request(&of, &command, declared, observer, cancel);
+        let outcome = self.sandbox.call(&plugin, request).await;
+        convert::message(of.run_id, id, outcome)
+    }
+
+    fn request(
+        &self,
+        of: &Of,
+        command: &Command,
+        declared: &Plugin,
+        events: Arc<Listener>,
+        cancel: CancelToken,
+    ) -> CallRequest {
+        let id = &command.id;
+        CallRequest {
+            run_id: of.started.run_id.clone(),
+            thread_id: of.started.thread_id.clone(),
+            user_id: of.started.user_id.clone(),
+            workflow: of.graph.name.clone(),
+            node: id.path.to_string(),
+            visit: command.visit(),
+            attempt: id.attempt,
+            attempts_max: command.attempts_max,
+            idempotency_key: command.idempotency_key(&of.started.run_id),
+            started_at: now().to_string(),
+            seed: seed(of.started.seed, id),
+            input: command.input.to_string(),
+            context: String::new(),
+            limits: limits(&declared.limits, command.timeout_ms),
+            grants: plugins::grants(&declared.grants),
+            memory: declared.grants.memory.map(|_| (self.memory_for)(&of.started, id)),
+            events: Some(events),
+            cancel,
+        }
+    }
+}
+
+fn limits(asked: &PluginLimits, timeout_ms: u64) -> CallLimits {
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    CallLimits {
+        memory_bytes_max: size(asked.memory_bytes).min(MEMORY_BYTES_CEILING),
+        wall_ms: timeout_ms,
+        cpu_ms: asked.cpu_ms,
+        output_bytes_max: size(asked.output_bytes),
+        log_bytes_max: size(asked.log_bytes),
+        ..CallLimits::default()
+    }
+}
+
+/// Differs from attempt to attempt, and is the same whenever it is derived.
+fn seed(run: u64, id: &CommandId) -> u32 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&run.to_le_bytes()).update(b"call").update(id.to_string().as_bytes());
+    let mut first = [0; 4];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
+    u32::from_le_bytes(first)
+}
+
+/// Passes on what a guest says.
+struct Listener {
+    run_id: RunId,
+    id: CommandId,
+    hub: Arc<Hub>,
+}
+
+impl Listener {
+    fn tell(&self, what: LiveKind) {
+        self.hub.live(&self.run_id, || Live {
+            run_id: self.run_id.to_string(),
+            command_id: self.id.to_string(),
+            what,
+        });
+    }
+}
+
+impl Observer for Listener {
+    fn event(&self, event: GuestEvent) {
+        self.tell(match event {
+            GuestEvent::Log { level, message, fields } => {
+                LiveKind::Log { level: level_name(level).to_owned(), message, fields: fields.unwrap_or_default() }
+            }
+            GuestEvent::Chunk(text) => LiveKind::Chunk(text),
+            GuestEvent::Report { fraction, message } => LiveKind::Progress { fraction, message },
+        });
+    }
+}
+
+fn level_name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}

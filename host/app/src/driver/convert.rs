@@ -1,0 +1,118 @@
+//! How an attempt ended, in the engine's words.
+
+use std::sync::Arc;
+
+use bandstand_driver::{Message, RunId};
+use bandstand_engine::input::{Choice, Reply, ReplyNext, ReviewRequest, Usage};
+use bandstand_engine::{Class, CommandId, Failure, Input, Payload};
+use bandstand_sandbox as sandbox;
+use serde_json::Value;
+
+/// The message that tells the core how a call ended.
+pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -> Message {
+    let usage = usage(outcome.usage);
+    let input = match outcome.result {
+        Ok(reply) => match convert_reply(reply) {
+            Ok(reply) => Input::Done { id: id.clone(), reply, usage },
+            Err(failure) => Input::Failed { id: id.clone(), failure, retry_after_ms: None, usage },
+        },
+        Err(failure) => match class(failure.class) {
+            Ended::Failed(class) => Input::Failed {
+                id: id.clone(),
+                retry_after_ms: failure.retry_after_ms.map(u64::from),
+                failure: convert_failure(class, failure),
+                usage,
+            },
+            Ended::Stopped => return Message::CallStopped { run_id, id },
+            Ended::Refused => return Message::CallRefused { run_id, id },
+        },
+    };
+    Message::CallEnded { run_id, id, input }
+}
+
+/// The message for an attempt that never began because its plugin cannot be used.
+pub(super) fn unusable(run_id: RunId, id: CommandId, denied: bool, problem: String) -> Message {
+    let (class, code) = if denied { (Class::Denied, "not-granted") } else { (Class::Trap, "plugin-unusable") };
+    let failure = Failure::permanent(class, code, problem);
+    let input = Input::Failed { id: id.clone(), failure, retry_after_ms: None, usage: Usage::default() };
+    Message::CallEnded { run_id, id, input }
+}
+
+enum Ended {
+    Failed(Class),
+    Stopped,
+    Refused,
+}
+
+fn class(class: sandbox::Class) -> Ended {
+    Ended::Failed(match class {
+        sandbox::Class::Agent => Class::Agent,
+        // A fault of the host ends the attempt as a crash does: another one may help.
+        sandbox::Class::Trap | sandbox::Class::Host => Class::Trap,
+        sandbox::Class::Timeout => Class::Timeout,
+        sandbox::Class::InvalidOutput => Class::InvalidOutput,
+        sandbox::Class::Limit => Class::Limit,
+        sandbox::Class::Denied => Class::Denied,
+        sandbox::Class::Cancelled => return Ended::Stopped,
+        sandbox::Class::Overload => return Ended::Refused,
+    })
+}
+
+fn convert_failure(class: Class, failure: sandbox::Failure) -> Failure {
+    Failure {
+        class,
+        code: failure.code,
+        message: failure.message,
+        recoverable: failure.recoverable,
+        // The sandbox has checked that it is JSON.
+        data: failure.data.and_then(|text| serde_json::from_str::<Value>(&text).ok()).map(Payload::new),
+        backtrace: failure.backtrace,
+        last_words: failure.last_words,
+    }
+}
+
+fn convert_reply(reply: sandbox::Reply) -> Result<Reply, Failure> {
+    let output = Arc::new(value("output", &reply.output)?);
+    let next = match reply.next {
+        sandbox::Next::Edges => ReplyNext::Edges,
+        sandbox::Next::Goto(node) => ReplyNext::Goto(node),
+        sandbox::Next::Choose(choices) => ReplyNext::Choose(choices.into_iter().map(choice).collect()),
+        sandbox::Next::Review(review) => {
+            let payload = |what: &str, text: Option<String>| {
+                text.map(|text| value(what, &text)).transpose().map(|value| value.map(Payload::new))
+            };
+            ReplyNext::Review(Box::new(ReviewRequest {
+                propose: payload("next.review.propose", review.propose)?,
+                form: payload("next.review.form", review.form)?,
+                title: review.title,
+                reason: review.reason,
+                timeout_ms: review.timeout_ms.map(u64::from),
+                reviewers: review.reviewers,
+                quorum: review.quorum,
+            }))
+        }
+    };
+    Ok(Reply { output, confidence: reply.confidence, next })
+}
+
+fn choice(choice: sandbox::Choice) -> Choice {
+    Choice { name: choice.name, confidence: choice.confidence, reason: choice.reason }
+}
+
+/// The sandbox has checked it, so this fails only for what two JSON readers see differently.
+fn value(what: &str, text: &str) -> Result<Value, Failure> {
+    serde_json::from_str(text).map_err(|error| Failure {
+        recoverable: true,
+        ..Failure::permanent(Class::InvalidOutput, "bad-reply", format!("the reply's {what} is not JSON: {error}"))
+    })
+}
+
+fn usage(usage: sandbox::Usage) -> Usage {
+    Usage {
+        queued_ms: usage.queued_ms,
+        wall_us: usage.wall_us,
+        cpu_us: usage.cpu_us,
+        memory_bytes_max: usage.memory_bytes_max as u64,
+        host_bytes: usage.host_call_bytes as u64,
+    }
+}

@@ -1,0 +1,110 @@
+//! Whoever follows a run hears here what is durable about it, and the lossy lines of its attempts.
+//!
+//! Only news pass through; what was missed is read from the store. So a slow listener costs nobody anything.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bandstand_driver::{RunId, Standing};
+use tokio::sync::broadcast;
+
+use crate::host::{Live, Published};
+
+/// News that a listener may be behind before it must read the store.
+const NEWS_MAX: usize = 1_024;
+
+/// One piece of news about a run.
+#[derive(Clone, Debug)]
+pub enum Signal {
+    /// A row has become durable.
+    Row(Published),
+    /// An attempt said something.
+    Live(Live),
+    /// Who can move the run now.
+    Stands(Standing),
+}
+
+/// The listeners of all runs, and how each run in memory stands.
+#[derive(Debug, Default)]
+pub struct Hub {
+    runs: Mutex<BTreeMap<RunId, Entry>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    listeners: Option<broadcast::Sender<Signal>>,
+    standing: Option<Standing>,
+    /// Events published so far, as far as known.
+    head_seq: u64,
+}
+
+/// What a new listener begins with.
+#[derive(Debug)]
+pub struct Subscription {
+    /// News from now on.
+    pub news: broadcast::Receiver<Signal>,
+    /// How the run stands, if it is in memory.
+    pub standing: Option<Standing>,
+    /// Events that were published before.
+    pub head_seq: u64,
+}
+
+impl Hub {
+    /// Listens to a run.
+    pub fn subscribe(&self, run_id: &RunId) -> Subscription {
+        let mut runs = self.lock();
+        let entry = runs.entry(run_id.clone()).or_default();
+        let listeners = entry.listeners.get_or_insert_with(|| broadcast::channel(NEWS_MAX).0);
+        Subscription {
+            news: listeners.subscribe(),
+            standing: entry.standing.clone(),
+            head_seq: entry.head_seq,
+        }
+    }
+
+    /// Passes a row on.
+    pub fn publish(&self, run_id: &RunId, row: impl FnOnce() -> Published, next_seq: u64) {
+        let mut runs = self.lock();
+        let entry = runs.entry(run_id.clone()).or_default();
+        entry.head_seq = next_seq;
+        if let Some(listeners) = entry.heard_by() {
+            let _ = listeners.send(Signal::Row(row()));
+        }
+    }
+
+    /// Passes on what an attempt says, if anybody listens.
+    pub fn live(&self, run_id: &RunId, live: impl FnOnce() -> Live) {
+        if let Some(listeners) = self.lock().get(run_id).and_then(Entry::heard_by) {
+            let _ = listeners.send(Signal::Live(live()));
+        }
+    }
+
+    /// Passes on how a run stands.
+    pub fn stands(&self, run_id: &RunId, standing: Standing) {
+        let mut runs = self.lock();
+        let entry = runs.entry(run_id.clone()).or_default();
+        if let Some(listeners) = entry.heard_by() {
+            let _ = listeners.send(Signal::Stands(standing.clone()));
+        }
+        entry.standing = Some(standing);
+    }
+
+    /// The run left memory.
+    pub fn evict(&self, run_id: &RunId) {
+        let mut runs = self.lock();
+        if runs.get(run_id).is_some_and(|entry| entry.heard_by().is_none()) {
+            runs.remove(run_id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Entry>> {
+        // Plain data, whole after every statement.
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn heard_by(&self) -> Option<&broadcast::Sender<Signal>> {
+        self.listeners.as_ref().filter(|listeners| listeners.receiver_count() > 0)
+    }
+}

@@ -1,0 +1,21 @@
+//! The tokio shell round the driver's core: carries out its actions with the real store, sandbox and clock.
+//!
+//! One task owns the core and with it every run in memory, so no run is ever locked; what blocks (loading a run,
+//! compiling a plugin) and what takes long (calls) happens in tasks of its own and comes back as a message. People's
+//! inputs pass before completions. Decisions about runs are the engine's, about order and admission the core's.
+
+mod call;
+mod clock;
+mod convert;
+mod hub;
+mod load;
+mod plugins;
+mod shell;
+
+pub use call::{Caller, MemoryFor};
+pub use clock::now;
+pub use hub::{Hub, Signal, Subscription};
+pub use load::Loader;
+pub use plugins::{PluginError, Plugins};
+pub(crate) use plugins::digest;
+pub use shell::{Ended, Mailbox, Parts, Shell};

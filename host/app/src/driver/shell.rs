@@ -1,0 +1,387 @@
+//! The task that owns the core: drains the mailbox, carries out actions, wakes up for deadlines.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bandstand_driver::{Action, Core, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token};
+use bandstand_engine::event::RunStarted;
+use bandstand_engine::{Command, CommandId, Graph, Outcome, Snapshot, Status, Timestamp};
+use bandstand_sandbox::CancelToken;
+use bandstand_store::{Append, Document, InFlight, Mark, Refused, RunChange, RunStatus, Store};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::call::{Caller, Of};
+use super::clock::now;
+use super::load::Loader;
+use crate::host::Published;
+
+/// Messages handled before the task lets others have the thread.
+const MESSAGES_AT_ONCE_MAX: usize = 256;
+/// The wall clock is looked at this often at least: it may have jumped.
+const CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// Runs read from the store at once.
+const LOADS_MAX: usize = 4;
+
+/// What a person's input came to.
+pub type Ended = Result<Outcome, Refusal>;
+
+/// Where messages for the core are put.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    people: mpsc::UnboundedSender<Message>,
+    others: mpsc::UnboundedSender<Message>,
+    close: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    requests: Arc<Requests>,
+}
+
+/// Who waits for an answer.
+#[derive(Debug, Default)]
+struct Requests {
+    next: AtomicU64,
+    waiting: Mutex<HashMap<Request, oneshot::Sender<Ended>>>,
+}
+
+/// The host is going away and answers no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl Mailbox {
+    /// Sends what somebody waits for, and waits. `Err`: the host is closing.
+    pub async fn ask(&self, message: impl FnOnce(Request) -> Message) -> Result<Ended, Gone> {
+        let request = Request(self.requests.next.fetch_add(1, Ordering::Relaxed));
+        let (answer, answered) = oneshot::channel();
+        self.requests.lock().insert(request, answer);
+        self.people.send(message(request)).map_err(|_| Gone)?;
+        answered.await.map_err(|_| Gone)
+    }
+
+    /// Sends what nobody waits for.
+    pub fn tell(&self, message: Message) {
+        // A closed host has nothing to hear.
+        let _ = self.others.send(message);
+    }
+
+    /// Ends the task: what is decided becomes durable, calls are stopped.
+    pub async fn close(&self) {
+        let (closed, wait) = oneshot::channel();
+        if self.close.send(closed).is_ok() {
+            let _ = wait.await;
+        }
+    }
+}
+
+impl Requests {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Request, oneshot::Sender<Ended>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the shell works with.
+pub struct Parts {
+    /// Bounds of the driver.
+    pub limits: Limits,
+    /// Keeps.
+    pub store: Arc<Store>,
+    /// Marks of calls in flight.
+    pub marks: Arc<InFlight>,
+    /// Marks that were found at start and set again.
+    pub marked: BTreeMap<(RunId, CommandId), Mark>,
+    /// Reads runs.
+    pub loader: Arc<Loader>,
+    /// Makes calls.
+    pub caller: Caller,
+    /// Texts that a new run pins, kept with its first row.
+    pub documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
+    /// Called when the process must end; does not return in a real host.
+    pub die: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// The task's state.
+pub struct Shell {
+    core: Core,
+    parts: Parts,
+    mailbox: Mailbox,
+    flying: BTreeMap<(RunId, CommandId), CancelToken>,
+    /// Of runs that make calls: what a call must know.
+    infos: HashMap<RunId, (Arc<Graph>, RunStarted)>,
+    loads: Arc<Semaphore>,
+    wake_at: Option<Timestamp>,
+    held: bool,
+    actions: Vec<Action>,
+}
+
+impl Shell {
+    /// Starts the task on the current tokio runtime.
+    pub fn spawn(parts: Parts) -> Mailbox {
+        let (people, people_inbox) = mpsc::unbounded_channel();
+        let (others, others_inbox) = mpsc::unbounded_channel();
+        let (close, close_inbox) = mpsc::unbounded_channel();
+        let mailbox = Mailbox { people, others, close, requests: Arc::default() };
+        let shell = Shell {
+            core: Core::new(parts.limits),
+            parts,
+            mailbox: mailbox.clone(),
+            flying: BTreeMap::new(),
+            infos: HashMap::new(),
+            loads: Arc::new(Semaphore::new(LOADS_MAX)),
+            wake_at: None,
+            held: false,
+            actions: Vec::new(),
+        };
+        tokio::spawn(shell.run(people_inbox, others_inbox, close_inbox));
+        mailbox
+    }
+
+    async fn run(
+        mut self,
+        mut people: mpsc::UnboundedReceiver<Message>,
+        mut others: mpsc::UnboundedReceiver<Message>,
+        mut close: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    ) {
+        let mut look = tokio::time::interval(CLOCK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut since_yield = 0;
+        let closed = loop {
+            let nap = self.nap();
+            tokio::select! {
+                biased;
+                Some(closed) = close.recv() => break closed,
+                Some(message) = people.recv() => self.handle(message),
+                Some(message) = others.recv() => self.handle(message),
+                () = tokio::time::sleep(nap), if self.wake_at.is_some() => self.wake(),
+                _ = look.tick() => {
+                    self.wake();
+                    self.look_at_the_disk();
+                }
+            }
+            since_yield += 1;
+            if since_yield >= MESSAGES_AT_ONCE_MAX {
+                since_yield = 0;
+                self.wake();
+                tokio::task::yield_now().await;
+            }
+        };
+        self.handle(Message::Hold(true));
+        while !self.core.is_flushed() {
+            // Only the store can say anything that matters now, and it always answers or ends the process.
+            let Some(message) = others.recv().await else { break };
+            self.handle(message);
+        }
+        for cancel in self.flying.values() {
+            cancel.cancel();
+        }
+        self.mailbox.requests.lock().clear();
+        let _ = closed.send(());
+    }
+
+    fn handle(&mut self, message: Message) {
+        if let Message::CallEnded { run_id, id, .. }
+        | Message::CallStopped { run_id, id }
+        | Message::CallRefused { run_id, id } = &message
+        {
+            self.flying.remove(&(run_id.clone(), id.clone()));
+        }
+        let mut actions = std::mem::take(&mut self.actions);
+        self.core.handle(message, now(), &mut actions);
+        for action in actions.drain(..) {
+            self.carry_out(action);
+        }
+        self.actions = actions;
+    }
+
+    /// How long to sleep until the core wants to be woken.
+    fn nap(&self) -> Duration {
+        let Some(wake_at) = self.wake_at else { return CLOCK_EVERY };
+        Duration::from_millis(wake_at.since_ms(now())).min(CLOCK_EVERY)
+    }
+
+    fn wake(&mut self) {
+        if self.wake_at.is_some_and(|wake_at| wake_at <= now()) {
+            self.handle(Message::Tick);
+        }
+    }
+
+    fn look_at_the_disk(&mut self) {
+        let low = self.parts.store.low_space();
+        if low != self.held {
+            self.held = low;
+            if low {
+                tracing::warn!("the disk is nearly full: no attempt starts until there is room again");
+            }
+            self.handle(Message::Hold(low));
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Append { run_id, rows, summary, token } => self.append(run_id, rows, summary, token),
+            Action::StartCall { run_id, command } => self.start(run_id, command),
+            Action::StopCall { run_id, id } => {
+                if let Some(cancel) = self.flying.get(&(run_id, id)) {
+                    cancel.cancel();
+                }
+            }
+            Action::ClearMark { run_id, id } => {
+                if let Some(mark) = self.parts.marked.remove(&(run_id, id))
+                    && let Err(error) = self.parts.marks.clear(mark)
+                {
+                    tracing::warn!(%error, "a mark stays; if the host dies, one attempt counts as interrupted");
+                }
+            }
+            Action::Answer { request, result } => {
+                if let Some(waiting) = self.mailbox.requests.lock().remove(&request) {
+                    let _ = waiting.send(result);
+                }
+            }
+            Action::Publish { run_id, rows } => {
+                for Row { seq, at, events } in rows {
+                    let next_seq = seq + events.len() as u64;
+                    let row = || Published { run_id: run_id.to_string(), seq, at, events };
+                    self.parts.caller.hub.publish(&run_id, row, next_seq);
+                }
+            }
+            Action::Stands { run_id, standing } => {
+                if let Standing::Stuck(problem) = &standing {
+                    self.stuck(&run_id, problem);
+                }
+                self.parts.caller.hub.stands(&run_id, standing);
+            }
+            Action::Load { run_id } => self.load(run_id),
+            Action::Evict { run_id } => {
+                self.infos.remove(&run_id);
+                self.parts.caller.hub.evict(&run_id);
+            }
+            Action::SaveSnapshot { run_id, snapshot } => self.save(run_id, *snapshot),
+            Action::WakeAt { at } => self.wake_at = at,
+            Action::RunEnded { run_id, status } => tracing::debug!(%run_id, status = status.name(), "the run has ended"),
+            Action::Die { problem } => (self.parts.die)(&problem),
+        }
+    }
+
+    fn append(&mut self, run_id: RunId, rows: Vec<Row>, summary: Summary, token: Token) {
+        let last = rows.len().saturating_sub(1);
+        let mut size_bytes = 0;
+        for (index, row) in rows.into_iter().enumerate() {
+            let change = (index == last).then(|| change(summary));
+            let mut append = Append::new(run_id.clone(), row.seq, row.at, row.events.to_vec(), change);
+            if row.seq == 0 {
+                let mut documents = self.parts.documents.lock().unwrap_or_else(PoisonError::into_inner);
+                append.documents = documents.remove(&run_id).unwrap_or_default();
+            }
+            size_bytes += append.events.len() as u64;
+            let others = self.mailbox.others.clone();
+            let done = move |result: Result<_, bandstand_store::AppendError>| {
+                let message = match result {
+                    Ok(_) if index < last => return,
+                    Ok(_) => Message::Appended { token, size_bytes },
+                    Err(bandstand_store::AppendError::Closed) => Message::AppendFailed {
+                        token,
+                        problem: bandstand_store::AppendError::Closed.to_string(),
+                    },
+                    Err(error) => Message::AppendRefused { token, problem: error.to_string() },
+                };
+                let _ = others.send(message);
+            };
+            if let Err(refused) = self.parts.store.append(append, done) {
+                let problem = refused.to_string();
+                self.mailbox.tell(match refused {
+                    Refused::QueueFull { .. } => Message::AppendRefused { token, problem },
+                    Refused::Stopped => Message::AppendFailed { token, problem },
+                });
+                return;
+            }
+        }
+    }
+
+    fn start(&mut self, run_id: RunId, command: Command) {
+        let id = command.id.clone();
+        let key = (run_id.clone(), id.clone());
+        if !self.parts.marked.contains_key(&key) {
+            match self.parts.marks.mark(&run_id, &id.to_string()) {
+                Ok(mark) => {
+                    self.parts.marked.insert(key.clone(), mark);
+                }
+                Err(bandstand_store::InFlightError::Io { path, source }) => {
+                    return (self.parts.die)(&format!("cannot mark an attempt in {}: {source}", path.display()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an attempt waits");
+                    return self.mailbox.tell(Message::CallRefused { run_id, id });
+                }
+            }
+        }
+        let Some((graph, started)) = self.info(&run_id) else {
+            return self.mailbox.tell(Message::CallStopped { run_id, id });
+        };
+        let cancel = CancelToken::new();
+        self.flying.insert(key, cancel.clone());
+        let of = Of { run_id, graph, started };
+        let (caller, others) = (self.parts.caller.clone(), self.mailbox.others.clone());
+        tokio::spawn(async move {
+            let _ = others.send(caller.call(of, command, cancel).await);
+        });
+    }
+
+    fn info(&mut self, run_id: &RunId) -> Option<(Arc<Graph>, RunStarted)> {
+        if let Some(known) = self.infos.get(run_id) {
+            return Some(known.clone());
+        }
+        let run = self.core.run(run_id)?;
+        // What a call needs of it is small; the first values of the channels are not.
+        let started = RunStarted { state: BTreeMap::new(), ..run.started().clone() };
+        let info = (run.graph().clone(), started);
+        self.infos.insert(run_id.clone(), info.clone());
+        Some(info)
+    }
+
+    fn load(&self, run_id: RunId) {
+        let (loader, loads, others) = (self.parts.loader.clone(), self.loads.clone(), self.mailbox.others.clone());
+        tokio::spawn(async move {
+            let _turn = loads.acquire().await;
+            let of = run_id.clone();
+            let loaded = tokio::task::spawn_blocking(move || loader.load(&of)).await;
+            let message = loaded.unwrap_or_else(|error| Message::LoadFailed {
+                run_id,
+                problem: bandstand_driver::LoadProblem::Stuck(format!(
+                    "reading it failed ({error}); this is a defect of the host, please report it with the run's journal"
+                )),
+            });
+            let _ = others.send(message);
+        });
+    }
+
+    fn save(&self, run_id: RunId, snapshot: Snapshot) {
+        let store = self.parts.store.clone();
+        tokio::task::spawn_blocking(move || match serde_json::to_vec(&snapshot) {
+            Ok(bytes) => store.keep_snapshot(run_id, snapshot.seq, bytes),
+            Err(error) => tracing::warn!(%run_id, %error, "a snapshot cannot be written"),
+        });
+    }
+
+    /// Shows in lists that the host cannot go on with a run.
+    fn stuck(&self, run_id: &RunId, problem: &str) {
+        tracing::error!(%run_id, problem, "the host cannot go on with this run; the others go on");
+        let stage = self.parts.store.reader().run(run_id).ok().flatten().and_then(|row| row.stage);
+        let change =
+            RunChange { status: RunStatus::Stuck, stage, held: None, owed: false, next_deadline: None };
+        let _ = self.parts.store.change_run(run_id.clone(), now(), change, |_| ());
+    }
+}
+
+fn change(summary: Summary) -> RunChange {
+    RunChange {
+        status: match summary.status {
+            Status::Running => RunStatus::Running,
+            Status::Waiting => RunStatus::Waiting,
+            Status::Succeeded => RunStatus::Succeeded,
+            Status::Failed => RunStatus::Failed,
+            Status::Cancelled => RunStatus::Cancelled,
+        },
+        stage: Some(summary.stage.name().to_owned()),
+        held: None,
+        owed: summary.owes,
+        next_deadline: summary.next_deadline,
+    }
+}

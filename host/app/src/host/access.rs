@@ -1,0 +1,244 @@
+//! Reaches the runs of a data directory, whoever holds it: as its holder, or through its socket. When the holder
+//! leaves, whoever is left takes its place.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use bandstand_store::Lock;
+
+use super::client::Client;
+use super::error::HostError;
+use super::holder::Host;
+use super::request::{AnswerRequest, CancelRequest, Drive, HostOptions, Settled, StartRequest, Taken, Watched};
+use super::watch::{NO_ROWS, Watch};
+
+/// How long a holder may take to begin or to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A way to the runs of a data directory. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Access(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: HostOptions,
+    way: RwLock<Way>,
+    /// One at a time looks for another way.
+    reopening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Holder(Host),
+    Remote(Client),
+    /// `close` was called.
+    Closed,
+}
+
+impl Access {
+    /// Takes the directory, or reaches whoever holds it. A remote holder is told to drive what the options name.
+    ///
+    /// # Errors
+    /// When neither works, or store or sandbox cannot be opened.
+    pub async fn open(options: HostOptions) -> Result<Access, HostError> {
+        let way = Way::open(&options).await?;
+        let access = Access(Arc::new(Inner { options, way: RwLock::new(way), reopening: tokio::sync::Mutex::default() }));
+        if let (false, Drive::Only(run_ids)) = (access.is_holder(), &access.0.options.drive) {
+            for run_id in run_ids {
+                access.drive(run_id).await?;
+            }
+        }
+        Ok(access)
+    }
+
+    /// Whether this process holds the directory.
+    pub fn is_holder(&self) -> bool {
+        matches!(self.way(), Way::Holder(_))
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.0.options.data_dir.clone()
+    }
+
+    /// Starts a run; it is durable when this returns its id.
+    ///
+    /// # Errors
+    /// When the input does not fit, a plugin cannot be used, or there is no room on the disk.
+    pub async fn start_run(&self, mut request: StartRequest) -> Result<String, HostError> {
+        if !self.is_holder() {
+            // Named, so that a repeated try finds the run that a holder started before it left.
+            request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
+        }
+        loop {
+            let request = request.clone();
+            let started = match self.way() {
+                Way::Holder(host) => host.start_run(request).await,
+                Way::Remote(client) => client.start_run(request).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(started).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Makes a run go on.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub async fn drive(&self, run_id: &str) -> Result<(), HostError> {
+        loop {
+            let driven = match self.way() {
+                Way::Holder(host) => host.drive(run_id).await,
+                Way::Remote(client) => client.drive(run_id).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(driven).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Takes a person's answer; durable when this returns. Makes the run go on.
+    ///
+    /// # Errors
+    /// When the run refuses it, or there is no such run.
+    pub async fn answer(&self, mut answer: AnswerRequest) -> Result<Taken, HostError> {
+        answer.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
+        loop {
+            let answer = answer.clone();
+            let taken = match self.way() {
+                Way::Holder(host) => host.answer(answer).await,
+                Way::Remote(client) => client.answer(answer).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(taken).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Ends a run; durable when this returns.
+    ///
+    /// # Errors
+    /// When it has ended otherwise, or there is no such run.
+    pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
+        loop {
+            let request = request.clone();
+            let taken = match self.way() {
+                Way::Holder(host) => host.cancel(request).await,
+                Way::Remote(client) => client.cancel(request).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(taken).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Follows a run: its journal from that event on, then what happens. It is made to go on, by this process if the
+    /// holder leaves.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub async fn watch(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
+        Ok(self.follow(run_id, from_seq).await?.with_access(self.clone()))
+    }
+
+    pub(super) async fn follow(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
+        loop {
+            let watch = match self.way() {
+                Way::Holder(host) => host.watch(run_id, from_seq).await,
+                Way::Remote(client) => client.watch(run_id, from_seq).await,
+                Way::Closed => return Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(watch).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Waits until a run has ended or only people can move it.
+    ///
+    /// # Errors
+    /// When there is no such run, or its journal cannot be read.
+    pub async fn until_settled(&self, run_id: &str) -> Result<Settled, HostError> {
+        let mut watch = self.watch(run_id, NO_ROWS).await?;
+        loop {
+            if let Watched::Settled(settled) = watch.next().await? {
+                return Ok(settled);
+            }
+        }
+    }
+
+    /// Ends in order. A holder stops its calls and leaves one file; others take its place.
+    ///
+    /// # Errors
+    /// When the directory cannot be left in order; the next start sees to it.
+    pub async fn close(self) -> Result<(), HostError> {
+        let way = std::mem::replace(&mut *self.0.way.write().unwrap_or_else(PoisonError::into_inner), Way::Closed);
+        match way {
+            Way::Holder(host) => host.close().await,
+            Way::Remote(_) | Way::Closed => Ok(()),
+        }
+    }
+
+    /// Finds another way after the holder left.
+    pub(super) async fn reopen(&self) -> Result<(), HostError> {
+        let _turn = self.0.reopening.lock().await;
+        match self.way() {
+            Way::Closed => return Err(HostError::Closing),
+            Way::Holder(_) => return Ok(()),
+            Way::Remote(_) => {}
+        }
+        let way = Way::open(&self.0.options).await?;
+        *self.0.way.write().unwrap_or_else(PoisonError::into_inner) = way;
+        Ok(())
+    }
+
+    /// `None`: the holder left, and another way was found.
+    async fn unless_gone<T>(&self, result: Result<T, HostError>) -> Result<Option<T>, HostError> {
+        match result {
+            Err(error) if error.is_gone() && !matches!(self.way(), Way::Closed | Way::Holder(_)) => {
+                self.reopen().await?;
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
+    }
+
+    fn way(&self) -> Way {
+        self.0.way.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Way {
+    async fn open(options: &HostOptions) -> Result<Way, HostError> {
+        let begun = Instant::now();
+        loop {
+            let in_use = match Host::open(options.clone()).await {
+                Ok(host) => return Ok(Way::Holder(host)),
+                Err(error @ HostError::InUse { .. }) => error,
+                Err(error) => return Err(error),
+            };
+            if let Some(client) = Client::connect(&options.data_dir).await {
+                return Ok(Way::Remote(client));
+            }
+            // It has only just begun, or is about to end.
+            if begun.elapsed() >= PATIENCE {
+                // Who it is may have changed since the lock was tried.
+                return match Lock::holder(&options.data_dir) {
+                    Ok(Some(holder)) => {
+                        Err(HostError::InUse { directory: options.data_dir.clone(), pid: Some(holder.pid) })
+                    }
+                    _ => Err(in_use),
+                };
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}

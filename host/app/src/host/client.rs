@@ -1,0 +1,162 @@
+//! The other end of the socket: the verbs of a host that another process holds.
+
+use std::path::{Path, PathBuf};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::error::HostError;
+use super::request::{AnswerRequest, CancelRequest, Settled, StartRequest, Taken, Watched};
+use super::socket;
+use super::watch::{NO_ROWS, Watch};
+use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire, line};
+use crate::driver::Plugins;
+
+/// Reaches the process that holds a data directory.
+#[derive(Clone, Debug)]
+pub struct Client {
+    data_dir: PathBuf,
+}
+
+/// The lines that answer one request.
+#[derive(Debug)]
+pub(super) struct Replies {
+    read: BufReader<Take<OwnedReadHalf>>,
+    line: Vec<u8>,
+    /// Kept open: the holder serves as long as somebody listens.
+    _write: OwnedWriteHalf,
+}
+
+impl Replies {
+    /// The next line. Nothing is lost when the future is dropped.
+    pub(super) async fn next(&mut self) -> Result<Reply, HostError> {
+        loop {
+            let read = self.read.read_until(b'\n', &mut self.line).await;
+            if read.is_err() || self.line.last() != Some(&b'\n') {
+                return Err(HostError::HolderLeft);
+            }
+            let reply = serde_json::from_slice(&self.line);
+            self.line.clear();
+            self.read.get_mut().set_limit(LINE_BYTES_MAX);
+            match reply.map_err(|error| HostError::Garbled(error.to_string()))? {
+                Reply::Alive => {}
+                Reply::Closing => return Err(HostError::HolderLeft),
+                Reply::Error { exit_code, message } => return Err(HostError::Remote { exit_code, message }),
+                Reply::Protocol { protocol } => {
+                    return Err(HostError::Protocol { theirs: protocol, ours: PROTOCOL });
+                }
+                reply => return Ok(reply),
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Reaches the holder of the directory; `None`: nobody listens there.
+    pub async fn connect(data_dir: &Path) -> Option<Client> {
+        socket::connect(data_dir).await.ok()?;
+        Some(Client { data_dir: data_dir.to_owned() })
+    }
+
+    /// Hands a run over; it is durable when this returns its id. Its plugins are put into the data directory here.
+    ///
+    /// # Errors
+    /// What the holder says; [`HostError::HolderLeft`] when it ended meanwhile.
+    pub async fn start_run(&self, request: StartRequest) -> Result<String, HostError> {
+        let data_dir = self.data_dir.clone();
+        let bytes = request.plugins;
+        let kept = tokio::task::spawn_blocking(move || {
+            let keep = |(id, bytes): (bandstand_engine::Id, std::sync::Arc<[u8]>)| {
+                let digest = Plugins::keep(&data_dir, &bytes);
+                digest.map_err(|source| HostError::Plugin { plugin: id.to_string(), source }).map(|digest| (id, digest))
+            };
+            bytes.into_iter().map(keep).collect::<Result<_, _>>()
+        });
+        let start = StartWire {
+            plugins: kept.await.map_err(|_| HostError::Closing)??,
+            graph: (*request.graph).clone(),
+            source: request.source,
+            input: request.input,
+            thread_id: request.thread_id,
+            user_id: request.user_id,
+            request_id: request.request_id,
+            seed: request.seed,
+        };
+        match self.ask(Request::Start(Box::new(start))).await? {
+            Reply::Started(run_id) => Ok(run_id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a run go on.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn drive(&self, run_id: &str) -> Result<(), HostError> {
+        match self.ask(Request::Drive { run_id: run_id.to_owned() }).await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Hands over a person's answer.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn answer(&self, answer: AnswerRequest) -> Result<Taken, HostError> {
+        self.taken(Request::Answer(answer)).await
+    }
+
+    /// Ends a run.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
+        self.taken(Request::Cancel(request)).await
+    }
+
+    /// Follows a run from that event on.
+    ///
+    /// # Errors
+    /// When the holder cannot be reached; what it says about the run comes from [`Watch::next`].
+    pub async fn watch(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
+        let replies = self.send(Request::Follow { run_id: run_id.to_owned(), from_seq }).await?;
+        Ok(Watch::remote(run_id.into(), from_seq, replies))
+    }
+
+    /// Waits until a run has ended or only people can move it.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn until_settled(&self, run_id: &str) -> Result<Settled, HostError> {
+        let mut watch = self.watch(run_id, NO_ROWS).await?;
+        loop {
+            if let Watched::Settled(settled) = watch.next().await? {
+                return Ok(settled);
+            }
+        }
+    }
+
+    async fn taken(&self, request: Request) -> Result<Taken, HostError> {
+        match self.ask(request).await? {
+            Reply::Taken(taken) => Ok(taken),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Reply, HostError> {
+        self.send(request).await?.next().await
+    }
+
+    async fn send(&self, request: Request) -> Result<Replies, HostError> {
+        let stream = socket::connect(&self.data_dir).await.map_err(|_| HostError::HolderLeft)?;
+        let (read, mut write) = stream.into_split();
+        let line = line(&Envelope { protocol: PROTOCOL, request })?;
+        write.write_all(line.as_bytes()).await.map_err(|_| HostError::HolderLeft)?;
+        Ok(Replies { read: BufReader::new(read.take(LINE_BYTES_MAX)), line: Vec::new(), _write: write })
+    }
+}
+
+fn unexpected(reply: &Reply) -> HostError {
+    HostError::Garbled(format!("{reply:?}, which does not answer the request"))
+}

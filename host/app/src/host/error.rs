@@ -1,0 +1,144 @@
+//! What can go wrong between a command and the host it reaches, with the exit code that tells it.
+
+use std::path::PathBuf;
+
+use bandstand_driver::Refusal;
+use bandstand_engine::StartError;
+use bandstand_sandbox::SetupError;
+use bandstand_store::{InFlightError, LockError, OpenError, ReadError};
+
+use crate::driver::PluginError;
+
+/// A verb was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// Another process holds the directory and does not answer.
+    #[error(
+        "the data directory {} is held by {} which does not answer; wait for it, end it, or name another one with --data",
+        directory.display(),
+        pid.map_or("another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    InUse {
+        /// The data directory.
+        directory: PathBuf,
+        /// Who has it.
+        pid: Option<u32>,
+    },
+    /// There is no such run.
+    #[error("there is no run `{0}` here; `bandstand runs list` shows those there are")]
+    NoSuchRun(String),
+    /// The run cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The run did not take it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A plugin cannot be used.
+    #[error("plugin `{plugin}`: {source}")]
+    Plugin {
+        /// By the workflow's name for it.
+        plugin: String,
+        /// Why.
+        source: PluginError,
+    },
+    /// A plugin's bytes were not given.
+    #[error("the bytes of plugin `{0}` were not handed to the host; this is a defect of the caller")]
+    PluginMissing(String),
+    /// The store.
+    #[error("{0}")]
+    Storage(String),
+    /// The sandbox.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The socket.
+    #[error("the socket of the data directory {}: {source}", directory.display())]
+    Socket {
+        /// The data directory.
+        directory: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The holder said no.
+    #[error("{message}")]
+    Remote {
+        /// The exit code it goes with.
+        exit_code: u8,
+        /// For people.
+        message: String,
+    },
+    /// The holder speaks another version.
+    #[error(
+        "the process that holds the data directory speaks version {theirs} of the protocol, this one {ours}; use the \
+         same version of bandstand for both, or end the other one"
+    )]
+    Protocol {
+        /// Its version.
+        theirs: u32,
+        /// This process's.
+        ours: u32,
+    },
+    /// What the other side sent is no message.
+    #[error("the other side of the socket sent what is no message: {0}")]
+    Garbled(String),
+    /// The holder ended before it answered.
+    #[error("the process that held the data directory ended before it answered; try again")]
+    HolderLeft,
+    /// The host is closing.
+    #[error("the host is closing; try again")]
+    Closing,
+}
+
+impl HostError {
+    /// The exit code that a command ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            HostError::Start(_) | HostError::Plugin { .. } => 2,
+            HostError::InUse { .. } | HostError::NoSuchRun(_) => 3,
+            HostError::Refused(Refusal::Stuck { .. }) => 1,
+            HostError::Refused(_) => 3,
+            HostError::Storage(_) => 74,
+            HostError::Remote { exit_code, .. } => *exit_code,
+            HostError::PluginMissing(_)
+            | HostError::Setup(_)
+            | HostError::Socket { .. }
+            | HostError::Protocol { .. }
+            | HostError::Garbled(_)
+            | HostError::HolderLeft
+            | HostError::Closing => 1,
+        }
+    }
+
+    /// Whether another try may find another holder.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, HostError::HolderLeft | HostError::Closing)
+    }
+}
+
+impl From<OpenError> for HostError {
+    fn from(error: OpenError) -> HostError {
+        HostError::Storage(error.to_string())
+    }
+}
+
+impl From<ReadError> for HostError {
+    fn from(error: ReadError) -> HostError {
+        HostError::Storage(error.to_string())
+    }
+}
+
+impl From<InFlightError> for HostError {
+    fn from(error: InFlightError) -> HostError {
+        HostError::Storage(error.to_string())
+    }
+}
+
+impl From<LockError> for HostError {
+    fn from(error: LockError) -> HostError {
+        match error {
+            LockError::Held { directory, holder } => {
+                HostError::InUse { directory, pid: holder.map(|holder| holder.pid) }
+            }
+            error => HostError::Storage(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The host itself: one process that holds a data directory, with everything needed to make its runs go on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bandstand_driver::{Message, Refusal, RunId};
+use bandstand_engine::event::PluginPin;
+use bandstand_engine::run::NewRun;
+use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Start, Timestamp};
+use bandstand_sandbox::{Sandbox, Settings};
+use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Store};
+
+use super::error::HostError;
+use super::memory;
+use super::request::{
+    AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Settled, StartRequest, Taken, Watched,
+};
+use super::serve::Server;
+use super::watch::Watch;
+use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, now};
+
+/// How many runs with deadlines are looked at ahead.
+const DEADLINES_MAX: u32 = 1_000;
+/// How often the next ones are looked for at least. Milliseconds.
+const DEADLINES_EVERY_MS: u64 = 30_000;
+
+/// Holds a data directory. Clones are the same host.
+#[derive(Clone)]
+pub struct Host(Arc<Inner>);
+
+struct Inner {
+    options: HostOptions,
+    store: Arc<Store>,
+    plugins: Arc<Plugins>,
+    loader: Arc<Loader>,
+    marks: Arc<InFlight>,
+    hub: Arc<Hub>,
+    mailbox: Mailbox,
+    documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
+    /// The socket, and last the lock: given up in this order.
+    held: Mutex<Option<(Server, Lock)>>,
+}
+
+impl Host {
+    /// Takes the directory and makes its runs go on, as the options say. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When another process holds it, or store or sandbox cannot be opened.
+    pub async fn open(options: HostOptions) -> Result<Host, HostError> {
+        let opened = {
+            let options = options.clone();
+            tokio::task::spawn_blocking(move || Opened::new(&options)).await.map_err(|_| HostError::Closing)??
+        };
+        let Opened { lock, store, sandbox, marks, marked, interrupted } = opened;
+        let (store, sandbox, marks) = (Arc::new(store), Arc::new(sandbox), Arc::new(marks));
+        let plugins = Arc::new(Plugins::new(&options.data_dir, sandbox.clone()));
+        let loader = Arc::new(Loader::new(store.reader().clone(), interrupted));
+        let hub = Arc::new(Hub::default());
+        let documents = Arc::new(Mutex::default());
+        let memory_store = store.clone();
+        let caller = Caller {
+            sandbox,
+            plugins: plugins.clone(),
+            hub: hub.clone(),
+            memory_for: Arc::new(move |started, id| memory::of(&memory_store, started, id)),
+        };
+        let mailbox = Shell::spawn(Parts {
+            limits: options.limits,
+            store: store.clone(),
+            marks: marks.clone(),
+            marked,
+            loader: loader.clone(),
+            caller,
+            documents: documents.clone(),
+            die: Arc::new(end_the_process),
+        });
+        let host = Host(Arc::new(Inner {
+            options,
+            store,
+            plugins,
+            loader,
+            marks,
+            hub,
+            mailbox,
+            documents,
+            held: Mutex::default(),
+        }));
+        let server = Server::start(host.clone())?;
+        *host.0.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, lock));
+        host.carry_on().await?;
+        Ok(host)
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.0.options.data_dir
+    }
+
+    /// Starts a run; it is durable when this returns its id.
+    ///
+    /// # Errors
+    /// When the input does not fit, a plugin cannot be used, or there is no room on the disk.
+    pub async fn start_run(&self, request: StartRequest) -> Result<String, HostError> {
+        let host = self.clone();
+        let plugins = request.plugins.clone();
+        // Reading, hashing and compiling block.
+        let digests = tokio::task::spawn_blocking(move || {
+            let keep = |(id, bytes): (Id, Arc<[u8]>)| match Plugins::keep(host.data_dir(), &bytes) {
+                Ok(digest) => Ok((id, digest)),
+                Err(source) => Err(HostError::Plugin { plugin: id.to_string(), source }),
+            };
+            plugins.into_iter().map(keep).collect::<Result<BTreeMap<_, _>, _>>()
+        })
+        .await
+        .map_err(|_| HostError::Closing)??;
+        self.start_pinned(request, digests).await
+    }
+
+    /// [`Host::start_run`] with plugins that are kept already.
+    pub(super) async fn start_pinned(
+        &self,
+        request: StartRequest,
+        digests: BTreeMap<Id, String>,
+    ) -> Result<String, HostError> {
+        if let Some(key) = &request.request_id
+            && let Some(run_id) = self.0.store.reader().request(key, now())?
+        {
+            self.drive(&run_id).await?;
+            return Ok(run_id);
+        }
+        if self.0.store.low_space() {
+            let free = "free some space, or name a data directory on another disk with --data";
+            return Err(HostError::Storage(format!("the disk is nearly full and no run is started; {free}")));
+        }
+        let host = self.clone();
+        let (run, decision, at, documents) =
+            tokio::task::spawn_blocking(move || host.prepare(request, digests)).await.map_err(|_| HostError::Closing)??;
+        let run_id: RunId = run.id().into();
+        let key = run.started().request_id.clone();
+        self.documents().insert(run_id.clone(), documents);
+        let message = |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
+        let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
+        self.documents().remove(&run_id);
+        match taken? {
+            Ok(_) => Ok(run_id.to_string()),
+            Err(refusal) => {
+                // Two with the same request at once: the other one was first.
+                let first = key.and_then(|key| self.0.store.reader().request(&key, now()).ok().flatten());
+                first.ok_or_else(|| match refusal {
+                    Refusal::Stuck { problem, .. } => HostError::Storage(problem),
+                    refusal => HostError::Refused(refusal),
+                })
+            }
+        }
+    }
+
+    /// Everything about a new run that takes time but no turn.
+    fn prepare(
+        &self,
+        request: StartRequest,
+        digests: BTreeMap<Id, String>,
+    ) -> Result<(Run, bandstand_engine::Decision, Timestamp, Vec<Document>), HostError> {
+        for (id, plugin) in &request.graph.plugins {
+            let digest = digests.get(id).ok_or_else(|| HostError::PluginMissing(id.to_string()))?;
+            let loaded = self.0.plugins.get(digest, &plugin.grants);
+            loaded.map_err(|source| HostError::Plugin { plugin: id.to_string(), source })?;
+        }
+        let canonical = serde_json::to_vec(&*request.graph).expect("a graph is JSON: its keys are text");
+        let documents = vec![
+            Document {
+                digest: crate::driver::digest(request.source.as_bytes()),
+                kind: DocumentKind::Source,
+                bytes: request.source.into_bytes(),
+            },
+            Document { digest: crate::driver::digest(&canonical), kind: DocumentKind::Graph, bytes: canonical },
+        ];
+        let graph: Arc<Graph> = self.0.loader.share(&documents[1].digest, &request.graph);
+        let now = now();
+        let new = NewRun {
+            run_id: uuid::Uuid::now_v7().to_string(),
+            source_digest: documents[0].digest.clone(),
+            graph_digest: documents[1].digest.clone(),
+            plugins: digests.into_iter().map(|(id, digest)| (id, PluginPin { digest })).collect(),
+            host_version: env!("CARGO_PKG_VERSION").to_owned(),
+            seed: request.seed.unwrap_or_else(random),
+            thread_id: request.thread_id,
+            user_id: request.user_id,
+            input: request.input,
+            request_id: request.request_id,
+        };
+        let start = Start::new(&graph, new, now)?;
+        let (run, decision) = Run::start(graph, start, now);
+        Ok((run, decision, now, documents))
+    }
+
+    /// Makes a run go on.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub async fn drive(&self, run_id: &str) -> Result<(), HostError> {
+        if self.0.store.reader().run(run_id)?.is_none() {
+            return Err(HostError::NoSuchRun(run_id.to_owned()));
+        }
+        self.0.mailbox.tell(Message::Drive { run_id: run_id.into() });
+        Ok(())
+    }
+
+    /// Takes a person's answer; durable when this returns. Makes the run go on.
+    ///
+    /// # Errors
+    /// When the run refuses it, or there is no such run.
+    pub async fn answer(&self, answer: AnswerRequest) -> Result<Taken, HostError> {
+        let input = Input::Answer(Answer {
+            review_id: answer.review_id,
+            feedback_id: uuid::Uuid::now_v7().to_string(),
+            request_id: answer.request_id,
+            reviewer: answer.reviewer,
+            groups: answer.groups,
+            decision: answer.decision,
+            comments: answer.comments,
+            changes: answer.changes.map(Arc::new),
+            saw: answer.saw,
+            confidence: answer.confidence,
+        });
+        self.input(&answer.run_id, input).await
+    }
+
+    /// Ends a run; durable when this returns.
+    ///
+    /// # Errors
+    /// When it has ended otherwise, or there is no such run.
+    pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
+        self.input(&request.run_id, Input::Cancel { by: request.by, reason: request.reason }).await
+    }
+
+    async fn input(&self, run_id: &str, input: Input) -> Result<Taken, HostError> {
+        let message =
+            |request| Message::Input { run_id: run_id.into(), input, request: Some(request) };
+        match self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing)? {
+            Ok(Outcome::Changed) => Ok(Taken::Changed),
+            Ok(Outcome::Unchanged | Outcome::Stale) => Ok(Taken::Known),
+            Err(Refusal::NoSuchRun(run_id)) => Err(HostError::NoSuchRun(run_id.to_string())),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Follows a run from that event on; it is made to go on.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub async fn watch(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
+        let id: RunId = run_id.into();
+        let subscription = self.0.hub.subscribe(&id);
+        self.drive(run_id).await?;
+        Ok(Watch::local(id, from_seq, subscription, self.0.store.reader().clone()))
+    }
+
+    /// Waits until a run has ended or only people can move it.
+    ///
+    /// # Errors
+    /// When there is no such run, or its journal cannot be read.
+    pub async fn until_settled(&self, run_id: &str) -> Result<Settled, HostError> {
+        let mut watch = self.watch(run_id, u64::MAX).await?;
+        loop {
+            if let Watched::Settled(settled) = watch.next().await? {
+                return Ok(settled);
+            }
+        }
+    }
+
+    /// Ends in order: what is decided becomes durable, calls are stopped, one file stays behind.
+    ///
+    /// # Errors
+    /// When the marks of attempts cannot be removed.
+    pub async fn close(&self) -> Result<(), HostError> {
+        let Some((server, lock)) = self.0.held.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Ok(());
+        };
+        server.stop();
+        self.0.mailbox.close().await;
+        let host = self.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            host.0.store.close();
+            // Stopped in order, so nothing was interrupted but what nobody has looked at since.
+            host.0.marks.clear_all()?;
+            for (run_id, ids) in host.0.loader.interrupted() {
+                for id in ids {
+                    let _left_set = host.0.marks.mark(&run_id, &id.to_string())?;
+                }
+            }
+            drop(lock);
+            Ok::<(), HostError>(())
+        });
+        closed.await.map_err(|_| HostError::Closing)?
+    }
+
+    /// Tells the core what it has to drive.
+    async fn carry_on(&self) -> Result<(), HostError> {
+        let run_ids = match &self.0.options.drive {
+            Drive::Only(run_ids) => run_ids.clone(),
+            Drive::All => {
+                let (mut run_ids, mut after) = (Vec::new(), None);
+                loop {
+                    let page = self.0.store.reader().owed_runs(after.as_deref(), DEADLINES_MAX)?;
+                    let Some(last) = page.last() else { break };
+                    after = Some(last.clone());
+                    run_ids.extend(page);
+                }
+                tokio::spawn(self.clone().look_ahead());
+                run_ids
+            }
+        };
+        for run_id in run_ids {
+            self.0.mailbox.tell(Message::Drive { run_id: run_id.into() });
+        }
+        Ok(())
+    }
+
+    /// Tells the core of deadlines of runs that are not in memory, a window at a time.
+    async fn look_ahead(self) {
+        loop {
+            let horizon = now().plus_ms(DEADLINES_EVERY_MS * 2);
+            match self.0.store.reader().deadlines_before(horizon, DEADLINES_MAX) {
+                Ok(rows) => {
+                    let all = rows.len() < DEADLINES_MAX as usize;
+                    for (run_id, deadline) in rows {
+                        self.0.mailbox.tell(Message::Sleeper { run_id: run_id.into(), deadline });
+                    }
+                    let pause = if all { DEADLINES_EVERY_MS } else { 1_000 };
+                    tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "deadlines cannot be read; next try in a second");
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                }
+            }
+            if self.0.held.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+                return;
+            }
+        }
+    }
+
+    fn documents(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Vec<Document>>> {
+        self.0.documents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("data_dir", &self.0.options.data_dir).finish_non_exhaustive()
+    }
+}
+
+/// What is opened before anything runs.
+struct Opened {
+    lock: Lock,
+    store: Store,
+    sandbox: Sandbox,
+    marks: InFlight,
+    marked: BTreeMap<(RunId, CommandId), Mark>,
+    interrupted: BTreeMap<RunId, Vec<CommandId>>,
+}
+
+impl Opened {
+    fn new(options: &HostOptions) -> Result<Opened, HostError> {
+        let lock = Lock::acquire(&options.data_dir)?;
+        let settings = Settings { cache_dir: Some(options.data_dir.join("compiled")), ..Settings::default() };
+        let store = Store::open(&options.data_dir, store_options(options))?;
+        let sandbox = Sandbox::new(settings)?;
+        let marks = InFlight::open(&options.data_dir)?;
+        let found: BTreeSet<(String, String)> = marks.read_all()?.into_iter().collect();
+        marks.clear_all()?;
+        let (mut marked, mut interrupted) = (BTreeMap::new(), BTreeMap::<RunId, Vec<CommandId>>::new());
+        for (run_id, command) in found {
+            let Ok(id) = command.parse::<CommandId>() else { continue };
+            // Set again until the interruption is durable: this process may die, too.
+            let mark = marks.mark(&run_id, &command)?;
+            let run_id: RunId = run_id.into();
+            marked.insert((run_id.clone(), id.clone()), mark);
+            interrupted.entry(run_id).or_default().push(id);
+        }
+        Ok(Opened { lock, store, sandbox, marks, marked, interrupted })
+    }
+}
+
+fn store_options(options: &HostOptions) -> bandstand_store::Options {
+    bandstand_store::Options {
+        durability: match options.durability {
+            Durability::Full => bandstand_store::Durability::Full,
+            Durability::Process => bandstand_store::Durability::Process,
+        },
+        on_fatal: Some(Arc::new(|fatal| end_the_process(&fatal.to_string()))),
+        ..bandstand_store::Options::default()
+    }
+}
+
+/// What is not known to be durable must not be acknowledged, so nothing more may happen here.
+fn end_the_process(problem: &str) {
+    eprintln!("error: the storage failed: {problem}");
+    eprintln!("help: nothing that was not saved was acknowledged; see to the disk, then start again: runs carry on");
+    std::process::exit(74);
+}
+
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without a source of randomness the time has to do.
+    if getrandom::fill(&mut bytes).is_err() {
+        return now().0.unsigned_abs();
+    }
+    u64::from_le_bytes(bytes)
+}

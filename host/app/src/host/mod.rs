@@ -1,0 +1,30 @@
+//! One process that holds a data directory, and how others reach it.
+//!
+//! - [`Host`]: holds the lock; store, sandbox and driver behind one handle.
+//! - [`Client`]: the same verbs, sent to the holder over `host.sock`.
+//! - [`Access`]: whichever of both applies; when the holder leaves, a watching `Access` takes its place.
+//! - [`Watch`]: what happens to one run, from some event on, until only a person can move it.
+//!
+//! Reading verbs (lists, histories) need none of this: they open the store's file read-only. When the storage fails
+//! while a host is open, the process says so on stderr and ends with exit code 74.
+
+mod access;
+mod client;
+mod error;
+mod holder;
+mod memory;
+mod request;
+mod serve;
+mod socket;
+mod watch;
+mod wire;
+
+pub use access::Access;
+pub use client::Client;
+pub use error::HostError;
+pub use holder::Host;
+pub use request::{
+    AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Limits, Live, LiveKind, Published, Settled,
+    StartRequest, Taken, Watched,
+};
+pub use watch::Watch;

@@ -1,0 +1,211 @@
+//! What callers hand to a host and get back: the vocabulary shared by [`Host`](super::Host), the socket and the
+//! command line.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bandstand_engine::event::Event;
+use bandstand_engine::input::{By, Verdict};
+use bandstand_engine::{Graph, Id, Status, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use bandstand_driver::Limits;
+
+/// How a host is to be opened.
+#[derive(Clone, Debug)]
+pub struct HostOptions {
+    /// Where journal, plugins and socket live; created when missing.
+    pub data_dir: PathBuf,
+    /// What a commit survives.
+    pub durability: Durability,
+    /// How many calls may go on at once.
+    pub limits: Limits,
+    /// Which runs it makes go on.
+    pub drive: Drive,
+}
+
+impl HostOptions {
+    /// A durable host with the default limits, which drives what it is told to.
+    pub fn new(data_dir: impl Into<PathBuf>) -> HostOptions {
+        HostOptions {
+            data_dir: data_dir.into(),
+            durability: Durability::Full,
+            limits: Limits::default(),
+            drive: Drive::Only(Vec::new()),
+        }
+    }
+}
+
+/// What a commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// The death of the machine.
+    #[default]
+    Full,
+    /// The death of the process only; faster.
+    Process,
+}
+
+/// Which runs a host makes go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drive {
+    /// These, those it starts, and those it is told to drive.
+    Only(Vec<String>),
+    /// Every open run of the data directory.
+    All,
+}
+
+/// A run to be started.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// The checked workflow.
+    pub graph: Arc<Graph>,
+    /// The workflow file's text; kept, and pinned by digest.
+    pub source: String,
+    /// One entry for each of the graph's plugins: their bytes, read once and checked by the caller against `digest`
+    /// pins of the file. The host keeps them by digest.
+    pub plugins: BTreeMap<Id, Arc<[u8]>>,
+    /// What the run is given.
+    pub input: Value,
+    /// Runs of one thread share memory.
+    pub thread_id: Option<String>,
+    /// For whom it runs.
+    pub user_id: Option<String>,
+    /// The same id again finds the same run.
+    pub request_id: Option<String>,
+    /// Source of the run's randomness; none: the host picks one.
+    pub seed: Option<u64>,
+}
+
+/// A person's answer to a review, as the command line and the socket carry it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AnswerRequest {
+    /// The run that asks.
+    pub run_id: String,
+    /// Which review.
+    pub review_id: String,
+    /// Who answers: a bare user id.
+    pub reviewer: String,
+    /// The groups they belong to.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Approved or rejected.
+    pub decision: Verdict,
+    /// What they say.
+    #[serde(default)]
+    pub comments: String,
+    /// JSON merge patch of what is proposed.
+    #[serde(default)]
+    pub changes: Option<Value>,
+    /// The id of the latest edit they saw.
+    #[serde(default)]
+    pub saw: Option<String>,
+    /// How sure they are, 0 to 1.
+    #[serde(default)]
+    pub confidence: Option<f64>,
+    /// The same id again is the same answer.
+    #[serde(default)]
+    pub request_id: Option<String>,
+}
+
+/// How an answer or a verb was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// It changed the run, durably.
+    Changed,
+    /// It was known already; nothing changed.
+    Known,
+}
+
+/// Who wants a run to end, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// The run.
+    pub run_id: String,
+    /// Who.
+    pub by: By,
+    /// Why; may be empty.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Something to show about a run that is watched.
+#[derive(Clone, Debug)]
+pub enum Watched {
+    /// One row of its journal, durable.
+    Published(Published),
+    /// A log line or a sign of life; some may be missing.
+    Live(Live),
+    /// Nothing more comes: it has ended, or only a person can move it. [`Watch::next`](super::Watch::next) gives it
+    /// once; after that a watch goes on only when the run does.
+    Settled(Settled),
+}
+
+/// One row of a run's journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Published {
+    /// The run.
+    pub run_id: String,
+    /// Number of its first event.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What one decision led to.
+    pub events: Arc<Vec<Event>>,
+}
+
+/// What an attempt says while it works. Not part of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// The run.
+    pub run_id: String,
+    /// The attempt, as `PATH#ATTEMPT`.
+    pub command_id: String,
+    /// What it says.
+    pub what: LiveKind,
+}
+
+/// What an attempt says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LiveKind {
+    /// It has its instance and begins. Shown as `running`; before that the attempt is queued.
+    Started,
+    /// A line of its log.
+    Log {
+        /// `trace`, `debug`, `info`, `warn` or `error`.
+        level: String,
+        /// The line.
+        message: String,
+        /// JSON object, or empty.
+        fields: String,
+    },
+    /// How far it is.
+    Progress {
+        /// 0 to 1.
+        fraction: Option<f64>,
+        /// What it does.
+        message: String,
+    },
+    /// A piece of text it produces.
+    Chunk(String),
+}
+
+/// Why a run does not go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settled {
+    /// It has ended.
+    Ended(Status),
+    /// Only a person can move it.
+    WaitingForPeople {
+        /// Ids of the reviews that are open, in order of their deadlines.
+        reviews: Vec<String>,
+    },
+    /// The host cannot go on with it: damage, or a newer journal.
+    Stuck(String),
+}

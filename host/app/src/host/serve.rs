@@ -1,0 +1,149 @@
+//! The holder's end of the socket: each connection brings one request and is served by a task of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bandstand_engine::Id;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::error::HostError;
+use super::holder::Host;
+use super::request::{StartRequest, Watched};
+use super::socket;
+use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire, line};
+
+/// Connections at once; the next ones wait for the kernel's queue.
+const CONNECTIONS_MAX: usize = 256;
+/// While nothing happens to a followed run, its follower hears this often that the holder is there.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Listens until it is stopped.
+#[derive(Debug)]
+pub(super) struct Server {
+    task: AbortHandle,
+    directory: std::path::PathBuf,
+}
+
+impl Server {
+    /// Starts to listen for a host.
+    pub(super) fn start(host: Host) -> Result<Server, HostError> {
+        let directory = host.data_dir().to_owned();
+        let listener = socket::listen(&directory)
+            .map_err(|source| HostError::Socket { directory: directory.clone(), source })?;
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                while connections.try_join_next().is_some() {}
+                if connections.len() >= CONNECTIONS_MAX {
+                    connections.join_next().await;
+                }
+                match listener.accept().await {
+                    Ok((stream, _)) => {
+                        connections.spawn(serve(host.clone(), stream));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the socket took no connection; next try in a moment");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            }
+        });
+        Ok(Server { task: task.abort_handle(), directory })
+    }
+
+    /// Takes no more, and ends every connection: who followed a run takes the host's place.
+    pub(super) fn stop(&self) {
+        socket::remove(&self.directory);
+        self.task.abort();
+    }
+}
+
+async fn serve(host: Host, stream: UnixStream) {
+    let (read, mut write) = stream.into_split();
+    let mut text = String::new();
+    let read = BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut text).await;
+    if read.is_err() || text.is_empty() {
+        return;
+    }
+    let reply = match serde_json::from_str::<Envelope>(&text) {
+        Ok(Envelope { protocol, .. }) if protocol != PROTOCOL => Reply::Protocol { protocol: PROTOCOL },
+        Ok(Envelope { request: Request::Follow { run_id, from_seq }, .. }) => {
+            match follow(&host, &mut write, &run_id, from_seq).await {
+                Ok(()) => return,
+                Err(error) => Reply::error(&error),
+            }
+        }
+        Ok(Envelope { request, .. }) => match answer(&host, request).await {
+            Ok(reply) => reply,
+            Err(error) => Reply::error(&error),
+        },
+        Err(error) => {
+            // Another version may write requests that do not read at all.
+            let theirs = serde_json::from_str::<serde_json::Value>(&text).ok();
+            let theirs = theirs.and_then(|value| value.get("protocol")?.as_u64());
+            if theirs.is_some_and(|theirs| theirs != u64::from(PROTOCOL)) {
+                Reply::Protocol { protocol: PROTOCOL }
+            } else {
+                Reply::error(&HostError::Garbled(error.to_string()))
+            }
+        }
+    };
+    let _ = send(&mut write, &reply).await;
+}
+
+async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
+    Ok(match request {
+        Request::Start(start) => {
+            let (request, digests) = start_request(*start);
+            Reply::Started(host.start_pinned(request, digests).await?)
+        }
+        Request::Drive { run_id } => {
+            host.drive(&run_id).await?;
+            Reply::Done
+        }
+        Request::Answer(answer) => Reply::Taken(host.answer(answer).await?),
+        Request::Cancel(request) => Reply::Taken(host.cancel(request).await?),
+        Request::Follow { .. } => Reply::Done,
+    })
+}
+
+/// Ends when the follower hangs up.
+async fn follow(host: &Host, write: &mut OwnedWriteHalf, run_id: &str, from_seq: u64) -> Result<(), HostError> {
+    let mut watch = host.watch(run_id, from_seq).await?;
+    loop {
+        let reply = match tokio::time::timeout(ALIVE_EVERY, watch.next()).await {
+            Ok(Ok(Watched::Published(row))) => Reply::Published(row),
+            Ok(Ok(Watched::Live(live))) => Reply::Live(live),
+            Ok(Ok(Watched::Settled(settled))) => Reply::Settled(settled),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => Reply::Alive,
+        };
+        if send(write, &reply).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> std::io::Result<()> {
+    let line = line(reply).map_err(std::io::Error::other)?;
+    write.write_all(line.as_bytes()).await
+}
+
+fn start_request(start: StartWire) -> (StartRequest, BTreeMap<Id, String>) {
+    let StartWire { graph, source, plugins, input, thread_id, user_id, request_id, seed } = start;
+    let request = StartRequest {
+        graph: Arc::new(graph),
+        source,
+        plugins: BTreeMap::new(),
+        input,
+        thread_id,
+        user_id,
+        request_id,
+        seed,
+    };
+    (request, plugins)
+}
