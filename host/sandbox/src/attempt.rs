@@ -4,7 +4,7 @@ use crate::bindings::types;
 use crate::call::{CallRequest, Outcome, Usage};
 use crate::failure::{Class, Failure};
 use crate::guest::{Ending, Guest};
-use crate::guest_memory::{NOT_GRANTED, READ_ONLY};
+use crate::guest_memory::READ_ONLY;
 use crate::limiter::{MemoryBudget, Refusal};
 use crate::meter::Metered;
 use crate::plugin::Plugin;
@@ -119,12 +119,16 @@ enum Phase {
 fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
     match denied {
         Some(code) if failure.class == Class::Agent && failure.code == code => {
-            let needed = if code == READ_ONLY { "write" } else { "read` or `write" };
-            debug_assert!(code == READ_ONLY || code == NOT_GRANTED);
+            let mut message = failure.message.clone();
+            // The host's own message names the grant already; an agent may have put another in its place.
+            if !message.contains("grants:") {
+                let needed = if code == READ_ONLY { "write" } else { "read" };
+                message = format!("{message} (the plugin needs `grants: {{memory: {needed}}}`)");
+            }
             Failure {
                 class: Class::Denied,
                 code: "memory".to_owned(),
-                message: format!("{} (the plugin needs the grant `memory: {needed}`)", failure.message),
+                message,
                 recoverable: false,
                 ..failure
             }

@@ -28,6 +28,8 @@ const KEPT_LINES: usize = 8;
 const WORDS_BYTES_MAX: usize = 4 << 10;
 /// Entries in the table of WASI's resources; their number is the host's memory.
 const RESOURCES_MAX: usize = 4_096;
+/// Beyond this a wall limit is as good as none, and adding it to an instant would overflow.
+const WALL_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Random bytes in one call. Bytes.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
@@ -91,7 +93,7 @@ impl Guest {
             stderr,
             limiter: Limiter::new(budget, memory_bytes_max, limits.table_elements_max),
             meter: Arc::default(),
-            deadline: start + Duration::from_millis(limits.wall_ms),
+            deadline: start + Duration::from_millis(limits.wall_ms).min(WALL_MAX),
             cpu_us_max: limits.cpu_ms.saturating_mul(1_000),
             cancel: request.cancel.clone(),
             ending: None,

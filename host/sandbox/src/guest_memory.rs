@@ -11,7 +11,7 @@ use crate::settings::MemoryGrant;
 use wasmtime::{Result, bail};
 
 /// The refusals' codes; an agent that fails with one of them failed for want of the grant.
-pub(crate) const NOT_GRANTED: &str = "memory-not-granted";
+const NOT_GRANTED: &str = "memory-not-granted";
 pub(crate) const READ_ONLY: &str = "memory-read-only";
 
 type Answer<T> = Result<std::result::Result<T, types::Error>>;

@@ -117,3 +117,13 @@ async fn the_queue_is_not_part_of_the_timeout() {
     assert!(outcome.usage.queued_ms > 0);
     assert_eq!(end(&first.await.unwrap()).0, Class::Timeout);
 }
+
+// As good as none, and no overflow on the way.
+#[tokio::test]
+async fn a_limit_beyond_all_measure_is_no_fault() {
+    let sandbox = sandbox();
+    let mut call = request("{}");
+    call.limits =
+        CallLimits { wall_ms: u64::MAX, cpu_ms: u64::MAX, output_bytes_max: usize::MAX, ..limits() };
+    assert!(run(&sandbox, &guests::echo(), call).await.result.is_ok());
+}
