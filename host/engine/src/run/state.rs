@@ -75,6 +75,7 @@ pub(super) struct Scope {
     /// The latest decided review, as expressions see it.
     pub(super) review: Option<Json>,
     /// The output of the node that was completed last.
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     pub(super) last_output: Option<Json>,
     pub(super) place: Place,
 }
@@ -93,6 +94,7 @@ pub(super) enum Place {
 /// A completed visit, as `nodes.X` shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct View {
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     pub(super) output: Option<Json>,
     pub(super) error: Option<Json>,
     pub(super) visits: u32,
@@ -130,6 +132,7 @@ pub(super) struct Visit {
     /// Of an agent.
     pub(super) input: Option<Json>,
     /// The output of the latest attempt, or of the decided review.
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     pub(super) reply: Option<Json>,
     pub(super) confidence: Option<f64>,
     /// When a block must have ended.
@@ -182,6 +185,7 @@ pub(super) struct GivenAnswer {
     pub(super) reviewer: String,
     pub(super) decision: Verdict,
     pub(super) comments: String,
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     pub(super) changes: Option<Json>,
     pub(super) confidence: Option<f64>,
     pub(super) at: Timestamp,
@@ -214,6 +218,7 @@ pub(super) struct BranchState {
     pub(super) took_ms: Option<u64>,
     /// While it is open.
     pub(super) scope: Option<Box<Scope>>,
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     pub(super) result: Option<Json>,
     /// As expressions see it.
     pub(super) error: Option<Json>,
@@ -364,6 +369,11 @@ impl BranchKey {
             BranchKey::Item(item) => Segment::Item(*item),
         }
     }
+}
+
+/// A value that may be `null`: then it is there, and `null`. Absent, it is not there.
+fn even_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }
 
 /// What a timer is for.
