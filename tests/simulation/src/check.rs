@@ -1,0 +1,469 @@
+//! What must hold of every journal and after every decision, whatever the world does.
+//!
+//! The checker reads rows as a store would get them, keeps its own books of them (what is owed, which timers run, what is
+//! finished), folds them into a shadow run through their JSON text, and holds the real run against both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bandstand_engine::event::{AttemptCause, AttemptScheduled, BranchKey, BranchOutcome, EdgeCause, Payload};
+use bandstand_engine::failure::Class;
+use bandstand_engine::graph::{Kind, Retry, Strategy};
+use bandstand_engine::path::Segment;
+use bandstand_engine::{CommandId, Event, Graph, Path, Run, Snapshot, Timestamp};
+use serde_json::{Value, json};
+
+use crate::facts::Facts;
+use crate::oracle::edge;
+use crate::script::normal;
+
+/// Something that must hold does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem(pub String);
+
+/// Makes a problem of anything that can be told.
+pub fn problem<T>(what: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem(what.into()))
+}
+
+/// The books of one run.
+pub struct Checker {
+    graph: Arc<Graph>,
+    shadow: Option<Run>,
+    /// Everything durable, with the time of its row.
+    pub journal: Vec<(Timestamp, Event)>,
+    last_at: Timestamp,
+    /// What time decided.
+    pub facts: Facts,
+    /// What became of each visit.
+    pub visits: BTreeMap<String, Vec<String>>,
+    owed: BTreeSet<CommandId>,
+    attempt: BTreeMap<Path, u32>,
+    interruptions: BTreeMap<Path, u32>,
+    timers: BTreeMap<Path, Timestamp>,
+    run_deadline: Option<Timestamp>,
+    started: BTreeSet<Path>,
+    finished: BTreeSet<Path>,
+    visited: BTreeMap<Path, u32>,
+    steps: BTreeMap<Path, u64>,
+    open_items: BTreeMap<Path, BTreeSet<BranchKey>>,
+    outputs: BTreeMap<Path, Value>,
+    /// Reviews that were opened: path and id.
+    pub reviews: BTreeMap<String, Path>,
+    /// Answers that are recorded, by their id.
+    pub answers: BTreeSet<String>,
+    inputs: BTreeMap<String, Arc<Value>>,
+    cancelled_branches: BTreeSet<Path>,
+    ended: Option<&'static str>,
+}
+
+impl Checker {
+    /// Empty books.
+    pub fn new(graph: Arc<Graph>) -> Checker {
+        Checker {
+            graph,
+            shadow: None,
+            journal: Vec::new(),
+            last_at: Timestamp(i64::MIN),
+            facts: Facts::default(),
+            visits: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            attempt: BTreeMap::new(),
+            interruptions: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            run_deadline: None,
+            started: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            visited: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            open_items: BTreeMap::new(),
+            outputs: BTreeMap::new(),
+            reviews: BTreeMap::new(),
+            answers: BTreeSet::new(),
+            inputs: BTreeMap::new(),
+            cancelled_branches: BTreeSet::new(),
+            ended: None,
+        }
+    }
+
+    /// How many events are in the books.
+    pub fn seq(&self) -> u64 {
+        self.journal.len() as u64
+    }
+
+    /// How the run ended, by its journal.
+    pub fn ended(&self) -> Option<&'static str> {
+        self.ended
+    }
+
+    /// The attempts that are owed, by the journal.
+    pub fn owed(&self) -> &BTreeSet<CommandId> {
+        &self.owed
+    }
+
+    /// When the run must be looked at, by the journal.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.ended.is_some() {
+            return None;
+        }
+        self.timers.values().copied().chain(self.run_deadline).min()
+    }
+
+    /// Takes up one row.
+    pub fn row(&mut self, seq: u64, at: Timestamp, events: &[Event]) -> Result<(), Problem> {
+        if seq != self.seq() {
+            return problem(format!("a row starts at event {seq}, expected {}", self.seq()));
+        }
+        if at < self.last_at {
+            return problem(format!("time fell from {} to {}", self.last_at.0, at.0));
+        }
+        if events.is_empty() {
+            return problem("an empty row");
+        }
+        self.last_at = at;
+        let text = serde_json::to_string(events).map_err(|error| Problem(format!("events do not serialize: {error}")))?;
+        let read: Vec<Event> =
+            serde_json::from_str(&text).map_err(|error| Problem(format!("events do not read back: {error} in {text}")))?;
+        for event in events {
+            self.event(at, event).map_err(|Problem(what)| {
+                let text = serde_json::to_string(event).unwrap_or_default();
+                Problem(format!("event {}: {what}: {text}", self.seq()))
+            })?;
+            self.facts.learn(event);
+            self.journal.push((at, event.clone()));
+        }
+        let rows = read.into_iter().map(|event| (at, event));
+        let folded = match self.shadow.take() {
+            None => Run::fold(self.graph.clone(), None, rows),
+            Some(shadow) => {
+                let mut snapshot = shadow.snapshot();
+                if seq.is_multiple_of(3) {
+                    snapshot = through_text(&snapshot)?;
+                }
+                Run::fold(self.graph.clone(), Some(snapshot), rows)
+            }
+        };
+        self.shadow = Some(folded.map_err(|corrupt| Problem(format!("the journal does not fold: {corrupt}")))?);
+        Ok(())
+    }
+
+    /// Holds a run that has decided exactly what is in the books against them.
+    pub fn same(&mut self, run: &Run) -> Result<(), Problem> {
+        let Some(shadow) = &self.shadow else { return problem("nothing is in the journal") };
+        if !run.is_same(shadow) {
+            let texts = [run, shadow].map(|run| serde_json::to_string(&run.snapshot()).unwrap_or_default());
+            let [run, shadow] = texts;
+            return problem(format!("folding leads elsewhere than handling:\n  handled {run}\n  folded  {shadow}"));
+        }
+        let owed: BTreeSet<CommandId> = run.owed().map(|command| command.id.clone()).collect();
+        if owed != self.owed {
+            return problem(format!("owed is {owed:?}, by the journal {:?}", self.owed));
+        }
+        if run.next_deadline() != self.next_deadline() {
+            return problem(format!(
+                "the next deadline is {:?}, by the journal {:?}",
+                run.next_deadline(),
+                self.next_deadline()
+            ));
+        }
+        let waits = !owed.is_empty() || run.next_deadline().is_some();
+        if run.status().is_ended() == waits || run.status().is_ended() != self.ended.is_some() {
+            return problem(format!("the run is {} and {}", run.status().name(), if waits { "waits" } else { "waits for nothing" }));
+        }
+        for command in run.owed() {
+            let key = command.idempotency_key(run.id());
+            let input = self.inputs.entry(key.clone()).or_insert_with(|| command.input.clone());
+            if *input != command.input {
+                return problem(format!("key {key} names two inputs: {input} and {}", command.input));
+            }
+            if command.attempts_max < command.id.attempt {
+                return problem(format!("{} is above {} attempts", command.id, command.attempts_max));
+            }
+        }
+        Ok(())
+    }
+
+    /// Folds everything from the beginning.
+    pub fn refold(&self) -> Result<Run, Problem> {
+        Run::fold(self.graph.clone(), None, self.journal.iter().cloned())
+            .map_err(|corrupt| Problem(format!("the journal does not fold: {corrupt}")))
+    }
+
+    fn note(&mut self, path: &Path, what: String) {
+        self.visits.entry(path.to_string()).or_default().push(what);
+    }
+
+    fn event(&mut self, at: Timestamp, event: &Event) -> Result<(), Problem> {
+        if let Some(ended) = self.ended {
+            return problem(format!("the run had {ended}"));
+        }
+        if let Some(path) = event.path()
+            && !matches!(event, Event::StageEntered(_) | Event::Warning(_))
+        {
+            let mut around = Some(path.clone());
+            while let Some(path) = around {
+                if self.finished.contains(&path) {
+                    return problem(format!("the visit {path} was finished"));
+                }
+                around = path.parent();
+            }
+        }
+        match event {
+            Event::RunStarted(e) => self.run_deadline = e.deadline,
+            Event::RunSucceeded(_) => self.end("succeeded")?,
+            Event::RunFailed(e) => {
+                if e.error.failure.code == "run-timeout" && self.run_deadline.is_none_or(|deadline| at < deadline) {
+                    return problem("the run timed out early");
+                }
+                self.end("failed")?;
+            }
+            Event::RunCancelled(_) => self.end("cancelled")?,
+            Event::NodeStarted(e) => {
+                self.node_started(&e.p)?;
+                if let Some(deadline) = e.deadline {
+                    self.timers.insert(e.p.clone(), deadline);
+                }
+            }
+            Event::NodeSucceeded(e) => {
+                self.timers.remove(&e.p);
+                let output = match &e.output {
+                    Payload::Value(value) => Some((**value).clone()),
+                    Payload::Output(path) => self.outputs.get(path).cloned(),
+                    _ => None,
+                };
+                let output = output.map_or_else(|| "*".to_owned(), |output| normal(&output).to_string());
+                self.note(&e.p, format!("succeeded {output} expired={}", e.expired));
+            }
+            Event::NodeFailed(e) => {
+                let failure = &e.error.failure;
+                if failure.code == "block-timeout" && self.timers.get(&e.p).is_none_or(|deadline| at < *deadline) {
+                    return problem("the block timed out early");
+                }
+                self.timers.remove(&e.p);
+                self.note(&e.p, format!("failed {} {} caught={}", failure.class.name(), failure.code, e.caught));
+                if !e.caught {
+                    self.finished.insert(e.p.clone());
+                }
+            }
+            Event::NodeCancelled(e) => {
+                self.timers.remove(&e.p);
+                self.finished.insert(e.p.clone());
+            }
+            Event::EdgeTaken(e) => {
+                let why = match &e.because {
+                    EdgeCause::When(index) => format!("when {index}"),
+                    other => json!(other).as_str().unwrap_or("").to_owned(),
+                };
+                self.note(&e.p, edge(&e.to, &why));
+                self.finished.insert(e.p.clone());
+            }
+            Event::RouteDecided(e) => {
+                let routing = json!({
+                    "decision": e.decision, "confidence": e.confidence, "threshold": e.threshold, "below": e.below,
+                    "alternatives": e.alternatives.iter().map(|choice| json!({
+                        "name": choice.name, "confidence": choice.confidence, "reason": choice.reason,
+                    })).collect::<Vec<_>>(),
+                });
+                self.note(&e.p, format!("routed {routing}"));
+            }
+            Event::AttemptScheduled(e) => self.scheduled(at, e)?,
+            Event::AttemptDue(e) => {
+                self.timer_fired(&e.p, at)?;
+                self.owed.insert(CommandId { path: e.p.clone(), attempt: e.attempt });
+            }
+            Event::AttemptInterrupted(e) => {
+                let id = CommandId { path: e.p.clone(), attempt: e.attempt };
+                let times = self.interruptions.entry(e.p.clone()).or_default();
+                *times += 1;
+                if !self.owed.contains(&id) || *times != e.times {
+                    return problem(format!("{id} is not owed, or was not interrupted {} times", e.times));
+                }
+            }
+            Event::AttemptSucceeded(e) => {
+                self.attempt_ended(&e.p, e.attempt)?;
+                if let (Payload::Value(output), bandstand_engine::input::ReplyNext::Review(_)) = (&e.output, &e.next) {
+                    let _ = output; // a person may still change it
+                } else if let Payload::Value(output) = &e.output {
+                    self.outputs.insert(e.p.clone(), (**output).clone());
+                }
+            }
+            Event::AttemptFailed(e) => self.attempt_ended(&e.p, e.attempt)?,
+            Event::AttemptCancelled(e) => {
+                if self.timers.remove(&e.p).is_none() {
+                    self.attempt_ended(&e.p, e.attempt)?;
+                }
+            }
+            Event::BranchesOpened(e) => {
+                self.open_items.insert(e.p.clone(), BTreeSet::new());
+            }
+            Event::BranchesStarted(e) => self.branches_started(&e.p, &e.branches)?,
+            Event::BranchEnded(e) => {
+                if e.outcome == BranchOutcome::Cancelled {
+                    self.cancelled_branches.insert(e.p.join(e.branch.segment()));
+                }
+                let open = self.open_items.entry(e.p.clone()).or_default();
+                let was_open = open.remove(&e.branch);
+                if was_open == (e.outcome == BranchOutcome::Skipped) {
+                    return problem("a branch ended that was not open, or was skipped and open");
+                }
+            }
+            Event::ReviewOpened(e) => {
+                self.timers.insert(e.p.clone(), e.deadline);
+                self.reviews.insert(e.review_id.clone(), e.p.clone());
+            }
+            Event::ReviewAnswered(e) => {
+                if !self.answers.insert(e.feedback_id.clone()) {
+                    return problem("an answer is recorded twice");
+                }
+            }
+            Event::ReviewDecided(e) => {
+                if e.because == bandstand_engine::event::ReviewCause::Timeout {
+                    self.timer_fired(&e.p, at)?;
+                }
+                self.timers.remove(&e.p);
+            }
+            Event::ReviewWithdrawn(e) => {
+                self.timers.remove(&e.p);
+            }
+            Event::WaitStarted(e) => {
+                self.timers.insert(e.p.clone(), e.until);
+            }
+            Event::WaitEnded(e) => self.timer_fired(&e.p, at)?,
+            Event::StageEntered(_) | Event::BranchesJoined(_) | Event::Warning(_) => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, how: &'static str) -> Result<(), Problem> {
+        self.ended = Some(how);
+        if !self.owed.is_empty() || !self.timers.is_empty() {
+            return problem(format!("the run {how}, but {:?} and {:?} are open", self.owed, self.timers));
+        }
+        Ok(())
+    }
+
+    fn node_started(&mut self, path: &Path) -> Result<(), Problem> {
+        if !self.started.insert(path.clone()) {
+            return problem("the visit started before");
+        }
+        let scope = path.parent().unwrap_or_default();
+        let (place, visit) = match path.last() {
+            Some(Segment::Node(id, visit)) => (scope.join(Segment::Node(id.clone(), 0)), *visit),
+            _ => (scope.clone(), 1),
+        };
+        let visited = self.visited.entry(place).or_default();
+        *visited += 1;
+        if *visited != visit {
+            return problem(format!("visit {visit} is number {visited}"));
+        }
+        let steps = self.steps.entry(scope).or_default();
+        *steps += 1;
+        if *steps > self.graph.limits.max_steps {
+            return problem(format!("{steps} steps are above max-steps"));
+        }
+        Ok(())
+    }
+
+    fn timer_fired(&mut self, path: &Path, at: Timestamp) -> Result<(), Problem> {
+        match self.timers.remove(path) {
+            Some(due) if due <= at => Ok(()),
+            Some(due) => problem(format!("fires at {}, before {}", at.0, due.0)),
+            None => problem("no timer was set"),
+        }
+    }
+
+    fn attempt_ended(&mut self, path: &Path, attempt: u32) -> Result<(), Problem> {
+        let id = CommandId { path: path.clone(), attempt };
+        if self.owed.remove(&id) { Ok(()) } else { problem(format!("{id} was not owed")) }
+    }
+
+    fn scheduled(&mut self, at: Timestamp, e: &AttemptScheduled) -> Result<(), Problem> {
+        let Some(Kind::Agent(agent)) = self.graph.node(&e.p).map(|node| &node.kind) else {
+            return problem("not an agent");
+        };
+        let before = self.attempt.insert(e.p.clone(), e.attempt).unwrap_or(0);
+        let allowed = if agent.retry.strategy == Strategy::None { 1 } else { agent.retry.max_retries + 1 };
+        if e.attempt != before + 1 || e.attempt > allowed {
+            return problem(format!("attempt {} follows attempt {before} of {allowed}", e.attempt));
+        }
+        self.interruptions.remove(&e.p);
+        let delay_ms = e.delay_ms.unwrap_or(0);
+        match e.because {
+            AttemptCause::First if e.attempt == 1 && e.due.is_none() => {}
+            AttemptCause::Policy if delay_fits(&agent.retry, e.attempt, delay_ms) => {}
+            AttemptCause::RetryAfter => {}
+            _ => return problem(format!("the delay does not follow from {:?}", agent.retry)),
+        }
+        if e.due != (delay_ms > 0).then(|| at.plus_ms(delay_ms)) {
+            return problem("the due time is not now and the delay");
+        }
+        match e.due {
+            Some(due) => {
+                self.timers.insert(e.p.clone(), due);
+            }
+            None => {
+                self.owed.insert(CommandId { path: e.p.clone(), attempt: e.attempt });
+            }
+        }
+        Ok(())
+    }
+
+    fn branches_started(&mut self, path: &Path, branches: &[BranchKey]) -> Result<(), Problem> {
+        let open = self.open_items.entry(path.clone()).or_default();
+        open.extend(branches.iter().cloned());
+        match self.graph.node(path).map(|node| &node.kind) {
+            Some(Kind::Map(map)) if open.len() > map.concurrency as usize => {
+                problem(format!("{} items are open, `concurrency` is {}", open.len(), map.concurrency))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of the last attempt of a visit.
+    pub fn attempts(&self, path: &str) -> u32 {
+        path.parse::<Path>().ok().and_then(|path| self.attempt.get(&path).copied()).unwrap_or(0)
+    }
+
+    /// Whether the visit, or the branch it is in, was ended from outside.
+    pub fn is_in_cancelled(&self, path: &str) -> bool {
+        let Ok(path) = path.parse::<Path>() else { return false };
+        let mut around = Some(path);
+        while let Some(path) = around {
+            if self.facts.cancelled.contains(&path) || self.cancelled_branches.contains(&path) {
+                return true;
+            }
+            around = path.parent();
+        }
+        false
+    }
+
+    /// Whether the run failed because its own time was up.
+    pub fn timed_out(&self) -> bool {
+        matches!(self.journal.last(), Some((_, Event::RunFailed(e)))
+            if e.error.failure.class == Class::Timeout && e.error.failure.code == "run-timeout")
+    }
+}
+
+/// Section 6: the delay before retry n, from 0, and its jitter.
+fn delay_fits(retry: &Retry, attempt: u32, delay_ms: u64) -> bool {
+    let base = match retry.strategy {
+        Strategy::None => return false,
+        Strategy::Immediate => return delay_ms == 0,
+        Strategy::Fixed => retry.base_delay_ms as f64,
+        Strategy::Exponential => {
+            let mut delay = retry.base_delay_ms as f64;
+            for _ in 2..attempt {
+                delay *= retry.factor;
+            }
+            delay
+        }
+    };
+    let base = base.min(retry.max_delay_ms as f64).min(Retry::DELAY_MS_MAX as f64);
+    let delay = delay_ms as f64;
+    delay >= base * (1.0 - retry.jitter) - 1.0 && delay <= base * (1.0 + retry.jitter) + 1.0
+}
+
+fn through_text(snapshot: &Snapshot) -> Result<Snapshot, Problem> {
+    let text = serde_json::to_string(snapshot).map_err(|error| Problem(format!("a snapshot does not serialize: {error}")))?;
+    serde_json::from_str(&text).map_err(|error| Problem(format!("a snapshot does not read back: {error} in {text}")))
+}

@@ -1,0 +1,311 @@
+//! The first subject: one `Run` and nothing else. Completions come in any order, twice, or after nobody wants them any
+//! more; ticks come early, late, repeatedly or not at all; the wall clock jumps. What a driver would keep away from the
+//! engine reaches it here.
+
+use std::collections::BTreeMap;
+
+use bandstand_engine::input::{ActorKind, Answer, By};
+use bandstand_engine::run::NewRun;
+use bandstand_engine::{CommandId, Decision, Input, Outcome, Path, Rejected, Run, Start, Timestamp};
+
+use crate::check::{Checker, Problem, problem};
+use crate::generate::World;
+use crate::people;
+use crate::tape::Tape;
+use crate::verdict;
+
+/// The beginning of simulated time.
+pub const START: Timestamp = Timestamp(1_700_000_000_000);
+
+/// More steps than any generated world needs.
+const STEPS_MAX: u32 = 20_000;
+
+/// Something on its way to the run.
+#[derive(Clone, Debug)]
+enum Coming {
+    Result { id: CommandId, input: Input },
+    Person { path: Path, review_id: String, number: usize },
+    /// An answer that must change nothing.
+    Noise(Box<Answer>),
+    Cancel,
+}
+
+struct World1<'w> {
+    world: &'w World,
+    tape: &'w mut Tape,
+    run: Run,
+    checker: Checker,
+    /// Milliseconds since the start, never falling.
+    time: i64,
+    /// What the wall clock shows beside that.
+    skew: i64,
+    coming: Vec<(i64, Coming)>,
+    owed: BTreeMap<CommandId, ()>,
+    tick_delay: (Option<Timestamp>, i64),
+    cancel_sent: bool,
+}
+
+/// Runs the world's workflow on the engine alone; gives the checker's books.
+pub fn run(world: &World, tape: &mut Tape) -> Result<Checker, Problem> {
+    let start = Start::new(&world.graph, new_run(world), START)
+        .map_err(|error| Problem(format!("the run does not start: {error}")))?;
+    let (run, decision) = Run::start(world.graph.clone(), start, START);
+    let mut subject = World1 {
+        world,
+        tape,
+        run,
+        checker: Checker::new(world.graph.clone()),
+        time: 0,
+        skew: 0,
+        coming: Vec::new(),
+        owed: BTreeMap::new(),
+        tick_delay: (None, 0),
+        cancel_sent: false,
+    };
+    if let Some(cancel_ms) = world.cancel_ms {
+        subject.coming.push((i64::try_from(cancel_ms).unwrap_or(0), Coming::Cancel));
+    }
+    subject.decided(&decision, START)?;
+    let mut steps = 0;
+    while !subject.run.status().is_ended() || !subject.coming.is_empty() {
+        steps += 1;
+        if steps > STEPS_MAX {
+            return problem("the run does not end");
+        }
+        subject.step()?;
+    }
+    let folded = subject.checker.refold()?;
+    if !folded.is_same(&subject.run) {
+        return problem("folding the whole journal leads elsewhere than handling");
+    }
+    verdict::judge(world, &subject.checker, &subject.run, subject.cancel_sent)?;
+    Ok(subject.checker)
+}
+
+/// What a caller says about the world's run.
+pub fn new_run(world: &World) -> NewRun {
+    NewRun {
+        run_id: "run-1".to_owned(),
+        source_digest: "s".to_owned(),
+        graph_digest: "g".to_owned(),
+        plugins: BTreeMap::new(),
+        host_version: "0".to_owned(),
+        seed: world.seed,
+        thread_id: None,
+        user_id: None,
+        input: world.input.clone(),
+        request_id: None,
+    }
+}
+
+impl World1<'_> {
+    fn wall(&self) -> Timestamp {
+        Timestamp(START.0 + self.time + self.skew)
+    }
+
+    fn step(&mut self) -> Result<(), Problem> {
+        match self.tape.below(60) {
+            59 => return self.tick(), // early or repeated
+            58 => {
+                let span = *self.tape.pick(&[0, -3_600_000, 86_400_000, 500]);
+                self.skew += span;
+                return Ok(());
+            }
+            57 => return self.interrupt(),
+            _ => {}
+        }
+        let deadline = self.run.next_deadline();
+        if deadline != self.tick_delay.0 {
+            // How late the tick for this deadline comes.
+            let late = *self.tape.pick(&[0, 1, 20, 5_000]);
+            self.tick_delay = (deadline, late);
+        }
+        let tick_at = deadline.map(|deadline| (deadline.0 - START.0 - self.skew + self.tick_delay.1).max(self.time));
+        let first = self.coming.iter().enumerate().min_by_key(|(_, (at, _))| *at).map(|(index, (at, _))| (index, *at));
+        let any = if self.coming.len() > 1 && self.tape.chance(10) { Some(self.tape.index(self.coming.len())) } else { None };
+        match (tick_at, first) {
+            (None, None) => problem("nothing is to come, and the run has not ended"),
+            (Some(tick_at), None) => self.tick_at(tick_at),
+            (Some(tick_at), Some((_, at))) if tick_at < at => self.tick_at(tick_at),
+            (_, Some((index, _))) => {
+                let (at, what) = self.coming.remove(any.unwrap_or(index));
+                self.time = self.time.max(at);
+                self.deliver(what)
+            }
+        }
+    }
+
+    fn tick_at(&mut self, time: i64) -> Result<(), Problem> {
+        self.time = self.time.max(time);
+        self.tick()?;
+        match self.run.next_deadline() {
+            Some(deadline) if deadline <= self.wall() => problem("a tick in time left a deadline behind"),
+            _ => Ok(()),
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), Problem> {
+        let due = self.run.next_deadline().is_some_and(|deadline| deadline <= self.wall().max(self.run.last_at()));
+        let decision = self.handle(Input::Tick)?;
+        match (due, decision.is_some_and(|decision| decision.outcome == Outcome::Changed)) {
+            (true, false) => problem("a deadline had passed, and the tick changed nothing"),
+            (false, true) => problem("a tick before any deadline changed something"),
+            _ => Ok(()),
+        }
+    }
+
+    fn interrupt(&mut self) -> Result<(), Problem> {
+        let ids: Vec<CommandId> = self.run.owed().map(|command| command.id.clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let id = self.tape.pick(&ids).clone();
+        let _ = self.handle(Input::Interrupted { id })?;
+        Ok(())
+    }
+
+    fn deliver(&mut self, what: Coming) -> Result<(), Problem> {
+        match what {
+            Coming::Result { id, input } => {
+                let wanted = self.run.command(&id).is_some();
+                if self.tape.chance(15) {
+                    let again = self.time + i64::try_from(self.tape.below(3_000)).unwrap_or(0);
+                    self.coming.push((again, Coming::Result { id: id.clone(), input: input.clone() }));
+                }
+                let decision = self.handle(input)?;
+                let outcome = decision.map(|decision| decision.outcome);
+                let expected = if wanted { Outcome::Changed } else { Outcome::Stale };
+                if outcome != Some(expected) {
+                    return problem(format!("the result of {id} was {outcome:?}, expected {expected:?}"));
+                }
+                Ok(())
+            }
+            Coming::Cancel => {
+                let ended = self.run.status().is_ended();
+                self.cancel_sent = true;
+                let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+                let decision = self.handle(Input::Cancel { by, reason: String::new() })?;
+                if decision.is_some() && ended {
+                    return problem("a run that had ended was cancelled");
+                }
+                Ok(())
+            }
+            Coming::Noise(answer) => {
+                let decision = self.handle(Input::Answer(*answer.clone()))?;
+                match decision.map(|decision| decision.outcome) {
+                    Some(Outcome::Changed) => problem(format!("an answer changed what it must not: {answer:?}")),
+                    _ => Ok(()),
+                }
+            }
+            Coming::Person { path, review_id, number } => self.person(path, review_id, number),
+        }
+    }
+
+    fn person(&mut self, path: Path, review_id: String, number: usize) -> Result<(), Problem> {
+        let Some(plan) = self.world.script.review(&path).and_then(|plan| plan.answers.get(number)) else {
+            return Ok(());
+        };
+        let open = self.run.open_reviews().into_iter().find(|review| review.review_id == review_id);
+        let answer = people::answer(plan, &path, number, &review_id, open.and_then(|review| review.edited_by));
+        let taken = self.handle(Input::Answer(answer.clone()))?;
+        if taken.is_some() && self.tape.chance(25) {
+            // Again, otherwise, and about something that does not exist.
+            let mut noise = answer;
+            match self.tape.below(4) {
+                0 => {}
+                1 => noise.request_id = None,
+                2 => {
+                    noise.request_id = None;
+                    noise.decision = match noise.decision {
+                        bandstand_engine::input::Verdict::Approved => bandstand_engine::input::Verdict::Rejected,
+                        bandstand_engine::input::Verdict::Rejected => bandstand_engine::input::Verdict::Approved,
+                    };
+                }
+                _ => {
+                    noise.request_id = None;
+                    noise.review_id = "nosuchreview".to_owned();
+                }
+            }
+            let later = self.time + i64::try_from(self.tape.below(5_000)).unwrap_or(0);
+            self.coming.push((later, Coming::Noise(Box::new(noise))));
+        }
+        self.next_answer(path, review_id, number + 1);
+        Ok(())
+    }
+
+    fn next_answer(&mut self, path: Path, review_id: String, number: usize) {
+        if let Some(plan) = self.world.script.review(&path).and_then(|plan| plan.answers.get(number)) {
+            let at = self.time + i64::try_from(plan.delay_ms).unwrap_or(0);
+            self.coming.push((at, Coming::Person { path, review_id, number }));
+        }
+    }
+
+    /// `None`: it was refused.
+    fn handle(&mut self, input: Input) -> Result<Option<Decision>, Problem> {
+        let now = self.wall();
+        let before = self.run.seq();
+        let checked = self.run.check(&input, now);
+        let text = format!("{input:?}");
+        let decision = match self.run.handle(input, now) {
+            Ok(decision) => decision,
+            Err(rejected) => {
+                if checked != Err(rejected.clone()) {
+                    return problem(format!("handle refused with {rejected:?}, check said {checked:?}"));
+                }
+                if self.run.seq() != before {
+                    return problem("a refused input changed the run");
+                }
+                self.expect_refusal(&rejected)?;
+                return Ok(None);
+            }
+        };
+        if let Err(rejected) = checked {
+            return problem(format!("check refused {text} with {rejected:?}, handle took it"));
+        }
+        let at = self.run.last_at();
+        self.decided(&decision, at)?;
+        Ok(Some(decision))
+    }
+
+    fn expect_refusal(&self, rejected: &Rejected) -> Result<(), Problem> {
+        match rejected {
+            Rejected::TooLarge { .. } | Rejected::BadConfidence(_) => problem(format!("refused for no reason: {rejected}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn decided(&mut self, decision: &Decision, at: Timestamp) -> Result<(), Problem> {
+        if (decision.outcome == Outcome::Changed) == decision.events.is_empty() {
+            return problem(format!("the outcome is {:?} with {} events", decision.outcome, decision.events.len()));
+        }
+        for id in &decision.closed {
+            if self.owed.remove(id).is_none() {
+                return problem(format!("{id} was closed, but not owed"));
+            }
+        }
+        for id in &decision.opened {
+            if self.owed.insert(id.clone(), ()).is_some() {
+                return problem(format!("{id} was opened twice"));
+            }
+            let Some(command) = self.run.command(id) else { return problem(format!("{id} was opened, but is not owed")) };
+            let (duration_ms, input) = self.world.script.call(command);
+            let at = self.time + i64::try_from(duration_ms).unwrap_or(0);
+            self.coming.push((at, Coming::Result { id: id.clone(), input }));
+        }
+        if !self.owed.keys().eq(self.run.owed().map(|command| &command.id)) {
+            return problem(format!("opened and closed leave {:?}, owed is otherwise", self.owed.keys()));
+        }
+        if decision.events.is_empty() {
+            return Ok(());
+        }
+        let seq = self.checker.seq();
+        self.checker.row(seq, at, &decision.events)?;
+        self.checker.same(&self.run)?;
+        for event in &decision.events {
+            if let bandstand_engine::Event::ReviewOpened(opened) = event {
+                self.next_answer(opened.p.clone(), opened.review_id.clone(), 0);
+            }
+        }
+        Ok(())
+    }
+}

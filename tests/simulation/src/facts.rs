@@ -1,0 +1,54 @@
+//! What time decided in a run, as the journal tells it: the oracle takes nothing else from there.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bandstand_engine::event::{BranchKey, BranchOutcome, ReviewCause};
+use bandstand_engine::failure::Class;
+use bandstand_engine::{Event, Path};
+use serde_json::Value;
+
+/// The decisions of time.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The order in which branches of a block's visit ended by themselves.
+    order: BTreeMap<Path, Vec<BranchKey>>,
+    /// Blocks that ended by their timeout.
+    pub timed_out: BTreeSet<Path>,
+    /// Reviews that ended by their timeout, and how many answers they had by then.
+    pub expired: BTreeMap<Path, usize>,
+    /// Visits that were ended from outside.
+    pub cancelled: BTreeSet<Path>,
+    answers: BTreeMap<Path, usize>,
+    /// The oracle's own notes: what blocks gave.
+    pub gathered: RefCell<BTreeMap<Path, Value>>,
+}
+
+impl Facts {
+    /// Takes up what an event tells.
+    pub fn learn(&mut self, event: &Event) {
+        match event {
+            Event::BranchEnded(e) if e.outcome != BranchOutcome::Cancelled => {
+                self.order.entry(e.p.clone()).or_default().push(e.branch.clone());
+            }
+            Event::NodeFailed(e)
+                if e.error.failure.class == Class::Timeout && e.error.failure.code == "block-timeout" =>
+            {
+                self.timed_out.insert(e.p.clone());
+            }
+            Event::ReviewAnswered(e) => *self.answers.entry(e.p.clone()).or_default() += 1,
+            Event::ReviewDecided(e) if e.because == ReviewCause::Timeout => {
+                self.expired.insert(e.p.clone(), self.answers.get(&e.p).copied().unwrap_or(0));
+            }
+            Event::NodeCancelled(e) => {
+                self.cancelled.insert(e.p.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// The branches of a block's visit in the order in which they ended.
+    pub fn order(&self, path: &Path) -> &[BranchKey] {
+        self.order.get(path).map_or(&[], Vec::as_slice)
+    }
+}

@@ -1,0 +1,272 @@
+//! Makes a world from a tape: a structured workflow, its input, and the script of its agents and people.
+//!
+//! Swarm: each world has half of the features only, so that rare ones meet often. What is generated keeps the rules that
+//! `check` enforces on structure (targets, exits, one-node bodies); expressions may fail, since that is a behaviour too.
+
+mod expression;
+mod node;
+mod people;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bandstand_engine::expression::{Expression, Template};
+use bandstand_engine::graph::{
+    Channel, Graph, Grants, Keep, Limits, Plugin, PluginLimits, PluginSource, Reducer, ScopeGraph,
+};
+use bandstand_engine::schema::Schema;
+use bandstand_engine::Id;
+use serde_json::{Value, json};
+
+use crate::script::Script;
+use crate::tape::Tape;
+
+/// Half of these are on in a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // the names say it
+pub enum Feature {
+    Failures,
+    Retries,
+    OnFailure,
+    Loops,
+    Conditions,
+    Routes,
+    Goto,
+    Reviews,
+    AskedReviews,
+    OddAnswers,
+    Expiry,
+    Waits,
+    Parallel,
+    After,
+    Map,
+    Joins,
+    MaxErrors,
+    BlockTimeouts,
+    RunTimeout,
+    Updates,
+    Set,
+    BranchChannels,
+    Schemas,
+    BadExpressions,
+    BadWrites,
+    FailNodes,
+    Results,
+    Stages,
+    StepLimits,
+    Cancel,
+    ManySteps,
+}
+
+const FEATURES: u32 = Feature::ManySteps as u32 + 1;
+
+/// A generated world.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The workflow.
+    pub graph: Arc<Graph>,
+    /// What the run is given.
+    pub input: Value,
+    /// What agents and people do.
+    pub script: Script,
+    /// When somebody cancels the run, from its start.
+    pub cancel_ms: Option<u64>,
+    /// The run's seed.
+    pub seed: u64,
+}
+
+/// Makes a world.
+pub fn world(tape: &mut Tape) -> World {
+    // What makes runs end early is off more often, so that the others get somewhere.
+    let early = [
+        Feature::BadExpressions,
+        Feature::BadWrites,
+        Feature::FailNodes,
+        Feature::Cancel,
+        Feature::RunTimeout,
+        Feature::StepLimits,
+        Feature::Schemas,
+    ];
+    let features = (0..FEATURES)
+        .map(|number| {
+            let sides = if early.iter().any(|feature| *feature as u32 == number) { 4 } else { 2 };
+            tape.below(sides) == 1
+        })
+        .collect();
+    let generator =
+        Generator { tape, features, script: Script::default(), next_id: 0, nodes_left: 20, channels: BTreeMap::new() };
+    generator.world()
+}
+
+struct Generator<'t> {
+    tape: &'t mut Tape,
+    features: Vec<bool>,
+    script: Script,
+    next_id: u32,
+    nodes_left: u32,
+    channels: BTreeMap<Id, Channel>,
+}
+
+/// What may be named where a node stands.
+#[derive(Clone, Default)]
+struct Place {
+    /// Ids of the scope and the enclosing ones, the own block excluded.
+    nodes: Vec<String>,
+    /// Names of items.
+    items: Vec<String>,
+    /// Branches that this one waits for.
+    after: Vec<String>,
+    /// Blocks around it.
+    depth: u32,
+    /// The graph's path of the scope: ids of blocks and branches.
+    path: String,
+    /// Whether `visit` is known.
+    visit: bool,
+    /// What `output` is there, if any.
+    output: Option<OutputShape>,
+}
+
+/// What is known of a node's output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OutputShape {
+    /// Has `n`.
+    Numbered,
+    /// Has `n` and perhaps `options`.
+    Agent,
+    /// A review's.
+    Review,
+    /// A block's or nothing known.
+    Other,
+}
+
+fn id(text: &str) -> Id {
+    Id::new(text).expect("generated ids are ids")
+}
+
+impl Generator<'_> {
+    fn on(&self, feature: Feature) -> bool {
+        self.features.get(feature as usize).copied().unwrap_or(false)
+    }
+
+    /// True so often in a hundred, if the feature is on.
+    fn maybe(&mut self, feature: Feature, percent: u64) -> bool {
+        let chance = self.tape.chance(percent);
+        chance && self.on(feature)
+    }
+
+    fn fresh(&mut self, letter: char) -> String {
+        self.next_id += 1;
+        format!("{letter}{}", self.next_id)
+    }
+
+    fn template(&self, json: &Value) -> Template {
+        Template::from_json(json).unwrap_or_else(|error| unreachable!("generated templates compile: {error}, {json}"))
+    }
+
+    fn expression(&self, source: &str) -> Expression {
+        Expression::compile(source, 0, 0)
+            .unwrap_or_else(|error| unreachable!("generated expressions compile: {error}, {source}"))
+    }
+
+    fn world(mut self) -> World {
+        self.make_channels();
+        let input = json!({ "n": self.tape.below(4), "list": (0..self.tape.below(4)).collect::<Vec<_>>() });
+        let limits = Limits {
+            max_steps: if self.on(Feature::StepLimits) { 3 + self.tape.below(10) } else { 40 },
+            ..Limits::default()
+        };
+        let root = self.scope(&Place::default());
+        let result = self.result(&root);
+        let timeout_ms = (self.on(Feature::RunTimeout)).then(|| 1 + self.tape.below(20_000));
+        let output = self.maybe(Feature::Schemas, 20).then(|| schema(&json!({ "type": "object" })));
+        let graph = Graph {
+            name: "generated".to_owned(),
+            version: 1,
+            description: String::new(),
+            input: None,
+            output,
+            state: std::mem::take(&mut self.channels),
+            constants: BTreeMap::from([(id("c"), Arc::new(json!(3)))]),
+            templates: BTreeMap::new(),
+            limits,
+            timeout_ms,
+            plugins: ["p", "q"].iter().map(|name| (id(name), plugin(name))).collect(),
+            root,
+            result,
+        };
+        let cancel_ms = self.maybe(Feature::Cancel, 50).then(|| self.tape.below(5_000));
+        World { graph: Arc::new(graph), input, script: self.script, cancel_ms, seed: self.tape.below(1 << 32) }
+    }
+
+    fn make_channels(&mut self) {
+        for (name, reduce) in [
+            ("best", Reducer::Max),
+            ("facts", Reducer::Merge),
+            ("last", Reducer::Replace),
+            ("log", Reducer::Append),
+            ("low", Reducer::Min),
+            ("own", Reducer::Sum),
+            ("total", Reducer::Sum),
+        ] {
+            let keep = if name == "own" && self.on(Feature::BranchChannels) { Keep::Branch } else { Keep::Run };
+            let wanted = match (self.maybe(Feature::Schemas, 30), name) {
+                (false, _) => None,
+                (true, "total" | "own") => Some(json!({ "type": "number", "maximum": 5 + self.tape.below(20) })),
+                (true, "log") => Some(json!({ "maxItems": 1 + self.tape.below(6) })),
+                (true, "last") => Some(json!({ "type": ["number", "null", "object"] })),
+                (true, _) => None,
+            };
+            let initial = match (self.tape.chance(30), name) {
+                (true, "total") => Some(json!("${{ input.n + 1 }}")),
+                (true, "log") => Some(json!(["start"])),
+                (true, "facts") => Some(json!({ "start": "${{ constants.c }}" })),
+                (true, "best" | "low") => Some(json!(2)),
+                _ => None,
+            };
+            let channel = Channel {
+                reduce,
+                schema: wanted.as_ref().map(schema),
+                initial: initial.map(|initial| self.template(&initial)),
+                keep,
+            };
+            self.channels.insert(id(name), channel);
+        }
+    }
+
+    fn result(&mut self, root: &ScopeGraph) -> Option<Template> {
+        if !self.maybe(Feature::Results, 70) {
+            return None;
+        }
+        let place = Place {
+            nodes: root.nodes.keys().map(ToString::to_string).collect(),
+            output: Some(OutputShape::Other),
+            ..Place::default()
+        };
+        let value = self.object(&place);
+        Some(self.template(&json!({ "state": "${{ state }}", "more": value, "last": "${{ output }}" })))
+    }
+
+    fn scope(&mut self, place: &Place) -> ScopeGraph {
+        let at_most = if place.depth == 0 { 6 } else { 3 };
+        let count = 1 + self.tape.below(at_most).min(u64::from(self.nodes_left));
+        let ids: Vec<String> = (0..count).map(|_| self.fresh('n')).collect();
+        let mut inner = place.clone();
+        inner.nodes.extend(ids.iter().cloned());
+        let nodes =
+            (0..ids.len()).map(|index| (id(&ids[index]), self.node(&inner, Some((&ids, index)), &ids[index]))).collect();
+        ScopeGraph { start: id(&ids[0]), nodes }
+    }
+}
+
+fn schema(source: &Value) -> Schema {
+    Schema::new(Arc::new(source.clone())).unwrap_or_else(|error| unreachable!("generated schemas are schemas: {error}"))
+}
+
+fn plugin(name: &str) -> Plugin {
+    Plugin {
+        source: PluginSource::Path(format!("{name}.wasm")),
+        digest: None,
+        grants: Grants::default(),
+        limits: PluginLimits::default(),
+    }
+}

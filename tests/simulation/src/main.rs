@@ -1,0 +1,21 @@
+//! Runs seeds from the command line.
+fn main() {
+    let from: u64 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(0);
+    let count: u64 = std::env::args().nth(2).and_then(|a| a.parse().ok()).unwrap_or(1000);
+    let mut bad = 0; let mut stats: std::collections::BTreeMap<String,(u64,u64)> = Default::default();
+    for seed in from..from + count {
+        let mut plan = bandstand_simulation::tape::Tape::record(seed);
+        let world = bandstand_simulation::generate::world(&mut plan);
+        let mut tape = bandstand_simulation::tape::Tape::record(seed ^ 0x5555);
+        let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bandstand_simulation::engine_alone::run(&world, &mut tape)));
+        match r {
+            Ok(Ok(c)) => { let mut seen = std::collections::BTreeMap::<String,u64>::new();
+                for (_, e) in &c.journal { let mut n = e.name().to_string(); match e { bandstand_engine::Event::NodeFailed(e) => n += &format!(" {} {}", e.error.failure.class.name(), e.error.failure.code), bandstand_engine::Event::EdgeTaken(e) => n += &format!(" {:?}", e.because), bandstand_engine::Event::NodeStarted(e) => n += &format!(" {}", e.kind), bandstand_engine::Event::RunFailed(e) => n+= &format!(" {}", e.error.failure.code), bandstand_engine::Event::BranchEnded(e) => n += &format!(" {:?}", e.outcome), _=>{} } *seen.entry(n).or_default() += 1; }
+                for (k, v) in seen { let s = stats.entry(k).or_default(); s.0 += 1; s.1 += v; } }
+            Ok(Err(p)) => { bad += 1; if bad < 15 { println!("seed {seed}: {}", p.0.chars().take(1500).collect::<String>()); } }
+            Err(_) => { bad += 1; println!("seed {seed}: panic"); }
+        }
+    }
+    if std::env::args().nth(3).is_some() { for (k,(a,b)) in &stats { println!("{a:8} {b:8} {k}"); } }
+    println!("{bad} bad of {count}");
+}

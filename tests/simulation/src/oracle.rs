@@ -1,0 +1,757 @@
+//! What a run must come to: a plain recursive interpreter of the graph and the script, written from the language's
+//! reference and not from the engine. It knows no time and no crash.
+//!
+//! Where time decides (which branch ended first, whether a review or a block expired), it takes that from the journal as
+//! [`Facts`] and checks everything that follows from it; for `settle` and `all` without failures nothing is taken.
+
+mod names;
+mod reduce;
+mod review;
+mod route;
+
+use std::collections::BTreeMap;
+
+use bandstand_engine::event::BranchKey;
+use bandstand_engine::failure::Class;
+use bandstand_engine::graph::{
+    Agent, Body, Edges, Exit, Join, Kind, Map, Node, OnFailure, OnTimeout, Parallel, ScopeGraph, Strategy, Target,
+};
+use bandstand_engine::path::{Path, Segment};
+use bandstand_engine::Id;
+use serde_json::{Value, json};
+
+use crate::facts::Facts;
+use crate::generate::World;
+use crate::script::{AttemptEnd, Wish, normal, output_of};
+use names::Scope;
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// The result, or why not: class, code and path.
+    pub end: Result<Value, (String, String, String)>,
+    /// The channels of the root scope.
+    pub state: BTreeMap<String, Value>,
+    /// What became of each visit, by path.
+    pub visits: BTreeMap<String, Vec<String>>,
+    /// Attempts of each visit of an agent.
+    pub attempts: BTreeMap<String, u32>,
+}
+
+/// The world cannot be told: the journal took a way that the language does not allow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Impossible(pub String);
+
+/// A failure on its way up.
+#[derive(Clone, Debug)]
+struct Fault {
+    class: Class,
+    code: String,
+    path: Path,
+    attempt: u32,
+    recoverable: bool,
+    data: Value,
+    /// Results and errors of a block.
+    block: Option<(Value, Value)>,
+}
+
+/// Why a scope or node stops.
+#[derive(Clone, Debug)]
+enum Stop {
+    /// It failed; what encloses it may catch it.
+    Fault(Box<Fault>),
+    /// The node's scope fails, uncatchably by its own node.
+    Limit(Box<Fault>),
+    /// The journal contradicts the language.
+    Impossible(String),
+}
+
+type Outcome<T> = Result<T, Stop>;
+
+/// How a node was done.
+struct Done {
+    output: Value,
+    confidence: Option<f64>,
+    leave: Leave,
+    /// Writes of the branches that count.
+    joined: Vec<names::Write>,
+    attempts: u32,
+}
+
+enum Leave {
+    Edges,
+    Goto(String),
+    Choose(Vec<bandstand_engine::input::Choice>),
+    Approved,
+    Rejected,
+    Expired(Target),
+}
+
+struct Oracle<'w> {
+    world: &'w World,
+    facts: &'w Facts,
+    visits: BTreeMap<String, Vec<String>>,
+    attempts: BTreeMap<String, u32>,
+}
+
+/// What the run must come to, given what time decided.
+pub fn expect(world: &World, facts: &Facts) -> Result<Expected, Impossible> {
+    let mut oracle = Oracle { world, facts, visits: BTreeMap::new(), attempts: BTreeMap::new() };
+    let mut root = Scope::root(world).map_err(Impossible)?;
+    let end = oracle.graph(&world.graph.root, &mut root).and_then(|last| {
+        let value = match &world.graph.result {
+            Some(template) => root.template(world, template, &names::Extra::output(&last)).map_err(at(&root.path))?,
+            None => last,
+        };
+        match &world.graph.output {
+            Some(schema) if schema.check(&value).is_err() => {
+                Err(fault(Class::State, "bad-value", &root.path))
+            }
+            _ => Ok(value),
+        }
+    });
+    let end = match end {
+        Ok(value) => Ok(normal(&value)),
+        Err(Stop::Fault(fault) | Stop::Limit(fault)) => {
+            Err((fault.class.name().to_owned(), fault.code.clone(), fault.path.to_string()))
+        }
+        Err(Stop::Impossible(problem)) => return Err(Impossible(problem)),
+    };
+    let state = root.channels.iter().map(|(id, value)| (id.to_string(), normal(value))).collect();
+    Ok(Expected { end, state, visits: oracle.visits, attempts: oracle.attempts })
+}
+
+fn fault(class: Class, code: &str, path: &Path) -> Stop {
+    Stop::Fault(Box::new(Fault::new(class, code, path)))
+}
+
+/// Places a failure of an expression or a write.
+fn at(path: &Path) -> impl Fn((Class, String)) -> Stop + '_ {
+    move |(class, code)| fault(class, &code, path)
+}
+
+impl Fault {
+    fn new(class: Class, code: &str, path: &Path) -> Fault {
+        Fault {
+            class,
+            code: code.to_owned(),
+            path: path.clone(),
+            attempt: 1,
+            recoverable: false,
+            data: Value::Null,
+            block: None,
+        }
+    }
+
+    /// As expressions see it.
+    fn visible(&self) -> Value {
+        let mut visible = json!({
+            "class": self.class.name(),
+            "code": self.code,
+            "message": null,
+            "node": self.path.node_name().map(Id::as_str),
+            "path": self.path.to_string(),
+            "attempt": self.attempt,
+            "attempts": self.attempt,
+            "recoverable": self.recoverable,
+            "data": self.data,
+        });
+        if let Some((results, errors)) = &self.block {
+            visible["results"] = results.clone();
+            visible["errors"] = errors.clone();
+        }
+        visible
+    }
+}
+
+impl Oracle<'_> {
+    fn note(&mut self, path: &Path, what: String) {
+        self.visits.entry(path.to_string()).or_default().push(what);
+    }
+
+    /// Runs a scope to its end; gives its last output.
+    fn graph(&mut self, graph: &ScopeGraph, scope: &mut Scope<'_>) -> Outcome<Value> {
+        let mut id = graph.start.clone();
+        loop {
+            let visit = scope.visits.get(&id).copied().unwrap_or(0) + 1;
+            let path = scope.path.join(Segment::Node(id.clone(), visit));
+            if scope.steps >= self.world.graph.limits.max_steps {
+                return Err(Stop::Limit(Box::new(Fault::new(Class::Limit, "max-steps", &path))));
+            }
+            scope.steps += 1;
+            scope.visits.insert(id.clone(), visit);
+            let node = graph.nodes.get(&id).ok_or_else(|| Stop::Impossible(format!("no node {id}")))?;
+            match self.visit(node, Some(&id), visit, &path, scope)? {
+                Target::End => return Ok(scope.last.clone()),
+                Target::Node(next) => id = next,
+            }
+        }
+    }
+
+    fn body(&mut self, body: &Body, scope: &mut Scope<'_>) -> Outcome<Value> {
+        match body {
+            Body::Graph(graph) => self.graph(graph, scope),
+            Body::Node(node) => {
+                let path = scope.path.join(Segment::Sole(1));
+                self.visit(node, None, 1, &path, scope)?;
+                Ok(scope.last.clone())
+            }
+        }
+    }
+
+    /// One visit, from entering to the chosen exit.
+    fn visit(
+        &mut self,
+        node: &Node,
+        id: Option<&Id>,
+        visit: u32,
+        path: &Path,
+        scope: &mut Scope<'_>,
+    ) -> Outcome<Target> {
+        if self.facts.cancelled.contains(path) {
+            return Err(Stop::Impossible(format!("{path} was cancelled, but its branch ended")));
+        }
+        let done = self.kind(node, visit, path, scope);
+        let left = done.and_then(|done| {
+            let attempts = done.attempts;
+            self.leave(node, id, visit, path, scope, done).map_err(|stop| match stop {
+                Stop::Fault(mut fault) => {
+                    fault.attempt = attempts;
+                    if matches!(node.kind, Kind::Parallel(_) | Kind::Map(_)) && fault.block.is_none() {
+                        fault.block = self.gathered(path);
+                    }
+                    Stop::Fault(fault)
+                }
+                other => other,
+            })
+        });
+        match left {
+            Err(Stop::Fault(fault)) => self.caught(node, id, visit, path, scope, *fault),
+            other => other,
+        }
+    }
+
+    /// `results` and `errors` of a block whose own update failed.
+    fn gathered(&self, path: &Path) -> Option<(Value, Value)> {
+        let output = self.facts.gathered.borrow().get(path).cloned()?;
+        Some((output["results"].clone(), output["errors"].clone()))
+    }
+
+    fn caught(
+        &mut self,
+        node: &Node,
+        id: Option<&Id>,
+        visit: u32,
+        path: &Path,
+        scope: &mut Scope<'_>,
+        fault: Fault,
+    ) -> Outcome<Target> {
+        let told = |caught: bool| format!("failed {} {} caught={caught}", fault.class.name(), fault.code);
+        let Some(on_failure) = &node.on_failure else {
+            self.note(path, told(false));
+            return Err(Stop::Fault(Box::new(fault)));
+        };
+        let error = fault.visible();
+        let view = json!({ "error": error, "visits": visit, "status": "failed", "confidence": null });
+        let extra = names::Extra { visit: Some(visit), present: present(id, &view), error: Some(&error), ..Default::default() };
+        let again = |oracle: &mut Self, stop: Stop| match stop {
+            Stop::Fault(mut second) => {
+                second.attempt = fault.attempt;
+                oracle.note(path, format!("failed {} {} caught=false", second.class.name(), second.code));
+                Stop::Fault(second)
+            }
+            other => other,
+        };
+        match on_failure {
+            OnFailure::To(edges) => {
+                let (to, why) = match self.first(edges, "on-failure", path, scope, &extra) {
+                    Ok(way) => way,
+                    Err(stop) => return Err(again(self, stop)),
+                };
+                self.note(path, told(true));
+                scope.error = Some(error.clone());
+                scope.show(id, view);
+                self.note(path, edge(&to, &why));
+                Ok(to)
+            }
+            OnFailure::Value(template) => {
+                let output = match scope.template(self.world, template, &extra).map_err(at(path)) {
+                    Ok(output) => output,
+                    Err(stop) => return Err(again(self, stop)),
+                };
+                self.note(path, told(true));
+                scope.error = Some(error.clone());
+                let done =
+                    Done { output, confidence: None, leave: Leave::Edges, joined: Vec::new(), attempts: fault.attempt };
+                match self.leave(node, id, visit, path, scope, done) {
+                    Ok(to) => Ok(to),
+                    Err(stop) => Err(again(self, stop)),
+                }
+            }
+        }
+    }
+
+    /// Writes, chooses the exit, and only then changes anything.
+    fn leave(
+        &mut self,
+        node: &Node,
+        id: Option<&Id>,
+        visit: u32,
+        path: &Path,
+        scope: &mut Scope<'_>,
+        done: Done,
+    ) -> Outcome<Target> {
+        let expired = matches!(done.leave, Leave::Expired(_));
+        let mut view = json!({
+            "output": done.output,
+            "visits": visit,
+            "status": if expired { "expired" } else { "succeeded" },
+            "confidence": done.confidence,
+        });
+        let mut after = scope.draft();
+        let (to, why, routing) = {
+            let extra = names::Extra {
+                visit: Some(visit),
+                output: Some(&done.output),
+                present: present(id, &view),
+                ..Default::default()
+            };
+            if let Leave::Expired(to) = &done.leave {
+                (to.clone(), "timeout".to_owned(), None)
+            } else {
+                for write in &done.joined {
+                    after.write(self.world, write).map_err(at(path))?;
+                }
+                let before = after.draft();
+                let writes = before.evaluate_writes(self.world, node, &extra).map_err(at(path))?;
+                for write in &writes {
+                    after.write(self.world, write).map_err(at(path))?;
+                }
+                self.way(node, path, &after, &extra, &done.leave)?
+            }
+        };
+        let (channels, writes) = (after.channels, after.writes);
+        scope.channels = channels;
+        scope.writes = writes;
+        scope.last.clone_from(&done.output);
+        self.note(path, format!("succeeded {} expired={expired}", normal(&done.output)));
+        if let Some(routing) = routing {
+            self.note(path, format!("routed {routing}"));
+            view["routing"] = routing;
+        }
+        scope.show(id, view);
+        self.note(path, edge(&to, &why));
+        Ok(to)
+    }
+
+    fn way(
+        &self,
+        node: &Node,
+        path: &Path,
+        scope: &Scope<'_>,
+        extra: &names::Extra<'_>,
+        leave: &Leave,
+    ) -> Outcome<(Target, String, Option<Value>)> {
+        let chosen = match leave {
+            Leave::Approved => node.approved.as_ref().map(|edges| (edges, "approved")),
+            Leave::Rejected => node.rejected.as_ref().map(|edges| (edges, "rejected")),
+            _ => None,
+        };
+        if let Some((edges, why)) = chosen {
+            let (to, why) = self.first(edges, why, path, scope, extra)?;
+            return Ok((to, why, None));
+        }
+        let choices = match leave {
+            Leave::Goto(to) => {
+                let listed = node.goto.iter().find(|id| id.as_str() == to);
+                let to = listed.ok_or_else(|| fault(Class::Route, "undeclared-goto", path))?;
+                return Ok((Target::Node(to.clone()), "goto".to_owned(), None));
+            }
+            Leave::Choose(choices) => choices.clone(),
+            _ => Vec::new(),
+        };
+        match &node.exit {
+            None => Ok((Target::End, "next".to_owned(), None)),
+            Some(Exit::Next(edges)) => {
+                let (to, why) = self.first(edges, "next", path, scope, extra)?;
+                Ok((to, why, None))
+            }
+            Some(Exit::Route(route)) => {
+                let options = match &route.options {
+                    None => choices,
+                    Some(expression) => {
+                        let value = scope.expression(self.world, expression, extra).map_err(at(path))?;
+                        route::options(&value).ok_or_else(|| fault(Class::Route, "bad-options", path))?
+                    }
+                };
+                let (to, why, routing) =
+                    route::decide(route, options).map_err(|code| fault(Class::Route, code, path))?;
+                Ok((to, why.to_owned(), Some(routing)))
+            }
+        }
+    }
+
+    fn first(
+        &self,
+        edges: &Edges,
+        otherwise: &str,
+        path: &Path,
+        scope: &Scope<'_>,
+        extra: &names::Extra<'_>,
+    ) -> Outcome<(Target, String)> {
+        for (index, arm) in edges.when.iter().enumerate() {
+            match scope.expression(self.world, &arm.when, extra).map_err(at(path))? {
+                Value::Bool(true) => return Ok((arm.to.clone(), format!("when {index}"))),
+                Value::Bool(false) => {}
+                _ => return Err(fault(Class::Expression, "not-bool", path)),
+            }
+        }
+        Ok((edges.otherwise.clone(), otherwise.to_owned()))
+    }
+
+    fn kind(&mut self, node: &Node, visit: u32, path: &Path, scope: &mut Scope<'_>) -> Outcome<Done> {
+        let extra = names::Extra { visit: Some(visit), ..Default::default() };
+        let plain = |output: Value| {
+            Ok(Done { output, confidence: None, leave: Leave::Edges, joined: Vec::new(), attempts: 1 })
+        };
+        match &node.kind {
+            Kind::Value(template) => plain(scope.template(self.world, template, &extra).map_err(at(path))?),
+            Kind::Pure | Kind::Wait { .. } => plain(json!({})),
+            Kind::Fail(fail) => {
+                let data = match &fail.data {
+                    Some(data) => scope.template(self.world, data, &extra).map_err(at(path))?,
+                    None => Value::Null,
+                };
+                Err(Stop::Fault(Box::new(Fault { data, ..Fault::new(Class::Workflow, &fail.code, path) })))
+            }
+            Kind::Agent(agent) => self.agent(agent, node, path, scope, &extra),
+            Kind::Review(review) => {
+                let propose = scope.template(self.world, &review.propose, &extra).map_err(at(path))?;
+                let people = review::People {
+                    allowed: !review.reviewers.is_empty(),
+                    form: review.form.clone(),
+                    quorum: review.quorum,
+                    on_timeout: review.on_timeout.clone(),
+                };
+                let told = self.people(&people, &propose, path)?;
+                let leave = match told.decision {
+                    review::Decision::Approved => Leave::Approved,
+                    review::Decision::Rejected if node.rejected.is_some() => Leave::Rejected,
+                    review::Decision::Rejected => {
+                        scope.review = Some(told.output);
+                        return Err(fault(Class::Review, "review-rejected", path));
+                    }
+                    review::Decision::Expired => match &review.on_timeout {
+                        OnTimeout::To(to) => Leave::Expired(to.clone()),
+                        _ => return Err(fault(Class::Review, "review-expired", path)),
+                    },
+                };
+                if !matches!(leave, Leave::Expired(_)) {
+                    scope.review = Some(told.output.clone());
+                }
+                Ok(Done { output: told.output, confidence: None, leave, joined: Vec::new(), attempts: 1 })
+            }
+            Kind::Parallel(parallel) => self.parallel(parallel, path, scope),
+            Kind::Map(map) => {
+                let over = scope.expression(self.world, &map.over, &extra).map_err(at(path))?;
+                let Value::Array(items) = over else {
+                    return Err(fault(Class::Expression, "not-a-list", path));
+                };
+                self.map(map, items, path, scope)
+            }
+        }
+    }
+
+    fn people(&self, people: &review::People, propose: &Value, path: &Path) -> Outcome<review::Told> {
+        let plan = self.world.script.review(path);
+        let expired = self.facts.expired.get(path).copied();
+        review::tell(people, propose, plan, expired, path).map_err(Stop::Impossible)
+    }
+
+    fn agent(
+        &mut self,
+        agent: &Agent,
+        node: &Node,
+        path: &Path,
+        scope: &mut Scope<'_>,
+        extra: &names::Extra<'_>,
+    ) -> Outcome<Done> {
+        let input = scope.template(self.world, &agent.input, extra).map_err(at(path))?;
+        if !input.is_object() {
+            return Err(fault(Class::Expression, "input-not-object", path));
+        }
+        let allowed = if agent.retry.strategy == Strategy::None { 1 } else { agent.retry.max_retries + 1 };
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            self.attempts.insert(path.to_string(), attempt);
+            let behaviour = self.world.script.behaviour(path, attempt);
+            let behaviour = behaviour.ok_or_else(|| Stop::Impossible(format!("no script for {path}")))?;
+            let (class, code, recoverable) = match &behaviour.end {
+                AttemptEnd::Reply { broken: true, .. } => (Class::InvalidOutput, "not-object", true),
+                AttemptEnd::Failure { class, code, recoverable, .. } => (*class, code.as_str(), *recoverable),
+                AttemptEnd::Reply { confidence, next, .. } => {
+                    let output = output_of(behaviour, &input);
+                    let leave = match next {
+                        Wish::Edges => Leave::Edges,
+                        Wish::Goto(to) => Leave::Goto(to.clone()),
+                        Wish::Choose(choices) => Leave::Choose(choices.clone()),
+                        Wish::Review { propose, form, quorum, .. } => {
+                            let people = review::People::asked(form.as_ref(), *quorum);
+                            return self
+                                .asked(&people, propose.as_ref(), &output, node, path, scope)
+                                .map(|(output, leave)| Done {
+                                    output,
+                                    confidence: *confidence,
+                                    leave,
+                                    joined: Vec::new(),
+                                    attempts: 1,
+                                });
+                        }
+                    };
+                    return Ok(Done { output, confidence: *confidence, leave, joined: Vec::new(), attempts: attempt });
+                }
+            };
+            if !(recoverable && agent.retry.retry_on.contains(&class) && attempt < allowed) {
+                let fault = Fault { attempt, recoverable, ..Fault::new(class, code, path) };
+                return Err(Stop::Fault(Box::new(fault)));
+            }
+        }
+    }
+
+    /// A review that an agent asked for.
+    fn asked(
+        &mut self,
+        people: &review::People,
+        propose: Option<&Value>,
+        reply: &Value,
+        node: &Node,
+        path: &Path,
+        scope: &mut Scope<'_>,
+    ) -> Outcome<(Value, Leave)> {
+        let told = self.people(people, propose.unwrap_or(reply), path)?;
+        match told.decision {
+            review::Decision::Expired => Err(fault(Class::Review, "review-expired", path)),
+            review::Decision::Approved => {
+                let value = told.output["value"].clone();
+                scope.review = Some(told.output);
+                Ok((value, Leave::Approved))
+            }
+            review::Decision::Rejected => {
+                scope.review = Some(told.output);
+                if node.rejected.is_none() {
+                    return Err(fault(Class::Review, "review-rejected", path));
+                }
+                // Only an approved value takes the place of the reply's output.
+                Ok((reply.clone(), Leave::Rejected))
+            }
+        }
+    }
+
+    fn parallel(&mut self, parallel: &Parallel, path: &Path, scope: &mut Scope<'_>) -> Outcome<Done> {
+        let mut ended: BTreeMap<usize, Ended> = BTreeMap::new();
+        let keys: Vec<BranchKey> = parallel.branches.iter().map(|branch| BranchKey::Name(branch.id.clone())).collect();
+        let find = |id: &Id| parallel.branches.iter().position(|branch| branch.id == *id);
+        let order = self.facts.order(path);
+        for key in order {
+            let Some(index) = keys.iter().position(|known| known == key) else {
+                return Err(Stop::Impossible(format!("{path} has no branch {key:?}")));
+            };
+            if self.settled(path, parallel.join, parallel.max_errors, keys.len(), &ended).is_some() {
+                // Branches that `after` rules out are skipped at once, before the join is looked at.
+                let needs = &parallel.branches[index].after;
+                let lost = needs.iter().filter_map(find).any(|at| ended.get(&at).is_some_and(|e| e.result.is_err()));
+                if !lost {
+                    return Err(Stop::Impossible(format!("{path}: branch {key:?} ended after the join was decided")));
+                }
+            }
+            let branch = &parallel.branches[index];
+            let needs: Vec<usize> = branch.after.iter().filter_map(find).collect();
+            let inner_path = path.join(Segment::Branch(branch.id.clone()));
+            if needs.iter().any(|at| ended.get(at).is_some_and(|needed| needed.result.is_err())) {
+                ended.insert(index, Ended::failed(Fault::new(Class::Skipped, "needs", &inner_path)));
+                continue;
+            }
+            if needs.iter().any(|at| !ended.contains_key(at)) {
+                return Err(Stop::Impossible(format!("{inner_path} ended before what it waits for")));
+            }
+            let mut all: Vec<usize> = Vec::new();
+            let mut open = needs;
+            while let Some(at) = open.pop() {
+                if !all.contains(&at) {
+                    all.push(at);
+                    open.extend(parallel.branches[at].after.iter().filter_map(find));
+                }
+            }
+            all.sort_unstable();
+            let mut inner = scope.fork(inner_path.clone());
+            for at in all {
+                let needed = &ended[&at];
+                let result = needed.result.as_ref().map_err(|_| Stop::Impossible("a need failed".to_owned()))?;
+                inner.branches.insert(parallel.branches[at].id.to_string(), json!({ "result": result }));
+                for write in &needed.writes {
+                    inner.inherit(self.world, write).map_err(|(_, code)| Stop::Impossible(code))?;
+                }
+            }
+            let told = self.branch(&branch.body, branch.result.as_ref(), &mut inner)?;
+            ended.insert(index, told);
+        }
+        let named = |pick: &dyn Fn(&Ended) -> Option<Value>| -> Value {
+            let members = ended.iter().filter_map(|(at, e)| Some((parallel.branches[*at].id.to_string(), pick(e)?)));
+            Value::Object(members.collect())
+        };
+        let output = json!({
+            "results": named(&|e: &Ended| e.result.as_ref().ok().cloned()),
+            "errors": named(&|e: &Ended| e.result.as_ref().err().map(Fault::visible)),
+            "times": null,
+        });
+        self.joined(path, parallel.join, parallel.max_errors, keys.len(), &ended, output)
+    }
+
+    fn map(&mut self, map: &Map, items: Vec<Value>, path: &Path, scope: &mut Scope<'_>) -> Outcome<Done> {
+        let mut ended: BTreeMap<usize, Ended> = BTreeMap::new();
+        for key in self.facts.order(path) {
+            let BranchKey::Item(item) = key else {
+                return Err(Stop::Impossible(format!("{path} has no branch {key:?}")));
+            };
+            let index = usize::try_from(*item).unwrap_or(usize::MAX);
+            let Some(value) = items.get(index) else {
+                return Err(Stop::Impossible(format!("{path} has no item {item}")));
+            };
+            if self.settled(path, map.join, map.max_errors, items.len(), &ended).is_some() {
+                return Err(Stop::Impossible(format!("{path}: item {item} ended after the join was decided")));
+            }
+            let mut inner = scope.fork(path.join(Segment::Item(*item)));
+            inner.items.insert(map.item.to_string(), value.clone());
+            inner.items.insert(format!("{}_index", map.item), json!(item));
+            let told = self.branch(&map.body, map.result.as_ref(), &mut inner)?;
+            ended.insert(index, told);
+        }
+        let results: Vec<Value> = ended.values().filter_map(|e| e.result.as_ref().ok().cloned()).collect();
+        let errors: Vec<Value> = ended
+            .iter()
+            .filter_map(|(at, e)| {
+                Some(json!({ "index": at, "item": items[*at], "error": e.result.as_ref().err()?.visible() }))
+            })
+            .collect();
+        let output = json!({ "results": results, "errors": errors, "times": null });
+        self.joined(path, map.join, map.max_errors, items.len(), &ended, output)
+    }
+
+    fn branch(
+        &mut self,
+        body: &Body,
+        result: Option<&bandstand_engine::expression::Template>,
+        inner: &mut Scope<'_>,
+    ) -> Outcome<Ended> {
+        let told = self.body(body, inner).and_then(|last| match result {
+            None => Ok(last),
+            Some(template) => {
+                inner.template(self.world, template, &names::Extra::output(&last)).map_err(at(&inner.path))
+            }
+        });
+        let result = match told {
+            Ok(value) => Ok(value),
+            Err(Stop::Fault(fault) | Stop::Limit(fault)) => Err(*fault),
+            Err(impossible) => return Err(impossible),
+        };
+        Ok(Ended { result, writes: std::mem::take(&mut inner.writes) })
+    }
+
+    /// Whether the join is decided, by what has ended: satisfied, or the code of the failure.
+    fn settled(
+        &self,
+        _path: &Path,
+        join: Join,
+        max_errors: Option<bandstand_engine::graph::MaxErrors>,
+        total: usize,
+        ended: &BTreeMap<usize, Ended>,
+    ) -> Option<Result<(), &'static str>> {
+        use bandstand_engine::graph::MaxErrors;
+        let good = ended.values().filter(|e| e.result.is_ok()).count();
+        let bad = ended.len() - good;
+        match join {
+            Join::Settle => {
+                let allowed = match max_errors {
+                    None => total,
+                    Some(MaxErrors::Count(count)) => usize::try_from(count).unwrap_or(usize::MAX),
+                    Some(MaxErrors::Percent(percent)) => total * percent as usize / 100,
+                };
+                match () {
+                    () if bad > allowed => Some(Err("too-many-errors")),
+                    () if ended.len() < total => None,
+                    () if good > 0 || total == 0 => Some(Ok(())),
+                    () => Some(Err("all-failed")),
+                }
+            }
+            Join::All if bad > 0 => Some(Err("branch-failed")),
+            Join::All => (good == total).then_some(Ok(())),
+            Join::Any if good > 0 => Some(Ok(())),
+            Join::Any => (bad == total).then_some(Err("all-failed")),
+            Join::Quorum(needed) => {
+                let needed = needed as usize;
+                match () {
+                    () if good >= needed => Some(Ok(())),
+                    () if total - bad < needed => Some(Err("quorum-lost")),
+                    () => None,
+                }
+            }
+        }
+    }
+
+    fn joined(
+        &mut self,
+        path: &Path,
+        join: Join,
+        max_errors: Option<bandstand_engine::graph::MaxErrors>,
+        total: usize,
+        ended: &BTreeMap<usize, Ended>,
+        output: Value,
+    ) -> Outcome<Done> {
+        self.facts.gathered.borrow_mut().insert(path.clone(), output.clone());
+        let failed = |class: Class, code: &str| {
+            let mut fault = Fault::new(class, code, path);
+            fault.block = Some((output["results"].clone(), output["errors"].clone()));
+            Err(Stop::Fault(Box::new(fault)))
+        };
+        let verdict = self.settled(path, join, max_errors, total, ended);
+        if self.facts.timed_out.contains(path) {
+            return match verdict {
+                None => failed(Class::Timeout, "block-timeout"),
+                Some(_) => Err(Stop::Impossible(format!("{path} timed out after its join was decided"))),
+            };
+        }
+        match verdict {
+            None => Err(Stop::Impossible(format!("{path} was joined before its join was decided"))),
+            Some(Err(code)) => failed(Class::Join, code),
+            Some(Ok(())) => {
+                let joined = ended.values().filter(|e| e.result.is_ok()).flat_map(|e| e.writes.iter().cloned()).collect();
+                Ok(Done { output, confidence: None, leave: Leave::Edges, joined, attempts: 1 })
+            }
+        }
+    }
+}
+
+/// A branch or item that ended.
+struct Ended {
+    result: Result<Value, Fault>,
+    writes: Vec<names::Write>,
+}
+
+impl Ended {
+    fn failed(fault: Fault) -> Ended {
+        Ended { result: Err(fault), writes: Vec::new() }
+    }
+}
+
+fn present<'a>(id: Option<&Id>, view: &'a Value) -> Option<(String, &'a Value)> {
+    id.map(|id| (id.to_string(), view))
+}
+
+/// An edge in words, as the journal's is put.
+pub fn edge(to: &Target, why: &str) -> String {
+    match to {
+        Target::End => format!("edge end {why}"),
+        Target::Node(id) => format!("edge {id} {why}"),
+    }
+}
