@@ -167,7 +167,7 @@ fn ended_by_host(ending: &Ending, limits: &CallLimits) -> Failure {
             "host-calls",
             format!(
                 "the agent moved more than {} bytes through host calls, each of which counts 256 bytes and its data \
-                 (setting limits.host-calls)",
+                 (limit host-calls, fixed by the host)",
                 limits.host_call_bytes_max
             ),
         ),
@@ -242,19 +242,22 @@ fn refused(guest: &Guest, phase: Phase, trap: Option<Trap>, limits: &CallLimits)
     };
     let refusal = guest.limiter.refusal.filter(|_| died_of_it)?;
     Some(match refusal {
-        Refusal::Memory => Failure::new(
-            Class::Limit,
-            "memory",
-            format!(
-                "the agent needed more than {} bytes of memory (setting limits.memory)",
-                limits.memory_bytes_max.min(MEMORY_BYTES_CEILING)
-            ),
-        ),
+        Refusal::Memory => {
+            let most = if limits.memory_bytes_max < MEMORY_BYTES_CEILING { "" } else { ", at its highest" };
+            Failure::new(
+                Class::Limit,
+                "memory",
+                format!(
+                    "the agent needed more than {} bytes of memory (setting limits.memory{most})",
+                    limits.memory_bytes_max.min(MEMORY_BYTES_CEILING)
+                ),
+            )
+        }
         Refusal::Table => Failure::new(
             Class::Limit,
             "table-elements",
             format!(
-                "the agent needed more than {} table elements (setting limits.table-elements)",
+                "the agent needed more than {} table elements (limit table-elements, fixed by the host)",
                 limits.table_elements_max
             ),
         ),

@@ -52,9 +52,11 @@ pub struct CallLimits {
     pub output_bytes_max: usize,
     /// Log lines and progress together; what exceeds it is dropped and counted. Bytes (`limits.log`).
     pub log_bytes_max: usize,
-    /// What crosses in host calls, both ways, each call counting 256 bytes at least. Bytes (`limits.host-calls`).
+    /// What crosses in host calls, both ways, each call counting 256 bytes besides its data. Bytes. No setting of a
+    /// workflow file reaches it; errors call it `host-calls`.
     pub host_call_bytes_max: usize,
-    /// Table elements, summed over all tables of the instance (`limits.table-elements`).
+    /// Table elements, summed over all tables of the instance. No setting of a workflow file reaches it; errors call
+    /// it `table-elements`.
     pub table_elements_max: usize,
 }
 

@@ -81,7 +81,7 @@ async fn endless_host_calls_end_at_their_quota() {
     assert!(outcome.usage.events_dropped > 1_000);
     assert!(outcome.usage.host_call_bytes <= (1 << 20) + 300);
     let message = support::failure(outcome).message;
-    assert!(message.contains("1048576 bytes") && message.contains("limits.host-calls"), "{message}");
+    assert!(message.contains("1048576 bytes") && message.contains("limit host-calls"), "{message}");
     still_works(&sandbox).await;
 }
 

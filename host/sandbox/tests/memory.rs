@@ -74,6 +74,6 @@ async fn a_table_bomb_ends_as_the_limit_it_hit() {
     let outcome = run(&sandbox, &guests::table_bomb(), request("{}")).await;
     assert_eq!(end(&outcome), (Class::Limit, "table-elements"));
     let message = support::failure(outcome).message;
-    assert!(message.contains("100000") && message.contains("limits.table-elements"), "{message}");
+    assert!(message.contains("100000") && message.contains("limit table-elements"), "{message}");
     still_works(&sandbox).await;
 }
