@@ -173,6 +173,19 @@ impl RunStatus {
     }
 }
 
+impl From<bandstand_engine::Status> for RunStatus {
+    fn from(status: bandstand_engine::Status) -> RunStatus {
+        use bandstand_engine::Status;
+        match status {
+            Status::Running => RunStatus::Running,
+            Status::Waiting => RunStatus::Waiting,
+            Status::Succeeded => RunStatus::Succeeded,
+            Status::Failed => RunStatus::Failed,
+            Status::Cancelled => RunStatus::Cancelled,
+        }
+    }
+}
+
 impl fmt::Display for RunStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

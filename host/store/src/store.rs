@@ -98,6 +98,17 @@ pub(crate) struct Shared {
     fatal: Mutex<Option<Fatal>>,
 }
 
+/// Runs the writer; a panic in it (or in a `done` it calls) ends the store as a failed commit does, so that nobody waits
+/// for an answer that never comes.
+fn guarded(writer: Writer) -> Option<Connection> {
+    let shared = writer.shared();
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run())).unwrap_or_else(|_| {
+        drop(shared.queue.stop());
+        shared.fail(Fatal { problem: "the writer's thread panicked".to_owned() });
+        None
+    })
+}
+
 /// Bytes of a page and its header in the log.
 const FRAME_BYTES: u64 = 4096 + 24;
 
@@ -118,7 +129,7 @@ impl Store {
         let for_helper = shared.clone();
         let writer = Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || guarded(writer))
             .map_err(OpenError::Thread)?;
         let checkpointer = Builder::new()
             .name("store-wal".to_owned())

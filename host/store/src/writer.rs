@@ -58,6 +58,10 @@ impl Writer {
         Writer { connection, shared, heads: HashMap::new(), restarted: Instant::now(), requests_swept_at: 0 }
     }
 
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     /// Writes until the store is closed or a commit fails. Gives the connection back for the last tidying.
     pub(crate) fn run(mut self) -> Option<Connection> {
         while let Some(mut batch) = self.shared.queue.take() {

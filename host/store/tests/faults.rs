@@ -197,3 +197,31 @@ fn what_was_answered_survives_without_a_clean_end() {
     let store = Store::open(directory.path(), Options::default()).expect("opened again");
     assert_eq!(store.reader().open_run("run-1", From::Start).expect("whole").next_seq, 1);
 }
+
+#[test]
+fn a_panic_of_the_writer_ends_the_store_instead_of_hanging_it() {
+    let (directory, store) = store();
+    store.append(begin("run-1"), |_| panic!("a caller's mistake (expected in this test)")).expect("queued");
+    let begun = Instant::now();
+    while !matches!(store.health(), Health::Failed(_)) && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::yield_now();
+    }
+    assert_eq!(store.append(begin("run-2"), |_| ()), Err(Refused::Stopped));
+    store.close();
+    let store = Store::open(directory.path(), Options::default()).expect("opened again");
+    assert_eq!(store.reader().open_run("run-1", From::Start).expect("durable before the panic").next_seq, 1);
+}
+
+// What people write into runs is nobody else's to read: the log and its index are as private as the file.
+#[test]
+fn every_file_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (directory, store) = store();
+    append(&store, "run-1", 0, 0, vec![started("run-1", "w", json!({}))]);
+    let files: Vec<_> = std::fs::read_dir(directory.path()).expect("there").flatten().collect();
+    assert_eq!(files.len(), 3, "the file, its log and the log's index");
+    for file in files {
+        let mode = file.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?}", file.file_name());
+    }
+}
