@@ -209,15 +209,18 @@ impl Opening<'_> {
             return Err(self.damaged(0, "its first event is not run.started"));
         };
         let text = |digest: &str| -> Result<Option<String>, OpenRunError> {
-            self.sql(|connection| {
+            let found: Option<(Vec<u8>, Vec<u8>)> = self.sql(|connection| {
                 connection
-                    .prepare_cached("SELECT bytes FROM documents WHERE digest = ?1")?
-                    .query_row([digest], |row| row.get::<_, Vec<u8>>(0))
+                    .prepare_cached("SELECT sum, bytes FROM documents WHERE digest = ?1")?
+                    .query_row([digest], |row| Ok((row.get(0)?, row.get(1)?)))
                     .optional()
-            })?
-            .map(String::from_utf8)
-            .transpose()
-            .map_err(|_| self.damaged(0, &format!("document {digest} is not text")))
+            })?;
+            let Some((sum, bytes)) = found else { return Ok(None) };
+            if snapshot::sum(&bytes)[..] != sum[..] {
+                return Err(self.damaged(0, &format!("document {digest}, which it pins, is damaged")));
+            }
+            let text = String::from_utf8(bytes);
+            text.map(Some).map_err(|_| self.damaged(0, &format!("document {digest} is not text")))
         };
         Ok(Pins {
             source: text(&started.workflow.source)?,

@@ -78,7 +78,8 @@ CREATE TABLE snapshots(
   run INTEGER PRIMARY KEY, seq INTEGER NOT NULL, "check" BLOB NOT NULL, sum BLOB NOT NULL, bytes BLOB NOT NULL
 ) STRICT;
 -- What runs pin: workflow texts and checked graphs. Plugins are files beside this one.
-CREATE TABLE documents(digest TEXT PRIMARY KEY, kind TEXT NOT NULL, bytes BLOB NOT NULL) STRICT;
+-- `sum` is ours: `digest` is whatever the caller pins by.
+CREATE TABLE documents(digest TEXT PRIMARY KEY, kind TEXT NOT NULL, sum BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;
 
 CREATE TABLE reviews(
   review_id TEXT PRIMARY KEY,

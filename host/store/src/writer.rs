@@ -209,8 +209,15 @@ impl Writer {
         let connection = &self.connection;
         for document in &append.documents {
             connection
-                .prepare_cached("INSERT OR IGNORE INTO documents(digest, kind, bytes) VALUES (?1, ?2, ?3)")?
-                .execute(params![document.digest, document.kind.name(), document.bytes])?;
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO documents(digest, kind, sum, bytes) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![
+                    document.digest,
+                    document.kind.name(),
+                    snapshot::sum(&document.bytes).to_vec(),
+                    document.bytes
+                ])?;
         }
         let written = append.change.clone().unwrap_or_else(effect_apply::first_change);
         let run = effect_apply::insert_run(connection, None, started, append.at.0, &written)?;

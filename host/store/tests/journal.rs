@@ -50,6 +50,12 @@ fn what_was_appended_comes_back_after_a_restart() {
     assert_eq!(run.pins.graph.as_deref(), Some("{}"));
     assert_eq!(store.reader().owed_runs(None, 10).expect("read"), ["run-1"]);
     append(&store, "run-1", 3, 10, vec![succeeded(json!(1))]);
+
+    raw(directory.path())
+        .execute_batch("UPDATE documents SET bytes = x'7b20' WHERE kind = 'graph'")
+        .expect("damaged");
+    let error = store.reader().open_run("run-1", From::Snapshot).expect_err("not what it pinned");
+    assert!(error.to_string().contains("document blake3:graph, which it pins, is damaged"), "{error}");
 }
 
 // R5.4: "nothing accepted is lost" needs that nothing is accepted twice or out of order.
