@@ -7,10 +7,13 @@
 //! The way of a file: `yaml` (a tree that knows its places), `shape` against the table in `grammar`, `outline` (scopes,
 //! nodes, edges), then the checks that need more than one place: `structure`, `schemas`, `channels`, `expressions` with
 //! `places` and `unset`, `advice`, `plugins`; last `lower`.
+//! `editor` makes the JSON Schema for editors from the same table; `drawing` draws a graph.
 
 mod advice;
 mod channels;
 mod diagnostic;
+mod drawing;
+mod editor;
 mod expressions;
 mod feature;
 mod files;
@@ -33,6 +36,8 @@ mod yaml;
 use bandstand_engine::Graph;
 
 pub use diagnostic::{CODES, Code, Diagnostic, Severity, code, render};
+pub use drawing::{graph_dot, graph_mermaid};
+pub use editor::json_schema;
 pub use feature::{Feature, Features, features};
 pub use resolver::{FileProblem, Need, Needs, Permitted, PluginFacts, PluginProblem, Resolver};
 

@@ -90,9 +90,11 @@ pub(crate) fn as_name(text: &str, joint: char) -> String {
 pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let text = text.to_lowercase().replace('_', "-");
     let far = |candidate: &str| strsim::osa_distance(&text, &candidate.replace('_', "-"));
-    let near = candidates.into_iter().map(|candidate| (far(candidate), candidate));
-    let near = near.filter(|(distance, candidate)| *distance <= (candidate.len().max(text.len()) / 3).max(1));
-    near.filter(|(distance, candidate)| *distance < candidate.chars().count()).min().map(|(_, candidate)| candidate)
+    // Of two that are equally far the one with the same beginning: `max-retry` means `max-retries`.
+    let apart = |candidate: &str| text.len() - text.bytes().zip(candidate.bytes()).take_while(|(a, b)| a == b).count();
+    let near = candidates.into_iter().map(|candidate| (far(candidate), apart(candidate), candidate));
+    let near = near.filter(|(distance, _, candidate)| *distance <= (candidate.len().max(text.len()) / 3).max(1));
+    near.filter(|(distance, _, candidate)| *distance < candidate.chars().count()).min().map(|(_, _, candidate)| candidate)
 }
 
 /// "did you mean" if something is near, else the list of what there is.
@@ -141,6 +143,7 @@ mod tests {
         assert!(is_id(&as_name("9 \u{fc}ber!", '_')));
         assert_eq!(nearest("secnd", ["first", "second"]), Some("second"));
         assert_eq!(nearest("max_retries", ["max-retries"]), Some("max-retries"));
+        assert_eq!(nearest("max-retry", ["max-delay", "max-retries"]), Some("max-retries"));
         assert_eq!(nearest("xyzzy", ["first", "second"]), None);
     }
 }

@@ -189,7 +189,7 @@ fn block(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
         "parallel" => {
             let branches = kind.value.get("branches").map(Node::entries).unwrap_or_default().len() as u64;
             if let Some((at, count)) = quorum(join.and_then(|join| join.get("quorum"))).filter(|(_, n)| *n > branches) {
-                let message = format!("a quorum of {count}, but there are {branches} branches");
+                let message = format!("a quorum of {count} can never be reached: the number of branches is {branches}");
                 report.add("BW214", at, message, format!("at most {branches}"));
             }
             after(report, outline, step);
@@ -199,7 +199,7 @@ fn block(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
             let users = reviewers.iter().filter(|node| node.text().is_some_and(|text| text.starts_with("user:"))).count();
             let all_users = !reviewers.is_empty() && users == reviewers.len();
             if let Some((at, count)) = quorum(step.of_kind("quorum")).filter(|(_, n)| all_users && *n > users as u64) {
-                let message = format!("a quorum of {count}, but {users} `user:` reviewers");
+                let message = format!("a quorum of {count} can never be reached: the number of `user:` reviewers is {users}");
                 report.add("BW214", at, message, format!("at most {users}, or name a `group:`"));
             }
             for reviewer in reviewers {
