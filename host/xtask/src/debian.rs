@@ -29,7 +29,7 @@ pub(crate) fn is_at_hand() -> bool {
 /// Fills `folder`, in one step at the end, so that a half-made one is never used. Takes 1 to 2 minutes of CPU and
 /// 600 MB. `linker_of` is a rustc whose `rust-lld` may be borrowed.
 pub(crate) fn unpack_and_build(folder: &Path, linker_of: &Path) -> Result<()> {
-    say("rustup cannot fetch here: making a compiler from Debian's packages, once (1 to 2 minutes)");
+    say("making a compiler from Debian's packages, once (1 to 2 minutes)");
     let version = version()?;
     let parent = folder.parent().context("the folder has no parent")?;
     let part = parent.join(format!("wasm-rust.part-{}", std::process::id()));
@@ -39,7 +39,8 @@ pub(crate) fn unpack_and_build(folder: &Path, linker_of: &Path) -> Result<()> {
         if folder.exists() {
             fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
         }
-        fs::rename(&part, folder).with_context(|| format!("cannot rename {} to {}", part.display(), folder.display()))
+        fs::rename(&part, folder)
+            .with_context(|| format!("cannot rename {} to {}", part.display(), folder.display()))
     });
     if moved.is_err() {
         let _ = fs::remove_dir_all(&part);
@@ -71,7 +72,9 @@ fn version() -> Result<String> {
 
 fn candidate() -> Result<Option<String>> {
     let policy = text(Command::new("apt-cache").args(["policy", "rustc-web"]).env("LC_ALL", "C"))?;
-    Ok(candidate_of(&policy).filter(|version| minor_version(version) >= Some(MINOR_VERSION_MIN)).map(str::to_owned))
+    Ok(candidate_of(&policy)
+        .filter(|version| minor_version(version) >= Some(MINOR_VERSION_MIN))
+        .map(str::to_owned))
 }
 
 fn candidate_of(policy: &str) -> Option<&str> {
@@ -87,7 +90,9 @@ fn minor_version(version: &str) -> Option<u32> {
 fn update_lists() -> Result<()> {
     let is_root = text(Command::new("id").arg("-u"))?.trim() == "0";
     if !is_root {
-        bail!("apt's package lists are missing or old. Type `sudo apt-get update`, then the same `cargo xtask` again");
+        bail!(
+            "apt's package lists are missing or old. Type `sudo apt-get update`, then the same `cargo xtask` again"
+        );
     }
     run(Command::new("apt-get").args(["update", "-qq"]).stdout(Stdio::null()))
 }
@@ -102,7 +107,13 @@ fn download(into: &Path, version: &str) -> Result<()> {
         .collect();
     let about = text(Command::new("apt-cache").args(["show", &format!("{runtime}={version}")]))?;
     wanted.extend(llvm_of(&about).map(str::to_owned));
-    let fetch = || run(Command::new("apt-get").args(["download", "-qq"]).args(&wanted).current_dir(into));
+    let fetch = || {
+        run(Command::new("apt-get")
+            // Its own user cannot write into the cache folder: without this apt warns of that.
+            .args(["-o", "APT::Sandbox::User=root", "download", "-qq"])
+            .args(&wanted)
+            .current_dir(into))
+    };
     // Lists older than the archive name files that are gone: fetch the lists once, then it must do.
     fetch().or_else(|_| update_lists().and_then(|()| fetch()))
 }
@@ -110,13 +121,17 @@ fn download(into: &Path, version: &str) -> Result<()> {
 /// The LLVM library among a package's dependencies.
 fn llvm_of(package: &str) -> Option<&str> {
     let depends = package.lines().find_map(|line| line.strip_prefix("Depends:"))?;
-    depends.split(',').map(|one| one.split_whitespace().next().unwrap_or("")).find(|name| name.starts_with("libllvm"))
+    depends
+        .split(',')
+        .map(|one| one.split_whitespace().next().unwrap_or(""))
+        .find(|name| name.starts_with("libllvm"))
 }
 
 fn unpack(part: &Path) -> Result<()> {
     for entry in fs::read_dir(part.join("packages"))? {
         let package = entry?.path();
-        let is_source = package.file_name().is_some_and(|name| name.to_string_lossy().starts_with("rust-web-src_"));
+        let is_source =
+            package.file_name().is_some_and(|name| name.to_string_lossy().starts_with("rust-web-src_"));
         if !is_source {
             output(Command::new("dpkg-deb").arg("-x").arg(&package).arg(part))?;
             continue;
@@ -131,8 +146,9 @@ fn unpack(part: &Path) -> Result<()> {
         let archive = listing.stdout.take().context("dpkg-deb gave no stdout")?;
         output(
             Command::new("tar")
-                .args(["-x", "--wildcards", "./usr/src/rustc-*/library*", "./usr/lib/rustlib/src/*", "-C"])
+                .args(["-x", "-C"])
                 .arg(part)
+                .args(["--wildcards", "./usr/src/rustc-*/library*", "./usr/lib/rustlib/src/*"])
                 .stdin(archive),
         )?;
         if !listing.wait().context("cannot wait for dpkg-deb")?.success() {
@@ -153,7 +169,9 @@ fn borrow_linker(part: &Path, linker_of: &Path) -> Result<()> {
     let system = Path::new("/usr/bin/lld");
     let linker = [borrowed.as_path(), system].into_iter().find(|path| path.is_file());
     let Some(linker) = linker else {
-        bail!("there is no rust-lld in the active toolchain. Type `sudo apt-get install lld`, then the same `cargo xtask` again");
+        bail!(
+            "there is no rust-lld in the active toolchain. Type `sudo apt-get install lld`, then the same `cargo xtask` again"
+        );
     };
     std::os::unix::fs::symlink(linker, own.join("rust-lld")).context("cannot link rust-lld")
 }
@@ -192,7 +210,15 @@ fn build_std(part: &Path) -> Result<()> {
         .collect::<Vec<_>>()
         .join("\u{1f}");
     run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--release", "-Zbuild-std=std,panic_abort", "--target", TARGET, "--target-dir"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-Zbuild-std=std,panic_abort",
+            "--target",
+            TARGET,
+            "--target-dir",
+        ])
         .arg(seed.join("target"))
         .current_dir(&seed)
         .env("RUSTC", rustc_in(part))
@@ -223,13 +249,15 @@ mod tests {
 
     #[test]
     fn apt_s_answers_are_read() {
-        let policy = "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n  Version table:\n";
+        let policy =
+            "rustc-web:\n  Installed: (none)\n  Candidate: 1.96.0+dfsg1-1~deb12u2\n  Version table:\n";
         assert_eq!(candidate_of(policy), Some("1.96.0+dfsg1-1~deb12u2"));
         assert_eq!(candidate_of("rustc-web:\n  Installed: (none)\n  Candidate: (none)\n"), None);
         assert_eq!(candidate_of(""), None);
         assert_eq!(minor_version("1.96.0+dfsg1-1~deb12u2"), Some(96));
         assert_eq!(minor_version("2.0"), None);
-        let package = "Package: x\nDepends: libc6 (>= 2.34), libgcc-s1 (>= 4.2), libllvm22, libstdc++6 (>= 11)\n";
+        let package =
+            "Package: x\nDepends: libc6 (>= 2.34), libgcc-s1 (>= 4.2), libllvm22, libstdc++6 (>= 11)\n";
         assert_eq!(llvm_of(package), Some("libllvm22"));
         assert_eq!(llvm_of("Package: x\n"), None);
     }

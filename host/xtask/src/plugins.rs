@@ -29,14 +29,24 @@ pub(crate) fn build(repo: &Repo, options: &PluginOptions) -> Result<()> {
         let component = encode(&module)?;
         let leaks = machine_paths(repo).into_iter().find(|path| contains(&component, path.as_bytes()));
         if let Some(path) = leaks {
-            bail!("{agent}.wasm holds a path of this machine ({path}): its bytes would differ on every other one");
+            bail!(
+                "{agent}.wasm holds a path of this machine ({path}): its bytes would differ on every other one"
+            );
         }
         if write_if_changed(&into.join(format!("{agent}.wasm")), &component)? {
             changed.push(agent.as_str());
         }
     }
-    let news = if changed.is_empty() { "nothing changed".to_owned() } else { format!("new: {}", changed.join(", ")) };
-    say(&format!("{} plugins in target/plugins, {news} ({:.1} s)", agents.len(), start.elapsed().as_secs_f64()));
+    let news = if changed.is_empty() {
+        "nothing changed".to_owned()
+    } else {
+        format!("new: {}", changed.join(", "))
+    };
+    say(&format!(
+        "{} plugins in target/plugins, {news} ({:.1} s)",
+        agents.len(),
+        start.elapsed().as_secs_f64()
+    ));
     Ok(())
 }
 
@@ -69,12 +79,24 @@ fn chosen(all: Vec<String>, only: &[String]) -> Result<Vec<String>> {
 
 fn compile(repo: &Repo, toolchain: &Toolchain, agents: &[String]) -> Result<()> {
     let mut command = repo.cargo();
-    command.args(["build", "--quiet", "--release", "--target", TARGET, "--manifest-path", "plugins/Cargo.toml", "--target-dir"]);
+    command.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--target",
+        TARGET,
+        "--manifest-path",
+        "plugins/Cargo.toml",
+        "--target-dir",
+    ]);
     command.arg(target_dir(repo));
     for agent in agents {
         command.args(["--package", &format!("bandstand-agent-{agent}")]);
     }
-    command.env_remove("RUSTFLAGS").env_remove("CARGO_TARGET_DIR").env("CARGO_ENCODED_RUSTFLAGS", flags(repo));
+    command
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_TARGET_DIR")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(repo));
     if let Some(rustc) = &toolchain.rustc {
         command.env("RUSTC", rustc);
     }
@@ -107,8 +129,10 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 /// From cargo's core module to a component, which imports just what the module uses.
 fn encode(module: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(module).with_context(|| format!("cargo left no {}", module.display()))?;
-    let component = ComponentEncoder::default().validate(true).module(&bytes).and_then(|mut encoder| encoder.encode());
-    component.with_context(|| format!("{} is no agent: does it call `bandstand_sdk::agent!`?", module.display()))
+    let component =
+        ComponentEncoder::default().validate(true).module(&bytes).and_then(|mut encoder| encoder.encode());
+    component
+        .with_context(|| format!("{} is no agent: does it call `bandstand_sdk::agent!`?", module.display()))
 }
 
 fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {

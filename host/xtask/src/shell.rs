@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn failures_say_what_was_called_and_what_it_said() {
-        let error = output(Command::new("sh").args(["-c", "echo no such luck >&2; exit 3"])).unwrap_err().to_string();
+        let error =
+            output(Command::new("sh").args(["-c", "echo no such luck >&2; exit 3"])).unwrap_err().to_string();
         assert!(error.contains("sh -c") && error.contains("no such luck") && error.contains('3'), "{error}");
         let error = output(&mut Command::new("no-such-program-here")).unwrap_err().to_string();
         assert!(error.contains("cannot start `no-such-program-here`"), "{error}");

@@ -79,7 +79,9 @@ pub(crate) fn schemas(repo: &Repo, check: bool) -> Result<()> {
     match (stale.is_empty(), check) {
         (true, _) => say("the generated files are up to date"),
         (false, false) => say(&format!("written: {}", stale.join(", "))),
-        (false, true) => bail!("stale: {}. Type `cargo xtask schemas` and commit the result", stale.join(", ")),
+        (false, true) => {
+            bail!("stale: {}. Type `cargo xtask schemas` and commit the result", stale.join(", "))
+        }
     }
     Ok(())
 }
@@ -88,7 +90,9 @@ pub(crate) fn schemas(repo: &Repo, check: bool) -> Result<()> {
 pub(crate) fn bench(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
     plugins::build(repo, &PluginOptions::default())?;
     let mut command = repo.cargo();
-    shell::run_for_code(command.args(["run", "--release", "--quiet", "--package", "bandstand-bench", "--"]).args(rest))
+    shell::run_for_code(
+        command.args(["run", "--release", "--quiet", "--package", "bandstand-bench", "--"]).args(rest),
+    )
 }
 
 /// The host, built by cargo when it is not.

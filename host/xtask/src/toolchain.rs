@@ -30,7 +30,9 @@ pub(crate) fn find(debian_only: bool) -> Result<Toolchain> {
             return Ok(Toolchain { rustc: None });
         }
         shell::say(&format!("rustc has no {TARGET} yet: asking rustup for it"));
-        if shell::try_for(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT)? && has_target(&active) {
+        if shell::try_for(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT)?
+            && has_target(&active)
+        {
             return Ok(Toolchain { rustc: None });
         }
     }
@@ -50,7 +52,10 @@ pub(crate) fn find(debian_only: bool) -> Result<Toolchain> {
         format!("rustup could not add {TARGET}, and the way by Debian's packages failed, too. With a network, type:\n\n    rustup target add {TARGET}\n\nWhy Debian's way failed")
     })?;
     if !has_target(&rustc) {
-        bail!("{} was made, but its rustc still has no {TARGET}. Remove the folder and try again", folder.display());
+        bail!(
+            "{} was made, but its rustc still has no {TARGET}. Remove the folder and try again",
+            folder.display()
+        );
     }
     Ok(Toolchain { rustc: Some(rustc) })
 }
@@ -82,7 +87,9 @@ pub(crate) fn on_path(program: &str) -> bool {
 fn cache_folder() -> Result<PathBuf> {
     let from = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = from("XDG_CACHE_HOME").or_else(|| from("HOME").map(|home| home.join(".cache")));
-    Ok(base.context("neither XDG_CACHE_HOME nor HOME is set: no place to keep a toolchain in")?.join("bandstand"))
+    Ok(base
+        .context("neither XDG_CACHE_HOME nor HOME is set: no place to keep a toolchain in")?
+        .join("bandstand"))
 }
 
 #[cfg(test)]

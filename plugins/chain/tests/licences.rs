@@ -1,4 +1,6 @@
 //! The agents of the licence review one after the other over real licence texts: each takes what the former gave.
+// All of this file is a test; the lint knows functions marked as tests only.
+#![allow(clippy::unwrap_used)]
 
 // By path, since a crate that is a library besides cannot be optimised as a whole for wasm.
 #[path = "../../agents/classify/src/lib.rs"]
@@ -70,7 +72,10 @@ fn licences_come_out_in_the_order_of_their_demands() {
     let shown: Vec<String> = all
         .iter()
         .map(|(name, one, ..)| {
-            format!("{name}: {} {:.3}, {} {} {:.2}", one.family, one.family_confidence, one.level, one.score, one.risk_confidence)
+            format!(
+                "{name}: {} {:.3}, {} {} {:.2}",
+                one.family, one.family_confidence, one.level, one.score, one.risk_confidence
+            )
         })
         .collect();
     if let Some(folder) = std::env::var_os("BANDSTAND_SHOW_REPORTS") {
@@ -82,9 +87,18 @@ fn licences_come_out_in_the_order_of_their_demands() {
     for (name, one, family, level) in &all {
         assert_eq!((one.family.as_str(), one.level.as_str()), (*family, *level), "{name}: {shown:#?}");
         assert!(one.family_confidence >= 0.75, "{name}: {shown:#?}");
-        assert!(one.markdown.contains("## Risk") && one.markdown.contains("## What to do"), "{}", one.markdown);
+        assert!(
+            one.markdown.contains("## Risk") && one.markdown.contains("## What to do"),
+            "{}",
+            one.markdown
+        );
     }
-    let scores = |family: &str| all.iter().filter(|(_, one, ..)| one.family == family).map(|(_, one, ..)| one.score).collect::<Vec<_>>();
+    let scores = |family: &str| {
+        all.iter()
+            .filter(|(_, one, ..)| one.family == family)
+            .map(|(_, one, ..)| one.score)
+            .collect::<Vec<_>>()
+    };
     let (free, weak, strong) = (scores("permissive"), scores("weak_copyleft"), scores("strong_copyleft"));
     assert!(free.iter().max() < weak.iter().min() && weak.iter().max() < strong.iter().min(), "{shown:#?}");
 }
@@ -98,6 +112,7 @@ fn home_made_terms_are_left_to_a_person() {
 
 #[test]
 fn the_use_matters() {
-    let (shipped, inside) = (review(text!("gpl-3.0.txt"), "distribute"), review(text!("gpl-3.0.txt"), "internal"));
+    let (shipped, inside) =
+        (review(text!("gpl-3.0.txt"), "distribute"), review(text!("gpl-3.0.txt"), "internal"));
     assert!(inside.score * 2 < shipped.score, "{} {}", inside.score, shipped.score);
 }

@@ -60,7 +60,12 @@ fn lines(text: &str) -> Vec<Line<'_>> {
     for raw in text.split_inclusive('\n') {
         let trimmed = unframed(raw);
         let indent = trimmed.as_ptr() as usize - raw.as_ptr() as usize;
-        lines.push(Line { start: start + indent, end: start + indent + trimmed.len(), text: trimmed, indent });
+        lines.push(Line {
+            start: start + indent,
+            end: start + indent + trimmed.len(),
+            text: trimmed,
+            indent,
+        });
         start += raw.len();
     }
     lines
@@ -89,7 +94,13 @@ fn run_end(lines: &[Line<'_>], first: usize) -> usize {
         let underlined = lines.get(end + 1).is_some_and(|next| is_rule(next.text) && next.text.len() > 2);
         // A title is set apart by its indent as often as by an empty line.
         let steps_in = end == first + 1 && line.indent == 0 && lines[first].indent >= 12;
-        if line.text.is_empty() || is_rule(line.text) || line.text.starts_with('#') || marked || underlined || steps_in {
+        if line.text.is_empty()
+            || is_rule(line.text)
+            || line.text.starts_with('#')
+            || marked
+            || underlined
+            || steps_in
+        {
             break;
         }
         end += 1;
@@ -99,7 +110,10 @@ fn run_end(lines: &[Line<'_>], first: usize) -> usize {
 
 /// Can a list item follow this line without an empty one between? Else a marker is a wrapped `(1)` inside a sentence.
 fn closes(line: &str) -> bool {
-    line.ends_with([':', ';', '.']) || line.ends_with(" and") || line.ends_with(" or") || marker(line).is_some()
+    line.ends_with([':', ';', '.'])
+        || line.ends_with(" and")
+        || line.ends_with(" or")
+        || marker(line).is_some()
 }
 
 /// A list marker at the start of a line: its label and its length with the space behind.
@@ -115,7 +129,8 @@ fn marker(line: &str) -> Option<(&str, usize)> {
     let dotted = label.ends_with('.');
     label = label.trim_end_matches('.');
     let opened = inner.len() < line.len();
-    if (opened && !bracketed) || !(bracketed || dotted || label.contains('.')) {
+    let closed = bracketed || (!opened && (dotted || label.contains('.')));
+    if !closed {
         return None;
     }
     if !rest.starts_with([' ', '\t']) && !rest.is_empty() {
@@ -130,7 +145,10 @@ fn marker(line: &str) -> Option<(&str, usize)> {
 
 /// `7`, `2.1`: numbers of at most 3 digits between dots.
 fn is_number(label: &str) -> bool {
-    !label.is_empty() && label.split('.').all(|part| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()))
+    !label.is_empty()
+        && label
+            .split('.')
+            .all(|part| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn block(text: &str, lines: &[Line<'_>], underlined: bool) -> Block {
@@ -144,7 +162,8 @@ fn block(text: &str, lines: &[Line<'_>], underlined: bool) -> Block {
     };
     if line.starts_with('#') {
         let title = line.trim_start_matches('#');
-        let (label, skip) = marker(title.trim_start()).filter(|(label, _)| is_number(label)).unwrap_or(("", 0));
+        let (label, skip) =
+            marker(title.trim_start()).filter(|(label, _)| is_number(label)).unwrap_or(("", 0));
         return heading(label, &title.trim_start()[skip..], (line.len() - title.len()).max(depth(label)));
     }
     let one_line = lines.len() == 1;
@@ -196,7 +215,7 @@ fn spaces(text: &str) -> usize {
 
 /// Does a line read as a sentence rather than as a title? Titles have few small words and no verb that commands.
 fn ends_sentence(line: &str) -> bool {
-    line.ends_with(['.', ';']) && !run_in_title(line).is_some_and(|end| end >= line.trim_end().len())
+    line.ends_with(['.', ';']) && run_in_title(line).is_none_or(|end| end < line.trim_end().len())
 }
 
 /// Where the title ends that a clause begins with: `Grant of Patent License. Each ...` or `"Contributor"` on a line
@@ -223,7 +242,8 @@ fn run_in_title(text: &str) -> Option<usize> {
 
 /// `Section 5 - Scope`, `Exhibit A`, `APPENDIX: ...`: the label such a line gives.
 fn named_part(line: &str) -> Option<String> {
-    const NAMES: [&str; 8] = ["section", "article", "clause", "exhibit", "appendix", "annex", "schedule", "part"];
+    const NAMES: [&str; 8] =
+        ["section", "article", "clause", "exhibit", "appendix", "annex", "schedule", "part"];
     if line.len() > 90 {
         return None;
     }
@@ -233,7 +253,8 @@ fn named_part(line: &str) -> Option<String> {
         return None;
     }
     let label = words.find(|word| !word.is_empty()).unwrap_or("");
-    let is_label = is_number(label) || (label.len() < 5 && !label.is_empty() && label.chars().all(|c| c.is_ascii_uppercase()));
+    let is_label = is_number(label)
+        || (label.len() < 5 && !label.is_empty() && label.chars().all(|c| c.is_ascii_uppercase()));
     match is_label {
         true => (!line.ends_with('.')).then(|| format!("{name} {label}")),
         false => line[name.len()..].starts_with(':').then(|| name.to_owned()),
@@ -246,9 +267,15 @@ fn is_title(line: &str, indent: usize) -> bool {
     let count = letters().count();
     let shouted = count >= 4 && letters().all(char::is_uppercase) && line.len() <= 70 && !line.ends_with('.');
     let words = line.split_whitespace().count();
-    let capitals = line.split_whitespace().filter(|word| word.starts_with(|c: char| c.is_uppercase())).count();
-    let titled = words <= 10 && capitals * 2 >= words && line.len() <= 70 && !line.ends_with(['.', ',', ';', ':', '>', '"']);
-    let is_notice = line.to_lowercase().starts_with("copyright") || line.starts_with(['<', '[', '{', '$']) || line.contains("://");
+    let capitals =
+        line.split_whitespace().filter(|word| word.starts_with(|c: char| c.is_uppercase())).count();
+    let titled = words <= 10
+        && capitals * 2 >= words
+        && line.len() <= 70
+        && !line.ends_with(['.', ',', ';', ':', '>', '"']);
+    let is_notice = line.to_lowercase().starts_with("copyright")
+        || line.starts_with(['<', '[', '{', '$'])
+        || line.contains("://");
     count >= 4 && !is_notice && (shouted || (titled && (indent >= 8 || words <= 6)))
 }
 
@@ -285,7 +312,9 @@ mod tests {
 
     fn shapes(text: &str) -> Vec<String> {
         let name = |block: &Block| match &block.kind {
-            Kind::Heading { label, title, level } => format!("H{level} {label}|{title}|{}", crate::shorten(&text[block.body..block.end], 20)),
+            Kind::Heading { label, title, level } => {
+                format!("H{level} {label}|{title}|{}", crate::shorten(&text[block.body..block.end], 20))
+            }
             Kind::Item { label } => format!("I {label}|{}", crate::shorten(&text[block.body..block.end], 20)),
             Kind::Paragraph => format!("P {}", crate::shorten(&text[block.body..block.end], 20)),
         };
@@ -296,9 +325,15 @@ mod tests {
     fn headings_of_many_shapes() {
         assert_eq!(shapes("# One\ntext here\n\n## 1.2 Two"), ["H1 |One|", "P text here", "H2 1.2|Two|"]);
         assert_eq!(shapes("1. Definitions\n--------\n\nText."), ["H1 1|Definitions|", "P Text."]);
-        assert_eq!(shapes("2.1. A Long Title\nThat Wraps\n-----\n\nText."), ["H2 2.1|A Long Title That Wraps|", "P Text."]);
+        assert_eq!(
+            shapes("2.1. A Long Title\nThat Wraps\n-----\n\nText."),
+            ["H2 2.1|A Long Title That Wraps|", "P Text."]
+        );
         assert_eq!(shapes("  1. Source Code.\n\n  The code is."), ["H1 1|Source Code|", "P The code is."]);
-        assert_eq!(shapes("   2. Grant of Rights. Subject to\n   terms, x."), ["H1 2|Grant of Rights|Subject to terms, x."]);
+        assert_eq!(
+            shapes("   2. Grant of Rights. Subject to\n   terms, x."),
+            ["H1 2|Grant of Rights|Subject to terms, x."]
+        );
         assert_eq!(shapes("              Preamble\n\nWe say."), ["H1 |Preamble|", "P We say."]);
         assert_eq!(shapes("Exhibit A - Notice\n\nText."), ["H1 Exhibit A|Exhibit A - Notice|", "P Text."]);
         assert_eq!(shapes("TERMS AND CONDITIONS\n\nThis."), ["H1 |TERMS AND CONDITIONS|", "P This."]);
@@ -308,13 +343,19 @@ mod tests {
     fn items_start_after_a_closed_line_only() {
         let text = "are met:\n1. Keep the notice, this list of\n   conditions.\n2. Keep more of\n   it.";
         assert_eq!(shapes(text), ["P are met:", "H1 1||Keep the notice...", "H1 2||Keep more of it."]);
-        assert_eq!(shapes("a feature that\n(1) shows it, and\n(2) tells"), ["P a feature that (1)...", "I 2|tells"]);
+        assert_eq!(
+            shapes("a feature that\n(1) shows it, and\n(2) tells"),
+            ["P a feature that (1)...", "I 2|tells"]
+        );
         assert_eq!(shapes("**********\n*        *\n* 1. Odd Frames *\n* --- *\n"), ["H1 1|Odd Frames|"]);
         assert_eq!(shapes("   a) one; or\n   b) two"), ["I a|one; or", "I b|two"]);
     }
 
     #[test]
     fn years_and_leaps_open_nothing() {
-        assert_eq!(shapes("1. First things\n\n99. Bottles\n\n1996. A year."), ["H1 1|First things|", "P 99. Bottles", "P 1996. A year."]);
+        assert_eq!(
+            shapes("1. First things\n\n99. Bottles\n\n1996. A year."),
+            ["H1 1|First things|", "P 99. Bottles", "P 1996. A year."]
+        );
     }
 }

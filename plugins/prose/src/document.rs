@@ -104,7 +104,13 @@ impl<'a> Document<'a> {
                 lead = Some(last);
             }
             for (start, end) in sentences::cut(self.text, block.body, block.end) {
-                found.push(Sentence { start, end, text: &self.text[start..end], clause: clause.clone(), lead });
+                found.push(Sentence {
+                    start,
+                    end,
+                    text: &self.text[start..end],
+                    clause: clause.clone(),
+                    lead,
+                });
             }
         }
         found
@@ -126,7 +132,12 @@ mod tests {
     const BSD: &str = include_str!("../../../examples/06-licence-review/texts/bsd-3-clause.txt");
 
     fn labels(text: &str) -> Vec<String> {
-        Document::read(text).sections().into_iter().map(|section| section.label).filter(|label| !label.is_empty()).collect()
+        Document::read(text)
+            .sections()
+            .into_iter()
+            .map(|section| section.label)
+            .filter(|label| !label.is_empty())
+            .collect()
     }
 
     #[test]
@@ -135,7 +146,11 @@ mod tests {
         assert_eq!(labels(GPL), expected);
         let sections = Document::read(GPL).sections();
         let titles: Vec<_> = sections.iter().map(|section| section.title.as_str()).collect();
-        assert!(titles.contains(&"Preamble") && titles.contains(&"Protecting Users' Legal Rights From Anti-Circumvention Law"), "{titles:?}");
+        assert!(
+            titles.contains(&"Preamble")
+                && titles.contains(&"Protecting Users' Legal Rights From Anti-Circumvention Law"),
+            "{titles:?}"
+        );
         let modified = sections.iter().find(|section| section.label == "5").unwrap();
         let clauses: Vec<_> = modified.clauses.iter().map(|clause| clause.label.as_str()).collect();
         assert_eq!(clauses, ["5(a)", "5(b)", "5(c)", "5(d)"]);
@@ -153,11 +168,17 @@ mod tests {
 
     #[test]
     fn other_licences_are_read_in_their_own_shape() {
-        let expected: Vec<String> = (1..=9).map(|number| number.to_string()).chain(["APPENDIX".to_owned()]).collect();
+        let expected: Vec<String> =
+            (1..=9).map(|number| number.to_string()).chain(["APPENDIX".to_owned()]).collect();
         assert_eq!(labels(APACHE), expected);
         let mpl = labels(MPL);
         assert!(mpl.starts_with(&["1".into(), "1.1".into(), "1.2".into()]), "{mpl:?}");
-        assert!(mpl.contains(&"2.7".to_owned()) && mpl.contains(&"10.4".to_owned()) && mpl.contains(&"Exhibit B".to_owned()), "{mpl:?}");
+        assert!(
+            mpl.contains(&"2.7".to_owned())
+                && mpl.contains(&"10.4".to_owned())
+                && mpl.contains(&"Exhibit B".to_owned()),
+            "{mpl:?}"
+        );
         let whole: Vec<&String> = mpl.iter().filter(|label| label.len() <= 2).collect();
         assert_eq!(whole, ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]);
         assert_eq!(labels(LGPL), ["0", "1", "2", "3", "4", "5", "6"]);
@@ -167,7 +188,8 @@ mod tests {
     #[test]
     fn items_know_what_leads_in_to_them() {
         let sentences = Document::read(BSD).sentences();
-        let item = sentences.iter().find(|sentence| sentence.text.starts_with("Redistributions in binary")).unwrap();
+        let item =
+            sentences.iter().find(|sentence| sentence.text.starts_with("Redistributions in binary")).unwrap();
         assert_eq!(item.clause, "2");
         assert!(sentences[item.lead.unwrap()].text.ends_with("are met:"));
         let sentences = Document::read(GPL).sentences();

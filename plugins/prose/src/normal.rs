@@ -12,8 +12,10 @@ impl Normal {
     /// Reads a whole text of less than 4 GiB.
     #[must_use]
     pub fn of(original: &str) -> Normal {
-        let mut normal =
-            Normal { text: String::with_capacity(original.len()), origin: Vec::with_capacity(original.len()) };
+        let mut normal = Normal {
+            text: String::with_capacity(original.len()),
+            origin: Vec::with_capacity(original.len()),
+        };
         let mut line_start = true;
         for (offset, letter) in original.char_indices() {
             let offset = u32::try_from(offset).unwrap_or(u32::MAX);

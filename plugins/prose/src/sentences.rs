@@ -54,7 +54,8 @@ fn ends_here(before: &str, after: &str) -> bool {
     if !after.is_empty() && !after.starts_with(char::is_whitespace) {
         return false;
     }
-    let next = after.trim_start().trim_start_matches(['"', '(', '\'', '\u{201c}', '[', '*', '`']).chars().next();
+    let next =
+        after.trim_start().trim_start_matches(['"', '(', '\'', '\u{201c}', '[', '*', '`']).chars().next();
     let opens = next.is_none_or(|c| c.is_uppercase() || c.is_ascii_digit() || !c.is_alphabetic());
     let last_word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or("");
     let initial = last_word.len() == 1 && last_word.starts_with(|c: char| c.is_uppercase());
@@ -62,8 +63,8 @@ fn ends_here(before: &str, after: &str) -> bool {
 }
 
 const ABBREVIATIONS: [&str; 22] = [
-    "e.g", "i.e", "etc", "inc", "ltd", "corp", "co", "no", "nos", "vs", "v", "cf", "mr", "mrs", "ms", "dr", "st", "u.s",
-    "u.s.c", "art", "sec", "approx",
+    "e.g", "i.e", "etc", "inc", "ltd", "corp", "co", "no", "nos", "vs", "v", "cf", "mr", "mrs", "ms", "dr",
+    "st", "u.s", "u.s.c", "art", "sec", "approx",
 ];
 
 #[cfg(test)]
@@ -77,8 +78,14 @@ mod tests {
     #[test]
     fn sentences_end_where_people_end_them() {
         assert_eq!(texts("One is. Two\nis! Three?"), ["One is.", "Two\nis!", "Three?"]);
-        assert_eq!(texts("Made by Foo Inc. and others, e.g. you."), ["Made by Foo Inc. and others, e.g. you."]);
-        assert_eq!(texts("See version 2.0 of it. (Really.) Yes"), ["See version 2.0 of it.", "(Really.)", "Yes"]);
+        assert_eq!(
+            texts("Made by Foo Inc. and others, e.g. you."),
+            ["Made by Foo Inc. and others, e.g. you."]
+        );
+        assert_eq!(
+            texts("See version 2.0 of it. (Really.) Yes"),
+            ["See version 2.0 of it.", "(Really.)", "Yes"]
+        );
         assert_eq!(texts("He said \"stop.\" Then he went."), ["He said \"stop.\"", "Then he went."]);
         assert!(texts("  \n ").is_empty());
     }

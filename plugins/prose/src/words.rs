@@ -41,7 +41,9 @@ pub fn stem(word: &str) -> String {
         let mut letters = rest.chars().rev();
         let (last, before) = (letters.next(), letters.next());
         return match (last, before) {
-            (Some(a), Some(b)) if a == b && !"lsz".contains(a) => rest[..rest.len() - a.len_utf8()].to_owned(),
+            (Some(a), Some(b)) if a == b && !"lsz".contains(a) => {
+                rest[..rest.len() - a.len_utf8()].to_owned()
+            }
             _ => rest,
         };
     }
@@ -73,15 +75,15 @@ pub fn shorten(text: &str, chars_max: usize) -> String {
 
 /// Sorted, for the search by halves.
 const STOP_WORDS: [&str; 119] = [
-    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be", "because",
-    "been", "before", "being", "between", "both", "but", "by", "can", "could", "did", "do", "does", "doing", "each",
-    "either", "for", "from", "further", "had", "has", "have", "having", "he", "her", "here", "hers", "him", "his",
-    "how", "i", "if", "in", "into", "is", "it", "its", "just", "may", "me", "might", "more", "most", "must", "my",
-    "neither", "no", "nor", "not", "now", "of", "off", "on", "once", "only", "or", "other", "our", "out", "over",
-    "own", "please", "same", "shall", "she", "should", "so", "some", "such", "than", "that", "the", "their", "them",
-    "then", "there", "these", "they", "this", "those", "through", "to", "too", "under", "until", "up", "us", "very", "was",
-    "we", "were", "what", "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would",
-    "you", "your", "yours",
+    "a", "about", "after", "again", "all", "also", "am", "an", "and", "any", "are", "as", "at", "be",
+    "because", "been", "before", "being", "between", "both", "but", "by", "can", "could", "did", "do",
+    "does", "doing", "each", "either", "for", "from", "further", "had", "has", "have", "having", "he", "her",
+    "here", "hers", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "may", "me",
+    "might", "more", "most", "must", "my", "neither", "no", "nor", "not", "now", "of", "off", "on", "once",
+    "only", "or", "other", "our", "out", "over", "own", "please", "same", "shall", "she", "should", "so",
+    "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this",
+    "those", "through", "to", "too", "under", "until", "up", "us", "very", "was", "we", "were", "what",
+    "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your", "yours",
 ];
 
 #[cfg(test)]
@@ -91,7 +93,9 @@ mod tests {
     #[test]
     fn stop_words_are_sorted() {
         assert!(STOP_WORDS.is_sorted());
-        assert!(is_stop_word("the") && is_stop_word("a") && is_stop_word("yours") && !is_stop_word("licence"));
+        assert!(
+            is_stop_word("the") && is_stop_word("a") && is_stop_word("yours") && !is_stop_word("licence")
+        );
     }
 
     #[test]
@@ -102,7 +106,13 @@ mod tests {
 
     #[test]
     fn forms_of_a_word_share_a_stem() {
-        for (a, b) in [("copies", "copy"), ("granted", "grants"), ("running", "run"), ("classes", "class"), ("licensee's", "licensee")] {
+        for (a, b) in [
+            ("copies", "copy"),
+            ("granted", "grants"),
+            ("running", "run"),
+            ("classes", "class"),
+            ("licensee's", "licensee"),
+        ] {
             assert_eq!(stem(&stem(a)), stem(b), "{a} {b}");
         }
         assert_eq!(stem("this"), "this");

@@ -122,7 +122,14 @@ mod tests {
     #[test]
     fn random_numbers_follow_from_the_seed() {
         let call = Call::with_input(json!({}));
-        let take = |call: &Call| (0..3).map({ let mut random = call.random(); move |_| random.below(1000) }).collect::<Vec<_>>();
+        let take = |call: &Call| {
+            (0..3)
+                .map({
+                    let mut random = call.random();
+                    move |_| random.below(1000)
+                })
+                .collect::<Vec<_>>()
+        };
         assert_eq!(take(&call), take(&call));
         assert_ne!(take(&call), take(&Call { seed: 2, ..call.clone() }));
         assert_eq!(call.random().below(0), 0);

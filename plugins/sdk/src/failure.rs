@@ -109,7 +109,11 @@ impl From<memory::Error> for Failure {
     fn from(error: memory::Error) -> Failure {
         let recoverable = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Cancelled);
         let kind = if recoverable { FailureKind::Recoverable } else { FailureKind::Permanent };
-        Failure { kind, retry_after_ms: error.retry_after_ms, ..Failure::permanent(error.code, error.message) }
+        Failure {
+            kind,
+            retry_after_ms: error.retry_after_ms,
+            ..Failure::permanent(error.code, error.message)
+        }
     }
 }
 
@@ -119,7 +123,8 @@ mod tests {
 
     #[test]
     fn errors_of_the_host_keep_whether_a_retry_helps() {
-        let error = |kind| memory::Error { kind, code: "c".into(), message: "m".into(), retry_after_ms: Some(5) };
+        let error =
+            |kind| memory::Error { kind, code: "c".into(), message: "m".into(), retry_after_ms: Some(5) };
         let failure = Failure::from(error(ErrorKind::Unavailable));
         assert_eq!((failure.kind(), failure.retry_after()), (FailureKind::Recoverable, Some(5)));
         assert_eq!(Failure::from(error(ErrorKind::Denied)).kind(), FailureKind::Permanent);

@@ -159,7 +159,10 @@ pub(crate) fn facts_search(query: &Query) -> Result<Vec<Hit>, Error> {
 }
 
 fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 pub(crate) fn facts_forget(id: &str) -> Result<(), Error> {
@@ -227,7 +230,9 @@ mod tests {
         };
         assert_eq!(facts_search(&query("notice asks", &[])).unwrap()[0].score, 2.0);
         assert_eq!(facts_search(&query("", &["law"])).unwrap().len(), 1);
-        assert!(facts_search(&Query { user_id: Some("v".into()), ..query("notice", &[]) }).unwrap().is_empty());
+        assert!(
+            facts_search(&Query { user_id: Some("v".into()), ..query("notice", &[]) }).unwrap().is_empty()
+        );
         deny_memory();
         assert_eq!(facts_search(&query("notice", &[])).unwrap_err().kind, ErrorKind::Denied);
     }

@@ -74,7 +74,7 @@ macro_rules! agent {
                     $crate::private::answer(call, $run)
                 }
             }
-            $crate::private::export_agent!(Agent with_types_in $crate::private::bindings);
+    $crate::private::export_agent!(Agent with_types_in $crate::private::bindings);
         };
     };
 }

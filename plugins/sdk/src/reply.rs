@@ -218,7 +218,8 @@ mod tests {
     #[test]
     fn only_objects_are_outputs() {
         assert_eq!(Reply::new(json!([1])).into_parts().unwrap_err().code(), "output-invalid");
-        let (output, confidence, next) = Reply::new(json!({ "a": 1 })).confidence(f64::NAN).into_parts().unwrap();
+        let (output, confidence, next) =
+            Reply::new(json!({ "a": 1 })).confidence(f64::NAN).into_parts().unwrap();
         assert_eq!((output.as_str(), confidence, next), ("{\"a\":1}", Some(0.0), Next::Edges));
         assert_eq!(Reply::new(json!({})).confidence(7.0).confidence_value(), Some(1.0));
     }

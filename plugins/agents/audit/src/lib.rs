@@ -49,10 +49,12 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let input: Input = call.input()?;
     let kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if input.action.is_empty() || !input.action.chars().all(kebab) {
-        let message = format!("`action` must be kebab-case, such as `clause-flagged`; it is `{}`", input.action);
+        let message =
+            format!("`action` must be kebab-case, such as `clause-flagged`; it is `{}`", input.action);
         return Err(Failure::permanent("action-invalid", message));
     }
-    let mut tags: Vec<String> = input.tags.iter().map(|tag| tag.trim().to_lowercase()).filter(|tag| !tag.is_empty()).collect();
+    let mut tags: Vec<String> =
+        input.tags.iter().map(|tag| tag.trim().to_lowercase()).filter(|tag| !tag.is_empty()).collect();
     tags.sort();
     tags.dedup();
     let entry_id = audit::append(&input.action, &input.payload, &tags)?;

@@ -81,7 +81,11 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let (best, second) = (options[0].confidence, options[1].confidence);
     let licence = candidates.first().filter(|candidate| candidate.share >= 0.6).cloned();
     let output = Output {
-        family: FAMILIES.iter().map(|family| family.name()).find(|name| *name == options[0].name).unwrap_or("unknown"),
+        family: FAMILIES
+            .iter()
+            .map(|family| family.name())
+            .find(|name| *name == options[0].name)
+            .unwrap_or("unknown"),
         document: document(&normal, count, licence.as_ref()),
         licence,
         candidates: candidates.into_iter().take(3).collect(),
@@ -100,7 +104,14 @@ fn evidence(text: &str, normal: &Normal, candidates: &[Candidate]) -> Vec<Eviden
     for &Sign { family, phrase, weight } in signs::SIGNS {
         if let Some((start, end)) = normal.find(phrase) {
             let quote = shorten(text.get(start..end).unwrap_or(""), 160);
-            found.push(Evidence { family: family.name(), sign: phrase.to_owned(), weight, quote, start, end });
+            found.push(Evidence {
+                family: family.name(),
+                sign: phrase.to_owned(),
+                weight,
+                quote,
+                start,
+                end,
+            });
         }
     }
     if let Some(best) = candidates.first().filter(|candidate| candidate.share >= 0.3) {
@@ -133,7 +144,9 @@ fn options(evidence: &[Evidence], count: usize) -> Vec<Choice> {
     let total: f64 = scores.iter().map(|(_, score)| score.exp()).sum();
     let mut options: Vec<Choice> = scores
         .iter()
-        .map(|&(family, score)| Choice::new(family.name(), round(score.exp() / total)).because(reason(family, evidence)))
+        .map(|&(family, score)| {
+            Choice::new(family.name(), round(score.exp() / total)).because(reason(family, evidence))
+        })
         .collect();
     options.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
     options
@@ -154,10 +167,23 @@ fn reason(family: Family, evidence: &[Evidence]) -> String {
 /// What sort of text it is, apart from its terms.
 fn document(normal: &Normal, count: usize, licence: Option<&Candidate>) -> &'static str {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| normal.find(phrase).is_some());
-    let grants = has(&["permission is hereby granted", "hereby grants", "you may", "are permitted", "rights to use", "may install"]);
+    let grants = has(&[
+        "permission is hereby granted",
+        "hereby grants",
+        "you may",
+        "are permitted",
+        "rights to use",
+        "may install",
+    ]);
     if licence.is_some() && (count > 90 || grants) {
         "licence"
-    } else if has(&["spdx-license-identifier", "licensed under the", "see the file copying", "this program is free software"]) && count < 400 {
+    } else if has(&[
+        "spdx-license-identifier",
+        "licensed under the",
+        "see the file copying",
+        "this program is free software",
+    ]) && count < 400
+    {
         "notice"
     } else if has(&["agreement", "the customer", "the parties", "terms of use", "terms of service"]) {
         "agreement"
@@ -202,7 +228,11 @@ mod tests {
         ] {
             let (output, confidence) = classify(text);
             let shown = format!("{spdx}: {:#} {:#}", output["options"], output["candidates"]);
-            assert_eq!((&output["family"], &output["licence"]["spdx"]), (&json!(family), &json!(spdx)), "{shown}");
+            assert_eq!(
+                (&output["family"], &output["licence"]["spdx"]),
+                (&json!(family), &json!(spdx)),
+                "{shown}"
+            );
             assert_eq!(output["document"], "licence", "{shown}");
             assert!((0.75..0.995).contains(&confidence), "{shown}");
         }
@@ -213,13 +243,19 @@ mod tests {
         let (output, confidence) = classify(text!("in-house-terms.txt"));
         assert_eq!(output["licence"], Value::Null);
         assert_eq!(output["document"], "agreement");
-        assert!(confidence < 0.75, "mixed signs must fall below the default threshold: {:#} {:#}", output["options"], output["evidence"]);
+        assert!(
+            confidence < 0.75,
+            "mixed signs must fall below the default threshold: {:#} {:#}",
+            output["options"],
+            output["evidence"]
+        );
         assert_eq!(output["options"].as_array().unwrap().len(), 5);
     }
 
     #[test]
     fn what_is_no_licence_is_unknown_and_says_so() {
-        let (output, confidence) = classify("It was the best of times, it was the worst of times, it was the age of wisdom.");
+        let (output, confidence) =
+            classify("It was the best of times, it was the worst of times, it was the age of wisdom.");
         assert_eq!((&output["family"], &output["document"]), (&json!("unknown"), &json!("other")));
         assert!((0.6..0.8).contains(&confidence), "{confidence}");
         let (output, _) = classify("Licensed under the GPL.");

@@ -248,7 +248,8 @@ fn candidate(known: &Known, normal: &Normal) -> Option<Candidate> {
     let place = *places.first()?;
     let share = found as f64 / phrases as f64;
     // Without its title at the top a text may be another licence that shares the wording.
-    let titled = known.title.is_empty() || normal.find(known.title).is_some_and(|(start, _)| start < TITLE_WITHIN);
+    let titled =
+        known.title.is_empty() || normal.find(known.title).is_some_and(|(start, _)| start < TITLE_WITHIN);
     let share = round(if titled { share } else { share * 0.7 });
     Some(Candidate { spdx: known.spdx, name: known.name, share, family: known.family, found, phrases, place })
 }

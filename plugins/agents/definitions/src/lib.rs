@@ -74,8 +74,10 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
         *end += input.offset;
     }
     let missing = references.iter().filter(|one| one.kind == Kind::Clause && !one.resolved);
-    let unresolved: Vec<String> = missing.map(|one| one.target.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-    let unused: Vec<String> = definitions.iter().filter(|one| one.uses == 0).map(|one| one.term.clone()).collect();
+    let unresolved: Vec<String> =
+        missing.map(|one| one.target.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    let unused: Vec<String> =
+        definitions.iter().filter(|one| one.uses == 0).map(|one| one.term.clone()).collect();
     let counts = Counts {
         definitions: definitions.len(),
         references: references.len(),
@@ -115,17 +117,29 @@ mod tests {
     }
 
     fn terms(output: &Value) -> Vec<String> {
-        output["definitions"].as_array().unwrap().iter().map(|one| one["term"].as_str().unwrap().to_owned()).collect()
+        output["definitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["term"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     #[test]
     fn the_mpl_s_terms_are_found_with_their_clauses() {
         let (output, confidence) = read(MPL);
         let found = terms(&output);
-        for term in ["Contributor", "Contributor Version", "Covered Software", "Larger Work", "You", "Patent Claims"] {
+        for term in
+            ["Contributor", "Contributor Version", "Covered Software", "Larger Work", "You", "Patent Claims"]
+        {
             assert!(found.contains(&term.to_owned()), "{term} is not in {found:?}");
         }
-        let work = output["definitions"].as_array().unwrap().iter().find(|one| one["term"] == "Larger Work").unwrap();
+        let work = output["definitions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["term"] == "Larger Work")
+            .unwrap();
         assert_eq!((&work["clause"], &work["form"]), (&json!("1.7"), &json!("means")));
         assert!(work["meaning"].as_str().unwrap().starts_with("a work that combines"), "{work:#}");
         assert!(work["uses"].as_u64().unwrap() >= 3);
@@ -150,7 +164,8 @@ mod tests {
     fn references_are_resolved_or_said_to_be_lost() {
         let (output, _) = read(GPL);
         let list = output["references"].as_array().unwrap();
-        let clause = |target: &str| list.iter().find(|one| one["kind"] == "clause" && one["target"] == target);
+        let clause =
+            |target: &str| list.iter().find(|one| one["kind"] == "clause" && one["target"] == target);
         assert_eq!(clause("10").unwrap()["resolved"], true);
         assert_eq!(clause("6(d)").unwrap()["resolved"], true, "subsection 6d");
         let foreign = |one: &&Value| one["kind"] == "document" && one["target"] == "11";
@@ -163,10 +178,17 @@ mod tests {
     #[test]
     fn licences_that_are_named_are_found() {
         let (output, _) = read(LGPL);
-        let named: Vec<_> = output["references"].as_array().unwrap().iter().filter(|one| one["kind"] == "licence").collect();
+        let named: Vec<_> =
+            output["references"].as_array().unwrap().iter().filter(|one| one["kind"] == "licence").collect();
         assert!(named.iter().any(|one| one["target"] == "GPL-3.0"), "{named:#?}");
         let (output, _) = read("// SPDX-License-Identifier: Apache-2.0 OR MIT\nSee LICENSE.");
-        let ids: Vec<_> = output["references"].as_array().unwrap().iter().filter(|one| one["kind"] == "spdx").map(|one| &one["target"]).collect();
+        let ids: Vec<_> = output["references"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["kind"] == "spdx")
+            .map(|one| &one["target"])
+            .collect();
         assert_eq!(ids, ["Apache-2.0", "MIT"]);
     }
 
@@ -177,7 +199,8 @@ mod tests {
         let (output, _) = read(&text);
         assert!(start.elapsed().as_secs_f64() < 1.0, "{:?}", start.elapsed());
         for one in output["definitions"].as_array().unwrap() {
-            let (start, end) = (one["start"].as_u64().unwrap() as usize, one["end"].as_u64().unwrap() as usize);
+            let (start, end) =
+                (one["start"].as_u64().unwrap() as usize, one["end"].as_u64().unwrap() as usize);
             assert_eq!(one["quote"], bandstand_prose::shorten(&text[start..end], 300));
         }
     }

@@ -35,10 +35,36 @@ pub(crate) struct Reference {
 }
 
 const SPDX: [&str; 30] = [
-    "0BSD", "AGPL-3.0", "AGPL-3.0-only", "AGPL-3.0-or-later", "Apache-2.0", "Artistic-2.0", "BSD-2-Clause",
-    "BSD-3-Clause", "BSL-1.0", "BUSL-1.1", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0", "CDDL-1.0", "EPL-2.0", "EUPL-1.2",
-    "GPL-2.0", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0", "GPL-3.0-only", "GPL-3.0-or-later", "ISC", "LGPL-2.1",
-    "LGPL-2.1-or-later", "LGPL-3.0", "MIT", "MPL-2.0", "Unlicense", "Zlib",
+    "0BSD",
+    "AGPL-3.0",
+    "AGPL-3.0-only",
+    "AGPL-3.0-or-later",
+    "Apache-2.0",
+    "Artistic-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "BUSL-1.1",
+    "CC0-1.0",
+    "CC-BY-4.0",
+    "CC-BY-SA-4.0",
+    "CDDL-1.0",
+    "EPL-2.0",
+    "EUPL-1.2",
+    "GPL-2.0",
+    "GPL-2.0-only",
+    "GPL-2.0-or-later",
+    "GPL-3.0",
+    "GPL-3.0-only",
+    "GPL-3.0-or-later",
+    "ISC",
+    "LGPL-2.1",
+    "LGPL-2.1-or-later",
+    "LGPL-3.0",
+    "MIT",
+    "MPL-2.0",
+    "Unlicense",
+    "Zlib",
 ];
 
 /// Licences by the beginning of their names; a version near it is added.
@@ -57,9 +83,11 @@ const NAMES: [(&str, &str); 8] = [
 pub(crate) fn all(document: &Document<'_>, text: &str) -> Vec<Reference> {
     let sections = document.sections();
     let own = sections.iter().flat_map(|section| {
-        std::iter::once(section.label.clone()).chain(section.clauses.iter().map(|clause| clause.label.clone()))
+        std::iter::once(section.label.clone())
+            .chain(section.clauses.iter().map(|clause| clause.label.clone()))
     });
-    let labels: BTreeSet<String> = own.filter(|label| !label.is_empty()).map(|label| label.to_lowercase()).collect();
+    let labels: BTreeSet<String> =
+        own.filter(|label| !label.is_empty()).map(|label| label.to_lowercase()).collect();
     let sentences = document.sentences();
     let mut found = Vec::new();
     for sentence in &sentences {
@@ -73,8 +101,18 @@ pub(crate) fn all(document: &Document<'_>, text: &str) -> Vec<Reference> {
 
 /// `section 4`, `sections 3 and 4`, `Section 2.1(b)`, `paragraph 4b`, `Exhibit A`, `article 11 of the treaty`.
 fn clauses(sentence: &Sentence<'_>, labels: &BTreeSet<String>, found: &mut Vec<Reference>) {
-    const KINDS: [&str; 10] =
-        ["section", "sections", "subsection", "subsections", "paragraph", "article", "clause", "exhibit", "appendix", "schedule"];
+    const KINDS: [&str; 10] = [
+        "section",
+        "sections",
+        "subsection",
+        "subsections",
+        "paragraph",
+        "article",
+        "clause",
+        "exhibit",
+        "appendix",
+        "schedule",
+    ];
     let mut pieces = pieces(sentence.text).peekable();
     while let Some((start, word)) = pieces.next() {
         let kind = word.to_lowercase();
@@ -96,9 +134,11 @@ fn clauses(sentence: &Sentence<'_>, labels: &BTreeSet<String>, found: &mut Vec<R
             }
             pieces.next();
         }
-        let rest = flat(&sentence.text.get(end..).unwrap_or("").chars().take(40).collect::<String>()).to_lowercase();
+        let rest =
+            flat(&sentence.text.get(end..).unwrap_or("").chars().take(40).collect::<String>()).to_lowercase();
         let other = rest.starts_with("of the ") && !rest.starts_with("of the license");
-        let (kind, known) = if other || kind == "article" { (Kind::Document, true) } else { (Kind::Clause, false) };
+        let (kind, known) =
+            if other || kind == "article" { (Kind::Document, true) } else { (Kind::Clause, false) };
         for target in targets {
             let resolved = known || labels.contains(&target.to_lowercase());
             let (from, to) = (sentence.start + start, sentence.start + end);
@@ -110,18 +150,19 @@ fn clauses(sentence: &Sentence<'_>, labels: &BTreeSet<String>, found: &mut Vec<R
 /// The words of a sentence with their places.
 fn pieces(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let start = text.as_ptr() as usize;
-    text.split_whitespace().map(move |word| (word.as_ptr() as usize - start, word))
-        .map(|(at, word)| {
-            let trimmed = word.trim_start_matches(['(', '"']);
-            (at + word.len() - trimmed.len(), trimmed)
-        })
+    text.split_whitespace().map(move |word| (word.as_ptr() as usize - start, word)).map(|(at, word)| {
+        let trimmed = word.trim_start_matches(['(', '"']);
+        (at + word.len() - trimmed.len(), trimmed)
+    })
 }
 
 /// `4`, `2.1`, `2.1(b),`, `6d` as the labels of sections and clauses: `4`, `2.1`, `2.1(b)`, `6(d)`.
 fn label(word: &str, named: bool) -> Option<String> {
     let word = word.trim_end_matches([',', '.', ';', ':', '"']);
     if named {
-        let fits = word.len() <= 2 && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit()) && !word.is_empty();
+        let fits = word.len() <= 2
+            && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            && !word.is_empty();
         return fits.then(|| word.to_lowercase());
     }
     let digits = word.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(word.len());
@@ -143,10 +184,15 @@ fn words(text: &str, sentences: &[Sentence<'_>], found: &mut Vec<Reference>) {
         let word = word.trim_start_matches('<');
         let at = at + usize::from(text[at..].starts_with('<'));
         if word.starts_with("http://") || word.starts_with("https://") {
-            let url = word.split(['>', '"', ')', ']']).next().unwrap_or(word).trim_end_matches(['.', ',', ';', ':']);
+            let url = word
+                .split(['>', '"', ')', ']'])
+                .next()
+                .unwrap_or(word)
+                .trim_end_matches(['.', ',', ';', ':']);
             push(Kind::Url, url, at, at + url.len(), sentences, found);
         }
-        let id = word.trim_matches(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')).trim_end_matches('.');
+        let id =
+            word.trim_matches(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')).trim_end_matches('.');
         // These two are words as well: they count behind `SPDX-License-Identifier:` only, or with a version.
         let plain = matches!(id, "MIT" | "ISC" | "Unlicense" | "Zlib");
         let line_start = text[..at].rfind('\n').map_or(0, |line| line + 1);
@@ -162,7 +208,11 @@ fn names(text: &str, sentences: &[Sentence<'_>], found: &mut Vec<Reference>) {
         for (start, end) in normal.matches(name) {
             let version = version_behind(&text[end..]);
             let before = text[..start].trim_end().to_lowercase();
-            let version = if version.is_empty() && before.ends_with("version 3 of the") { "3".to_owned() } else { version };
+            let version = if version.is_empty() && before.ends_with("version 3 of the") {
+                "3".to_owned()
+            } else {
+                version
+            };
             let version = if version.contains('.') || version.is_empty() { version } else { version + ".0" };
             let target = if version.is_empty() { family.to_owned() } else { format!("{family}-{version}") };
             push(Kind::Licence, &target, start, end, sentences, found);
@@ -181,7 +231,14 @@ fn version_behind(text: &str) -> String {
     digits.unwrap_or("").trim_end_matches('.').to_owned()
 }
 
-fn push(kind: Kind, target: &str, start: usize, end: usize, sentences: &[Sentence<'_>], found: &mut Vec<Reference>) {
+fn push(
+    kind: Kind,
+    target: &str,
+    start: usize,
+    end: usize,
+    sentences: &[Sentence<'_>],
+    found: &mut Vec<Reference>,
+) {
     // Headings are no sentences: what stands in one has no clause and is its own quote.
     let index = sentences.partition_point(|sentence| sentence.end <= start);
     match sentences.get(index).filter(|sentence| sentence.start <= start) {
@@ -198,7 +255,14 @@ fn push(kind: Kind, target: &str, start: usize, end: usize, sentences: &[Sentenc
     }
 }
 
-fn reference(kind: Kind, target: String, sentence: &Sentence<'_>, start: usize, end: usize, resolved: bool) -> Reference {
+fn reference(
+    kind: Kind,
+    target: String,
+    sentence: &Sentence<'_>,
+    start: usize,
+    end: usize,
+    resolved: bool,
+) -> Reference {
     let quote = shorten(sentence.text, 200);
     Reference { kind, target, quote, clause: sentence.clause.clone(), start, end, resolved }
 }

@@ -48,7 +48,11 @@ pub(crate) fn all(document: &Document<'_>, text: &str) -> Vec<Definition> {
     }
     for definition in &mut found {
         let inside = text.get(definition.start..definition.end).unwrap_or("");
-        let bare = definition.term.strip_prefix("The ").or(definition.term.strip_prefix("this ")).unwrap_or(&definition.term);
+        let bare = definition
+            .term
+            .strip_prefix("The ")
+            .or(definition.term.strip_prefix("this "))
+            .unwrap_or(&definition.term);
         let root = bare.trim_end_matches('s');
         definition.uses = count(text, root).saturating_sub(count(inside, root));
     }
@@ -69,7 +73,8 @@ fn quoted(text: &str) -> Vec<(usize, usize)> {
             ('\u{201c}', _) | ('"', None) => open = Some(at + letter.len_utf8()),
             ('"' | '\u{201d}', Some(start)) => {
                 let inside = &text[start..at];
-                if !inside.trim().is_empty() && inside.len() <= 60 && inside.starts_with(char::is_alphabetic) {
+                if !inside.trim().is_empty() && inside.len() <= 60 && inside.starts_with(char::is_alphabetic)
+                {
                     pairs.push((start, at));
                 }
                 open = None;
@@ -112,7 +117,8 @@ fn by_verb(behind: &str, before: &str) -> Option<(String, f64)> {
         .filter_map(|&(verb, strength)| {
             let at = lower.match_indices(verb).map(|(at, _)| at).find(|&at| {
                 let alone = |byte: Option<u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
-                alone(at.checked_sub(1).map(|at| lower.as_bytes()[at])) && alone(lower.as_bytes().get(at + verb.len()).copied())
+                alone(at.checked_sub(1).map(|at| lower.as_bytes()[at]))
+                    && alone(lower.as_bytes().get(at + verb.len()).copied())
             })?;
             Some((at, verb, strength))
         })
@@ -139,8 +145,10 @@ fn by_verb(behind: &str, before: &str) -> Option<(String, f64)> {
 fn in_bracket(before: &str, behind: &str) -> Option<String> {
     let open = before.rfind('(')?;
     let inside = before[open + 1..].trim().to_lowercase();
-    let fits = ["", "the", "this", "collectively,", "collectively", "each, a", "each a", "a", "an", "together, the"].contains(&inside.as_str())
-        || inside.starts_with("hereinafter");
+    let fits =
+        ["", "the", "this", "collectively,", "collectively", "each, a", "each a", "a", "an", "together, the"]
+            .contains(&inside.as_str())
+            || inside.starts_with("hereinafter");
     let closed = behind.trim_start().starts_with(')');
     let text = before[..open].trim();
     let from = text.char_indices().rev().nth(160).map_or(0, |(at, _)| at);
@@ -149,11 +157,20 @@ fn in_bracket(before: &str, behind: &str) -> Option<String> {
 
 /// `... is called the "X"`, `is addressed as "you"`, `known as the "X"`.
 fn called(before: &str) -> Option<String> {
-    const VERBS: [&str; 8] =
-        ["is called", "are called", "called", "is addressed as", "known as", "referred to as", "designated as", "defined as"];
+    const VERBS: [&str; 8] = [
+        "is called",
+        "are called",
+        "called",
+        "is addressed as",
+        "known as",
+        "referred to as",
+        "designated as",
+        "defined as",
+    ];
     let line = flat(before);
     let lower = line.to_lowercase();
-    let lower = ["the", "a", "an"].iter().find_map(|word| lower.strip_suffix(word)).unwrap_or(&lower).trim_end();
+    let lower =
+        ["the", "a", "an"].iter().find_map(|word| lower.strip_suffix(word)).unwrap_or(&lower).trim_end();
     let verb = VERBS.iter().find(|verb| lower.ends_with(*verb))?;
     let meaning = line.get(..lower.len() - verb.len())?.trim().to_owned();
     (!meaning.is_empty()).then_some(meaning)

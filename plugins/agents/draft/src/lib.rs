@@ -83,7 +83,10 @@ struct Output {
 pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let input: Input = call.input()?;
     if input.outline.is_empty() && input.previous.is_none() {
-        return Err(Failure::permanent("outline-empty", "`outline` has no part, and there is no `previous` text to revise"));
+        return Err(Failure::permanent(
+            "outline-empty",
+            "`outline` has no part, and there is no `previous` text to revise",
+        ));
     }
     let mut title = flat(&input.title);
     let previous = input.previous.clone().filter(|text| !text.trim().is_empty());
@@ -98,9 +101,12 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let confidence = confidence(&input, followed.len(), not_followed.len());
     let words = text.split_whitespace().count();
     let proposal = json!({ "title": title, "text": text });
-    let asked = Review::new(format!("Draft {}: {title}", call.visit), "A person reads every draft before it goes out.")
-        .propose(proposal)
-        .reviewers(input.reviewers);
+    let asked = Review::new(
+        format!("Draft {}: {title}", call.visit),
+        "A person reads every draft before it goes out.",
+    )
+    .propose(proposal)
+    .reviewers(input.reviewers);
     let output = Output { title, text, words, revision: call.visit, followed, not_followed };
     let reply = Reply::new(output).confidence(confidence);
     Ok(if input.ask_review { reply.review(asked) } else { reply })
@@ -109,7 +115,8 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
 /// A heading for each part, a paragraph of its points, and an opening that says what is ahead.
 fn write(title: &str, input: &Input) -> String {
     let headings: Vec<String> = input.outline.iter().map(|part| lower_first(&flat(part.heading()))).collect();
-    let mut text = format!("# {title}\n\nThis text tells {} about {}.\n", flat(&input.audience), listed(&headings));
+    let mut text =
+        format!("# {title}\n\nThis text tells {} about {}.\n", flat(&input.audience), listed(&headings));
     for part in &input.outline {
         text += &format!("\n## {}\n\n", flat(part.heading()));
         let sentences: Vec<String> = part.points().iter().map(|point| sentence(point)).collect();
@@ -190,7 +197,8 @@ mod tests {
     fn notes_are_followed_or_said_not_to_be() {
         let (first, _) = draft(json!({ "outline": outline() }));
         let notes = json!([{ "comments": "replace \"short\" with \"brief\"\nadd: See the file NOTICE." }, "make it sing", "remove: still to be written"]);
-        let (output, confidence) = draft(json!({ "outline": outline(), "previous": first["text"], "notes": notes }));
+        let (output, confidence) =
+            draft(json!({ "outline": outline(), "previous": first["text"], "notes": notes }));
         let text = output["text"].as_str().unwrap();
         assert!(text.contains("It is brief.") && text.trim_end().ends_with("See the file NOTICE."), "{text}");
         assert!(!text.contains("still to be written"));

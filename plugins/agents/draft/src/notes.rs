@@ -18,7 +18,9 @@ pub(crate) fn all(notes: &Value) -> Vec<String> {
 /// Does what a note says; false where it cannot.
 pub(crate) fn follow(note: &str, title: &mut String, text: &mut String) -> bool {
     let lower = note.to_lowercase();
-    let behind = |word: &str| lower.starts_with(word).then(|| note[word.len()..].trim().to_owned()).filter(|rest| !rest.is_empty());
+    let behind = |word: &str| {
+        lower.starts_with(word).then(|| note[word.len()..].trim().to_owned()).filter(|rest| !rest.is_empty())
+    };
     if let Some(addition) = behind("add:") {
         *text = format!("{}\n\n{}\n", text.trim_end(), sentence(&addition));
         return true;
@@ -40,11 +42,18 @@ pub(crate) fn follow(note: &str, title: &mut String, text: &mut String) -> bool 
 
 fn remove(text: &mut String, words: &str) -> bool {
     let paragraphs: Vec<&str> = text.split("\n\n").collect();
-    let kept: Vec<&str> = paragraphs.iter().copied().filter(|one| one.starts_with('#') || !one.to_lowercase().contains(words)).collect();
+    let kept: Vec<&str> = paragraphs
+        .iter()
+        .copied()
+        .filter(|one| one.starts_with('#') || !one.to_lowercase().contains(words))
+        .collect();
     let gone = kept.len() < paragraphs.len();
     // A heading with nothing below it goes, too.
-    let filled = |(at, one): (usize, &&str)| !one.starts_with("## ") || kept.get(at + 1).is_some_and(|next| !next.starts_with('#'));
-    let kept: Vec<&str> = kept.iter().enumerate().filter(|(at, one)| filled((*at, one))).map(|(_, one)| *one).collect();
+    let filled = |(at, one): (usize, &&str)| {
+        !one.starts_with("## ") || kept.get(at + 1).is_some_and(|next| !next.starts_with('#'))
+    };
+    let kept: Vec<&str> =
+        kept.iter().enumerate().filter(|(at, one)| filled((*at, one))).map(|(_, one)| *one).collect();
     if gone {
         *text = kept.join("\n\n");
     }

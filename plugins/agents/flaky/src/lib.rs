@@ -76,7 +76,9 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
 /// The failure that was ordered. Some ways never come back.
 #[allow(clippy::panic)] // It is what the input asked for.
 fn fail(call: &Call, input: &Input) -> Failure {
-    let message = input.message.clone().unwrap_or_else(|| format!("attempt {} fails as told; {} of them do", call.attempt, input.fail_times));
+    let message = input.message.clone().unwrap_or_else(|| {
+        format!("attempt {} fails as told; {} of them do", call.attempt, input.fail_times)
+    });
     let code = input.code.clone().unwrap_or_else(|| "flaky".to_owned());
     let failure = match input.how {
         How::Recoverable => Failure::recoverable(code, message),
@@ -135,18 +137,30 @@ mod tests {
         let input = json!({ "fail_times": 2, "code": "busy", "retry_after_ms": 50, "result": "done", "confidence": 0.9 });
         for number in [1, 2] {
             let failure = attempt(number, input.clone()).unwrap_err();
-            assert_eq!((failure.kind(), failure.code(), failure.retry_after()), (FailureKind::Recoverable, "busy", Some(50)));
+            assert_eq!(
+                (failure.kind(), failure.code(), failure.retry_after()),
+                (FailureKind::Recoverable, "busy", Some(50))
+            );
         }
         let reply = attempt(3, input).unwrap();
-        assert_eq!((&reply.output()["result"], &reply.output()["failed_before"]), (&json!("done"), &json!(2)));
+        assert_eq!(
+            (&reply.output()["result"], &reply.output()["failed_before"]),
+            (&json!("done"), &json!(2))
+        );
         assert_eq!(reply.confidence_value(), Some(0.9));
     }
 
     #[test]
     fn it_can_fail_for_good_or_break() {
-        let failure = attempt(1, json!({ "fail_times": 1, "how": "permanent", "data": { "a": 1 } })).unwrap_err();
-        assert_eq!((failure.kind(), failure.data_value()), (FailureKind::Permanent, Some(&json!({ "a": 1 }))));
-        let broken = std::panic::catch_unwind(|| attempt(1, json!({ "fail_times": 1, "how": "panic", "message": "boom" })));
+        let failure =
+            attempt(1, json!({ "fail_times": 1, "how": "permanent", "data": { "a": 1 } })).unwrap_err();
+        assert_eq!(
+            (failure.kind(), failure.data_value()),
+            (FailureKind::Permanent, Some(&json!({ "a": 1 })))
+        );
+        let broken = std::panic::catch_unwind(|| {
+            attempt(1, json!({ "fail_times": 1, "how": "panic", "message": "boom" }))
+        });
         assert!(broken.is_err());
         assert_eq!(attempt(1, json!({ "how": "explode" })).unwrap_err().code(), "input-invalid");
     }

@@ -95,8 +95,20 @@ const CUES: [(&str, Kind, f64); 42] = [
 
 /// Behind `shall` or `must`, these tell how a text is to be read, not what anyone has to do.
 const OF_READING: [&str; 14] = [
-    "mean", "be deemed", "be construed", "be interpreted", "include", "terminate", "apply", "supersede", "refer",
-    "be considered", "survive", "be governed", "prevent", "affect",
+    "mean",
+    "be deemed",
+    "be construed",
+    "be interpreted",
+    "include",
+    "terminate",
+    "apply",
+    "supersede",
+    "refer",
+    "be considered",
+    "survive",
+    "be governed",
+    "prevent",
+    "affect",
 ];
 
 /// Before `may`, these make it a mere possibility.
@@ -104,13 +116,43 @@ const POSSIBLE: [&str; 6] = ["which", "that", "as", "it", "there", "problems"];
 
 /// What binds these is a duty of the reader's.
 const ACTORS: [&str; 16] = [
-    "you", "licensee", "licensees", "recipient", "recipients", "customer", "user", "users", "redistributions",
-    "distributor", "contributor", "party", "copies", "notice", "copy", "work",
+    "you",
+    "licensee",
+    "licensees",
+    "recipient",
+    "recipients",
+    "customer",
+    "user",
+    "users",
+    "redistributions",
+    "distributor",
+    "contributor",
+    "party",
+    "copies",
+    "notice",
+    "copy",
+    "work",
 ];
 
 const CONDITIONS: [&str; 18] = [
-    "provided that", "provided you", "subject to", "on condition that", "as long as", "so long as", "in the event",
-    "to the extent", "unless", "except", "if", "when", "where", "once", "without", "until", "only if", "after",
+    "provided that",
+    "provided you",
+    "subject to",
+    "on condition that",
+    "as long as",
+    "so long as",
+    "in the event",
+    "to the extent",
+    "unless",
+    "except",
+    "if",
+    "when",
+    "where",
+    "once",
+    "without",
+    "until",
+    "only if",
+    "after",
 ];
 
 /// Parts that explain a text; what they say binds nobody by itself.
@@ -124,7 +166,9 @@ pub(crate) fn all(sentences: &[Sentence<'_>]) -> Vec<Finding> {
         let lower = line.to_lowercase();
         // Letters whose small form has another length would move every place: such a sentence is read as it stands.
         let lower = if lower.len() == line.len() { lower } else { line.clone() };
-        let Some(mut finding) = disclaimer(&line, &lower).or_else(|| binding(&line, &lower)) else { continue };
+        let Some(mut finding) = disclaimer(&line, &lower).or_else(|| binding(&line, &lower)) else {
+            continue;
+        };
         let lead = sentence.lead.and_then(|lead| sentences.get(lead)).map(|lead| tail(&flat(lead.text), 160));
         finding.condition = condition(&line, &lower, &finding.cue).or(lead);
         finding.quote = shorten(sentence.text, 400);
@@ -197,7 +241,9 @@ fn binding(line: &str, lower: &str) -> Option<Finding> {
     let kind = if negated && kind != Kind::Prohibition { Kind::Prohibition } else { kind };
     let mut confidence = strength;
     let rest = behind.trim_start().to_lowercase();
-    if matches!(kind, Kind::Obligation | Kind::Prohibition) && OF_READING.iter().any(|verb| rest.starts_with(verb)) {
+    if matches!(kind, Kind::Obligation | Kind::Prohibition)
+        && OF_READING.iter().any(|verb| rest.starts_with(verb))
+    {
         if rest.starts_with("mean") || rest.starts_with("include") {
             return None;
         }
@@ -219,12 +265,19 @@ fn binding(line: &str, lower: &str) -> Option<Finding> {
 }
 
 /// A `may` in a subordinate clause gives way to a `must`, `shall` or a ban later in the sentence.
-fn stronger(lower: &str, at: usize, cue: &'static str, kind: Kind, strength: f64) -> (usize, &'static str, Kind, f64) {
+fn stronger(
+    lower: &str,
+    at: usize,
+    cue: &'static str,
+    kind: Kind,
+    strength: f64,
+) -> (usize, &'static str, Kind, f64) {
     let weak = matches!(cue, "may" | "has to" | "have to" | "agree to" | "cannot");
     if !weak {
         return (at, cue, kind, strength);
     }
-    let subordinate = ["if ", "when ", "where ", "although ", "once "].iter().any(|word| lower.starts_with(word));
+    let subordinate =
+        ["if ", "when ", "where ", "although ", "once "].iter().any(|word| lower.starts_with(word));
     let later = ["must not", "may not", "shall not", "must"].iter().filter_map(|later| {
         let (cue, kind, strength) = CUES.iter().find(|(cue, ..)| cue == later)?;
         find_word(lower, cue, at + 1).map(|at| (at, *cue, *kind, *strength * 0.95))
@@ -237,7 +290,9 @@ fn stronger(lower: &str, at: usize, cue: &'static str, kind: Kind, strength: f64
 fn starts_negated(before: &str) -> bool {
     let lower = before.trim_start().to_lowercase();
     let clause = lower.rsplit([',', ';']).next().unwrap_or(&lower).trim_start();
-    ["neither ", "no ", "nothing ", "none "].iter().any(|word| lower.starts_with(word) || clause.starts_with(word))
+    ["neither ", "no ", "nothing ", "none "]
+        .iter()
+        .any(|word| lower.starts_with(word) || clause.starts_with(word))
 }
 
 /// The words right before the cue, from the last comma or semicolon on, at most the last eight.
@@ -256,7 +311,10 @@ fn subject(before: &str) -> String {
 /// From a word that opens a condition to the end of the sentence; a condition before the cue ends at the last comma
 /// before it, where the main clause begins.
 fn condition(line: &str, lower: &str, cue: &str) -> Option<String> {
-    let first = CONDITIONS.iter().filter_map(|word| find_word(lower, word, 0).map(|at| (at, word))).min_by_key(|(at, _)| *at);
+    let first = CONDITIONS
+        .iter()
+        .filter_map(|word| find_word(lower, word, 0).map(|at| (at, word)))
+        .min_by_key(|(at, _)| *at);
     let (at, word) = first.filter(|(_, word)| **word != cue)?;
     let rest = &line[at..];
     let main = find_word(lower, cue, at).and_then(|cue| rest[..cue - at].rfind(", ")).unwrap_or(rest.len());

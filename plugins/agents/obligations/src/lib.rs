@@ -83,7 +83,9 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let mut of = |kind: Kind| {
         let mut list: Vec<_> = findings.extract_if(.., |finding| finding.kind == kind).collect();
         let letter = kind.letter();
-        list.iter_mut().enumerate().for_each(|(index, finding)| finding.id = format!("{letter}{}", index + 1));
+        list.iter_mut()
+            .enumerate()
+            .for_each(|(index, finding)| finding.id = format!("{letter}{}", index + 1));
         list
     };
     let (obligations, permissions) = (of(Kind::Obligation), of(Kind::Permission));
@@ -95,8 +97,15 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
         disclaimers: disclaimers.len(),
         total,
     };
-    let output =
-        Output { obligations, permissions, prohibitions, disclaimers, counts, sentences: sentences.len(), omitted };
+    let output = Output {
+        obligations,
+        permissions,
+        prohibitions,
+        disclaimers,
+        counts,
+        sentences: sentences.len(),
+        omitted,
+    };
     Ok(Reply::new(output).confidence(confidence))
 }
 
@@ -129,7 +138,10 @@ mod tests {
     }
 
     fn has(list: &Value, part: &str, clause: &str) -> bool {
-        list.as_array().unwrap().iter().any(|one| one["quote"].as_str().unwrap().contains(part) && one["clause"] == clause)
+        list.as_array()
+            .unwrap()
+            .iter()
+            .any(|one| one["quote"].as_str().unwrap().contains(part) && one["clause"] == clause)
     }
 
     #[test]
@@ -147,7 +159,9 @@ mod tests {
     #[test]
     fn mit_grants_and_asks_for_the_notice() {
         let (output, _) = read(MIT);
-        assert!(output["permissions"][0]["quote"].as_str().unwrap().starts_with("Permission is hereby granted"));
+        assert!(
+            output["permissions"][0]["quote"].as_str().unwrap().starts_with("Permission is hereby granted")
+        );
         let duty = &output["obligations"][0];
         assert_eq!(duty["what"], "be included in all copies or substantial portions of the Software");
         assert!(duty["condition"].as_str().unwrap().contains("furnished to do so"), "{duty:#}");
@@ -170,7 +184,8 @@ mod tests {
         let (output, _) = read(GPL);
         for list in ["obligations", "permissions", "prohibitions", "disclaimers"] {
             for one in output[list].as_array().unwrap() {
-                let (start, end) = (one["start"].as_u64().unwrap() as usize, one["end"].as_u64().unwrap() as usize);
+                let (start, end) =
+                    (one["start"].as_u64().unwrap() as usize, one["end"].as_u64().unwrap() as usize);
                 assert_eq!(one["quote"], bandstand_prose::shorten(&GPL[start..end], 400));
             }
         }

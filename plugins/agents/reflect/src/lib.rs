@@ -93,7 +93,8 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
         }
     }
     let summary = summary(&judged);
-    let open_loops: Vec<String> = judged.iter().filter(|(one, _)| one.kind == "question").map(|(one, _)| one.text.clone()).collect();
+    let open_loops: Vec<String> =
+        judged.iter().filter(|(one, _)| one.kind == "question").map(|(one, _)| one.text.clone()).collect();
     judged.sort_by(|(a, _), (b, _)| b.salience.total_cmp(&a.salience));
     judged.truncate(input.limit);
     let (kept, known) = keep(judged)?;
@@ -117,7 +118,11 @@ fn sources(input: &Input, call: &Call) -> Result<Vec<Source>, Failure> {
         sources.push(Source { text: text.clone(), name: name(call.node.clone()), tags: Vec::new() });
     }
     if let Some(event) = &input.event {
-        sources.push(Source { text: texts(&event.payload), name: name(event.action.clone()), tags: event.tags.clone() });
+        sources.push(Source {
+            text: texts(&event.payload),
+            name: name(event.action.clone()),
+            tags: event.tags.clone(),
+        });
     }
     if let Some(limit) = input.latest {
         for entry in audit::snapshot(limit)? {
@@ -146,7 +151,8 @@ fn texts(value: &Value) -> String {
 fn keep(judged: Vec<(Judged, String)>) -> Result<(Vec<Kept>, Vec<String>), Failure> {
     let (mut new, mut known): (Vec<facts::Fact>, Vec<String>) = (Vec::new(), Vec::new());
     for (one, source) in judged {
-        let found = facts::search(&facts::Query { text: one.text.clone(), limit: 3, ..facts::Query::default() })?;
+        let found =
+            facts::search(&facts::Query { text: one.text.clone(), limit: 3, ..facts::Query::default() })?;
         let same = |text: &str| overlap(text, &one.text) > 0.9;
         if found.iter().any(|hit| same(&hit.fact.text)) || new.iter().any(|fact| same(&fact.text)) {
             known.push(one.text);
@@ -175,7 +181,8 @@ fn keep(judged: Vec<(Judged, String)>) -> Result<(Vec<Kept>, Vec<String>), Failu
 
 /// The share of content words that two texts have in common.
 fn overlap(a: &str, b: &str) -> f64 {
-    let (a, b): (std::collections::BTreeSet<_>, std::collections::BTreeSet<_>) = (content_words(a).collect(), content_words(b).collect());
+    let (a, b): (std::collections::BTreeSet<_>, std::collections::BTreeSet<_>) =
+        (content_words(a).collect(), content_words(b).collect());
     let shared = a.intersection(&b).count() as f64;
     shared / (a.len().max(b.len()).max(1)) as f64
 }
@@ -202,9 +209,11 @@ mod tests {
     #[test]
     fn facts_are_derived_with_kind_and_salience() {
         fake::reset();
-        let reply = run(&Call::with_input(json!({ "text": NOTE, "tags": ["Project"], "summarize": true }))).unwrap();
+        let reply =
+            run(&Call::with_input(json!({ "text": NOTE, "tags": ["Project"], "summarize": true }))).unwrap();
         let output = reply.output();
-        let kinds: Vec<_> = output["facts"].as_array().unwrap().iter().map(|fact| fact["kind"].as_str().unwrap()).collect();
+        let kinds: Vec<_> =
+            output["facts"].as_array().unwrap().iter().map(|fact| fact["kind"].as_str().unwrap()).collect();
         for kind in ["preference", "decision", "obligation", "question"] {
             assert!(kinds.contains(&kind), "{kind} is not in {output:#}");
         }
@@ -220,13 +229,21 @@ mod tests {
         let call = Call::with_input(json!({ "text": NOTE }));
         let first = run(&call).unwrap().output()["facts"].as_array().unwrap().len();
         let again = run(&call).unwrap().output();
-        assert_eq!((again["facts"].as_array().unwrap().len(), again["known"].as_array().unwrap().len()), (0, first));
+        assert_eq!(
+            (again["facts"].as_array().unwrap().len(), again["known"].as_array().unwrap().len()),
+            (0, first)
+        );
     }
 
     #[test]
     fn the_thread_s_log_can_be_reflected_on() {
         fake::reset();
-        audit::append("note-taken", &json!({ "note": "Ben decided to use Apache-2.0." }), &["licence".to_owned()]).unwrap();
+        audit::append(
+            "note-taken",
+            &json!({ "note": "Ben decided to use Apache-2.0." }),
+            &["licence".to_owned()],
+        )
+        .unwrap();
         let output = run(&Call::with_input(json!({ "latest": 5 }))).unwrap().output();
         assert_eq!(output["facts"][0]["kind"], "decision", "{output:#}");
         assert!(output["facts"][0]["tags"].as_array().unwrap().contains(&json!("licence")));

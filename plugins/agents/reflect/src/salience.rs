@@ -13,17 +13,68 @@ pub(crate) struct Judged {
 
 /// Words that make a sentence of a kind, with how much they add to its salience.
 const KINDS: [(&str, f64, &[&str]); 3] = [
-    ("preference", 0.35, &["prefer", "prefers", "preferred", "likes", "like", "wants", "want", "favours", "dislikes", "hates", "favourite", "rather"]),
-    ("decision", 0.4, &["decided", "decides", "agreed", "approved", "rejected", "chose", "chosen", "will", "resolved", "concluded", "accepted"]),
-    ("obligation", 0.35, &["must", "shall", "required", "obliged", "deadline", "due", "may not", "cannot", "forbidden", "need", "needs"]),
+    (
+        "preference",
+        0.35,
+        &[
+            "prefer",
+            "prefers",
+            "preferred",
+            "likes",
+            "like",
+            "wants",
+            "want",
+            "favours",
+            "dislikes",
+            "hates",
+            "favourite",
+            "rather",
+        ],
+    ),
+    (
+        "decision",
+        0.4,
+        &[
+            "decided",
+            "decides",
+            "agreed",
+            "approved",
+            "rejected",
+            "chose",
+            "chosen",
+            "will",
+            "resolved",
+            "concluded",
+            "accepted",
+        ],
+    ),
+    (
+        "obligation",
+        0.35,
+        &[
+            "must",
+            "shall",
+            "required",
+            "obliged",
+            "deadline",
+            "due",
+            "may not",
+            "cannot",
+            "forbidden",
+            "need",
+            "needs",
+        ],
+    ),
 ];
 
-const PLEASANTRIES: [&str; 9] = ["hello", "hi", "thanks", "thank", "welcome", "regards", "cheers", "sorry", "dear"];
+const PLEASANTRIES: [&str; 9] =
+    ["hello", "hi", "thanks", "thank", "welcome", "regards", "cheers", "sorry", "dear"];
 
 /// Nothing for what is too short to say anything.
 pub(crate) fn judge(line: &str) -> Option<Judged> {
     let all: Vec<String> = words(line).collect();
-    let content: Vec<String> = all.iter().filter(|word| word.len() > 2 && !is_stop_word(word)).map(|word| stem(word)).collect();
+    let content: Vec<String> =
+        all.iter().filter(|word| word.len() > 2 && !is_stop_word(word)).map(|word| stem(word)).collect();
     if content.len() < 2 {
         return None;
     }
@@ -53,12 +104,19 @@ pub(crate) fn judge(line: &str) -> Option<Judged> {
     if all.first().is_some_and(|first| PLEASANTRIES.contains(&first.as_str())) {
         salience *= 0.3;
     }
-    let mut tags: Vec<String> = names.iter().map(|name| name.to_lowercase()).chain(frequent(&content)).collect();
+    let mut tags: Vec<String> =
+        names.iter().map(|name| name.to_lowercase()).chain(frequent(&content)).collect();
     tags.push(kind.to_owned());
     tags.sort();
     tags.dedup();
     let round = |number: f64| (number.clamp(0.05, 0.95) * 100.0).round() / 100.0;
-    Some(Judged { text: line.to_owned(), kind, tags, salience: round(salience), confidence: round(confidence) })
+    Some(Judged {
+        text: line.to_owned(),
+        kind,
+        tags,
+        salience: round(salience),
+        confidence: round(confidence),
+    })
 }
 
 /// Words with a capital that the start of the sentence does not explain.
@@ -79,7 +137,8 @@ fn names(line: &str) -> Vec<String> {
 
 /// The longest three content words: rare words are long.
 fn frequent(content: &[String]) -> Vec<String> {
-    let mut by_length: Vec<String> = content.iter().filter(|word| word.chars().all(char::is_alphabetic)).cloned().collect();
+    let mut by_length: Vec<String> =
+        content.iter().filter(|word| word.chars().all(char::is_alphabetic)).cloned().collect();
     by_length.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
     by_length.dedup();
     by_length.truncate(3);
@@ -95,7 +154,11 @@ mod tests {
         let fact = judge("The team decided to ship Bandstand 2.1 on 3 May 2026.").unwrap();
         let chat = judge("Thanks, that was lovely weather today.").unwrap();
         assert!(fact.salience > 0.6 && chat.salience < 0.3, "{} {}", fact.salience, chat.salience);
-        assert!(fact.tags.contains(&"bandstand".to_owned()) && fact.tags.contains(&"decision".to_owned()), "{:?}", fact.tags);
+        assert!(
+            fact.tags.contains(&"bandstand".to_owned()) && fact.tags.contains(&"decision".to_owned()),
+            "{:?}",
+            fact.tags
+        );
         assert!(judge("Yes.").is_none());
     }
 }

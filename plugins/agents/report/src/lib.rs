@@ -91,7 +91,11 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
 }
 
 fn confidence(input: &Input, present: usize) -> f64 {
-    let best = |value: &Value| value["options"].as_array().and_then(|list| list.iter().filter_map(|one| one["confidence"].as_f64()).reduce(f64::max));
+    let best = |value: &Value| {
+        value["options"]
+            .as_array()
+            .and_then(|list| list.iter().filter_map(|one| one["confidence"].as_f64()).reduce(f64::max))
+    };
     let said: Vec<f64> = [best(&input.classification), best(&input.risk)].into_iter().flatten().collect();
     let mean = if said.is_empty() { 0.5 } else { said.iter().sum::<f64>() / said.len() as f64 };
     (mean * (0.4 + 0.15 * present as f64) * 100.0).round() / 100.0
@@ -128,7 +132,16 @@ mod tests {
         let (output, confidence) = report(whole());
         let markdown = output["markdown"].as_str().unwrap();
         assert!(markdown.starts_with("# GNU General Public License 3: high risk\n"), "{markdown}");
-        for part in ["## What it is", "## What to do", "## What is allowed", "## Risk", "## Terms", "## Review", "ann", "99"] {
+        for part in [
+            "## What it is",
+            "## What to do",
+            "## What is allowed",
+            "## Risk",
+            "## Terms",
+            "## Review",
+            "ann",
+            "99",
+        ] {
             assert!(markdown.contains(part), "{part} is not in\n{markdown}");
         }
         assert_eq!(output["gaps"], json!([]));
@@ -143,7 +156,10 @@ mod tests {
         input["errors"] = json!({ "definitions": { "code": "trap", "message": "it crashed" } });
         let (output, confidence) = report(input);
         let markdown = output["markdown"].as_str().unwrap();
-        assert!(markdown.contains("## What could not be done") && markdown.contains("it crashed"), "{markdown}");
+        assert!(
+            markdown.contains("## What could not be done") && markdown.contains("it crashed"),
+            "{markdown}"
+        );
         assert_eq!(output["gaps"], json!(["definitions"]));
         assert!(confidence < report(whole()).1);
         assert_eq!(run(&Call::with_input(json!({ "title": "x" }))).unwrap_err().code(), "nothing-to-report");

@@ -25,15 +25,30 @@ pub(crate) fn headline(input: &Input) -> String {
 pub(crate) fn summary(input: &Input) -> String {
     let mut text = String::new();
     if let Some(family) = input.classification["family"].as_str() {
-        let name = input.classification["licence"]["name"].as_str().map_or_else(|| "no licence that is known by name".to_owned(), |name| format!("the {name}"));
-        text += &format!("The text is {name}, {} ({} sure). ", family_words(family), percent(&best(&input.classification)));
+        let name = input.classification["licence"]["name"]
+            .as_str()
+            .map_or_else(|| "no licence that is known by name".to_owned(), |name| format!("the {name}"));
+        text += &format!(
+            "The text is {name}, {} ({} sure). ",
+            family_words(family),
+            percent(&best(&input.classification))
+        );
     }
     let count = |list: &str| input.obligations["counts"][list].as_u64();
-    if let (Some(duties), Some(bans), Some(grants)) = (count("obligations"), count("prohibitions"), count("permissions")) {
-        text += &format!("It has {}, {} and {}. ", plural(duties, "duty", "duties"), plural(bans, "ban", "bans"), plural(grants, "permission", "permissions"));
+    if let (Some(duties), Some(bans), Some(grants)) =
+        (count("obligations"), count("prohibitions"), count("permissions"))
+    {
+        text += &format!(
+            "It has {}, {} and {}. ",
+            plural(duties, "duty", "duties"),
+            plural(bans, "ban", "bans"),
+            plural(grants, "permission", "permissions")
+        );
     }
     if let (Some(score), Some(level)) = (input.risk["score"].as_u64(), input.risk["level"].as_str()) {
-        let purpose = input.risk["use"].as_str().map_or(String::new(), |purpose| format!(" to {}", purpose_words(purpose)));
+        let purpose = input.risk["use"]
+            .as_str()
+            .map_or(String::new(), |purpose| format!(" to {}", purpose_words(purpose)));
         text += &format!("Its risk{purpose} is {level}: {score} of 100 points.");
     }
     if text.is_empty() { "Few results were given; see below.".to_owned() } else { text.trim_end().to_owned() }
@@ -44,7 +59,12 @@ fn what_it_is(input: &Input) -> Option<String> {
     let mut text = String::from("## What it is\n\n| kind | how sure | why |\n| --- | ---: | --- |\n");
     for option in options {
         let name = option["name"].as_str().unwrap_or("");
-        text += &format!("| {} | {} | {} |\n", name.replace('_', " "), percent(&option["confidence"]), cell(option["reason"].as_str().unwrap_or("")));
+        text += &format!(
+            "| {} | {} | {} |\n",
+            name.replace('_', " "),
+            percent(&option["confidence"]),
+            cell(option["reason"].as_str().unwrap_or(""))
+        );
     }
     let evidence = input.classification["evidence"].as_array().filter(|list| !list.is_empty());
     for one in evidence.into_iter().flatten().take(3) {
@@ -60,10 +80,25 @@ fn risk(input: &Input) -> Option<String> {
     let points = input.risk["points"].as_array()?;
     let mut text = String::from("## Risk\n\n| points | what | why |\n| ---: | --- | --- |\n");
     for point in points {
-        let clauses: Vec<&str> = point["evidence"].as_array().into_iter().flatten().filter_map(|one| one["clause"].as_str()).filter(|clause| !clause.is_empty()).collect();
-        let place = if clauses.is_empty() { String::new() } else { format!(" (clause {})", unique(&clauses).join(", ")) };
+        let clauses: Vec<&str> = point["evidence"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one["clause"].as_str())
+            .filter(|clause| !clause.is_empty())
+            .collect();
+        let place = if clauses.is_empty() {
+            String::new()
+        } else {
+            format!(" (clause {})", unique(&clauses).join(", "))
+        };
         let points = point["points"].as_f64().unwrap_or(0.0);
-        text += &format!("| {points:.0} | {} | {}{} |\n", cell(point["title"].as_str().unwrap_or("")), cell(point["explanation"].as_str().unwrap_or("")), place);
+        text += &format!(
+            "| {points:.0} | {} | {}{} |\n",
+            cell(point["title"].as_str().unwrap_or("")),
+            cell(point["explanation"].as_str().unwrap_or("")),
+            place
+        );
     }
     let score = input.risk["score"].as_u64().unwrap_or(0);
     let level = input.risk["level"].as_str().unwrap_or("unknown");
@@ -91,8 +126,12 @@ fn list(input: &Input, name: &str, title: &str) -> Option<String> {
     chosen.sort_by_key(|one| one["start"].as_u64());
     let mut text = format!("## {title}\n\n");
     for one in &chosen {
-        let clause = one["clause"].as_str().filter(|clause| !clause.is_empty()).map_or(String::new(), |clause| format!("Clause {clause}: "));
-        text += &format!("- {clause}{}\n", shorten(one["quote"].as_str().unwrap_or(""), 260).replace('|', "/"));
+        let clause = one["clause"]
+            .as_str()
+            .filter(|clause| !clause.is_empty())
+            .map_or(String::new(), |clause| format!("Clause {clause}: "));
+        text +=
+            &format!("- {clause}{}\n", shorten(one["quote"].as_str().unwrap_or(""), 260).replace('|', "/"));
         if let Some(condition) = one["condition"].as_str() {
             text += &format!("  (condition: {})\n", shorten(condition, 200).replace('|', "/"));
         }
@@ -123,7 +162,15 @@ fn terms(input: &Input) -> Option<String> {
     if definitions.is_empty() {
         text += "The text defines no terms.\n";
     }
-    let texts = |name: &str| -> Vec<String> { input.definitions[name].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect() };
+    let texts = |name: &str| -> Vec<String> {
+        input.definitions[name]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect()
+    };
     let (unresolved, unused) = (texts("unresolved"), texts("unused"));
     if !unresolved.is_empty() {
         text += &format!("\nReferences to clauses that are not there: {}.\n", unresolved.join(", "));
@@ -151,12 +198,17 @@ fn review(input: &Input) -> Option<String> {
 fn errors(input: &Input) -> Option<String> {
     let mut lines = Vec::new();
     let mut tell = |name: &str, error: &Value| {
-        let message = error["message"].as_str().or_else(|| error.as_str()).map_or_else(|| error.to_string(), str::to_owned);
+        let message = error["message"]
+            .as_str()
+            .or_else(|| error.as_str())
+            .map_or_else(|| error.to_string(), str::to_owned);
         lines.push(format!("- {name}: {}\n", shorten(&message, 240)));
     };
     match &input.errors {
         Value::Object(all) => all.iter().for_each(|(name, error)| tell(name, error)),
-        Value::Array(all) => all.iter().enumerate().for_each(|(at, error)| tell(&format!("{}", at + 1), error)),
+        Value::Array(all) => {
+            all.iter().enumerate().for_each(|(at, error)| tell(&format!("{}", at + 1), error))
+        }
         _ => {}
     }
     (!lines.is_empty()).then(|| format!("## What could not be done\n\n{}", lines.concat()))
@@ -185,7 +237,11 @@ fn cell(text: &str) -> String {
 
 fn unique<'a>(texts: &[&'a str]) -> Vec<&'a str> {
     let mut kept: Vec<&str> = Vec::new();
-    texts.iter().for_each(|text| if !kept.contains(text) { kept.push(text) });
+    texts.iter().for_each(|text| {
+        if !kept.contains(text) {
+            kept.push(text)
+        }
+    });
     kept
 }
 

@@ -94,7 +94,10 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let input: Input = call.input()?;
     let asked: BTreeSet<String> = content_words(&input.query).collect();
     if asked.is_empty() && input.tags.is_empty() && input.by != By::Thread {
-        return Err(Failure::permanent("query-empty", "`query` holds no word to search for, and `tags` is empty"));
+        return Err(Failure::permanent(
+            "query-empty",
+            "`query` holds no word to search for, and `tags` is empty",
+        ));
     }
     if input.by != By::Probe {
         let search = search(&input, input.by, &asked, call)?;
@@ -107,8 +110,10 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     // Stable: the order above breaks ties.
     searches.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
     let name = |by: By| format!("{by:?}").to_lowercase();
-    let options: Vec<Choice> =
-        searches.iter().map(|search| Choice::new(name(search.by), search.confidence).because(search.reason.clone())).collect();
+    let options: Vec<Choice> = searches
+        .iter()
+        .map(|search| Choice::new(name(search.by), search.confidence).because(search.reason.clone()))
+        .collect();
     let best = searches.swap_remove(0);
     let reply = reply(best, Some(options.clone()));
     Ok(if input.choose { reply.choose(options) } else { reply })
@@ -118,7 +123,8 @@ fn reply(search: Search, options: Option<Vec<Choice>>) -> Reply {
     let confidence = search.confidence;
     let best = search.hits.first().map(|hit| hit.text.clone());
     let count = search.hits.len();
-    Reply::new(Output { by: search.by, count, best, hits: search.hits, missing: search.missing, options }).confidence(confidence)
+    Reply::new(Output { by: search.by, count, best, hits: search.hits, missing: search.missing, options })
+        .confidence(confidence)
 }
 
 fn search(input: &Input, by: By, asked: &BTreeSet<String>, call: &Call) -> Result<Search, Failure> {
@@ -139,7 +145,9 @@ fn search(input: &Input, by: By, asked: &BTreeSet<String>, call: &Call) -> Resul
     let has = |hit: &Hit| -> BTreeSet<String> {
         match by {
             By::Tags => hit.fact.tags.iter().map(|tag| tag.to_lowercase()).collect(),
-            _ => content_words(&hit.fact.text).chain(hit.fact.tags.iter().map(|tag| tag.to_lowercase())).collect(),
+            _ => content_words(&hit.fact.text)
+                .chain(hit.fact.tags.iter().map(|tag| tag.to_lowercase()))
+                .collect(),
         }
     };
     let mut covered = BTreeSet::new();
@@ -156,7 +164,11 @@ fn search(input: &Input, by: By, asked: &BTreeSet<String>, call: &Call) -> Resul
     let best = ranked.first().map_or(0.0, |(rank, _)| *rank);
     let together = if wanted.is_empty() { best } else { covered.len() as f64 / wanted.len() as f64 };
     // Mostly the best hit; what only several hits cover together counts less.
-    let confidence = if ranked.is_empty() { 0.05 } else { (0.75 * best + 0.25 * together * best.sqrt()).clamp(0.05, 0.97) };
+    let confidence = if ranked.is_empty() {
+        0.05
+    } else {
+        (0.75 * best + 0.25 * together * best.sqrt()).clamp(0.05, 0.97)
+    };
     let missing = wanted.difference(&covered).cloned().collect();
     let reason = format!("{} hits cover {} of {} words", ranked.len(), covered.len(), wanted.len());
     let hits = ranked.into_iter().map(|(_, hit)| hit).collect();
@@ -203,7 +215,12 @@ mod tests {
     fn remember() {
         fake::reset();
         fake::speak_for(Some("case-7"), Some("ann"));
-        let fact = |text: &str, tags: &[&str]| Fact { tags: tags.iter().map(ToString::to_string).collect(), confidence: 0.9, salience: 0.8, ..Fact::note(text) };
+        let fact = |text: &str, tags: &[&str]| Fact {
+            tags: tags.iter().map(ToString::to_string).collect(),
+            confidence: 0.9,
+            salience: 0.8,
+            ..Fact::note(text)
+        };
         facts::put(&[
             fact("Ann prefers reports in Markdown.", &["preference", "report"]),
             fact("The team decided to use Apache-2.0.", &["decision", "licence"]),
@@ -225,7 +242,8 @@ mod tests {
         remember();
         let (output, sure) = ask(json!({ "query": "Which reports does Ann prefer?" }));
         assert_eq!(output["best"], "Ann prefers reports in Markdown.");
-        let (output, unsure) = ask(json!({ "query": "Which reports about bridges in Norway exist since when?" }));
+        let (output, unsure) =
+            ask(json!({ "query": "Which reports about bridges in Norway exist since when?" }));
         assert!(output["missing"].as_array().unwrap().contains(&json!("norway")), "{output:#}");
         assert!(sure > 0.75 && unsure < 0.5, "{sure} {unsure}");
         let (output, nothing) = ask(json!({ "query": "zebra" }));
@@ -239,13 +257,19 @@ mod tests {
         assert_eq!(output["best"], "The audit is due on 3 May.");
         assert!(sure > 0.8, "{sure}");
         let (output, _) = ask(json!({ "by": "thread", "query": "licence decision" }));
-        assert_eq!((&output["count"], &output["best"]), (&json!(2), &json!("The team decided to use Apache-2.0.")));
+        assert_eq!(
+            (&output["count"], &output["best"]),
+            (&json!(2), &json!("The team decided to use Apache-2.0."))
+        );
     }
 
     #[test]
     fn a_probe_offers_the_ways_by_their_confidence() {
         remember();
-        let call = Call { thread_id: Some("case-7".into()), ..Call::with_input(json!({ "query": "deadline", "by": "probe" })) };
+        let call = Call {
+            thread_id: Some("case-7".into()),
+            ..Call::with_input(json!({ "query": "deadline", "by": "probe" }))
+        };
         let reply = run(&call).unwrap();
         let Next::Choose(choices) = reply.next() else { unreachable!("a probe offers choices") };
         assert_eq!((choices[0].name.as_str(), choices.len()), ("tags", 3), "{choices:?}");

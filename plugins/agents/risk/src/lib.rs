@@ -120,18 +120,26 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     .filter_map(|(name, gone)| gone.then_some(name))
     .collect();
     if missing.len() == 3 {
-        let message = "none of `classification`, `obligations`, `definitions` was given: nothing can be scored";
+        let message =
+            "none of `classification`, `obligations`, `definitions` was given: nothing can be scored";
         return Err(Failure::permanent("nothing-to-score", message));
     }
     let points = rules::points(&input);
     let score = points.iter().map(|point| point.points).sum::<f64>().min(100.0);
     let certainty = certainty(&input);
     let options = options(score, certainty);
-    let level = if score < MEDIUM { "low" } else if score < HIGH { "medium" } else { "high" };
+    let level = if score < MEDIUM {
+        "low"
+    } else if score < HIGH {
+        "medium"
+    } else {
+        "high"
+    };
     let border = (score - MEDIUM).abs().min((score - HIGH).abs());
     let confidence = round(certainty * (0.7 + 0.3 * (border / 10.0).min(1.0)));
     let purpose = input.purpose;
-    let output = Output { score: score.round() as u32, level, points, options: options.clone(), missing, purpose };
+    let output =
+        Output { score: score.round() as u32, level, points, options: options.clone(), missing, purpose };
     let reply = Reply::new(output).confidence(confidence);
     Ok(if input.choose { reply.choose(options) } else { reply })
 }
@@ -143,7 +151,14 @@ fn certainty(input: &Input) -> f64 {
     };
     let classified = input.classification.as_ref().map_or(0.0, rules::sureness);
     let obliged = input.obligations.as_ref().map_or(0.0, |all| {
-        mean(&mut all.obligations.iter().chain(&all.permissions).chain(&all.prohibitions).chain(&all.disclaimers))
+        mean(
+            &mut all
+                .obligations
+                .iter()
+                .chain(&all.permissions)
+                .chain(&all.prohibitions)
+                .chain(&all.disclaimers),
+        )
     });
     let defined = input.definitions.as_ref().map_or(0.0, |all| mean(&mut all.definitions.iter()));
     0.5 * classified + 0.35 * obliged + 0.15 * defined
@@ -208,7 +223,9 @@ mod tests {
         assert_eq!(inside["level"], "low", "{inside:#}");
         assert!(confidence > 0.7, "{confidence}");
         for point in shipped["points"].as_array().unwrap() {
-            assert!(point["explanation"].as_str().unwrap().len() > 20 && point["points"].as_f64().unwrap() > 0.0);
+            assert!(
+                point["explanation"].as_str().unwrap().len() > 20 && point["points"].as_f64().unwrap() > 0.0
+            );
         }
     }
 
@@ -220,7 +237,11 @@ mod tests {
             "definitions": null,
         });
         let (output, confidence) = score(input);
-        assert_eq!((&output["level"], &output["missing"]), (&json!("low"), &json!(["definitions"])), "{output:#}");
+        assert_eq!(
+            (&output["level"], &output["missing"]),
+            (&json!("low"), &json!(["definitions"])),
+            "{output:#}"
+        );
         assert!((0.5..0.9).contains(&confidence), "{confidence}");
     }
 
@@ -231,7 +252,10 @@ mod tests {
         input["obligations"] = Value::Null;
         let (part, unsure) = score(input);
         assert!(unsure < sure, "{unsure} {sure}");
-        assert!(part["points"].as_array().unwrap().iter().any(|point| point["rule"] == "not-read"), "{part:#}");
+        assert!(
+            part["points"].as_array().unwrap().iter().any(|point| point["rule"] == "not-read"),
+            "{part:#}"
+        );
         assert!(whole["options"][0]["confidence"].as_f64() > part["options"][0]["confidence"].as_f64());
         let failure = run(&Call::with_input(json!({}))).unwrap_err();
         assert_eq!(failure.code(), "nothing-to-score");

@@ -81,7 +81,13 @@ const RULES: [Rule; 12] = [
         points: 12.0,
         trigger: Trigger::Distribution,
         among: Among::DutiesAndGrants,
-        any: &["corresponding source", "source code form", "source available", "copy of the source", "the source code"],
+        any: &[
+            "corresponding source",
+            "source code form",
+            "source available",
+            "copy of the source",
+            "the source code",
+        ],
         with: &["must", "shall", "provided", "accompan", "convey", "available"],
         not: &[],
         explanation: "Whoever gets the program must get its source as well, which takes a way to deliver it for years.",
@@ -92,8 +98,21 @@ const RULES: [Rule; 12] = [
         points: 12.0,
         trigger: Trigger::Distribution,
         among: Among::Duties,
-        any: &["under this license", "under the terms of this license", "under these terms", "terms of this license"],
-        with: &["license the entire", "must be under", "under this license to", "must license", "available to the recipients", "modifications", "modified"],
+        any: &[
+            "under this license",
+            "under the terms of this license",
+            "under these terms",
+            "terms of this license",
+        ],
+        with: &[
+            "license the entire",
+            "must be under",
+            "under this license to",
+            "must license",
+            "available to the recipients",
+            "modifications",
+            "modified",
+        ],
         not: &[],
         explanation: "What is made from it has to be passed on under these terms; how much own code that draws in is to be checked.",
     },
@@ -231,24 +250,41 @@ pub(crate) fn points(input: &Input) -> Vec<Point> {
 
 /// How sure the classification is of its first option.
 pub(crate) fn sureness(classification: &Classification) -> f64 {
-    let best = classification.options.iter().map(|option| option.confidence).fold(None, |best: Option<f64>, one| {
-        Some(best.map_or(one, |best| best.max(one)))
-    });
+    let best = classification
+        .options
+        .iter()
+        .map(|option| option.confidence)
+        .fold(None, |best: Option<f64>, one| Some(best.map_or(one, |best| best.max(one))));
     classification.confidence.or(best).unwrap_or(0.5)
 }
 
 fn family(classification: &Classification, purpose: Purpose) -> Option<Point> {
     let (weight, trigger, text) = match classification.family.as_str() {
-        "strong_copyleft" => (30.0, Trigger::Distribution, "The whole of what is built with it has to be given on under the same terms."),
-        "weak_copyleft" => (14.0, Trigger::Distribution, "Its own files or library stay under these terms; what uses them need not follow."),
-        "proprietary" => (24.0, Trigger::Always, "It is not free: what is not expressly allowed is forbidden."),
+        "strong_copyleft" => (
+            30.0,
+            Trigger::Distribution,
+            "The whole of what is built with it has to be given on under the same terms.",
+        ),
+        "weak_copyleft" => (
+            14.0,
+            Trigger::Distribution,
+            "Its own files or library stay under these terms; what uses them need not follow.",
+        ),
+        "proprietary" => {
+            (24.0, Trigger::Always, "It is not free: what is not expressly allowed is forbidden.")
+        }
         "permissive" => return None,
-        _ => (20.0, Trigger::Always, "It is none of the usual kinds, or too little of it was recognised: a lawyer should read it."),
+        _ => (
+            20.0,
+            Trigger::Always,
+            "It is none of the usual kinds, or too little of it was recognised: a lawyer should read it.",
+        ),
     };
     let sure = sureness(classification);
     let linked = classification.family == "weak_copyleft" && purpose == Purpose::Link;
     let share = trigger.share(purpose) * if linked { 0.6 } else { 1.0 };
-    let name = classification.licence.as_ref().map_or_else(|| "the text".to_owned(), |licence| licence.name.clone());
+    let name =
+        classification.licence.as_ref().map_or_else(|| "the text".to_owned(), |licence| licence.name.clone());
     Some(Point {
         rule: "family",
         title: format!("Kind: {}", classification.family.replace('_', " ")),
@@ -301,14 +337,17 @@ fn among(among: Among, found: &Obligations) -> Vec<&Finding> {
 
 /// A grant that is silent on patents leaves them open.
 fn patents(found: &Obligations, input: &Input) -> Option<Point> {
-    let mentioned = among(Among::Any, found).iter().any(|finding| finding.quote.to_lowercase().contains("patent"));
+    let mentioned =
+        among(Among::Any, found).iter().any(|finding| finding.quote.to_lowercase().contains("patent"));
     let free = input.classification.as_ref().is_none_or(|one| one.family != "proprietary");
     let sure: f64 = found.permissions.iter().map(|finding| finding.confidence).fold(0.0, f64::max);
     (!mentioned && free && !found.permissions.is_empty()).then(|| Point {
         rule: "no-patent-grant",
         title: "Patents are not mentioned".to_owned(),
         points: 5.0,
-        explanation: "The permission says nothing of patents, so the authors' own patents are not clearly licensed.".to_owned(),
+        explanation:
+            "The permission says nothing of patents, so the authors' own patents are not clearly licensed."
+                .to_owned(),
         evidence: Vec::new(),
         confidence: round(sure * 0.8),
     })
@@ -319,7 +358,10 @@ fn unresolved(targets: &[String]) -> Option<Point> {
         rule: "unresolved",
         title: "References lead nowhere".to_owned(),
         points: (2.0 * targets.len() as f64).min(6.0),
-        explanation: format!("The text refers to clauses it has not: {}. Something may be missing from it.", targets.join(", ")),
+        explanation: format!(
+            "The text refers to clauses it has not: {}. Something may be missing from it.",
+            targets.join(", ")
+        ),
         evidence: Vec::new(),
         confidence: 0.8,
     })

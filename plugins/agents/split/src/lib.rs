@@ -115,7 +115,9 @@ fn part(input: &Input, section: &Section, start: usize, end: usize, number: usiz
         end,
         body: section.body.clamp(start, end),
         words: words(&input.text[start..end]).count(),
-        clauses: clauses.map(|clause| Item { label: clause.label.clone(), start: clause.start, end: clause.end }).collect(),
+        clauses: clauses
+            .map(|clause| Item { label: clause.label.clone(), start: clause.start, end: clause.end })
+            .collect(),
         text: input.text_in_sections.then(|| input.text[start..end].trim_end().to_owned()),
     }
 }
@@ -157,9 +159,11 @@ fn share_numbered(sections: &[Section]) -> f64 {
 /// A text is surely divided when most sections have numbers; titles alone are weaker; a lump of more than 600 words
 /// without any division is most likely a failure to see it.
 fn confidence(sections: &[Section], text: &str) -> f64 {
-    let titled = sections.iter().filter(|section| !section.title.is_empty()).count() as f64 / sections.len() as f64;
+    let titled =
+        sections.iter().filter(|section| !section.title.is_empty()).count() as f64 / sections.len() as f64;
     let count = words(text).count() as f64;
-    let largest = sections.iter().map(|section| words(&text[section.start..section.end]).count()).max().unwrap_or(0);
+    let largest =
+        sections.iter().map(|section| words(&text[section.start..section.end]).count()).max().unwrap_or(0);
     let lump = largest as f64 / count.max(1.0);
     if sections.len() == 1 {
         return round(if count < 250.0 { 0.8 } else { (0.8 - (count - 250.0) / 1000.0).max(0.2) });
@@ -190,7 +194,8 @@ mod tests {
     fn the_gpl_is_cut_at_its_numbers() {
         let (output, confidence) = split(json!({ "text": GPL }));
         let sections = output["sections"].as_array().unwrap();
-        let labels: Vec<_> = sections.iter().filter_map(|s| s["label"].as_str()).filter(|l| !l.is_empty()).collect();
+        let labels: Vec<_> =
+            sections.iter().filter_map(|s| s["label"].as_str()).filter(|l| !l.is_empty()).collect();
         assert_eq!(labels.len(), 18, "{labels:?}");
         let six = sections.iter().find(|section| section["label"] == "6").unwrap();
         assert_eq!(six["title"], "Conveying Non-Source Forms");

@@ -72,14 +72,87 @@ struct Output {
 const OTHER: f64 = 1.3;
 
 const ROUTES: [(&str, &[&str]); 4] = [
-    ("billing", &["invoice", "bill", "charge", "charged", "refund", "payment", "paid", "credit card", "price", "subscription", "overcharged", "tax"]),
-    ("technical", &["error", "crash", "bug", "broken", "slow", "fail", "exception", "timeout", "install", "update", "does not work", "stack trace"]),
-    ("account", &["password", "login", "log in", "account", "locked", "email address", "username", "two-factor", "delete my account", "sign in"]),
-    ("sales", &["quote", "demo", "trial", "upgrade", "plan", "licence", "license", "seats", "discount", "buy", "enterprise"]),
+    (
+        "billing",
+        &[
+            "invoice",
+            "bill",
+            "charge",
+            "charged",
+            "refund",
+            "payment",
+            "paid",
+            "credit card",
+            "price",
+            "subscription",
+            "overcharged",
+            "tax",
+        ],
+    ),
+    (
+        "technical",
+        &[
+            "error",
+            "crash",
+            "bug",
+            "broken",
+            "slow",
+            "fail",
+            "exception",
+            "timeout",
+            "install",
+            "update",
+            "does not work",
+            "stack trace",
+        ],
+    ),
+    (
+        "account",
+        &[
+            "password",
+            "login",
+            "log in",
+            "account",
+            "locked",
+            "email address",
+            "username",
+            "two-factor",
+            "delete my account",
+            "sign in",
+        ],
+    ),
+    (
+        "sales",
+        &[
+            "quote",
+            "demo",
+            "trial",
+            "upgrade",
+            "plan",
+            "licence",
+            "license",
+            "seats",
+            "discount",
+            "buy",
+            "enterprise",
+        ],
+    ),
 ];
 
-const URGENT: [&str; 12] =
-    ["urgent", "urgently", "immediately", "asap", "as soon as possible", "emergency", "production", "outage", "down", "deadline", "data loss", "security"];
+const URGENT: [&str; 12] = [
+    "urgent",
+    "urgently",
+    "immediately",
+    "asap",
+    "as soon as possible",
+    "emergency",
+    "production",
+    "outage",
+    "down",
+    "deadline",
+    "data loss",
+    "security",
+];
 
 /// The agent; see the top of this file.
 pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
@@ -113,28 +186,33 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     }
     scores.push((input.other.clone(), OTHER));
     let options = options(&scores, &matched);
-    let urgent_words: Vec<&str> = URGENT.into_iter().filter(|word| text.has(word) || subject.has(word)).collect();
+    let urgent_words: Vec<&str> =
+        URGENT.into_iter().filter(|word| text.has(word) || subject.has(word)).collect();
     let shouted = body.matches('!').count() > 2;
-    let urgency = match urgent_words.len() + usize::from(shouted) {
-        0 => "normal",
+    let urgency = match urgent_words.is_empty() && !shouted {
         _ if text.denies_urgency() => "low",
-        1 => "high",
-        _ => "high",
+        true => "normal",
+        false => "high",
     };
-    let urgency = if text.denies_urgency() { "low" } else { urgency };
     let summary = shorten(if input.subject.trim().is_empty() { body } else { &input.subject }, 100);
     let confidence = options[0].confidence;
     let route = options[0].name.clone();
-    let reply = Reply::new(Output { route, options: options.clone(), matched, urgency, urgent_words, summary }).confidence(confidence);
+    let reply =
+        Reply::new(Output { route, options: options.clone(), matched, urgency, urgent_words, summary })
+            .confidence(confidence);
     Ok(if input.choose { reply.choose(options) } else { reply })
 }
 
 fn routes(input: &Input) -> BTreeMap<String, Vec<(String, f64)>> {
     match &input.routes {
-        Some(own) => own.iter().map(|(name, list)| (name.clone(), list.iter().map(Keyword::parts).collect())).collect(),
+        Some(own) => {
+            own.iter().map(|(name, list)| (name.clone(), list.iter().map(Keyword::parts).collect())).collect()
+        }
         None => ROUTES
             .iter()
-            .map(|(name, list)| ((*name).to_owned(), list.iter().map(|word| ((*word).to_owned(), 1.0)).collect()))
+            .map(|(name, list)| {
+                ((*name).to_owned(), list.iter().map(|word| ((*word).to_owned(), 1.0)).collect())
+            })
             .collect(),
     }
 }
@@ -157,7 +235,9 @@ impl Reading {
     }
 
     fn denies_urgency(&self) -> bool {
-        ["not urgent", "no rush", "no hurry", "whenever you have time"].iter().any(|phrase| self.normal.find(phrase).is_some())
+        ["not urgent", "no rush", "no hurry", "whenever you have time"]
+            .iter()
+            .any(|phrase| self.normal.find(phrase).is_some())
     }
 }
 
@@ -166,7 +246,8 @@ fn options(scores: &[(String, f64)], matched: &BTreeMap<String, Vec<String>>) ->
     let mut options: Vec<Choice> = scores
         .iter()
         .map(|(name, score)| {
-            let reason = matched.get(name).map_or_else(|| "no word of its own".to_owned(), |words| words.join(", "));
+            let reason =
+                matched.get(name).map_or_else(|| "no word of its own".to_owned(), |words| words.join(", "));
             Choice::new(name.clone(), (score.exp() / total * 1000.0).round() / 1000.0).because(reason)
         })
         .collect();
@@ -189,9 +270,12 @@ mod tests {
     // R3.1
     #[test]
     fn clear_messages_are_sure_and_mixed_ones_are_not() {
-        let (output, sure) = triage(json!({ "subject": "Refund for invoice 118", "body": "I was charged twice, please refund the second payment." }));
+        let (output, sure) = triage(
+            json!({ "subject": "Refund for invoice 118", "body": "I was charged twice, please refund the second payment." }),
+        );
         assert_eq!(output["route"], "billing", "{output:#}");
-        let (mixed, unsure) = triage(json!({ "text": "After the update I cannot log in, and the invoice is wrong." }));
+        let (mixed, unsure) =
+            triage(json!({ "text": "After the update I cannot log in, and the invoice is wrong." }));
         assert!(sure > 0.9 && unsure < 0.75, "{sure} {unsure} {mixed:#}");
         let (output, sure) = triage(json!({ "text": "What a lovely day in the mountains." }));
         assert_eq!(output["route"], "other");
@@ -200,11 +284,14 @@ mod tests {
 
     #[test]
     fn own_routes_and_urgency() {
-        let routes = json!({ "law": ["contract", { "word": "lawsuit", "weight": 3 }], "people": ["holiday"] });
-        let (output, sure) = triage(json!({ "text": "URGENT: a lawsuit about the contracts!", "routes": routes }));
+        let routes =
+            json!({ "law": ["contract", { "word": "lawsuit", "weight": 3 }], "people": ["holiday"] });
+        let (output, sure) =
+            triage(json!({ "text": "URGENT: a lawsuit about the contracts!", "routes": routes }));
         assert_eq!((&output["route"], &output["urgency"]), (&json!("law"), &json!("high")));
         assert!(sure > 0.85, "{output:#}");
-        let (output, _) = triage(json!({ "text": "No rush, but the deadline of my holiday form?", "routes": routes }));
+        let (output, _) =
+            triage(json!({ "text": "No rush, but the deadline of my holiday form?", "routes": routes }));
         assert_eq!(output["urgency"], "low");
         let call = Call::with_input(json!({ "text": "holiday", "routes": {} }));
         assert_eq!(run(&call).unwrap_err().code(), "routes-empty");
@@ -212,7 +299,8 @@ mod tests {
 
     #[test]
     fn options_add_up_and_are_offered() {
-        let reply = run(&Call::with_input(json!({ "text": "The password reset fails with an error." }))).unwrap();
+        let reply =
+            run(&Call::with_input(json!({ "text": "The password reset fails with an error." }))).unwrap();
         let Next::Choose(choices) = reply.next() else { unreachable!("routes are offered") };
         let sum: f64 = choices.iter().map(|choice| choice.confidence).sum();
         assert!((sum - 1.0).abs() < 0.01 && choices.len() == 5, "{choices:?}");
