@@ -35,7 +35,7 @@ fn write_until_killed() {
         // All four at once, so that a kill falls between them, with a blob now and then.
         let answers: Vec<_> = (0..4)
             .map(|run| {
-                let size = if next[run] % 7 == 0 { 6_000 } else { 10 };
+                let size = if next[run].is_multiple_of(7) { 6_000 } else { 10 };
                 let events = vec![node_succeeded("a@1", json!("x".repeat(size)))];
                 send(
                     &store,
