@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Run;
 use super::exit::{self, Way};
 use super::names::Context;
-use super::state::{Json, Phase, Place, View, VisitStatus};
+use super::state::{Json, Place, View, VisitStatus};
 use super::write::{Changed, json_bytes, type_name};
 use crate::event::{
     AskedBy, AttemptCause, AttemptScheduled, BranchOutcome, EdgeCause, EdgeTaken, Event, NodeFailed, NodeStarted,
@@ -430,11 +430,9 @@ impl Run {
         }
     }
 
-    fn attempts_made(&self, p: &Path) -> u32 {
-        match self.visit(p).map(|visit| &visit.phase) {
-            Some(Phase::Attempt(attempt)) => attempt.number,
-            _ => 1,
-        }
+    /// How many attempts a visit has made, for the record of its failure.
+    pub(super) fn attempts_made(&self, p: &Path) -> u32 {
+        self.visit(p).map_or(1, |visit| visit.attempts)
     }
 }
 

@@ -122,7 +122,8 @@ impl Run {
                     "review-expired",
                     "nobody answered the review in time; `on-timeout` says what else could happen",
                 );
-                self.fail_visit(p, failure, (1, 1), false, None);
+                let attempts = self.attempts_made(p);
+                self.fail_visit(p, failure, (attempts, attempts), false, None);
             }
             OnTimeout::To(to) => {
                 self.emit_decided(p, ReviewOutcome::Expired, ReviewCause::Timeout);
@@ -149,7 +150,9 @@ impl Run {
                 ReviewCause::Timeout => "policy, since nobody answered in time",
             };
             let message = format!("the review was rejected by {by}, and the node has no `rejected` edge");
-            return self.fail_visit(p, Failure::permanent(Class::Review, "review-rejected", message), (1, 1), false, None);
+            let failure = Failure::permanent(Class::Review, "review-rejected", message);
+            let attempts = self.attempts_made(p);
+            return self.fail_visit(p, failure, (attempts, attempts), false, None);
         }
         let payload = Payload::Output(p.clone());
         let output = self.resolve(&payload).expect("a decided review has an output");

@@ -79,7 +79,10 @@ impl Run {
             }
             Event::AttemptScheduled(e) => {
                 let attempt = Attempt { number: e.attempt, due: e.due, interruptions: 0 };
-                self.change_phase(&e.p, |_| Ok(Phase::Attempt(attempt)))?;
+                self.change_phase(&e.p, |visit| {
+                    visit.attempts = e.attempt;
+                    Ok(Phase::Attempt(attempt))
+                })?;
             }
             Event::AttemptDue(e) => self.change_phase(&e.p, |visit| match &visit.phase {
                 Phase::Attempt(Attempt { number, due: Some(_), .. }) if *number == e.attempt => {
@@ -181,6 +184,7 @@ impl Run {
                 input,
                 reply: None,
                 confidence: None,
+                attempts: 1,
                 deadline: e.deadline,
                 phase: Phase::Deciding,
             }));

@@ -135,6 +135,8 @@ pub(super) struct Visit {
     #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     pub(super) reply: Option<Json>,
     pub(super) confidence: Option<f64>,
+    /// Attempts so far, the present one included; 1 for what makes none.
+    pub(super) attempts: u32,
     /// When a block must have ended.
     pub(super) deadline: Option<Timestamp>,
     pub(super) phase: Phase,
