@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::diagnostic::Report;
 use crate::expressions::Uses;
-use crate::outline::{By, Outline, Scope, Step};
+use crate::outline::{By, Goal, Outline, Scope, Step};
 use crate::places::At;
 use crate::quantity::duration_ms;
 use crate::yaml::{Node, Yaml};
@@ -23,7 +23,8 @@ pub(crate) fn check(report: &mut Report<'_>, outline: &Outline<'_>, uses: &Uses)
     for (index, scope) in outline.scopes.iter().enumerate() {
         for (node, step) in scope.nodes.iter().enumerate() {
             unread_errors(report, outline, uses, index, node);
-            let retries = [step.get("retry"), step.get("compensate").and_then(|compensate| compensate.get("retry"))];
+            let retries =
+                [step.get("retry"), step.get("compensate").and_then(|compensate| compensate.get("retry"))];
             retries.into_iter().flatten().for_each(|retry| idle_retry(report, retry));
             if step.kind_name() == "agent" {
                 deadline(report, defaults, step);
@@ -40,10 +41,14 @@ fn unused(report: &mut Report<'_>, outline: &Outline<'_>, uses: &Uses) {
     let mut writes_any = false;
     for step in steps() {
         agents.extend(step.get("agent").and_then(Node::text));
-        agents.extend(step.get("compensate").and_then(|compensate| compensate.get("agent")).and_then(Node::text));
+        agents.extend(
+            step.get("compensate").and_then(|compensate| compensate.get("agent")).and_then(Node::text),
+        );
         children.extend(step.get("workflow").and_then(Node::text));
         for key in ["update", "set"] {
-            written.extend(step.get(key).map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.as_str()));
+            written.extend(
+                step.get(key).map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.as_str()),
+            );
             writes_any |= step.get(key).is_some_and(|value| matches!(value.value, Yaml::Scalar(_)));
         }
     }
@@ -53,7 +58,9 @@ fn unused(report: &mut Report<'_>, outline: &Outline<'_>, uses: &Uses) {
                 reference.root == root && reference.path.first().is_none_or(|step| step == name)
             })
     };
-    let rendered = |name: &str| uses.renders.iter().any(|(render, _)| render.name.as_deref().is_none_or(|of| of == name));
+    let rendered = |name: &str| {
+        uses.renders.iter().any(|(render, _)| render.name.as_deref().is_none_or(|of| of == name))
+    };
     let mut tell = |section: &str, what: &str, used: &dyn Fn(&str) -> bool| {
         for entry in outline.file.get(section).map(Node::entries).unwrap_or_default() {
             if !used(&entry.key) {
@@ -89,7 +96,10 @@ fn deadline(report: &mut Report<'_>, defaults: Option<&Node>, step: &Step<'_>) {
     let timeout = step.get("timeout").or(default).and_then(Node::text).and_then(duration_ms);
     let timeout_ms = timeout.unwrap_or(ATTEMPT_TIMEOUT_MS);
     if deadline.text().and_then(duration_ms).is_some_and(|deadline_ms| deadline_ms < timeout_ms) {
-        let message = format!("the deadline is shorter than the timeout of one attempt ({} s)", timeout_ms as f64 / 1_000.0);
+        let message = format!(
+            "the deadline is shorter than the timeout of one attempt ({} s)",
+            timeout_ms as f64 / 1_000.0
+        );
         report.add("BW504", deadline.span, message, "make the deadline longer or the timeout shorter");
     }
 }
@@ -118,7 +128,8 @@ fn unread_errors(report: &mut Report<'_>, outline: &Outline<'_>, uses: &Uses, sc
             _ => false,
         }
     });
-    if !read && !(last && body.result.is_none()) {
+    let given_on = last && body.result.is_none();
+    if !(read || given_on) {
         let message = format!("`{}` goes on when branches fail, and nothing reads their errors", step.id);
         let help = "set `max-errors`, take `join: all`, or read `output.errors`";
         report.add("BW503", kind.key_span, message, help);
@@ -127,5 +138,5 @@ fn unread_errors(report: &mut Report<'_>, outline: &Outline<'_>, uses: &Uses, sc
 
 /// Whether a node may be the last of its scope.
 fn can_end(scope: &Scope<'_>, node: usize) -> bool {
-    scope.nodes[node].edges.iter().any(|edge| edge.by != By::OnFailure && edge.to.text() == Some("end"))
+    scope.nodes[node].edges.iter().any(|edge| edge.by != By::OnFailure && edge.target == Some(Goal::End))
 }

@@ -54,8 +54,12 @@ fn operand(report: &mut Report<'_>, channel: &Entry, value: &Node) {
     let known = Known::of(value);
     let (fits, wanted) = match reducer(channel) {
         "append" => (matches!(known, Known::Value(Value::Array(_)) | Known::List | Known::Unknown), "a list"),
-        "merge" => (matches!(known, Known::Value(Value::Object(_)) | Known::Object | Known::Unknown), "an object"),
-        "sum" | "min" | "max" => (matches!(known, Known::Value(Value::Number(_)) | Known::Unknown), "a number"),
+        "merge" => {
+            (matches!(known, Known::Value(Value::Object(_)) | Known::Object | Known::Unknown), "an object")
+        }
+        "sum" | "min" | "max" => {
+            (matches!(known, Known::Value(Value::Number(_)) | Known::Unknown), "a number")
+        }
         _ => (true, ""),
     };
     if !fits {
@@ -71,14 +75,21 @@ fn operand(report: &mut Report<'_>, channel: &Entry, value: &Node) {
 fn literal(report: &mut Report<'_>, schema: Option<&Schema>, value: &Node, of: &str) {
     let (Some(schema), Some(literal)) = (schema, Known::of(value).value()) else { return };
     if let Err(unsatisfied) = schema.check(&literal) {
-        report.add("BW403", value.span, format!("against {of}: {unsatisfied}"), "change the value or the schema");
+        report.add(
+            "BW403",
+            value.span,
+            format!("against {of}: {unsatisfied}"),
+            "change the value or the schema",
+        );
     }
 }
 
 fn writes(report: &mut Report<'_>, outline: &Outline<'_>, schemas: &Schemas, scope: usize, step: &Step<'_>) {
     let channels = outline.file.get("state").map(Node::entries).unwrap_or_default();
     let names: Vec<&str> = channels.iter().map(|channel| channel.key.as_str()).collect();
-    for (key, entry) in ["update", "set"].into_iter().flat_map(|key| entries(step, key).iter().map(move |e| (key, e))) {
+    for (key, entry) in
+        ["update", "set"].into_iter().flat_map(|key| entries(step, key).iter().map(move |e| (key, e)))
+    {
         let Some(channel) = channels.iter().find(|channel| channel.key == entry.key) else {
             let help = if names.is_empty() {
                 format!("declare it: `state: {{ {}: {{ reduce: replace }} }}`", entry.key)
@@ -119,11 +130,16 @@ fn concurrent(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
             .inner
             .iter()
             .enumerate()
-            .flat_map(|(branch, scope)| replaced(outline, *scope, &channel.key).into_iter().map(move |at| (branch, at)))
+            .flat_map(|(branch, scope)| {
+                replaced(outline, *scope, &channel.key).into_iter().map(move |at| (branch, at))
+            })
             .collect();
         if step.kind_name() == "map" {
             for (_, at) in &written {
-                let message = format!("every item of the map replaces `{}`: the last one to be joined would win", channel.key);
+                let message = format!(
+                    "every item of the map replaces `{}`: the last one to be joined would win",
+                    channel.key
+                );
                 report.add("BW404", *at, message, help);
             }
             continue;
@@ -131,12 +147,18 @@ fn concurrent(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
         let ids: Vec<&str> = step
             .inner
             .iter()
-            .map(|scope| outline.scopes[*scope].owner.and_then(|owner| owner.branch).map_or("", |branch| branch.key.as_str()))
+            .map(|scope| {
+                outline.scopes[*scope]
+                    .owner
+                    .and_then(|owner| owner.branch)
+                    .map_or("", |branch| branch.key.as_str())
+            })
             .collect();
         let before: Vec<_> = step.inner.iter().map(|scope| waits_for(outline, *scope)).collect();
         let ordered = |a: usize, b: usize| before[a].contains(ids[b]) || before[b].contains(ids[a]);
         for (index, (branch, at)) in written.iter().enumerate() {
-            let other = written[..index].iter().find(|(other, _)| other != branch && !ordered(*other, *branch));
+            let other =
+                written[..index].iter().find(|(other, _)| other != branch && !ordered(*other, *branch));
             if let Some((other, _)) = other {
                 let message = format!(
                     "the branches `{}` and `{}` both replace `{}`, and nothing orders them",
@@ -155,7 +177,9 @@ fn waits_for(outline: &Outline<'_>, scope: usize) -> std::collections::BTreeSet<
     let siblings = outline.owner_step(owner).of_kind("branches").map(Node::entries).unwrap_or_default();
     let mut open: Vec<&Entry> = owner.branch.into_iter().collect();
     while let Some(branch) = open.pop() {
-        for name in branch.value.get("after").map(Node::items).unwrap_or_default().iter().filter_map(Node::text) {
+        for name in
+            branch.value.get("after").map(Node::items).unwrap_or_default().iter().filter_map(Node::text)
+        {
             if seen.insert(name.to_owned()) {
                 open.extend(siblings.iter().find(|sibling| sibling.key == name));
             }

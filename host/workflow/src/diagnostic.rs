@@ -173,7 +173,13 @@ impl<'s> Report<'s> {
     }
 
     /// Notes a problem. The severity is that of the table.
-    pub(crate) fn add(&mut self, of: &'static str, span: Span, message: impl Into<String>, help: impl Into<String>) {
+    pub(crate) fn add(
+        &mut self,
+        of: &'static str,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         let severity = code(of).map_or(Severity::Error, |line| line.severity);
         let (line, column) = self.source.position(span.start);
         let (end_line, end_column) = self.source.position(span.end.max(span.start));
@@ -201,8 +207,11 @@ impl<'s> Report<'s> {
 
     /// The problems by position, each once.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by(|(a, left), (b, right)| (a, left.code, &left.message).cmp(&(b, right.code, &right.message)));
-        let mut diagnostics: Vec<Diagnostic> = self.found.into_iter().map(|(_, diagnostic)| diagnostic).collect();
+        self.found.sort_by(|(a, left), (b, right)| {
+            (a, left.code, &left.message).cmp(&(b, right.code, &right.message))
+        });
+        let mut diagnostics: Vec<Diagnostic> =
+            self.found.into_iter().map(|(_, diagnostic)| diagnostic).collect();
         diagnostics.dedup();
         diagnostics
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use bandstand_engine::Graph;
-use bandstand_engine::graph::{Body, Edges, Exit, Join, Kind, MaxErrors, Node, OnFailure, OnTimeout, Route, ScopeGraph, Target};
+use bandstand_engine::graph::{
+    Body, Edges, Exit, Join, Kind, MaxErrors, Node, OnFailure, OnTimeout, Route, ScopeGraph, Target,
+};
 use bandstand_engine::id::Id;
 
 /// The graph in the language of Mermaid.
@@ -15,7 +17,11 @@ pub fn graph_mermaid(graph: &Graph) -> String {
     drawing.mermaid_group(None, 1, &mut text);
     for line in &drawing.lines {
         let arrow = if line.dashed { "-.->" } else { "-->" };
-        let label = if line.label.is_empty() { String::new() } else { format!("|\"{}\"|", mermaid_text(&line.label)) };
+        let label = if line.label.is_empty() {
+            String::new()
+        } else {
+            format!("|\"{}\"|", mermaid_text(&line.label))
+        };
         let _ = writeln!(text, "  p{} {arrow}{label} p{}", line.from, line.to);
     }
     text

@@ -43,7 +43,8 @@ fn table(table: &'static Table, definitions: &mut BTreeMap<String, Value>) -> Va
             json!({ "anyOf": each })
         });
         let excluded = table.exclusive.iter().flat_map(|group| {
-            let pairs = group.iter().enumerate().flat_map(|(at, a)| group[at + 1..].iter().map(move |b| [*a, *b]));
+            let pairs =
+                group.iter().enumerate().flat_map(|(at, a)| group[at + 1..].iter().map(move |b| [*a, *b]));
             pairs.map(|pair| json!({ "not": { "required": pair } })).collect::<Vec<_>>()
         });
         let all: Vec<Value> = groups.chain(excluded).collect();
@@ -167,7 +168,15 @@ mod tests {
             }
         }
         assert_eq!(seen, 20);
-        for bad in ["01-unknown-key", "04-missing-version", "05-wrong-type", "06-unknown-reducer", "07-format-two", "08-id-with-dash", "10-bad-duration"] {
+        for bad in [
+            "01-unknown-key",
+            "04-missing-version",
+            "05-wrong-type",
+            "06-unknown-reducer",
+            "07-format-two",
+            "08-id-with-dash",
+            "10-bad-duration",
+        ] {
             let json = json_of(&corpus.join(format!("bad/{bad}.yaml"))).expect("a tree");
             assert!(schema.check(&json).is_err(), "{bad}");
         }
@@ -181,6 +190,9 @@ mod tests {
             std::fs::write(&path, &text).expect("the schema can be written");
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == text, "workflow.schema.json is not up to date: run the tests with BANDSTAND_BLESS=1");
+        assert!(
+            committed == text,
+            "workflow.schema.json is not up to date: run the tests with BANDSTAND_BLESS=1"
+        );
     }
 }

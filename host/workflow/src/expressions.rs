@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bandstand_engine::expression::{Analysis, FindingKind, RawPart, Reference, RenderUse, analyse, split_text};
+use bandstand_engine::expression::{
+    Analysis, FindingKind, RawPart, Reference, RenderUse, analyse, split_text,
+};
 
 use crate::diagnostic::Report;
 use crate::outline::Outline;
@@ -10,7 +12,7 @@ use crate::places::{Form, NAMES, Place, branches_at, names_at, visit};
 use crate::quantity::{listed, suggest};
 use crate::shape::Shaped;
 use crate::source::Span;
-use crate::unset::possibly_unset;
+use crate::unset::Ways;
 use crate::yaml::{Node, Typed, Yaml};
 
 /// What other passes want to know of the expressions.
@@ -44,7 +46,14 @@ pub(crate) fn check(
 ) -> Uses {
     let mut values = Vec::new();
     visit(outline, |value, form, place| values.push((value, form, place)));
-    let mut check = Check { report, outline, declared, uses: Uses::default(), names: BTreeMap::new() };
+    let mut check = Check {
+        report,
+        outline,
+        declared,
+        ways: Ways::new(outline),
+        uses: Uses::default(),
+        names: BTreeMap::new(),
+    };
     for (value, form, place) in values {
         match form {
             Form::Expression if shaped.cut.contains(&value.span) => check.uses.incomplete = true,
@@ -59,6 +68,7 @@ struct Check<'r, 's, 'o, 't> {
     report: &'r mut Report<'s>,
     outline: &'o Outline<'t>,
     declared: &'o Declared<'t>,
+    ways: Ways<'o, 't>,
     uses: Uses,
     /// The names of places, made once.
     names: BTreeMap<(usize, u8), BTreeSet<String>>,
@@ -161,10 +171,17 @@ impl Check<'_, '_, '_, '_> {
                 }
             }
             ("input", Some(name)) => {
-                if let Some(properties) = self.declared.input.as_ref().filter(|known| !known.iter().any(|p| p == name)) {
+                if let Some(properties) =
+                    self.declared.input.as_ref().filter(|known| !known.iter().any(|p| p == name))
+                {
                     let known: Vec<&str> = properties.iter().map(String::as_str).collect();
                     let help = suggest(name, &known, "the properties");
-                    self.report.add("BW320", span, format!("`{name}` is not in the `properties` of `input`"), help);
+                    self.report.add(
+                        "BW320",
+                        span,
+                        format!("`{name}` is not in the `properties` of `input`"),
+                        help,
+                    );
                 }
             }
             ("run", Some(member)) => {
@@ -211,7 +228,7 @@ impl Check<'_, '_, '_, '_> {
         if reference.path.get(1).is_some_and(|step| step == "routing") {
             self.members(&["nodes", id, "routing"], reference.path.get(2), ROUTING, span);
         }
-        let Some(unset) = possibly_unset(self.outline, place, reference) else { return };
+        let Some(unset) = self.ways.possibly_unset(place, reference) else { return };
         let message = if unset.failed {
             format!("`nodes.{id}.output` is possibly unset: `{id}` may have failed")
         } else {
@@ -226,7 +243,11 @@ impl Check<'_, '_, '_, '_> {
             let message = format!("`{}` has no member `{member}`", of.join("."));
             let help = match of {
                 ["nodes", _] if !known.contains(&member.as_str()) => {
-                    format!("{}; what the node gave is under `output`: `{}.output.{member}`", suggest(member, known, "its members"), of.join("."))
+                    format!(
+                        "{}; what the node gave is under `output`: `{}.output.{member}`",
+                        suggest(member, known, "its members"),
+                        of.join(".")
+                    )
                 }
                 _ => suggest(member, known, "its members"),
             };
@@ -240,7 +261,17 @@ const ROUTING: &[&str] = &["decision", "confidence", "threshold", "below", "alte
 const RUN: &[&str] = &["id", "thread_id", "user_id", "workflow", "version", "started_at", "steps", "usage"];
 const USAGE: &[&str] = &["tokens_in", "tokens_out", "cost_micros"];
 const ERROR: &[&str] = &[
-    "class", "code", "message", "node", "path", "attempt", "attempts", "recoverable", "data", "results", "errors",
+    "class",
+    "code",
+    "message",
+    "node",
+    "path",
+    "attempt",
+    "attempts",
+    "recoverable",
+    "data",
+    "results",
+    "errors",
 ];
 const REVIEW: &[&str] = &["decision", "value", "changes", "comments", "confidence", "decided_by", "answers"];
 
@@ -252,7 +283,12 @@ fn unknown_name(report: &mut Report<'_>, outline: &Outline<'_>, name: &str, span
     let mut items = (0..outline.scopes.len()).filter_map(|scope| outline.item_name(scope));
     if items.any(|item| item == name || name.strip_suffix("_index") == Some(item)) {
         let message = format!("`{name}` is not available here");
-        return report.add("BW311", span, message, "it is there in the body of its map and in the map's `result`");
+        return report.add(
+            "BW311",
+            span,
+            message,
+            "it is there in the body of its map and in the map's `result`",
+        );
     }
     let help = match name {
         "null" | "undefined" | "nil" => "write `none`, or test with `is defined`".to_owned(),

@@ -67,14 +67,25 @@ impl<'a> Files<'a> {
             if let (Some(wanted), Some(found)) = (wanted, found)
                 && wanted.integer().is_some_and(|wanted| wanted != found)
             {
-                let message = format!("the file has version {found}, not {}", wanted.integer().unwrap_or_default());
-                report.add("BW605", wanted.span, message, format!("look at what changed, then write `version: {found}`"));
+                let message =
+                    format!("the file has version {found}, not {}", wanted.integer().unwrap_or_default());
+                report.add(
+                    "BW605",
+                    wanted.span,
+                    message,
+                    format!("look at what changed, then write `version: {found}`"),
+                );
             }
             let own = own_name.rsplit('/').next().unwrap_or(own_name).to_owned();
             let name = normal(path.text().unwrap_or_default());
             if let Some(circle) = self.circle(vec![own, name], &child) {
                 let help = format!("the circle: {}", circle.join(" -> "));
-                report.add("BW606", path.span, "workflows call each other in a circle, or more than 8 deep", help);
+                report.add(
+                    "BW606",
+                    path.span,
+                    "workflows call each other in a circle, or more than 8 deep",
+                    help,
+                );
             }
         }
     }
@@ -107,7 +118,9 @@ impl<'a> Files<'a> {
 /// Tells why a file cannot be read.
 pub(crate) fn file_problem(report: &mut Report<'_>, at: Span, problem: &FileProblem) {
     let (code, help) = match problem {
-        FileProblem::Outside { .. } => ("BW607", "move the file into the project directory, that of `bandstand.toml`"),
+        FileProblem::Outside { .. } => {
+            ("BW607", "move the file into the project directory, that of `bandstand.toml`")
+        }
         FileProblem::TooLarge { .. } => ("BW601", "make it smaller"),
         _ => ("BW601", "paths are relative to the workflow file"),
     };

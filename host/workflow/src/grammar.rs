@@ -19,12 +19,20 @@ pub(crate) enum Shape {
     ItemId,
     /// A text that refers to an identifier declared elsewhere.
     Reference,
-    Integer { min: u64, max: u64 },
-    Number { min: f64, max: f64 },
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    Number {
+        min: f64,
+        max: f64,
+    },
     /// Only `true`.
     True,
     Duration,
-    Size { max_bytes: u64 },
+    Size {
+        max_bytes: u64,
+    },
     /// One of these words.
     Words(&'static [Word]),
     /// A bare expression.
@@ -48,12 +56,25 @@ pub(crate) enum Shape {
     /// A mapping of the language.
     Object(&'static Table),
     /// A mapping from new identifiers to values of one shape.
-    Named { value: &'static Shape, count_max: usize, at_least_one: bool },
+    Named {
+        value: &'static Shape,
+        count_max: usize,
+        at_least_one: bool,
+    },
     /// A mapping from any texts to values of one shape; not empty.
     Options(&'static Shape),
-    List { item: &'static Shape, count_max: usize, at_least_one: bool },
+    List {
+        item: &'static Shape,
+        count_max: usize,
+        at_least_one: bool,
+    },
     /// By what stands there: a list, a mapping, or a scalar. Error texts use `wanted`.
-    Either { scalar: Option<&'static Shape>, list: Option<&'static Shape>, mapping: Option<&'static Shape>, wanted: &'static str },
+    Either {
+        scalar: Option<&'static Shape>,
+        list: Option<&'static Shape>,
+        mapping: Option<&'static Shape>,
+        wanted: &'static str,
+    },
     /// An integer, or a percentage.
     CountOrPercent,
 }
@@ -91,7 +112,12 @@ const fn key(name: &'static str, shape: &'static Shape, doc: &'static str) -> Ke
     Key { name, shape, required: false, feature: None, doc, example: "" }
 }
 
-const fn required(name: &'static str, shape: &'static Shape, doc: &'static str, example: &'static str) -> Key {
+const fn required(
+    name: &'static str,
+    shape: &'static Shape,
+    doc: &'static str,
+    example: &'static str,
+) -> Key {
     Key { name, shape, required: true, feature: None, doc, example }
 }
 
@@ -132,7 +158,8 @@ static ID_LIST: Shape = Shape::List { item: &ID, count_max: DECLARED_MAX, at_lea
 static REFERENCES: Shape = Shape::List { item: &REFERENCE, count_max: DECLARED_MAX, at_least_one: false };
 static TEXTS: Shape = Shape::List { item: &TEXT, count_max: DECLARED_MAX, at_least_one: false };
 static TEMPLATES: Shape = Shape::List { item: &TEMPLATE, count_max: DECLARED_MAX, at_least_one: false };
-static NAMED_TEMPLATES: Shape = Shape::Named { value: &TEMPLATE, count_max: DECLARED_MAX, at_least_one: false };
+static NAMED_TEMPLATES: Shape =
+    Shape::Named { value: &TEMPLATE, count_max: DECLARED_MAX, at_least_one: false };
 
 macro_rules! table {
     ($vis:vis $name:ident, $what:literal, [$($key:expr),* $(,)?]) => {
@@ -164,10 +191,12 @@ table!(pub(crate) FILE, "a workflow", [
     key("result", &TEMPLATE, "What a run returns; default: the output of the last node"),
 ]);
 
-static NODES: Shape = Shape::Named { value: &Shape::Object(&NODE), count_max: usize::MAX, at_least_one: true };
+static NODES: Shape =
+    Shape::Named { value: &Shape::Object(&NODE), count_max: usize::MAX, at_least_one: true };
 
 /// The keys that give a node its kind.
-pub(crate) const KINDS: &[&str] = &["agent", "workflow", "review", "wait", "value", "parallel", "map", "fail"];
+pub(crate) const KINDS: &[&str] =
+    &["agent", "workflow", "review", "wait", "value", "parallel", "map", "fail"];
 
 /// The keys that only some kinds have, with those kinds; `step` is a node without a kind.
 pub(crate) const KEYS_OF_KINDS: &[(&str, &[&str])] = &[
@@ -221,14 +250,20 @@ macro_rules! node_table {
 
 node_table!(NODE, "a node");
 // A branch and the body of a map are a graph, or one node; a branch has two keys more.
-node_table!(BODY, "the body of a map",
+node_table!(
+    BODY,
+    "the body of a map",
     key("start", &REFERENCE, "The first node; default: the first one written"),
-    key("nodes", &NODES, "The nodes of the body"));
-node_table!(BRANCH, "a branch",
+    key("nodes", &NODES, "The nodes of the body")
+);
+node_table!(
+    BRANCH,
+    "a branch",
     key("start", &REFERENCE, "The first node; default: the first one written"),
     key("nodes", &NODES, "The nodes of the branch"),
     key("after", &REFERENCES, "The branches that must succeed first"),
-    key("result", &TEMPLATE, "What the branch gives; default: the output of its last node"));
+    key("result", &TEMPLATE, "What the branch gives; default: the output of its last node")
+);
 
 table!(pub(crate) REVIEW, "a review", [
     required("title", &TEMPLATE, "One line", "title: \"Publish ${{ input.name }}?\""),
@@ -249,12 +284,16 @@ table!(pub(crate) WAIT, "a wait", [
     key("on-timeout", &Shape::Either { scalar: Some(&Shape::Words(&ON_TIMEOUT_WAIT)), list: None, mapping: Some(&Shape::Object(&TIMEOUT_TARGET)), wanted: "`fail` or `{ to: NODE }`" }, "What happens then; default `fail`"),
 ], one_of [&["for", "signal"]], exclusive [&["for", "signal"], &["for", "schema"], &["for", "timeout"]]);
 
-table!(TIMEOUT_TARGET, "`on-timeout`", [
-    required("to", &REFERENCE, "A node of the same scope, or `end`", "to: end"),
-]);
-table!(FALLBACK, "`on-failure`", [
-    required("value", &TEMPLATE, "What stands in for the output", "value: {}"),
-]);
+table!(
+    TIMEOUT_TARGET,
+    "`on-timeout`",
+    [required("to", &REFERENCE, "A node of the same scope, or `end`", "to: end"),]
+);
+table!(
+    FALLBACK,
+    "`on-failure`",
+    [required("value", &TEMPLATE, "What stands in for the output", "value: {}"),]
+);
 
 table!(pub(crate) PARALLEL, "`parallel`", [
     key("join", &JOIN, "When the block ends, and how; default `settle`"),
@@ -276,17 +315,30 @@ table!(pub(crate) FAIL, "`fail`", [
     key("data", &TEMPLATE, "For the fallback node"),
 ]);
 
-static JOIN: Shape = Shape::Either { scalar: Some(&Shape::Words(&JOINS)), list: None, mapping: Some(&Shape::Object(&QUORUM)), wanted: "`settle`, `all`, `any` or `{ quorum: N }`" };
-table!(QUORUM, "`join`", [
-    required("quorum", &COUNT, "How many must succeed", "quorum: 2"),
-]);
+static JOIN: Shape = Shape::Either {
+    scalar: Some(&Shape::Words(&JOINS)),
+    list: None,
+    mapping: Some(&Shape::Object(&QUORUM)),
+    wanted: "`settle`, `all`, `any` or `{ quorum: N }`",
+};
+table!(QUORUM, "`join`", [required("quorum", &COUNT, "How many must succeed", "quorum: 2"),]);
 
-pub(crate) static TO: Shape = Shape::Either { scalar: Some(&REFERENCE), list: Some(&ENTRIES), mapping: None, wanted: "a node, `end`, or a list of `{ when: .., to: .. }` with a last `{ to: .. }`" };
-static ENTRIES: Shape = Shape::List { item: &Shape::Object(&ENTRY), count_max: ENTRIES_MAX, at_least_one: true };
-table!(ENTRY, "an entry", [
-    key("when", &EXPRESSION, "A condition; gives a boolean"),
-    required("to", &REFERENCE, "A node of the same scope, or `end`", "to: end"),
-]);
+pub(crate) static TO: Shape = Shape::Either {
+    scalar: Some(&REFERENCE),
+    list: Some(&ENTRIES),
+    mapping: None,
+    wanted: "a node, `end`, or a list of `{ when: .., to: .. }` with a last `{ to: .. }`",
+};
+static ENTRIES: Shape =
+    Shape::List { item: &Shape::Object(&ENTRY), count_max: ENTRIES_MAX, at_least_one: true };
+table!(
+    ENTRY,
+    "an entry",
+    [
+        key("when", &EXPRESSION, "A condition; gives a boolean"),
+        required("to", &REFERENCE, "A node of the same scope, or `end`", "to: end"),
+    ]
+);
 
 table!(pub(crate) ROUTE, "`route`", [
     key("options", &EXPRESSION, "Gives the options with their confidences; default: the choices of the agent's reply"),
@@ -300,19 +352,34 @@ table!(pub(crate) ROUTE, "`route`", [
     &["options", "weights"], &["threshold", "weights"], &["below", "weights"], &["default", "weights"], &["options", "key"],
 ]);
 
-table!(CHANNEL, "a channel", [
-    required("reduce", &Shape::Words(&REDUCERS), "How an update changes it", "reduce: replace"),
-    key("schema", &SCHEMA, "JSON Schema of its value"),
-    key("initial", &TEMPLATE, "Its first value"),
-    key("keep", &Shape::Words(&KEEPS), "Whose copy it is; default `run`"),
-]);
+table!(
+    CHANNEL,
+    "a channel",
+    [
+        required("reduce", &Shape::Words(&REDUCERS), "How an update changes it", "reduce: replace"),
+        key("schema", &SCHEMA, "JSON Schema of its value"),
+        key("initial", &TEMPLATE, "Its first value"),
+        key("keep", &Shape::Words(&KEEPS), "Whose copy it is; default `run`"),
+    ]
+);
 
-static CONSTANT: Shape = Shape::Either { scalar: Some(&Shape::Any), list: Some(&Shape::Any), mapping: Some(&Shape::Object(&CONSTANT_TABLE)), wanted: "a value" };
-table!(CONSTANT_TABLE, "a constant", [
-    key("value", &Shape::Any, "Any value"),
-    key("path", &FILE_PATH, "A file whose text is the value"),
-    key("template", &FILE_PATH, "A file that is a text template for `render`"),
-], one_of [&["value", "path", "template"]], exclusive [&["value", "path", "template"]]);
+static CONSTANT: Shape = Shape::Either {
+    scalar: Some(&Shape::Any),
+    list: Some(&Shape::Any),
+    mapping: Some(&Shape::Object(&CONSTANT_TABLE)),
+    wanted: "a value",
+};
+table!(
+    CONSTANT_TABLE,
+    "a constant",
+    [
+        key("value", &Shape::Any, "Any value"),
+        key("path", &FILE_PATH, "A file whose text is the value"),
+        key("template", &FILE_PATH, "A file that is a text template for `render`"),
+    ],
+    one_of[&["value", "path", "template"]],
+    exclusive[&["value", "path", "template"]]
+);
 
 table!(pub(crate) DEFAULTS, "`defaults`", [
     key("retry", &Shape::Object(&RETRY), "Retry of agent nodes, key by key"),
@@ -335,14 +402,24 @@ table!(pub(crate) LIMITS, "`limits`", [
     key("state", &Shape::Size { max_bytes: PAYLOAD_BYTES_MAX }, "All channels; default `1MiB`"),
     key("expression-fuel", &Shape::Integer { min: 1, max: 1_000_000 }, "Instructions of one expression; default 100000"),
 ]);
-table!(CACHE, "`cache`", [
-    required("for", &DURATION, "How long a success is kept", "for: 1h"),
-    key("key", &EXPRESSION, "What is compared besides the input"),
-    key("scope", &Shape::Words(&CACHE_SCOPES), "Who shares it; default `workflow`"),
-]);
-table!(THREAD, "`thread`", [
-    key("second-run", &Shape::Words(&SECOND_RUNS), "What happens to a second run of a thread; default `reject`"),
-]);
+table!(
+    CACHE,
+    "`cache`",
+    [
+        required("for", &DURATION, "How long a success is kept", "for: 1h"),
+        key("key", &EXPRESSION, "What is compared besides the input"),
+        key("scope", &Shape::Words(&CACHE_SCOPES), "Who shares it; default `workflow`"),
+    ]
+);
+table!(
+    THREAD,
+    "`thread`",
+    [key(
+        "second-run",
+        &Shape::Words(&SECOND_RUNS),
+        "What happens to a second run of a thread; default `reject`"
+    ),]
+);
 table!(TRIGGER, "a trigger", [
     key("cron", &TEXT, "Five fields: minute, hour, day, month, weekday"),
     key("zone", &TEXT, "The time zone of `cron`; default `UTC`"),
@@ -354,16 +431,24 @@ table!(TRIGGER, "a trigger", [
 ], one_of [&["cron", "webhook"]], exclusive [
     &["cron", "webhook"], &["cron", "secret"], &["cron", "key"], &["webhook", "zone"], &["webhook", "overlap"],
 ]);
-table!(COMPENSATE, "`compensate`", [
-    required("agent", &REFERENCE, "The plugin that undoes it", "agent: cancel"),
-    key("input", &TEMPLATE, "What it is given"),
-    key("retry", &Shape::Object(&RETRY), "How failures are tried again"),
-    key("timeout", &DURATION, "The longest one attempt may take"),
-]);
-table!(CHILD, "an entry of `workflows`", [
-    required("path", &FILE_PATH, "The child's file", "path: children/child.yaml"),
-    required("version", &ANY_INTEGER, "The child's version", "version: 1"),
-]);
+table!(
+    COMPENSATE,
+    "`compensate`",
+    [
+        required("agent", &REFERENCE, "The plugin that undoes it", "agent: cancel"),
+        key("input", &TEMPLATE, "What it is given"),
+        key("retry", &Shape::Object(&RETRY), "How failures are tried again"),
+        key("timeout", &DURATION, "The longest one attempt may take"),
+    ]
+);
+table!(
+    CHILD,
+    "an entry of `workflows`",
+    [
+        required("path", &FILE_PATH, "The child's file", "path: children/child.yaml"),
+        required("version", &ANY_INTEGER, "The child's version", "version: 1"),
+    ]
+);
 table!(PLUGIN, "a plugin", [
     key("path", &FILE_PATH, "The component's file"),
     key("builtin", &ID, "A component that comes with the host"),
@@ -389,22 +474,51 @@ table!(pub(crate) GRANTS, "`grants`", [
     later("clock", &Shape::Words(&CLOCKS), Feature::Clock, "The clock it reads"),
     later("random", &Shape::True, Feature::Random, "Whether its random numbers are random"),
 ]);
-static HTTP: Shape = Shape::Either { scalar: Some(&Shape::Origin), list: None, mapping: Some(&Shape::Object(&HTTP_TABLE)), wanted: "an origin such as `https://api.example.com`, or `{ origin, methods }`" };
-table!(HTTP_TABLE, "an entry of `http`", [
-    required("origin", &Shape::Origin, "Scheme, host and port", "origin: https://api.example.com"),
-    key("methods", &TEXTS, "The methods; default: all"),
-]);
-table!(FILES, "an entry of `files`", [
-    required("path", &FILE_PATH, "The directory", "path: data"),
-    required("access", &Shape::Words(&FILE_ACCESS), "Read only, or an empty directory of its own", "access: read"),
-]);
+static HTTP: Shape = Shape::Either {
+    scalar: Some(&Shape::Origin),
+    list: None,
+    mapping: Some(&Shape::Object(&HTTP_TABLE)),
+    wanted: "an origin such as `https://api.example.com`, or `{ origin, methods }`",
+};
+table!(
+    HTTP_TABLE,
+    "an entry of `http`",
+    [
+        required("origin", &Shape::Origin, "Scheme, host and port", "origin: https://api.example.com"),
+        key("methods", &TEXTS, "The methods; default: all"),
+    ]
+);
+table!(
+    FILES,
+    "an entry of `files`",
+    [
+        required("path", &FILE_PATH, "The directory", "path: data"),
+        required(
+            "access",
+            &Shape::Words(&FILE_ACCESS),
+            "Read only, or an empty directory of its own",
+            "access: read"
+        ),
+    ]
+);
 
-static STAGES: [Word; 7] = [word("init"), word("validation"), word("processing"), word("review"), word("approval"), word("completion"), word("error")];
-static REDUCERS: [Word; 6] = [word("replace"), word("append"), word("merge"), word("sum"), word("min"), word("max")];
-static KEEPS: [Word; 3] = [word("run"), Word { word: "thread", feature: Some(Feature::KeepThread) }, word("branch")];
+static STAGES: [Word; 7] = [
+    word("init"),
+    word("validation"),
+    word("processing"),
+    word("review"),
+    word("approval"),
+    word("completion"),
+    word("error"),
+];
+static REDUCERS: [Word; 6] =
+    [word("replace"), word("append"), word("merge"), word("sum"), word("min"), word("max")];
+static KEEPS: [Word; 3] =
+    [word("run"), Word { word: "thread", feature: Some(Feature::KeepThread) }, word("branch")];
 static JOINS: [Word; 3] = [word("settle"), word("all"), word("any")];
 static STRATEGIES: [Word; 4] = [word("exponential"), word("fixed"), word("immediate"), word("none")];
-static RETRIED: [Word; 5] = [word("agent"), word("trap"), word("timeout"), word("invalid-output"), word("limit")];
+static RETRIED: [Word; 5] =
+    [word("agent"), word("trap"), word("timeout"), word("invalid-output"), word("limit")];
 static ON_TIMEOUT_REVIEW: [Word; 3] = [word("fail"), word("approve"), word("reject")];
 static ON_TIMEOUT_WAIT: [Word; 1] = [word("fail")];
 static CACHE_SCOPES: [Word; 3] = [word("run"), word("thread"), word("workflow")];

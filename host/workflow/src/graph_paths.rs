@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::outline::Scope;
+use crate::outline::{Goal, Scope};
 
 /// A directed graph over `0..count`.
 pub(crate) struct Arrows {
@@ -16,12 +16,11 @@ impl Arrows {
 
     /// All edges between the nodes of a scope.
     pub(crate) fn of_scope(scope: &Scope<'_>) -> Arrows {
-        let ids: BTreeMap<&str, usize> = scope.nodes.iter().enumerate().map(|(index, step)| (step.id, index)).collect();
         let mut arrows = Arrows::new(scope.nodes.len());
         for (from, step) in scope.nodes.iter().enumerate() {
             for edge in &step.edges {
-                if let Some(to) = edge.to.text().filter(|name| *name != "end").and_then(|name| ids.get(name)) {
-                    arrows.add(from, *to);
+                if let Some(Goal::Node(to)) = edge.target {
+                    arrows.add(from, to);
                 }
             }
         }

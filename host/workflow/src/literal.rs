@@ -59,7 +59,9 @@ impl Known {
 
 fn of_text(text: &str) -> Known {
     match split_text(text).as_deref() {
-        Ok([RawPart::Expression { source, .. }]) => analyse(source).literal.map_or(Known::Unknown, Known::Value),
+        Ok([RawPart::Expression { source, .. }]) => {
+            analyse(source).literal.map_or(Known::Unknown, Known::Value)
+        }
         Ok([RawPart::Text { text, .. }]) => Known::Value(Value::String(text.clone().into_owned())),
         Ok(_) => Known::Text,
         Err(_) => Known::Unknown,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use bandstand_engine::expression::{Expression, Template, TextTemplate};
 use bandstand_engine::failure::Class;
-use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Channel, Edges, Exit, Fail, Grants, Graph, Join, Keep, Kind, Limits, Map, MaxErrors,
-    MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits, Reducer, Retry, Review, Route, ScopeGraph, Stage,
-    Strategy, Target, Update,
-};
 use bandstand_engine::graph::Node as GraphNode;
+use bandstand_engine::graph::{
+    Agent, Arm, Body, Branch, Channel, Edges, Exit, Fail, Grants, Graph, Join, Keep, Kind, Limits, Map,
+    MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits, Reducer, Retry, Review,
+    Route, ScopeGraph, Stage, Strategy, Target, Update,
+};
 use bandstand_engine::id::Id;
 use serde_json::Value;
 
@@ -162,7 +162,8 @@ impl Lower<'_, '_, '_> {
     }
 
     fn channels(&self, update: &Node) -> Option<BTreeMap<Id, Template>> {
-        let one = |entry: &crate::yaml::Entry| Some((Id::new(&entry.key).ok()?, self.template(&entry.value)?));
+        let one =
+            |entry: &crate::yaml::Entry| Some((Id::new(&entry.key).ok()?, self.template(&entry.value)?));
         update.entries().iter().map(one).collect()
     }
 
@@ -259,8 +260,13 @@ impl Lower<'_, '_, '_> {
             return Some(Edges { when: Vec::new(), otherwise: target(value)? });
         };
         let (last, arms) = entries.split_last()?;
-        let arm = |entry: &Node| Some(Arm { when: self.expression(entry.get("when")?)?, to: target(entry.get("to")?)? });
-        Some(Edges { when: arms.iter().map(arm).collect::<Option<_>>()?, otherwise: target(last.get("to")?)? })
+        let arm = |entry: &Node| {
+            Some(Arm { when: self.expression(entry.get("when")?)?, to: target(entry.get("to")?)? })
+        };
+        Some(Edges {
+            when: arms.iter().map(arm).collect::<Option<_>>()?,
+            otherwise: target(last.get("to")?)?,
+        })
     }
 
     fn route(&self, value: &Node) -> Option<Route> {
@@ -309,7 +315,8 @@ impl Lower<'_, '_, '_> {
                 items.iter().map(|item| self.template(item)).collect::<Option<Vec<_>>>().map(Template::list)
             }
             Yaml::Map(entries) => {
-                let member = |entry: &crate::yaml::Entry| Some((entry.key.clone(), self.template(&entry.value)?));
+                let member =
+                    |entry: &crate::yaml::Entry| Some((entry.key.clone(), self.template(&entry.value)?));
                 entries.iter().map(member).collect::<Option<BTreeMap<_, _>>>().map(Template::object)
             }
         }
@@ -404,11 +411,12 @@ fn plugins(file: &Node) -> Option<BTreeMap<Id, Plugin>> {
         .iter()
         .map(|entry| {
             let plugin = &entry.value;
-            let memory = match plugin.get("grants").and_then(|grants| grants.get("memory")).and_then(Node::text) {
-                Some("read") => Some(MemoryAccess::Read),
-                Some("write") => Some(MemoryAccess::Write),
-                _ => None,
-            };
+            let memory =
+                match plugin.get("grants").and_then(|grants| grants.get("memory")).and_then(Node::text) {
+                    Some("read") => Some(MemoryAccess::Read),
+                    Some("write") => Some(MemoryAccess::Write),
+                    _ => None,
+                };
             let mut limits = PluginLimits::default();
             if let Some(given) = plugin.get("limits") {
                 let size = |key: &str| given.get(key).and_then(Node::text).and_then(size_bytes);

@@ -1,6 +1,8 @@
 //! The file's scopes, nodes and edges as a borrowed outline of the tree, however incomplete the file is. The checks and
 //! the lowering go over this; it judges nothing.
 
+use std::collections::BTreeMap;
+
 use crate::grammar::KINDS;
 use crate::source::Span;
 use crate::yaml::{Entry, Node, Yaml};
@@ -24,6 +26,7 @@ pub(crate) struct Scope<'t> {
     pub(crate) sole: bool,
     /// What the scope gives; the root's is the file's `result`.
     pub(crate) result: Option<&'t Node>,
+    ids: BTreeMap<&'t str, usize>,
 }
 
 /// Whose branch or item a scope is.
@@ -57,6 +60,17 @@ pub(crate) struct Edge<'t> {
     pub(crate) by: By,
     /// The value that names the target.
     pub(crate) to: &'t Node,
+    /// Where that is; `None` if it names no node of the scope.
+    pub(crate) target: Option<Goal>,
+}
+
+/// Where an edge or a path ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// At a node, by its index.
+    Node(usize),
+    /// At the end of the scope.
+    End,
 }
 
 /// How an edge comes to be taken.
@@ -96,20 +110,52 @@ impl<'t> Outline<'t> {
 
     fn graph(&mut self, body: &'t Node, owner: Option<Owner<'t>>, result: Option<&'t Node>) -> usize {
         let index = self.scopes.len();
-        let scope = Scope { owner, start: body.get("start"), nodes: Vec::new(), sole: false, result };
+        let scope = Scope {
+            owner,
+            start: body.get("start"),
+            nodes: Vec::new(),
+            sole: false,
+            result,
+            ids: BTreeMap::new(),
+        };
         self.scopes.push(scope);
         for entry in body.get("nodes").map(Node::entries).unwrap_or_default() {
             self.step(index, &entry.key, entry.key_span, &entry.value);
         }
+        let scope = &mut self.scopes[index];
+        // `end` is where a scope ends, even if somebody calls a node so.
+        let ids = scope.nodes.iter().enumerate().map(|(index, step)| (step.id, index));
+        scope.ids = ids.filter(|(id, _)| *id != "end").collect();
+        for edge in scope.nodes.iter_mut().flat_map(|step| &mut step.edges) {
+            edge.target = match edge.to.text() {
+                Some("end") if edge.by != By::Goto => Some(Goal::End),
+                Some(id) => scope.ids.get(id).copied().map(Goal::Node),
+                None => None,
+            };
+        }
         index
     }
 
-    fn body(&mut self, id: &'t str, key: Span, body: &'t Node, owner: Owner<'t>, result: Option<&'t Node>) -> usize {
+    fn body(
+        &mut self,
+        id: &'t str,
+        key: Span,
+        body: &'t Node,
+        owner: Owner<'t>,
+        result: Option<&'t Node>,
+    ) -> usize {
         if body.entry("nodes").is_some() || body.entry("start").is_some() {
             return self.graph(body, Some(owner), result);
         }
         let index = self.scopes.len();
-        self.scopes.push(Scope { owner: Some(owner), start: None, nodes: Vec::new(), sole: true, result });
+        self.scopes.push(Scope {
+            owner: Some(owner),
+            start: None,
+            nodes: Vec::new(),
+            sole: true,
+            result,
+            ids: BTreeMap::new(),
+        });
         self.step(index, id, key, body);
         index
     }
@@ -125,7 +171,13 @@ impl<'t> Outline<'t> {
         if entry.key == "parallel" {
             for branch in entry.value.get("branches").map(Node::entries).unwrap_or_default() {
                 let result = branch.value.get("result");
-                inner.push(self.body(&branch.key, branch.key_span, &branch.value, owner(Some(branch)), result));
+                inner.push(self.body(
+                    &branch.key,
+                    branch.key_span,
+                    &branch.value,
+                    owner(Some(branch)),
+                    result,
+                ));
             }
         }
         if entry.key == "map"
@@ -157,8 +209,7 @@ impl<'t> Outline<'t> {
 impl<'t> Scope<'t> {
     /// The index of the node with this id.
     pub(crate) fn find(&self, id: &str) -> Option<usize> {
-        // `end` is where a scope ends, even if somebody calls a node so.
-        if self.sole || id == "end" { None } else { self.nodes.iter().position(|node| node.id == id) }
+        self.ids.get(id).copied()
     }
 
     /// The index of the first node; `None` if `start` names none.
@@ -173,9 +224,12 @@ impl<'t> Scope<'t> {
 /// All edges that a node's keys name, in file order of the kinds of edges.
 fn edges<'t>(tree: &'t Node, kind: Option<&'t Entry>) -> Vec<Edge<'t>> {
     let mut edges = Vec::new();
-    for (key, by) in
-        [("next", By::Next), ("approved", By::Approved), ("rejected", By::Rejected), ("on-failure", By::OnFailure)]
-    {
+    for (key, by) in [
+        ("next", By::Next),
+        ("approved", By::Approved),
+        ("rejected", By::Rejected),
+        ("on-failure", By::OnFailure),
+    ] {
         if let Some(value) = tree.get(key) {
             targets(value, by, &mut edges);
         }
@@ -201,10 +255,10 @@ fn edges<'t>(tree: &'t Node, kind: Option<&'t Entry>) -> Vec<Edge<'t>> {
 
 fn targets<'t>(value: &'t Node, by: By, edges: &mut Vec<Edge<'t>>) {
     match &value.value {
-        Yaml::Scalar(_) if value.text().is_some() => edges.push(Edge { by, to: value }),
+        Yaml::Scalar(_) if value.text().is_some() => edges.push(Edge { by, to: value, target: None }),
         Yaml::List(items) => {
             let to = items.iter().filter_map(|item| item.get("to")).filter(|to| to.text().is_some());
-            edges.extend(to.map(|to| Edge { by, to }));
+            edges.extend(to.map(|to| Edge { by, to, target: None }));
         }
         _ => {}
     }

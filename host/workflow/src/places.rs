@@ -56,7 +56,9 @@ pub(crate) fn visit<'t>(outline: &Outline<'t>, mut visit: impl FnMut(&'t Node, F
             visit(result, Form::Template, Place { at: At::Result, scope, node: None });
         }
         for (node, step) in body.nodes.iter().enumerate() {
-            visit_node(step, &mut |value, form, at| visit(value, form, Place { at, scope, node: Some(node) }));
+            visit_node(step, &mut |value, form, at| {
+                visit(value, form, Place { at, scope, node: Some(node) })
+            });
         }
     }
 }
@@ -89,10 +91,15 @@ fn visit_node<'t>(step: &Step<'t>, visit: &mut dyn FnMut(&'t Node, Form, At)) {
     for key in ["options", "key"] {
         under("route", key).into_iter().for_each(|value| visit(value, Form::Expression, At::After));
     }
-    for (key, at) in [("next", At::After), ("approved", At::After), ("rejected", At::After), ("on-failure", At::OnFailure)] {
+    for (key, at) in
+        [("next", At::After), ("approved", At::After), ("rejected", At::After), ("on-failure", At::OnFailure)]
+    {
         let Some(value) = step.get(key) else { continue };
         if let Yaml::List(entries) = &value.value {
-            entries.iter().filter_map(|entry| entry.get("when")).for_each(|when| visit(when, Form::Expression, at));
+            entries
+                .iter()
+                .filter_map(|entry| entry.get("when"))
+                .for_each(|when| visit(when, Form::Expression, at));
         }
         if at == At::OnFailure {
             value.get("value").into_iter().for_each(|value| visit(value, Form::Template, at));
@@ -106,7 +113,10 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
     ("constants", "everywhere"),
     ("state", "everywhere but in `initial` and `triggers`"),
     ("nodes", "in nodes and in `result`"),
-    ("output", "in `update`, `set`, `next`, `route`, `approved`, `rejected` and `result`: once the node has one"),
+    (
+        "output",
+        "in `update`, `set`, `next`, `route`, `approved`, `rejected` and `result`: once the node has one",
+    ),
     ("visit", "in nodes"),
     ("error", "in nodes and in `result`"),
     ("review", "in nodes and in `result`"),
@@ -155,7 +165,9 @@ pub(crate) fn branches_at(outline: &Outline<'_>, scope: usize) -> BTreeSet<Strin
         let siblings = outline.owner_step(owner).of_kind("branches").map(Node::entries).unwrap_or_default();
         let mut open = vec![branch];
         while let Some(branch) = open.pop() {
-            for name in branch.value.get("after").map(Node::items).unwrap_or_default().iter().filter_map(Node::text) {
+            for name in
+                branch.value.get("after").map(Node::items).unwrap_or_default().iter().filter_map(Node::text)
+            {
                 let sibling = siblings.iter().find(|sibling| sibling.key == name);
                 if let Some(sibling) = sibling.filter(|_| seen.insert(name.to_owned())) {
                     open.push(sibling);

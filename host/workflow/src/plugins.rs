@@ -47,7 +47,12 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
             // One that is due later has its own warning.
             if Feature::of_builtin(name).is_none() {
                 let known: Vec<&str> = builtins.iter().map(String::as_str).collect();
-                report.add("BW609", at, format!("there is no builtin `{name}`"), suggest(name, &known, "the builtins"));
+                report.add(
+                    "BW609",
+                    at,
+                    format!("there is no builtin `{name}`"),
+                    suggest(name, &known, "the builtins"),
+                );
             }
             return None;
         }
@@ -59,13 +64,17 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
             return None;
         }
         Err(PluginProblem::NotAnAgent { what }) => {
-            let help = "a plugin is a component of world `bandstand:agent`; build it with `bandstand plugin build`";
+            let help =
+                "a plugin is a component of world `bandstand:agent`; build it with `bandstand plugin build`";
             report.add("BW602", at, what, help);
             return None;
         }
     };
-    if let Some(pinned) = entry.value.get("digest").filter(|pinned| pinned.text().is_some_and(|d| d != facts.digest)) {
-        let message = format!("the file's digest is {}, not {}", facts.digest, pinned.text().unwrap_or_default());
+    if let Some(pinned) =
+        entry.value.get("digest").filter(|pinned| pinned.text().is_some_and(|d| d != facts.digest))
+    {
+        let message =
+            format!("the file's digest is {}, not {}", facts.digest, pinned.text().unwrap_or_default());
         let help = format!("look at what changed, then write `digest: {}`", facts.digest);
         report.add("BW608", pinned.span, message, help);
     }
@@ -83,7 +92,8 @@ fn grants(report: &mut Report<'_>, entry: &Entry, facts: &PluginFacts) {
         by_grant.entry(&need.grant).or_default().push(&need.import);
     }
     for (grant, imports) in by_grant {
-        let message = format!("the plugin `{}` imports {}, which is not granted", entry.key, listed(&imports));
+        let message =
+            format!("the plugin `{}` imports {}, which is not granted", entry.key, listed(&imports));
         let value = match grant {
             "memory" => "read",
             "http" => "[\"https://api.example.com\"]",
@@ -92,7 +102,12 @@ fn grants(report: &mut Report<'_>, entry: &Entry, facts: &PluginFacts) {
             "files" => "{ data: { path: data, access: read } }",
             _ => "[name]",
         };
-        report.add("BW603", entry.key_span, message, format!("add to the plugin: `grants: {{ {grant}: {value} }}`"));
+        report.add(
+            "BW603",
+            entry.key_span,
+            message,
+            format!("add to the plugin: `grants: {{ {grant}: {value} }}`"),
+        );
     }
 }
 
@@ -143,7 +158,9 @@ pub(crate) fn templates(
             let place = format!("{}:{line}:{column}", path.text().unwrap_or_default());
             report.add("BW301", path.span, format!("in {place}: {}", finding.message), finding.help.clone());
         }
-        for (render, at) in uses.renders.iter().filter(|(render, _)| render.name.as_deref() == Some(&entry.key)) {
+        for (render, at) in
+            uses.renders.iter().filter(|(render, _)| render.name.as_deref() == Some(&entry.key))
+        {
             let Some(keys) = &render.keys else { continue };
             for name in names.iter().filter(|name| !keys.contains(*name)) {
                 let message = format!("the template `{}` uses `{name}`, which is not given to it", entry.key);

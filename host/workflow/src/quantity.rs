@@ -9,12 +9,23 @@ pub(crate) const INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// Identifiers that expressions or exits use for themselves.
 pub(crate) const RESERVED: &[&str] = &[
-    "end", "true", "false", "none", "and", "or", "not", "in", "is", "if", "else", "loop", "self", "super", "render",
-    "range",
+    "end", "true", "false", "none", "and", "or", "not", "in", "is", "if", "else", "loop", "self", "super",
+    "render", "range",
 ];
 /// Further ones that an item of a map cannot have, since expressions have them already.
 pub(crate) const RESERVED_ITEM: &[&str] = &[
-    "input", "state", "constants", "output", "nodes", "branches", "visit", "error", "review", "run", "now", "trigger",
+    "input",
+    "state",
+    "constants",
+    "output",
+    "nodes",
+    "branches",
+    "visit",
+    "error",
+    "review",
+    "run",
+    "now",
+    "trigger",
 ];
 
 /// `90s`, `3d`: milliseconds, above 0, at most 365 days.
@@ -40,7 +51,8 @@ pub(crate) fn size_bytes(text: &str) -> Option<u64> {
         (_, Some(digits)) => (digits, 20),
         _ => return None,
     };
-    let count = Some(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse::<u64>().ok()?;
+    let count =
+        Some(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?.parse::<u64>().ok()?;
     count.checked_mul(1 << shift).filter(|bytes| (1..=INTEGER_MAX).contains(bytes))
 }
 
@@ -86,19 +98,33 @@ pub(crate) fn as_name(text: &str, joint: char) -> String {
     if name.is_empty() { format!("my{joint}name") } else { name }
 }
 
+/// Longest word that is compared with others, in bytes, and how many others: comparing takes time.
+const COMPARED_BYTES_MAX: usize = 64;
+const COMPARED_MAX: usize = 300;
+
 /// The candidate that is written most alike, if one is near enough to be meant.
 pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    if text.len() > COMPARED_BYTES_MAX {
+        return None;
+    }
     let text = text.to_lowercase().replace('_', "-");
+    let candidates =
+        candidates.into_iter().filter(|candidate| candidate.len() <= COMPARED_BYTES_MAX).take(COMPARED_MAX);
     let far = |candidate: &str| strsim::osa_distance(&text, &candidate.replace('_', "-"));
     // Of two that are equally far the one with the same beginning: `max-retry` means `max-retries`.
-    let apart = |candidate: &str| text.len() - text.bytes().zip(candidate.bytes()).take_while(|(a, b)| a == b).count();
-    let near = candidates.into_iter().map(|candidate| (far(candidate), apart(candidate), candidate));
-    let near = near.filter(|(distance, _, candidate)| *distance <= (candidate.len().max(text.len()) / 3).max(1));
-    near.filter(|(distance, _, candidate)| *distance < candidate.chars().count()).min().map(|(_, _, candidate)| candidate)
+    let apart = |candidate: &str| {
+        text.len() - text.bytes().zip(candidate.bytes()).take_while(|(a, b)| a == b).count()
+    };
+    let near = candidates.map(|candidate| (far(candidate), apart(candidate), candidate));
+    let near =
+        near.filter(|(distance, _, candidate)| *distance <= (candidate.len().max(text.len()) / 3).max(1));
+    near.filter(|(distance, _, candidate)| *distance < candidate.chars().count())
+        .min()
+        .map(|(_, _, candidate)| candidate)
 }
 
 /// "did you mean" if something is near, else the list of what there is.
-pub(crate) fn suggest<'c>(text: &str, candidates: &[&'c str], what_there_is: &str) -> String {
+pub(crate) fn suggest(text: &str, candidates: &[&str], what_there_is: &str) -> String {
     match nearest(text, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None if candidates.is_empty() => format!("there are no {what_there_is} here"),
@@ -108,7 +134,8 @@ pub(crate) fn suggest<'c>(text: &str, candidates: &[&'c str], what_there_is: &st
 
 /// The words in backticks, separated by commas, at most twenty of them.
 pub(crate) fn listed<T: AsRef<str>>(words: &[T]) -> String {
-    let mut text = words.iter().take(20).map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ");
+    let mut text =
+        words.iter().take(20).map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ");
     if words.len() > 20 {
         text.push_str(&format!(" and {} more", words.len() - 20));
     }

@@ -53,7 +53,12 @@ fn compile(report: &mut Report<'_>, files: &mut Files<'_>, value: &Node) -> Opti
         return Schema::new(Arc::new(value.json()))
             .map_err(|problem| {
                 let at = value.at_pointer(&problem.pointer).span;
-                report.add("BW406", at, problem.to_string(), "JSON Schema 2020-12; `$ref` only inside the same document");
+                report.add(
+                    "BW406",
+                    at,
+                    problem.to_string(),
+                    "JSON Schema 2020-12; `$ref` only inside the same document",
+                );
             })
             .ok();
     };
@@ -62,7 +67,9 @@ fn compile(report: &mut Report<'_>, files: &mut Files<'_>, value: &Node) -> Opti
         .map_err(|error| format!("the file is not JSON: {error}"))
         .and_then(|json| Schema::new(Arc::new(json)).map_err(|problem| problem.to_string()));
     schema
-        .map_err(|problem| report.add("BW406", path.span, problem, "a JSON document with a JSON Schema 2020-12"))
+        .map_err(|problem| {
+            report.add("BW406", path.span, problem, "a JSON document with a JSON Schema 2020-12")
+        })
         .ok()
 }
 

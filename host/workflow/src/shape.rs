@@ -7,7 +7,8 @@ use crate::diagnostic::Report;
 use crate::feature::{Feature, Features};
 use crate::grammar::{FILE, Key, Shape, Table, Word};
 use crate::quantity::{
-    INTEGER_MAX, RESERVED, RESERVED_ITEM, as_name, duration_ms, is_id, is_name, listed, nearest, percent, size_bytes,
+    INTEGER_MAX, RESERVED, RESERVED_ITEM, as_name, duration_ms, is_id, is_name, listed, nearest, percent,
+    size_bytes,
 };
 use crate::source::Span;
 use crate::yaml::{Entry, Node, Typed, Yaml, quote};
@@ -50,22 +51,40 @@ impl Walk<'_, '_> {
             Shape::True => match node.scalar().map(|scalar| &scalar.typed) {
                 Some(Typed::Bool(true)) => {}
                 Some(Typed::Bool(false)) => {
-                    self.report.add("BW107", node.span, "only `true` is possible", "leave the key out instead of `false`");
+                    self.report.add(
+                        "BW107",
+                        node.span,
+                        "only `true` is possible",
+                        "leave the key out instead of `false`",
+                    );
                 }
                 _ => self.wrong_type(node, "`true`"),
             },
-            Shape::Duration => self.quantity(node, "a duration", |text| duration_ms(text).is_some(), "an integer and `ms`, `s`, `m`, `h` or `d`, above 0 and at most `365d`: `90s`"),
+            Shape::Duration => self.quantity(
+                node,
+                "a duration",
+                |text| duration_ms(text).is_some(),
+                "an integer and `ms`, `s`, `m`, `h` or `d`, above 0 and at most `365d`: `90s`",
+            ),
             Shape::Size { max_bytes } => self.size(node, *max_bytes),
             Shape::CountOrPercent => match node.scalar().map(|scalar| &scalar.typed) {
                 Some(Typed::Number(_)) => self.integer(node, 0, INTEGER_MAX),
-                Some(Typed::Text) => self.quantity(node, "a percentage", |text| percent(text).is_some(), "a count, or an integer from `0%` to `100%`: `20%`"),
+                Some(Typed::Text) => self.quantity(
+                    node,
+                    "a percentage",
+                    |text| percent(text).is_some(),
+                    "a count, or an integer from `0%` to `100%`: `20%`",
+                ),
                 _ => self.wrong_type(node, "a count or a percentage such as `20%`"),
             },
             Shape::Words(words) => self.word(node, words),
             Shape::Expression => self.expression(node),
             Shape::ObjectTemplate => {
                 if !node.text().is_some_and(|text| text.contains("${{")) {
-                    self.wrong_type(node, "a mapping from channels to values, or one expression such as `\"${{ output }}\"`");
+                    self.wrong_type(
+                        node,
+                        "a mapping from channels to values, or one expression such as `\"${{ output }}\"`",
+                    );
                 }
             }
             Shape::Schema => self.schema(node),
@@ -82,9 +101,13 @@ impl Walk<'_, '_> {
                     self.object(node, table, owner);
                 }
             }
-            Shape::Named { value, count_max, at_least_one } => self.named(node, value, *count_max, *at_least_one, owner),
+            Shape::Named { value, count_max, at_least_one } => {
+                self.named(node, value, *count_max, *at_least_one, owner)
+            }
             Shape::Options(value) => self.options(node, value, owner),
-            Shape::List { item, count_max, at_least_one } => self.list(node, item, *count_max, *at_least_one, owner),
+            Shape::List { item, count_max, at_least_one } => {
+                self.list(node, item, *count_max, *at_least_one, owner)
+            }
             Shape::Either { scalar, list, mapping, wanted } => {
                 let shape = match &node.value {
                     Yaml::Scalar(scalar) if scalar.typed == Typed::Null => None,
@@ -103,7 +126,9 @@ impl Walk<'_, '_> {
     fn wrong_type(&mut self, node: &Node, wanted: &str) {
         let message = format!("found {}, wanted {wanted}", node.found());
         let help = match node.scalar() {
-            Some(scalar) if wanted == "a text" && scalar.typed != Typed::Null => format!("quote it: `\"{}\"`", quote(&scalar.text)),
+            Some(scalar) if wanted == "a text" && scalar.typed != Typed::Null => {
+                format!("quote it: `\"{}\"`", quote(&scalar.text))
+            }
             _ => format!("write {wanted}"),
         };
         self.report.add("BW106", node.span, message, help);
@@ -120,7 +145,12 @@ impl Walk<'_, '_> {
     fn mapping(&mut self, node: &Node, what: &str) -> bool {
         if !node.is_map() {
             let message = format!("found {}, wanted the keys of {what}", node.found());
-            self.report.add("BW106", node.span, message, "write a mapping: `key: value` on lines of their own, or `{ key: value }`");
+            self.report.add(
+                "BW106",
+                node.span,
+                message,
+                "write a mapping: `key: value` on lines of their own, or `{ key: value }`",
+            );
         }
         node.is_map()
     }
@@ -128,7 +158,10 @@ impl Walk<'_, '_> {
     fn name(&mut self, node: &Node, code: &'static str, what: &str) {
         let Some(text) = self.text(node, "a text") else { return };
         if !is_name(text) {
-            let message = format!("`{}` is not {what}: a lower-case letter, then up to 62 lower-case letters, digits or `-`", quote(text));
+            let message = format!(
+                "`{}` is not {what}: a lower-case letter, then up to 62 lower-case letters, digits or `-`",
+                quote(text)
+            );
             self.report.add(code, node.span, message, format!("for example `{}`", as_name(text, '-')));
         }
     }
@@ -148,7 +181,12 @@ impl Walk<'_, '_> {
             self.report.add("BW110", span, message, format!("for example `{}`", as_name(text, '_')));
         } else if RESERVED.contains(&text) || (item && RESERVED_ITEM.contains(&text)) {
             let message = format!("`{text}` is reserved");
-            self.report.add("BW111", span, message, format!("take another name, for example `{text}_1` or `my_{text}`"));
+            self.report.add(
+                "BW111",
+                span,
+                message,
+                format!("take another name, for example `{text}_1` or `my_{text}`"),
+            );
         }
     }
 
@@ -190,7 +228,12 @@ impl Walk<'_, '_> {
     }
 
     fn size(&mut self, node: &Node, max_bytes: u64) {
-        self.quantity(node, "a size", |text| size_bytes(text).is_some(), "an integer and `KiB` or `MiB`: `1MiB`");
+        self.quantity(
+            node,
+            "a size",
+            |text| size_bytes(text).is_some(),
+            "an integer and `KiB` or `MiB`: `1MiB`",
+        );
         if node.text().and_then(size_bytes).is_some_and(|bytes| bytes > max_bytes) {
             let message = format!("`{}` is out of range", node.text().unwrap_or_default());
             self.report.add("BW107", node.span, message, format!("at most `{}MiB`", max_bytes >> 20));
@@ -222,7 +265,12 @@ impl Walk<'_, '_> {
             phase => format!("phase {phase}"),
         };
         let message = format!("`{}` is not in this build; it is due in {phase}", feature.name());
-        self.report.add("BW109", span, message, "`check` accepts it, `run` refuses the file until the build has it");
+        self.report.add(
+            "BW109",
+            span,
+            message,
+            "`check` accepts it, `run` refuses the file until the build has it",
+        );
     }
 
     fn expression(&mut self, node: &Node) {
@@ -231,7 +279,12 @@ impl Walk<'_, '_> {
             Yaml::Scalar(_) => {}
             Yaml::List(_) | Yaml::Map(_) => {
                 let message = format!("found {} where an expression is wanted", node.found());
-                self.report.add("BW113", node.span, message, "YAML reads `[ ] { } ,` and `: ` itself: quote the whole expression");
+                self.report.add(
+                    "BW113",
+                    node.span,
+                    message,
+                    "YAML reads `[ ] { } ,` and `: ` itself: quote the whole expression",
+                );
                 self.shaped.cut.insert(node.span);
             }
         }
@@ -252,9 +305,16 @@ impl Walk<'_, '_> {
     fn digest(&mut self, node: &Node) {
         let Some(text) = self.text(node, "a text") else { return };
         let digits = text.strip_prefix("sha256:");
-        if !digits.is_some_and(|d| d.len() == 64 && d.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))) {
+        if !digits.is_some_and(|d| {
+            d.len() == 64 && d.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        }) {
             let message = format!("`{}` is not a digest", quote(text));
-            self.report.add("BW107", node.span, message, "`sha256:` and 64 hexadecimal digits in lower case, as `bandstand plugin inspect` shows them");
+            self.report.add(
+                "BW107",
+                node.span,
+                message,
+                "`sha256:` and 64 hexadecimal digits in lower case, as `bandstand plugin inspect` shows them",
+            );
         }
     }
 
@@ -264,11 +324,23 @@ impl Walk<'_, '_> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']' | '*');
         if !rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(allowed)) {
             let message = format!("`{}` is not an origin", quote(text));
-            self.report.add("BW107", node.span, message, "scheme, host and port without a path: `https://api.example.com`");
+            self.report.add(
+                "BW107",
+                node.span,
+                message,
+                "scheme, host and port without a path: `https://api.example.com`",
+            );
         }
     }
 
-    fn named(&mut self, node: &Node, shape: &'static Shape, count_max: usize, at_least_one: bool, owner: Span) {
+    fn named(
+        &mut self,
+        node: &Node,
+        shape: &'static Shape,
+        count_max: usize,
+        at_least_one: bool,
+        owner: Span,
+    ) {
         if !self.mapping(node, "a mapping from identifiers") {
             return;
         }
@@ -293,7 +365,12 @@ impl Walk<'_, '_> {
             return;
         }
         if node.entries().is_empty() {
-            self.report.add("BW105", owner, "a route needs at least one option", "for example `{ yes: end, no: end }`");
+            self.report.add(
+                "BW105",
+                owner,
+                "a route needs at least one option",
+                "for example `{ yes: end, no: end }`",
+            );
         }
         for entry in node.entries() {
             self.value(&entry.value, shape, entry.key_span);
@@ -305,11 +382,21 @@ impl Walk<'_, '_> {
             return self.wrong_type(node, "a list");
         };
         if at_least_one && items.is_empty() {
-            self.report.add("BW105", owner, "the list is empty", "end it with an entry without `when`: `- to: end`");
+            self.report.add(
+                "BW105",
+                owner,
+                "the list is empty",
+                "end it with an entry without `when`: `- to: end`",
+            );
         }
         for (index, value) in items.iter().enumerate() {
             if index == count_max {
-                self.report.add("BW114", value.span, format!("more than {count_max} entries"), "make the list shorter");
+                self.report.add(
+                    "BW114",
+                    value.span,
+                    format!("more than {count_max} entries"),
+                    "make the list shorter",
+                );
             }
             self.value(value, item, value.span);
         }
@@ -322,7 +409,9 @@ impl Walk<'_, '_> {
             match table.key(&entry.key) {
                 Some(key) => {
                     self.feature(key.feature, entry.key_span);
-                    if !(matches!(key.shape, Shape::Expression) && self.shaped.cut.contains(&entry.value.span)) {
+                    if !(matches!(key.shape, Shape::Expression)
+                        && self.shaped.cut.contains(&entry.value.span))
+                    {
                         self.value(&entry.value, key.shape, entry.key_span);
                     }
                     if key.name == "builtin" {
@@ -349,7 +438,9 @@ impl Walk<'_, '_> {
         let free = known.iter().copied().filter(|known| !entries.iter().any(|entry| entry.key == *known));
         let help = match nearest(&entry.key, free) {
             Some(near) => format!("did you mean `{near}`?"),
-            None if table.what == "a constant" => "put an object under `value`: `{ value: { .. } }`".to_owned(),
+            None if table.what == "a constant" => {
+                "put an object under `value`: `{ value: { .. } }`".to_owned()
+            }
             None => format!("the keys of {} are {}", table.what, listed(&known)),
         };
         let message = format!("`{}` is not a key of {}", quote(&entry.key), table.what);
@@ -376,8 +467,10 @@ impl Walk<'_, '_> {
         if !entries.iter().any(|entry| table.key(&entry.key).is_none()) {
             return false;
         }
-        let is_expression = |entry: &&Entry| table.key(&entry.key).is_some_and(|key| matches!(key.shape, Shape::Expression));
-        let Some(cut) = entries.iter().filter(is_expression).find(|entry| ends_inside_brackets(&entry.value)) else {
+        let is_expression =
+            |entry: &&Entry| table.key(&entry.key).is_some_and(|key| matches!(key.shape, Shape::Expression));
+        let Some(cut) = entries.iter().filter(is_expression).find(|entry| ends_inside_brackets(&entry.value))
+        else {
             return false;
         };
         let text = cut.value.scalar().map(|scalar| quote(&scalar.text)).unwrap_or_default();

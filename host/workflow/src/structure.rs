@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::diagnostic::Report;
 use crate::grammar::{BLOCKS_DEEP_MAX, BRANCHES_MAX, KEYS_OF_KINDS, KINDS, NODE, NODES_MAX};
 use crate::graph_paths::Arrows;
-use crate::outline::{By, Outline, Scope, Step};
+use crate::outline::{By, Goal, Outline, Scope, Step};
 use crate::quantity::{listed, suggest};
 use crate::source::Span;
 use crate::yaml::{Node, Yaml};
@@ -36,7 +36,8 @@ pub(crate) fn check(report: &mut Report<'_>, outline: &Outline<'_>) {
 }
 
 fn counts(report: &mut Report<'_>, outline: &Outline<'_>) {
-    let mut nodes: Vec<Span> = outline.scopes.iter().flat_map(|scope| scope.nodes.iter().map(|step| step.key)).collect();
+    let mut nodes: Vec<Span> =
+        outline.scopes.iter().flat_map(|scope| scope.nodes.iter().map(|step| step.key)).collect();
     nodes.sort();
     if let Some(first) = nodes.get(NODES_MAX) {
         let message = format!("more than {NODES_MAX} nodes in a file");
@@ -65,7 +66,8 @@ fn kind(report: &mut Report<'_>, scope: &Scope<'_>, step: &Step<'_>) {
     if !step.tree.is_map() {
         return;
     }
-    let kinds: Vec<_> = step.tree.entries().iter().filter(|entry| KINDS.contains(&entry.key.as_str())).collect();
+    let kinds: Vec<_> =
+        step.tree.entries().iter().filter(|entry| KINDS.contains(&entry.key.as_str())).collect();
     for second in kinds.iter().skip(1) {
         let message = format!("`{}` beside `{}`: a node has one kind", second.key, kinds[0].key);
         report.add("BW210", second.key_span, message, "make two nodes of it, one after the other");
@@ -188,23 +190,37 @@ fn block(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
     match kind.key.as_str() {
         "parallel" => {
             let branches = kind.value.get("branches").map(Node::entries).unwrap_or_default().len() as u64;
-            if let Some((at, count)) = quorum(join.and_then(|join| join.get("quorum"))).filter(|(_, n)| *n > branches) {
-                let message = format!("a quorum of {count} can never be reached: the number of branches is {branches}");
+            if let Some((at, count)) =
+                quorum(join.and_then(|join| join.get("quorum"))).filter(|(_, n)| *n > branches)
+            {
+                let message =
+                    format!("a quorum of {count} can never be reached: the number of branches is {branches}");
                 report.add("BW214", at, message, format!("at most {branches}"));
             }
             after(report, outline, step);
         }
         "review" => {
             let reviewers = step.of_kind("reviewers").map(Node::items).unwrap_or_default();
-            let users = reviewers.iter().filter(|node| node.text().is_some_and(|text| text.starts_with("user:"))).count();
+            let users = reviewers
+                .iter()
+                .filter(|node| node.text().is_some_and(|text| text.starts_with("user:")))
+                .count();
             let all_users = !reviewers.is_empty() && users == reviewers.len();
-            if let Some((at, count)) = quorum(step.of_kind("quorum")).filter(|(_, n)| all_users && *n > users as u64) {
-                let message = format!("a quorum of {count} can never be reached: the number of `user:` reviewers is {users}");
+            if let Some((at, count)) =
+                quorum(step.of_kind("quorum")).filter(|(_, n)| all_users && *n > users as u64)
+            {
+                let message = format!(
+                    "a quorum of {count} can never be reached: the number of `user:` reviewers is {users}"
+                );
                 report.add("BW214", at, message, format!("at most {users}, or name a `group:`"));
             }
             for reviewer in reviewers {
                 let fits = |text: &str| {
-                    text.contains("${{") || text.strip_prefix("user:").or(text.strip_prefix("group:")).is_some_and(|id| !id.is_empty())
+                    text.contains("${{")
+                        || text
+                            .strip_prefix("user:")
+                            .or(text.strip_prefix("group:"))
+                            .is_some_and(|id| !id.is_empty())
                 };
                 if reviewer.text().is_some_and(|text| !fits(text)) {
                     let message = format!("found {}, wanted a reviewer", reviewer.found());
@@ -229,15 +245,22 @@ fn bodies(report: &mut Report<'_>, step: &Step<'_>) {
         }
         for entry in body.value.entries().iter().filter(|entry| NODE.key(&entry.key).is_some()) {
             let second = entry.key_span.max(graph.key_span);
-            let message = format!("`{}` cannot stand beside `{}`: a body is one node or a graph", entry.key, graph.key);
-            report.add("BW115", second, message, "move the key to a node under `nodes`, or leave `nodes` out");
+            let message =
+                format!("`{}` cannot stand beside `{}`: a body is one node or a graph", entry.key, graph.key);
+            report.add(
+                "BW115",
+                second,
+                message,
+                "move the key to a node under `nodes`, or leave `nodes` out",
+            );
         }
     }
 }
 
 /// `after` names siblings, without a circle.
 fn after(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
-    let branches: Vec<_> = step.inner.iter().filter_map(|scope| outline.scopes[*scope].owner?.branch).collect();
+    let branches: Vec<_> =
+        step.inner.iter().filter_map(|scope| outline.scopes[*scope].owner?.branch).collect();
     let names: Vec<&str> = branches.iter().map(|branch| branch.key.as_str()).collect();
     let mut arrows = Arrows::new(branches.len());
     for (index, branch) in branches.iter().enumerate() {
@@ -246,7 +269,8 @@ fn after(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
             match names.iter().position(|sibling| *sibling == name) {
                 Some(to) => arrows.add(index, to),
                 None => {
-                    let siblings: Vec<&str> = names.iter().copied().filter(|name| *name != branch.key).collect();
+                    let siblings: Vec<&str> =
+                        names.iter().copied().filter(|name| *name != branch.key).collect();
                     let message = format!("`{name}` is not a branch of this block");
                     report.add("BW212", after.span, message, suggest(name, &siblings, "siblings"));
                 }
@@ -255,10 +279,21 @@ fn after(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
     }
     for circle in arrows.circles() {
         let first = circle.iter().copied().min().unwrap_or_default();
-        let at = branches[first].value.get("after").and_then(|after| after.items().first()).map(|node| node.span);
-        let walk = arrows.round(&circle, first).into_iter().map(|index| names[index]).collect::<Vec<_>>().join(" -> ");
+        let at =
+            branches[first].value.get("after").and_then(|after| after.items().first()).map(|node| node.span);
+        let walk = arrows
+            .round(&circle, first)
+            .into_iter()
+            .map(|index| names[index])
+            .collect::<Vec<_>>()
+            .join(" -> ");
         let help = format!("the circle: {walk}; take one of them out");
-        report.add("BW213", at.unwrap_or(branches[first].key_span), "branches wait for one another in a circle", help);
+        report.add(
+            "BW213",
+            at.unwrap_or(branches[first].key_span),
+            "branches wait for one another in a circle",
+            help,
+        );
     }
 }
 
@@ -279,7 +314,11 @@ fn references(report: &mut Report<'_>, outline: &Outline<'_>, step: &Step<'_>) {
         let names: Vec<&str> = declared.iter().map(|entry| entry.key.as_str()).collect();
         let message = format!("`{name}` is not declared in `{section}`");
         let help = if names.is_empty() {
-            let example = if section == "plugins" { "{ path: plugins/NAME.wasm }" } else { "{ path: FILE, version: 1 }" };
+            let example = if section == "plugins" {
+                "{ path: plugins/NAME.wasm }"
+            } else {
+                "{ path: FILE, version: 1 }"
+            };
             format!("declare it: `{section}: {{ {name}: {example} }}`")
         } else {
             suggest(name, &names, "declared")
@@ -294,7 +333,7 @@ fn targets(report: &mut Report<'_>, outline: &Outline<'_>, index: usize) {
     let ids: Vec<&str> = scope.nodes.iter().map(|step| step.id).collect();
     let mut judge = |to: &Node, end: bool| {
         let Some(name) = to.text() else { return };
-        if (end && name == "end") || ids.contains(&name) {
+        if (end && name == "end") || scope.find(name).is_some() {
             return;
         }
         let elsewhere = outline.scopes.iter().any(|scope| scope.find(name).is_some());
@@ -307,7 +346,12 @@ fn targets(report: &mut Report<'_>, outline: &Outline<'_>, index: usize) {
             if end {
                 near.push("end");
             }
-            report.add("BW201", to.span, format!("there is no node `{name}`"), suggest(name, &near, "the nodes here"));
+            report.add(
+                "BW201",
+                to.span,
+                format!("there is no node `{name}`"),
+                suggest(name, &near, "the nodes here"),
+            );
         }
     };
     if let Some(start) = scope.start {
@@ -358,18 +402,17 @@ fn shape_of_graph(report: &mut Report<'_>, scope: &Scope<'_>) {
     for circle in arrows.circles() {
         let inside: BTreeSet<usize> = circle.iter().copied().collect();
         let leaves = |step: &Step<'_>| {
-            step.edges.iter().any(|edge| {
-                let to = edge.to.text().and_then(|name| scope.find(name));
-                !to.is_some_and(|to| inside.contains(&to))
-            })
+            step.edges.iter().any(|edge| !matches!(edge.target, Some(Goal::Node(to)) if inside.contains(&to)))
         };
         if circle.iter().any(|index| leaves(&scope.nodes[*index])) {
             continue;
         }
         let first = circle.iter().copied().min().unwrap_or_default();
-        let walk = arrows.round(&circle, first).into_iter().map(|index| scope.nodes[index].id).collect::<Vec<_>>();
+        let walk =
+            arrows.round(&circle, first).into_iter().map(|index| scope.nodes[index].id).collect::<Vec<_>>();
         let message = format!("a cycle without a way out: {}", walk.join(" -> "));
-        let help = "give one of its nodes a condition: `next: [{ when: \"visit >= 3\", to: end }, { to: .. }]`";
+        let help =
+            "give one of its nodes a condition: `next: [{ when: \"visit >= 3\", to: end }, { to: .. }]`";
         report.add("BW207", scope.nodes[first].key, message, help);
     }
 }

@@ -1,6 +1,8 @@
 //! Strict YAML to a tree in which everything knows its place: one document, text keys, each once, no anchors, aliases,
 //! tags or merge keys. What the keys mean is `grammar`'s business.
 
+use std::collections::BTreeMap;
+
 use granit_parser::{Event, Parser, ScalarStyle};
 use serde_json::{Map as JsonMap, Number, Value};
 
@@ -225,9 +227,14 @@ pub(crate) fn parse(report: &mut Report<'_>) -> Option<Node> {
         match step {
             Ok((event, span)) => {
                 let tag = span.tag_span().and_then(|tag| tag.byte_range());
-                let tag = tag.or_else(|| span.tag_start().and_then(|mark| mark.byte_offset()).map(|at| at..at + 1));
+                let tag =
+                    tag.or_else(|| span.tag_start().and_then(|mark| mark.byte_offset()).map(|at| at..at + 1));
                 let range = span.byte_range().unwrap_or(0..0);
-                builder.event(event, Span::new(range.start, range.end), tag.map(|tag| Span::new(tag.start, tag.end)));
+                builder.event(
+                    event,
+                    Span::new(range.start, range.end),
+                    tag.map(|tag| Span::new(tag.start, tag.end)),
+                );
                 if builder.too_deep || builder.documents > 1 {
                     break;
                 }
@@ -254,6 +261,8 @@ struct Open {
     span: Span,
     list: Option<Vec<Node>>,
     entries: Vec<Entry>,
+    /// Where each key stands first.
+    keys: BTreeMap<String, Span>,
     key: Option<(String, Span)>,
 }
 
@@ -269,7 +278,9 @@ impl Builder<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: Span, tag: Option<Span>) {
         if let Some(tag) = tag {
             let written = self.report.source.slice(tag).to_owned();
-            let help = format!("leave it out; an expression that starts with `!` is quoted and written `not x`, a text is quoted: `\"{written} ...\"`");
+            let help = format!(
+                "leave it out; an expression that starts with `!` is quoted and written `not x`, a text is quoted: `\"{written} ...\"`"
+            );
             self.report.add("BW104", tag, format!("the tag `{written}` is not allowed"), help);
         }
         match event {
@@ -282,12 +293,22 @@ impl Builder<'_, '_> {
             }
             Event::Anchor(_, name) => {
                 let message = format!("the anchor `&{name}` is not allowed");
-                self.report.add("BW104", span, message, "write the value out where it is used, or use `constants`");
+                self.report.add(
+                    "BW104",
+                    span,
+                    message,
+                    "write the value out where it is used, or use `constants`",
+                );
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 let written = self.report.source.slice(span).to_owned();
                 let message = format!("the alias `{written}` is not allowed");
-                self.report.add("BW104", span, message, "write the value out; a text that starts with `*` is quoted");
+                self.report.add(
+                    "BW104",
+                    span,
+                    message,
+                    "write the value out; a text that starts with `*` is quoted",
+                );
                 self.scalar(String::new(), ScalarStyle::Plain, span);
             }
             Event::Scalar(text, style, _, _) => self.scalar(text.into_owned(), style, span),
@@ -309,7 +330,13 @@ impl Builder<'_, '_> {
             let message = format!("{what} as a key; keys are texts");
             self.report.add("BW104", span, message, "write the key as a text, in quotes if need be");
         }
-        self.open.push(Open { span, list: list.then(Vec::new), entries: Vec::new(), key: None });
+        self.open.push(Open {
+            span,
+            list: list.then(Vec::new),
+            entries: Vec::new(),
+            keys: BTreeMap::new(),
+            key: None,
+        });
     }
 
     fn end(&mut self, span: Span) {
@@ -366,8 +393,7 @@ impl Builder<'_, '_> {
             }
             return;
         };
-        let first = open.entries.iter().find(|entry| entry.key == key).map(|entry| entry.key_span);
-        match first {
+        match open.keys.get(&key).copied() {
             // A key that was refused stands as the empty text.
             Some(first) if !key.is_empty() => {
                 let (line, column) = self.report.source.position(first.start);
@@ -375,7 +401,10 @@ impl Builder<'_, '_> {
                 let help = format!("the first one is at {line}:{column}; keep one of them");
                 self.report.add("BW103", key_span, message, help);
             }
-            _ => open.entries.push(Entry { key, key_span, value: node }),
+            _ => {
+                open.keys.insert(key.clone(), key_span);
+                open.entries.push(Entry { key, key_span, value: node });
+            }
         }
     }
 
@@ -389,7 +418,10 @@ impl Builder<'_, '_> {
         }
         if scalar.typed != Typed::Text {
             let message = format!("the key `{}` is not a text", quote(&scalar.text));
-            let help = format!("quote it: `\"{}\"`; if it was part of an expression, quote the whole expression", quote(&scalar.text));
+            let help = format!(
+                "quote it: `\"{}\"`; if it was part of an expression, quote the whole expression",
+                quote(&scalar.text)
+            );
             self.report.add("BW104", node.span, message, help);
             return String::new();
         }
@@ -414,10 +446,14 @@ fn typed(text: &str) -> Typed {
         Ok(value) => Typed::Number(value.into()),
         Err(_) => Typed::NotJson,
     };
-    if let Some(digits) = text.strip_prefix("0x").filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_hexdigit())) {
+    if let Some(digits) =
+        text.strip_prefix("0x").filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
         return radix(digits, 16);
     }
-    if let Some(digits) = text.strip_prefix("0o").filter(|d| !d.is_empty() && d.bytes().all(|b| (b'0'..b'8').contains(&b))) {
+    if let Some(digits) =
+        text.strip_prefix("0o").filter(|d| !d.is_empty() && d.bytes().all(|b| (b'0'..b'8').contains(&b)))
+    {
         return radix(digits, 8);
     }
     if !unsigned.is_empty() && unsigned.bytes().all(|b| b.is_ascii_digit()) {
@@ -478,8 +514,29 @@ mod tests {
     #[test]
     fn scalars_have_the_types_of_the_core_schema() {
         assert_eq!(
-            tree("[yes, on, 2026-01-01, true, ~, 12, -3, 0x1F, 0o17, 1.5, 1e3, '7', 012, +5, .5, 5., 1_000, x.y]"),
-            serde_json::json!(["yes", "on", "2026-01-01", true, null, 12, -3, 31, 15, 1.5, 1e3, "7", 12, 5, 0.5, 5.0, "1_000", "x.y"])
+            tree(
+                "[yes, on, 2026-01-01, true, ~, 12, -3, 0x1F, 0o17, 1.5, 1e3, '7', 012, +5, .5, 5., 1_000, x.y]"
+            ),
+            serde_json::json!([
+                "yes",
+                "on",
+                "2026-01-01",
+                true,
+                null,
+                12,
+                -3,
+                31,
+                15,
+                1.5,
+                1e3,
+                "7",
+                12,
+                5,
+                0.5,
+                5.0,
+                "1_000",
+                "x.y"
+            ])
         );
     }
 

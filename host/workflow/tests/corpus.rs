@@ -30,7 +30,8 @@ fn good_files_give_nothing_but_features_of_later_phases() {
     assert_eq!(good.len(), 20);
     good.extend(files(&corpus().join("children")));
     for path in good {
-        let told: Vec<String> = diagnose(&path).into_iter().filter(|told| !told.starts_with("BW109")).collect();
+        let told: Vec<String> =
+            diagnose(&path).into_iter().filter(|told| !told.starts_with("BW109")).collect();
         assert_eq!(told, Vec::<String>::new(), "{}", path.display());
     }
 }
@@ -41,7 +42,8 @@ fn bad_files_give_exactly_the_diagnostic_in_their_first_line() {
     assert_eq!(bad.len(), 30);
     for path in bad {
         let text = std::fs::read_to_string(&path).expect("the file can be read");
-        let expected = text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("a first line");
+        let expected =
+            text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("a first line");
         assert_eq!(diagnose(&path), [expected], "{}", path.display());
     }
 }

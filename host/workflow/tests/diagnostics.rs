@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use bandstand_engine::graph::{MemoryAccess, PluginSource};
 use bandstand_workflow::{
-    CODES, Checked, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, check, render,
+    CODES, Checked, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, check,
+    render,
 };
 
 /// Files are real; plugins are what their names say.
@@ -26,7 +27,8 @@ impl Desk {
 impl Resolver for Desk {
     fn read(&self, path: &str, size_bytes_max: usize) -> Result<Vec<u8>, FileProblem> {
         let tried = path.to_owned();
-        let bytes = std::fs::read(self.look(path)?).map_err(|_| FileProblem::NotFound { tried: tried.clone() })?;
+        let bytes =
+            std::fs::read(self.look(path)?).map_err(|_| FileProblem::NotFound { tried: tried.clone() })?;
         if bytes.len() > size_bytes_max {
             return Err(FileProblem::TooLarge { tried, size_bytes_max });
         }
@@ -43,7 +45,9 @@ impl Resolver for Desk {
             }
             PluginSource::Path(path) => {
                 self.read(path, usize::MAX)?;
-                Err(PluginProblem::NotAnAgent { what: format!("`{path}` is not a WebAssembly component: it is text") })
+                Err(PluginProblem::NotAnAgent {
+                    what: format!("`{path}` is not a WebAssembly component: it is text"),
+                })
             }
         }
     }
@@ -100,13 +104,94 @@ fn every_code_has_a_case_and_every_case_its_text() {
             differing.push(format!("{}:\n{told}", path.display()));
         }
         let code = stem(&path).split('-').next().map(str::to_owned).expect("a code");
-        assert!(checked.diagnostics.iter().any(|d| d.code == code), "{}: no {code} in\n{told}", path.display());
+        assert!(
+            checked.diagnostics.iter().any(|d| d.code == code),
+            "{}: no {code} in\n{told}",
+            path.display()
+        );
         assert!(checked.graph.is_none() || !checked.has_errors());
     }
     assert!(differing.is_empty(), "these texts differ:\n{}", differing.join("\n"));
-    let named: BTreeSet<String> = cases().iter().filter_map(|path| Some(stem(path).split('-').next()?.to_owned())).collect();
-    let missing: Vec<&str> = CODES.iter().map(|code| code.code).filter(|code| !named.contains(*code)).collect();
+    let named: BTreeSet<String> =
+        cases().iter().filter_map(|path| Some(stem(path).split('-').next()?.to_owned())).collect();
+    let missing: Vec<&str> =
+        CODES.iter().map(|code| code.code).filter(|code| !named.contains(*code)).collect();
     assert!(missing.is_empty(), "codes without a case: {missing:?}");
+}
+
+#[test]
+fn what_files_hold_becomes_part_of_the_graph() {
+    let text = "format: 1\nname: case\nversion: 1\nplugins:\n  memory: { path: files/memory.wasm, grants: { memory: read } }\nconstants:\n  prompt: { template: files/prompt.md }\n  text: { path: files/prompt.md }\nnodes:\n  a:\n    review: { title: \"${{ constants.text }}\", form: { path: files/form.json } }\n    approved: b\n    rejected: end\n  b: { agent: memory, input: { p: \"${{ render('prompt', {'topic': 1, 'reader': 2}) }}\" }, next: end }\n";
+    let desk = Desk(directory());
+    let options = Options { file: "case.yaml".to_owned(), resolver: Some(&desk), ..Options::default() };
+    let found = check(text.as_bytes(), &options);
+    assert_eq!(found.diagnostics, []);
+    let graph = found.graph.expect("a graph");
+    assert!(graph.templates["prompt"].names().contains("reader"));
+    assert!(graph.constants["text"].as_str().is_some_and(|text| text.starts_with("Write about")));
+    let bandstand_engine::graph::Kind::Review(review) = &graph.root.nodes["a"].kind else {
+        panic!("a review")
+    };
+    assert!(review.form.as_ref().is_some_and(|form| form.check(&serde_json::json!({})).is_err()));
+    assert_eq!(found.needs.files, ["files/form.json", "files/prompt.md"].map(str::to_owned).into());
+    assert!(found.needs.plugins["memory"].digest.starts_with("sha256:12"));
+    // Without a resolver nothing is read, so there is no graph, and nothing is wrong either.
+    let unresolved = check(text.as_bytes(), &Options::default());
+    assert!(unresolved.diagnostics.is_empty() && unresolved.graph.is_none());
+}
+
+/// Section 3: when a node's output is surely there.
+#[test]
+fn reads_of_nodes_are_safe_where_the_language_says_so() {
+    let check_input = |nodes: &str, expression: &str| {
+        let text = format!(
+            "format: 1\nname: case\nversion: 1\nplugins: {{ echo: {{ builtin: echo }} }}\nnodes:\n{nodes}  z: {{ agent: echo, input: {{ a: \"${{{{ {expression} }}}}\" }}, next: end }}\n"
+        );
+        let found = check(text.as_bytes(), &Options::default());
+        let codes: Vec<&str> = found.diagnostics.iter().map(|d| d.code).collect();
+        assert!(codes.iter().all(|code| *code == "BW312"), "{:?}", found.diagnostics);
+        codes.len()
+    };
+    let fork = "  a: { agent: echo, next: [{ when: output.x, to: b }, { to: c }] }\n  b: { agent: echo, next: z }\n  c: { agent: echo, next: z }\n";
+    for safe in [
+        "nodes.a.output.x",
+        "nodes.b.output if nodes.b is defined else 0",
+        "nodes.b.output if nodes.b is defined else nodes.c.output",
+        "nodes.c.output if nodes.b is not defined else 0",
+        "nodes.c.output if not nodes.b is defined else nodes.b.output",
+        "nodes.b is defined and nodes.b.output.x == 1",
+        "nodes.b is undefined or nodes.b.output.x",
+        "nodes.b is defined",
+        "nodes.b|default(none)",
+        "(nodes.b.output if nodes.b is defined else nodes.c.output).x",
+    ] {
+        assert_eq!(check_input(fork, safe), 0, "{safe}");
+    }
+    for (unsafe_, count) in [
+        ("nodes.b.output", 1),
+        ("nodes.b.output is defined", 1),
+        ("nodes.b.output if nodes.c is defined else 0", 1),
+        ("nodes.b.output.x or nodes.b is defined", 1),
+        ("nodes.c.output if nodes.b is defined else 0", 1),
+        ("nodes.b.output|default(0)", 1),
+        ("nodes.b.output + nodes.c.output", 2),
+        ("nodes.z.visits", 1),
+    ] {
+        assert_eq!(check_input(fork, unsafe_), count, "{unsafe_}");
+    }
+    // A failure that is caught by an edge leaves no output behind; one that is caught by a value does.
+    let edge = "  a: { agent: echo, next: z, on-failure: z }\n";
+    assert_eq!(check_input(edge, "nodes.a.visits"), 0);
+    assert_eq!(check_input(edge, "nodes.a.output"), 1);
+    assert_eq!(check_input(edge, "nodes.a.output if nodes.a.output is defined else 0"), 0);
+    assert_eq!(
+        check_input("  a: { agent: echo, next: z, on-failure: { value: {} } }\n", "nodes.a.output"),
+        0
+    );
+    // Every way to z leads through b in the end, also round a loop.
+    let round = "  a: { agent: echo, next: b }\n  b: { agent: echo, next: [{ when: visit < 3, to: a }, { to: z }] }\n";
+    assert_eq!(check_input(round, "nodes.a.output"), 0);
+    assert_eq!(check_input(round, "nodes.b.output"), 0);
 }
 
 #[test]
@@ -115,7 +200,10 @@ fn the_fields_of_a_diagnostic_are_those_of_the_language() {
     let json = serde_json::to_value(&checked.diagnostics).expect("diagnostics are JSON");
     let first = json[0].as_object().expect("an object");
     let keys: Vec<&str> = first.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["code", "column", "end_column", "end_line", "file", "help", "line", "message", "severity"]);
+    assert_eq!(
+        keys,
+        ["code", "column", "end_column", "end_line", "file", "help", "line", "message", "severity"]
+    );
     assert_eq!(first["severity"], "error");
     assert_eq!((&first["line"], &first["column"], &first["end_column"]), (&9.into(), &41.into(), &60.into()));
 }

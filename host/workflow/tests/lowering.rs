@@ -20,7 +20,10 @@ const HEAD: &str = "format: 1\nname: case\nversion: 3\nplugins:\n  echo: { built
 fn retry_is_merged_key_by_key() {
     let plain = graph(&format!("{HEAD}nodes:\n  a: {{ agent: echo, next: end }}\n"));
     let Kind::Agent(agent) = &plain.root.nodes["a"].kind else { panic!("an agent") };
-    assert_eq!((agent.retry.strategy, agent.retry.max_retries, agent.retry.base_delay_ms), (Strategy::Exponential, 3, 1_000));
+    assert_eq!(
+        (agent.retry.strategy, agent.retry.max_retries, agent.retry.base_delay_ms),
+        (Strategy::Exponential, 3, 1_000)
+    );
     assert_eq!((agent.retry.factor, agent.retry.jitter, agent.retry.max_delay_ms), (2.0, 0.0, 86_400_000));
     assert_eq!(agent.timeout_ms, 60_000);
     let merged = graph(&format!(
@@ -48,7 +51,9 @@ fn defaults_of_reviews_routes_and_blocks_are_filled_in() {
     let Kind::Parallel(block) = &graph.root.nodes["both"].kind else { panic!("a block") };
     assert_eq!((block.join, block.branches[0].id.as_str()), (Join::Settle, "z"));
     let Body::Node(sole) = &block.branches[0].body else { panic!("one node") };
-    assert!(matches!(&sole.exit, Some(Exit::Next(edges)) if edges.otherwise == Target::End && edges.when.is_empty()));
+    assert!(
+        matches!(&sole.exit, Some(Exit::Next(edges)) if edges.otherwise == Target::End && edges.when.is_empty())
+    );
     let Body::Node(sole) = &block.branches[1].body else { panic!("one node") };
     assert!(sole.exit.is_none() && sole.approved.is_none());
     let Kind::Map(map) = &graph.root.nodes["each"].kind else { panic!("a map") };
@@ -58,7 +63,9 @@ fn defaults_of_reviews_routes_and_blocks_are_filled_in() {
 
 #[test]
 fn expressions_know_their_place_in_the_file() {
-    let graph = graph(&format!("{HEAD}nodes:\n  a:\n    agent: echo\n    next: [{{ when: \" output.x\", to: end }}, {{ to: end }}]\n"));
+    let graph = graph(&format!(
+        "{HEAD}nodes:\n  a:\n    agent: echo\n    next: [{{ when: \" output.x\", to: end }}, {{ to: end }}]\n"
+    ));
     let Some(Exit::Next(edges)) = &graph.root.nodes["a"].exit else { panic!("edges") };
     assert_eq!((edges.when[0].when.source(), edges.when[0].when.position()), ("output.x", (9, 22)));
 }
