@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::event::{BranchKey, BranchOutcome, ReviewCause};
 use bandstand_engine::failure::Class;
-use bandstand_engine::{Event, Path};
+use bandstand_engine::{Event, Path, Timestamp};
 use serde_json::Value;
 
 /// The decisions of time.
@@ -19,6 +19,9 @@ pub struct Facts {
     pub expired: BTreeMap<Path, usize>,
     /// Visits that were ended from outside.
     pub cancelled: BTreeSet<Path>,
+    /// Blocks that were ended when their time was up, whatever came of it.
+    pub overdue: BTreeSet<Path>,
+    deadlines: BTreeMap<Path, Timestamp>,
     answers: BTreeMap<Path, usize>,
     /// The oracle's own notes: what blocks gave.
     pub gathered: RefCell<BTreeMap<Path, Value>>,
@@ -26,8 +29,16 @@ pub struct Facts {
 
 impl Facts {
     /// Takes up what an event tells.
-    pub fn learn(&mut self, event: &Event) {
+    pub fn learn(&mut self, at: Timestamp, event: &Event) {
         match event {
+            Event::NodeStarted(e) => {
+                if let Some(deadline) = e.deadline {
+                    self.deadlines.insert(e.p.clone(), deadline);
+                }
+            }
+            Event::BranchesJoined(e) if !e.satisfied && self.deadlines.get(&e.p).is_some_and(|due| *due <= at) => {
+                self.overdue.insert(e.p.clone());
+            }
             Event::BranchEnded(e) if e.outcome != BranchOutcome::Cancelled => {
                 self.order.entry(e.p.clone()).or_default().push(e.branch.clone());
             }

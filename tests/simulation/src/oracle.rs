@@ -505,8 +505,9 @@ impl Oracle<'_> {
                                     confidence: *confidence,
                                     leave,
                                     joined: Vec::new(),
-                                    attempts: 1,
-                                });
+                                    attempts: attempt,
+                                })
+                                .map_err(|stop| with_attempt(stop, attempt));
                         }
                     };
                     return Ok(Done { output, confidence: *confidence, leave, joined: Vec::new(), attempts: attempt });
@@ -722,6 +723,8 @@ impl Oracle<'_> {
             };
         }
         match verdict {
+            // The failure is not in the journal when `on-failure` itself failed.
+            None if self.facts.overdue.contains(path) => failed(Class::Timeout, "block-timeout"),
             None => Err(Stop::Impossible(format!("{path} was joined before its join was decided"))),
             Some(Err(code)) => failed(Class::Join, code),
             Some(Ok(())) => {
@@ -741,6 +744,16 @@ struct Ended {
 impl Ended {
     fn failed(fault: Fault) -> Ended {
         Ended { result: Err(fault), writes: Vec::new() }
+    }
+}
+
+fn with_attempt(stop: Stop, attempt: u32) -> Stop {
+    match stop {
+        Stop::Fault(mut fault) => {
+            fault.attempt = attempt;
+            Stop::Fault(fault)
+        }
+        other => other,
     }
 }
 

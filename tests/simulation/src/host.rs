@@ -1,0 +1,375 @@
+//! The second subject: real runs behind the real core of the driver, in a host that is all model: store, disk, sandbox,
+//! clocks, and people who ask again when nobody answered. Faults come from a tape of their own.
+//!
+//! What is durable is what the disk has written; the [`Checker`] of a run gets it there. Everything the core releases is
+//! held against that: calls, answers, rows to publish, snapshots.
+
+mod act;
+mod fault;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bandstand_driver::{Action, Core, Limits, Message, Request, RunId, Token};
+use bandstand_engine::input::{ActorKind, Answer, By};
+use bandstand_engine::{CommandId, Input, Path, Run, Start, Timestamp};
+
+use crate::check::{Checker, Problem, problem};
+use crate::engine_alone::{START, new_run};
+use crate::generate::World;
+use crate::people;
+use crate::tape::Tape;
+use crate::verdict;
+use fault::Faults;
+use store::Stored;
+
+/// More steps than any generated world needs.
+const STEPS_MAX: u32 = 40_000;
+/// After so many there are no more faults, so that the end can be waited for.
+const FAULTY_STEPS_MAX: u32 = 1_500;
+
+/// Something that will happen.
+#[derive(Clone, Debug)]
+enum Coming {
+    /// A message on its way to the core; lost with the process.
+    Message(Box<Parcel>),
+    /// The disk writes; lost with the process.
+    Write(Token),
+    /// Somebody asks; outlives the process.
+    Ask(Asked),
+}
+
+/// A message that can be told again.
+#[derive(Clone, Debug)]
+enum Parcel {
+    Appended { token: Token, size_bytes: u64 },
+    AppendFailed { token: Token },
+    Ended { run_id: RunId, id: CommandId, input: Input },
+    Stopped { run_id: RunId, id: CommandId },
+    Refused { run_id: RunId, id: CommandId },
+    Load { run_id: RunId },
+    Hold(bool),
+}
+
+/// What somebody wants of a run.
+#[derive(Clone, Debug)]
+enum Asked {
+    Start { run_id: RunId },
+    Person { run_id: RunId, path: Path, number: usize, review_id: String },
+    /// An answer that was given, so that it stays the same when it is sent again.
+    Answer { run_id: RunId, path: Path, number: usize, review_id: String, answer: Box<Answer> },
+    Noise { run_id: RunId, answer: Box<Answer> },
+    Cancel { run_id: RunId },
+}
+
+/// A run with its world and its books.
+struct Case {
+    world: World,
+    checker: Checker,
+    stored: Stored,
+    cancel_sent: bool,
+    /// Events published by the present process.
+    published: Option<u64>,
+    /// Reviews that somebody was told of.
+    told: BTreeSet<String>,
+    stands_ended: bool,
+}
+
+struct Host<'t> {
+    cases: BTreeMap<RunId, Case>,
+    tape: &'t mut Tape,
+    faults: Faults<'t>,
+    core: Core,
+    limits: Limits,
+    time: i64,
+    skew: i64,
+    coming: Vec<(i64, Coming)>,
+    wake: Option<(Timestamp, i64)>,
+    writes: BTreeMap<Token, store::Write>,
+    asked: BTreeMap<u64, Asked>,
+    next_request: u64,
+    /// Calls that run now.
+    live: BTreeSet<(RunId, CommandId)>,
+    /// Durable marks of calls.
+    marks: BTreeSet<(RunId, CommandId)>,
+    /// Marks that the present process found.
+    found: BTreeMap<RunId, Vec<CommandId>>,
+    /// Attempts whose interruption must be recorded before they are repeated.
+    interrupted: BTreeSet<(RunId, CommandId)>,
+    held: bool,
+    dead: bool,
+    steps: u32,
+}
+
+/// Runs the worlds in one host; gives the checkers' books.
+pub fn run(worlds: Vec<World>, tape: &mut Tape, faults: &mut Tape) -> Result<Vec<Checker>, Problem> {
+    let limits = Limits {
+        calls_max: *tape.pick(&[256, 1, 2, 3]),
+        calls_per_plugin_max: *tape.pick(&[256, 1, 2]),
+        calls_per_workflow_max: *tape.pick(&[256, 2, 3]),
+        calls_per_run_max: *tape.pick(&[128, 1, 2]),
+        inputs_waiting_max: 1_000,
+        overload_pause_ms: 50,
+        quiet_ms: *tape.pick(&[1_000, 0, 50]),
+        snapshot_events: *tape.pick(&[500, 1, 7, 20]),
+        snapshot_bytes: 256 << 10,
+    };
+    let cases = worlds
+        .into_iter()
+        .enumerate()
+        .map(|(index, world)| {
+            let run_id: RunId = format!("run-{}", index + 1).into();
+            let checker = Checker::new(world.graph.clone());
+            let case = Case {
+                world,
+                checker,
+                stored: Stored::default(),
+                cancel_sent: false,
+                published: None,
+                told: BTreeSet::new(),
+                stands_ended: false,
+            };
+            (run_id, case)
+        })
+        .collect();
+    let mut host = Host {
+        cases,
+        tape,
+        faults: Faults::new(faults),
+        core: Core::new(limits),
+        limits,
+        time: 0,
+        skew: 0,
+        coming: Vec::new(),
+        wake: None,
+        writes: BTreeMap::new(),
+        asked: BTreeMap::new(),
+        next_request: 1,
+        live: BTreeSet::new(),
+        marks: BTreeSet::new(),
+        found: BTreeMap::new(),
+        interrupted: BTreeSet::new(),
+        held: false,
+        dead: false,
+        steps: 0,
+    };
+    host.all()?;
+    Ok(host.cases.into_values().map(|case| case.checker).collect())
+}
+
+impl Host<'_> {
+    fn all(&mut self) -> Result<(), Problem> {
+        let starts: Vec<(RunId, Option<u64>)> =
+            self.cases.iter().map(|(run_id, case)| (run_id.clone(), case.world.cancel_ms)).collect();
+        for (run_id, cancel_ms) in starts {
+            let at = i64::try_from(self.tape.below(500)).unwrap_or(0);
+            self.coming.push((at, Coming::Ask(Asked::Start { run_id: run_id.clone() })));
+            if let Some(cancel_ms) = cancel_ms {
+                let at = at + i64::try_from(cancel_ms).unwrap_or(0);
+                self.coming.push((at, Coming::Ask(Asked::Cancel { run_id })));
+            }
+        }
+        while !self.is_over() {
+            self.steps += 1;
+            if self.steps > STEPS_MAX {
+                return problem(format!("no end; the runs stand so: {}", self.standings()));
+            }
+            self.step()?;
+        }
+        for (run_id, case) in &self.cases {
+            let whole = case.checker.refold()?;
+            let opened = case.stored.open(&case.world.graph, false)?.0;
+            if !whole.is_same(&opened) {
+                return problem(format!("{run_id}: its snapshot and the tail are not its whole journal"));
+            }
+            verdict::judge(&case.world, &case.checker, &whole, case.cancel_sent)
+                .map_err(|Problem(what)| Problem(format!("{run_id}: {what}")))?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.coming.is_empty() && self.asked.is_empty() && self.cases.values().all(|case| case.checker.ended().is_some())
+    }
+
+    fn standings(&self) -> String {
+        let one = |(run_id, case): (&RunId, &Case)| {
+            format!(
+                "{run_id} ended={:?} owed={:?} deadline={:?} in memory={}",
+                case.checker.ended(),
+                case.checker.owed(),
+                case.checker.next_deadline(),
+                self.core.run(run_id).is_some()
+            )
+        };
+        self.cases.iter().map(one).collect::<Vec<_>>().join("; ")
+    }
+
+    fn wall(&self) -> Timestamp {
+        Timestamp(START.0 + self.time + self.skew)
+    }
+
+    fn later(&mut self, span_ms: u64) -> i64 {
+        self.time + i64::try_from(self.tape.below(span_ms)).unwrap_or(0)
+    }
+
+    fn step(&mut self) -> Result<(), Problem> {
+        if self.steps < FAULTY_STEPS_MAX {
+            let fault = self.faults.next();
+            if self.suffer(fault)? {
+                return Ok(());
+            }
+        } else if self.held {
+            return self.tell(Parcel::Hold(false));
+        }
+        let tick_at = self.wake.map(|(at, late)| (at.0 - START.0 - self.skew + late).max(self.time));
+        let first = self.coming.iter().enumerate().min_by_key(|(_, (at, _))| *at).map(|(index, (at, _))| (index, *at));
+        let any = if self.coming.len() > 1 && self.tape.chance(10) { Some(self.tape.index(self.coming.len())) } else { None };
+        match (tick_at, first) {
+            (None, None) if self.held => self.tell(Parcel::Hold(false)),
+            (None, None) => problem(format!(
+                "nothing is to come, {} requests wait; the runs stand so: {}",
+                self.asked.len(),
+                self.standings()
+            )),
+            (Some(tick_at), None) => self.tick_at(tick_at),
+            (Some(tick_at), Some((_, at))) if tick_at < at => self.tick_at(tick_at),
+            (_, Some((index, _))) => {
+                let (at, what) = self.coming.remove(any.unwrap_or(index));
+                self.time = self.time.max(at);
+                match what {
+                    Coming::Message(parcel) => self.tell(*parcel),
+                    Coming::Write(token) => self.write(token),
+                    Coming::Ask(asked) => self.ask(asked),
+                }
+            }
+        }
+    }
+
+    fn tick_at(&mut self, time: i64) -> Result<(), Problem> {
+        self.time = self.time.max(time);
+        self.handle(Message::Tick)
+    }
+
+    /// Gives the core a message and carries out what it wants.
+    fn handle(&mut self, message: Message) -> Result<(), Problem> {
+        let mut actions = Vec::new();
+        self.core.handle(message, self.wall(), &mut actions);
+        for action in actions {
+            self.act(action)?;
+            if self.dead {
+                return self.crash();
+            }
+        }
+        if self.core.is_flushed() {
+            for (run_id, case) in &mut self.cases {
+                if let Some(run) = self.core.run(run_id) {
+                    case.checker.same(run).map_err(|Problem(what)| Problem(format!("{run_id}: {what}")))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, parcel: Parcel) -> Result<(), Problem> {
+        let message = match parcel {
+            Parcel::Appended { token, size_bytes } => Message::Appended { token, size_bytes },
+            Parcel::AppendFailed { token } => {
+                Message::AppendFailed { token, problem: "the disk gave an error".to_owned() }
+            }
+            Parcel::Ended { run_id, id, input } => {
+                self.live.remove(&(run_id.clone(), id.clone()));
+                Message::CallEnded { run_id, id, input }
+            }
+            Parcel::Stopped { run_id, id } => {
+                if !self.live.remove(&(run_id.clone(), id.clone())) {
+                    return Ok(()); // its result came first
+                }
+                Message::CallStopped { run_id, id }
+            }
+            Parcel::Refused { run_id, id } => {
+                self.live.remove(&(run_id.clone(), id.clone()));
+                Message::CallRefused { run_id, id }
+            }
+            Parcel::Load { run_id } => self.load(run_id)?,
+            Parcel::Hold(held) => {
+                self.held = held;
+                Message::Hold(held)
+            }
+        };
+        self.handle(message)
+    }
+
+    fn load(&mut self, run_id: RunId) -> Result<Message, Problem> {
+        let Some(case) = self.cases.get(&run_id) else { return problem(format!("the core loads {run_id}")) };
+        if case.stored.rows.is_empty() {
+            return Ok(Message::LoadFailed { run_id, problem: bandstand_driver::LoadProblem::NoSuchRun });
+        }
+        if self.writes.values().any(|write| write.run_id == run_id) {
+            return problem(format!("{run_id} is loaded while it is written"));
+        }
+        let dropped = self.faults.drops_snapshot();
+        let (run, tail_events, tail_bytes) = case.stored.open(&case.world.graph, dropped)?;
+        let interrupted = self.found.remove(&run_id).unwrap_or_default();
+        Ok(Message::Loaded { run: Box::new(run), tail_events, tail_bytes, interrupted })
+    }
+
+    fn ask(&mut self, asked: Asked) -> Result<(), Problem> {
+        let request = Request(self.next_request);
+        self.next_request += 1;
+        let (asked, message) = match asked {
+            Asked::Start { run_id } => {
+                let case = &self.cases[&run_id];
+                if !case.stored.rows.is_empty() {
+                    return Ok(()); // a repeated request finds the run
+                }
+                let now = self.wall();
+                let mut new = new_run(&case.world);
+                new.run_id = run_id.to_string();
+                let start = Start::new(&case.world.graph, new, now)
+                    .map_err(|error| Problem(format!("the run does not start: {error}")))?;
+                let (run, decision) = Run::start(case.world.graph.clone(), start, now);
+                let message = Message::RunStarted { run: Box::new(run), decision, at: now, request: Some(request) };
+                (Asked::Start { run_id }, message)
+            }
+            Asked::Cancel { run_id } => {
+                let case = self.cases.get_mut(&run_id).expect("asked about a known run");
+                if case.stored.rows.is_empty() {
+                    let at = self.time + 100;
+                    self.coming.push((at, Coming::Ask(Asked::Cancel { run_id })));
+                    return Ok(());
+                }
+                case.cancel_sent = true;
+                let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+                let input = Input::Cancel { by, reason: String::new() };
+                (Asked::Cancel { run_id: run_id.clone() }, Message::Input { run_id, input, request: Some(request) })
+            }
+            Asked::Person { run_id, path, number, review_id } => {
+                let case = &self.cases[&run_id];
+                let plan = case.world.script.review(&path).and_then(|plan| plan.answers.get(number));
+                let Some(plan) = plan else { return Ok(()) };
+                let seen = case.checker.edits.get(&path).cloned();
+                let answer = Box::new(people::answer(plan, &path, number, &review_id, seen));
+                let input = Input::Answer(*answer.clone());
+                let message = Message::Input { run_id: run_id.clone(), input, request: Some(request) };
+                (Asked::Answer { run_id, path, number, review_id, answer }, message)
+            }
+            Asked::Answer { run_id, path, number, review_id, answer } => {
+                let input = Input::Answer(*answer.clone());
+                let message = Message::Input { run_id: run_id.clone(), input, request: Some(request) };
+                (Asked::Answer { run_id, path, number, review_id, answer }, message)
+            }
+            Asked::Noise { run_id, answer } => {
+                let input = Input::Answer(*answer.clone());
+                let message = Message::Input { run_id: run_id.clone(), input, request: Some(request) };
+                (Asked::Noise { run_id, answer }, message)
+            }
+        };
+        self.asked.insert(request.0, asked);
+        self.handle(message)
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Problem> {
+        act::act(self, action)
+    }
+}

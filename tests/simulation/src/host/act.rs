@@ -1,0 +1,291 @@
+//! Carries out what the core wants, and holds it against what is durable.
+
+use bandstand_driver::{Action, Refusal, Request, Row, RunId, Standing, Token};
+use bandstand_engine::input::Verdict;
+use bandstand_engine::{Command, CommandId, Event, Outcome};
+
+use super::{Asked, Case, Coming, Host, Parcel, store};
+use crate::check::{Problem, problem};
+
+pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
+    match action {
+        Action::Append { run_id, rows, summary, token } => {
+            let case = host.case(&run_id)?;
+            let next = rows.first().map(|row| row.seq);
+            if next != Some(case.checker.seq()) {
+                return problem(format!("{run_id}: an append starts at {next:?}, {} are durable", case.checker.seq()));
+            }
+            if host.writes.values().any(|write| write.run_id == run_id) {
+                return problem(format!("{run_id}: two appends at once"));
+            }
+            host.writes.insert(token, store::Write { run_id, rows, summary });
+            let at = host.later(20);
+            host.coming.push((at, Coming::Write(token)));
+            Ok(())
+        }
+        Action::StartCall { run_id, command } => host.start(run_id, command),
+        Action::StopCall { run_id, id } => {
+            if host.case(&run_id)?.checker.owed().contains(&id) {
+                return problem(format!("{run_id}: {id} is stopped, but still owed by what is durable"));
+            }
+            if host.live.contains(&(run_id.clone(), id.clone())) && host.tape.chance(70) {
+                let at = host.later(50);
+                host.message(at, Parcel::Stopped { run_id, id });
+            }
+            Ok(())
+        }
+        Action::ClearMark { run_id, id } => {
+            let owed = host.case(&run_id)?.checker.owed().contains(&id);
+            let key = (run_id, id);
+            if owed && host.live.contains(&key) {
+                return problem(format!("the mark of {} was removed while it runs", key.1));
+            }
+            host.marks.remove(&key);
+            Ok(())
+        }
+        Action::Answer { request, result } => host.answered(request, result),
+        Action::Publish { run_id, rows } => host.published(&run_id, &rows),
+        Action::Stands { run_id, standing } => {
+            let case = host.case(&run_id)?;
+            match standing {
+                Standing::Stuck(why) => problem(format!("{run_id} is stuck: {why}")),
+                Standing::Ended(status) if case.checker.ended() != Some(status.name()) => {
+                    problem(format!("{run_id} stands as {}, durable is {:?}", status.name(), case.checker.ended()))
+                }
+                _ => Ok(()),
+            }
+        }
+        Action::Load { run_id } => {
+            let at = host.later(10);
+            host.message(at, Parcel::Load { run_id });
+            Ok(())
+        }
+        Action::Evict { run_id } => {
+            if host.writes.values().any(|write| write.run_id == run_id) || host.live.iter().any(|(of, _)| *of == run_id) {
+                return problem(format!("{run_id} left memory with an append or a call under way"));
+            }
+            Ok(())
+        }
+        Action::SaveSnapshot { run_id, snapshot } => {
+            let case = host.case(&run_id)?;
+            if snapshot.seq > case.checker.seq() {
+                return problem(format!("{run_id}: a snapshot of {} events, {} are durable", snapshot.seq, case.checker.seq()));
+            }
+            let text = serde_json::to_string(&snapshot).map_err(|error| Problem(format!("no snapshot: {error}")))?;
+            case.stored.snapshot = Some((snapshot.seq, text));
+            Ok(())
+        }
+        Action::WakeAt { at } => {
+            host.wake = match at {
+                None => None,
+                Some(at) => Some((at, host.faults.tick_is_late_ms())),
+            };
+            Ok(())
+        }
+        Action::RunEnded { run_id, status } => {
+            let case = host.case(&run_id)?;
+            case.stands_ended = true;
+            if case.checker.ended() != Some(status.name()) {
+                return problem(format!("{run_id} ended by what the core says, not by what is durable"));
+            }
+            Ok(())
+        }
+        Action::Die { .. } => {
+            host.dead = true;
+            Ok(())
+        }
+    }
+}
+
+impl Host<'_> {
+    fn case(&mut self, run_id: &RunId) -> Result<&mut Case, Problem> {
+        self.cases.get_mut(run_id).ok_or_else(|| Problem(format!("the core speaks of run {run_id}")))
+    }
+
+    fn message(&mut self, at: i64, parcel: Parcel) {
+        self.coming.push((at, Coming::Message(Box::new(parcel))));
+    }
+
+    fn start(&mut self, run_id: RunId, command: Command) -> Result<(), Problem> {
+        let id = command.id.clone();
+        if self.held {
+            return problem(format!("{run_id}: {id} starts although the host holds"));
+        }
+        let case = self.case(&run_id)?;
+        if !case.checker.owed().contains(&id) {
+            return problem(format!("{run_id}: {id} starts, but is not owed by what is durable"));
+        }
+        let key = (run_id.clone(), id.clone());
+        if self.interrupted.contains(&key) {
+            return problem(format!("{run_id}: {id} is repeated before its interruption is durable"));
+        }
+        if !self.live.insert(key.clone()) {
+            return problem(format!("{run_id}: two calls of {id} at once"));
+        }
+        self.marks.insert(key);
+        if self.faults.is_overloaded() {
+            let at = self.later(5);
+            self.message(at, Parcel::Refused { run_id, id });
+            return Ok(());
+        }
+        let (duration_ms, input) = self.cases[&run_id].world.script.call(&command);
+        let at = self.time + i64::try_from(duration_ms).unwrap_or(0);
+        let parcel = Parcel::Ended { run_id, id, input };
+        if self.faults.repeats_result() {
+            let again = at + i64::try_from(self.tape.below(3_000)).unwrap_or(0);
+            self.message(again, parcel.clone());
+        }
+        self.message(at, parcel);
+        Ok(())
+    }
+
+    fn published(&mut self, run_id: &RunId, rows: &[Row]) -> Result<(), Problem> {
+        let case = self.cases.get_mut(run_id).ok_or_else(|| Problem(format!("the core publishes {run_id}")))?;
+        let mut opened = Vec::new();
+        for row in rows {
+            if case.published.is_some_and(|next| next != row.seq) {
+                return problem(format!("{run_id}: published {} after {:?}", row.seq, case.published));
+            }
+            let next = row.seq + row.events.len() as u64;
+            if next > case.checker.seq() {
+                return problem(format!("{run_id}: events up to {next} are published, {} are durable", case.checker.seq()));
+            }
+            case.published = Some(next);
+            for event in row.events.iter() {
+                if let Event::ReviewOpened(review) = event
+                    && case.told.insert(review.review_id.clone())
+                {
+                    opened.push((review.p.clone(), review.review_id.clone()));
+                }
+            }
+        }
+        for (path, review_id) in opened {
+            self.next_answer(run_id.clone(), path, review_id, 0);
+        }
+        Ok(())
+    }
+
+    fn next_answer(&mut self, run_id: RunId, path: bandstand_engine::Path, review_id: String, number: usize) {
+        let plan = self.cases.get(&run_id).and_then(|case| case.world.script.review(&path));
+        if let Some(answer) = plan.and_then(|plan| plan.answers.get(number)) {
+            let at = self.time + i64::try_from(answer.delay_ms).unwrap_or(0);
+            self.coming.push((at, Coming::Ask(Asked::Person { run_id, path, number, review_id })));
+        }
+    }
+
+    fn answered(&mut self, request: Request, result: Result<Outcome, Refusal>) -> Result<(), Problem> {
+        let Some(asked) = self.asked.remove(&request.0) else {
+            return problem(format!("request {} is answered, but nobody waits", request.0));
+        };
+        if let Err(Refusal::Stuck { problem: why, .. }) = &result {
+            return problem(format!("a run is stuck: {why}"));
+        }
+        match asked {
+            Asked::Start { run_id } => {
+                if result != Ok(Outcome::Changed) || self.case(&run_id)?.checker.seq() == 0 {
+                    return problem(format!("{run_id}: the start was answered with {result:?}, and is not durable"));
+                }
+            }
+            Asked::Cancel { run_id } => {
+                let ended = self.case(&run_id)?.checker.ended();
+                match (&result, ended) {
+                    (Ok(_), Some("cancelled")) => {}
+                    (Err(Refusal::Rejected(_)), Some(how)) if how != "cancelled" => {}
+                    _ => return problem(format!("{run_id}: a cancellation got {result:?}, durable is {ended:?}")),
+                }
+            }
+            Asked::Noise { answer, .. } => {
+                if result == Ok(Outcome::Changed) {
+                    return problem(format!("an answer changed what it must not: {answer:?}"));
+                }
+            }
+            Asked::Person { .. } => {}
+            Asked::Answer { run_id, path, number, review_id, answer } => {
+                let durable = self.case(&run_id)?.checker.answers.contains(&answer.feedback_id);
+                if result == Ok(Outcome::Changed) && !durable {
+                    return problem(format!("{run_id}: answer {} was acknowledged, but is not durable", answer.feedback_id));
+                }
+                if let Err(Refusal::Busy { .. }) = &result {
+                    return problem("too busy, with so few inputs");
+                }
+                if durable && result.is_ok() && self.tape.chance(25) {
+                    self.noise(run_id.clone(), *answer);
+                }
+                self.next_answer(run_id, path, review_id, number + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn noise(&mut self, run_id: RunId, mut answer: bandstand_engine::Answer) {
+        match self.tape.below(4) {
+            0 => {}
+            1 => answer.request_id = None,
+            2 => {
+                answer.request_id = None;
+                answer.decision = match answer.decision {
+                    Verdict::Approved => Verdict::Rejected,
+                    Verdict::Rejected => Verdict::Approved,
+                };
+            }
+            _ => {
+                answer.request_id = None;
+                answer.review_id = "nosuchreview".to_owned();
+            }
+        }
+        let at = self.later(5_000);
+        self.coming.push((at, Coming::Ask(Asked::Noise { run_id, answer: Box::new(answer) })));
+    }
+
+    /// The disk writes an append, or fails to.
+    pub(super) fn write(&mut self, token: Token) -> Result<(), Problem> {
+        if self.faults.full_until > self.time {
+            // The store keeps the rows and tries again.
+            let at = self.faults.full_until;
+            self.coming.push((at, Coming::Write(token)));
+            return Ok(());
+        }
+        let Some(write) = self.writes.remove(&token) else { return problem("a write of nothing") };
+        let unknown = std::mem::take(&mut self.faults.unknown);
+        if unknown {
+            if self.faults.coin() {
+                self.durable(write)?;
+            }
+            let at = self.later(5);
+            self.message(at, Parcel::AppendFailed { token });
+            return Ok(());
+        }
+        let size_bytes = self.durable(write)?;
+        let at = self.later(5);
+        self.message(at, Parcel::Appended { token, size_bytes });
+        Ok(())
+    }
+
+    fn durable(&mut self, write: store::Write) -> Result<u64, Problem> {
+        let run_id = write.run_id;
+        let case = self.cases.get_mut(&run_id).ok_or_else(|| Problem(format!("the core writes {run_id}")))?;
+        let named = |Problem(what): Problem| Problem(format!("{run_id}: {what}"));
+        let mut size_bytes = 0;
+        for row in &write.rows {
+            let text =
+                serde_json::to_string(&*row.events).map_err(|error| Problem(format!("events do not serialize: {error}")))?;
+            size_bytes += text.len() as u64;
+            case.checker.row(row.seq, row.at, &row.events).map_err(named)?;
+            case.stored.rows.push((row.seq, row.at, text));
+            for event in row.events.iter() {
+                if let Event::AttemptInterrupted(e) = event {
+                    let id = CommandId { path: e.p.clone(), attempt: e.attempt };
+                    self.interrupted.remove(&(run_id.clone(), id));
+                }
+            }
+        }
+        let summary = write.summary;
+        let owes = !case.checker.owed().is_empty();
+        let deadline = case.checker.next_deadline();
+        if summary.owes != owes || (summary.next_deadline != deadline && !case.checker.is_amid_steps()) {
+            return problem(format!("{run_id}: the table of runs says {summary:?}, the journal {owes} {deadline:?}"));
+        }
+        case.stored.summary = Some(summary);
+        Ok(size_bytes)
+    }
+}
