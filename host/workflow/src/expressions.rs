@@ -302,7 +302,7 @@ fn unknown_name(report: &mut Report<'_>, outline: &Outline<'_>, name: &str, span
     report.add("BW302", span, format!("there is no name `{name}`"), help);
 }
 
-fn code_of(kind: FindingKind) -> &'static str {
+pub(crate) fn code_of(kind: FindingKind) -> &'static str {
     match kind {
         FindingKind::Syntax => "BW301",
         FindingKind::UnknownFilter => "BW303",

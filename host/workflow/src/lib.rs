@@ -110,7 +110,7 @@ fn check_text(text: &str, options: &Options<'_>) -> Checked {
     let source = Source::new(text);
     let mut report = Report::new(&source, &options.file);
     let root = yaml::parse(&mut report);
-    let Some(root) = root.filter(|_| !report.has_errors()) else {
+    let Some(root) = root.filter(|_| !report.has(&["BW102", "BW103", "BW104"])) else {
         return Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() };
     };
     if !root.is_map() {

@@ -1,4 +1,4 @@
-//! Plugins and templates as they are on disk (`BW301`, `BW321`, `BW601` to `BW604`, `BW608`, `BW609`): asked of the
+//! Plugins and templates as they are on disk (`BW301` to `BW321`, `BW601` to `BW604`, `BW608`, `BW609`): asked of the
 //! resolver, left out without one.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use bandstand_engine::expression::{TextTemplate, analyse_template};
 use bandstand_engine::graph::{MemoryAccess, PluginSource};
 
 use crate::diagnostic::Report;
-use crate::expressions::Uses;
+use crate::expressions::{Uses, code_of};
 use crate::feature::Feature;
 use crate::files::{Files, file_problem};
 use crate::quantity::{listed, suggest};
@@ -156,7 +156,12 @@ pub(crate) fn templates(
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let place = format!("{}:{line}:{column}", path.text().unwrap_or_default());
-            report.add("BW301", path.span, format!("in {place}: {}", finding.message), finding.help.clone());
+            report.add(
+                code_of(finding.kind),
+                path.span,
+                format!("in {place}: {}", finding.message),
+                finding.help.clone(),
+            );
         }
         for (render, at) in
             uses.renders.iter().filter(|(render, _)| render.name.as_deref() == Some(&entry.key))

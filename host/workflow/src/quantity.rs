@@ -132,12 +132,19 @@ pub(crate) fn suggest(text: &str, candidates: &[&str], what_there_is: &str) -> S
     }
 }
 
-/// The words in backticks, separated by commas, at most twenty of them.
+/// Longest list in a message.
+const LISTED_MAX: usize = 30;
+
+/// The words in backticks, separated by commas, the first thirty of them.
 pub(crate) fn listed<T: AsRef<str>>(words: &[T]) -> String {
-    let mut text =
-        words.iter().take(20).map(|word| format!("`{}`", word.as_ref())).collect::<Vec<_>>().join(", ");
-    if words.len() > 20 {
-        text.push_str(&format!(" and {} more", words.len() - 20));
+    let mut text = words
+        .iter()
+        .take(LISTED_MAX)
+        .map(|word| format!("`{}`", word.as_ref()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if words.len() > LISTED_MAX {
+        text.push_str(&format!(" and {} more", words.len() - LISTED_MAX));
     }
     text
 }

@@ -110,7 +110,10 @@ impl Walk<'_, '_> {
             }
             Shape::Either { scalar, list, mapping, wanted } => {
                 let shape = match &node.value {
-                    Yaml::Scalar(scalar) if scalar.typed == Typed::Null => None,
+                    // Nothing at all is no value, but a written `null` is one where any value may stand.
+                    Yaml::Scalar(found) if found.typed == Typed::Null => {
+                        scalar.filter(|shape| matches!(shape, Shape::Any) && !found.text.is_empty())
+                    }
                     Yaml::Scalar(_) => *scalar,
                     Yaml::List(_) => *list,
                     Yaml::Map(_) => *mapping,

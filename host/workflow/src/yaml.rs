@@ -372,7 +372,7 @@ impl Builder<'_, '_> {
         let typed = if plain { typed(&text) } else { Typed::Text };
         if typed == Typed::NotJson && !self.at_key() {
             let message = format!("`{text}` is not a number that JSON has");
-            self.report.add("BW102", span, message, "quote it to make it a text");
+            self.report.add("BW106", span, message, "quote it to make it a text");
         }
         self.place(Node { span, value: Yaml::Scalar(Scalar { text, style, typed }) });
     }
@@ -550,7 +550,7 @@ mod tests {
         assert_eq!(diagnose("a: 1\n---\nb: 2\n"), ["BW104 2:1"]);
         assert_eq!(diagnose("a: {b: 1\nc: 2\n").len(), 1);
         assert_eq!(diagnose(""), ["BW102 1:1"]);
-        assert_eq!(diagnose("a: .nan\n"), ["BW102 1:4"]);
+        assert_eq!(diagnose("a: .nan\n"), ["BW106 1:4"]);
         assert_eq!(diagnose(&format!("{}{}", "[".repeat(200), "]".repeat(200))), ["BW102 1:129"]);
         assert_eq!(diagnose(&"a: {".repeat(300)).len(), 1);
     }
