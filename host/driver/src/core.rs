@@ -95,7 +95,7 @@ impl Core {
             }
             Message::CallRefused { run_id, id } => {
                 match self.runs.get_mut(&run_id) {
-                    Some(slot) => slot.refused(id, now, &mut self.gate),
+                    Some(slot) => slot.refused(id, now, &mut self.gate, actions),
                     None => self.gate.release(&run_id, &id),
                 }
                 self.settle(&run_id, now, actions);

@@ -187,7 +187,7 @@ impl Slot {
     }
 
     /// The sandbox had no room for the call.
-    pub(crate) fn refused(&mut self, id: CommandId, now: Timestamp, gate: &mut Gate) {
+    pub(crate) fn refused(&mut self, id: CommandId, now: Timestamp, gate: &mut Gate, actions: &mut Vec<Action>) {
         let Some(ticket) = self.flying.remove(&id) else { return };
         match self.owed.get_mut(&id) {
             Some(owed) if !mistake::is(Mistake::LoseRefused) => {
@@ -196,7 +196,8 @@ impl Slot {
             }
             _ => gate.release(&self.run_id, &id),
         }
-        self.batch.effects.push(Effect::ClearMark(id));
+        // It never began, so this rests on nothing; and it must not remove the mark of the call that comes next.
+        actions.push(Action::ClearMark { run_id: self.run_id.clone(), id });
     }
 
     /// The gate let a command through.
