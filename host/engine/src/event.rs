@@ -768,7 +768,9 @@ impl Event {
     /// The visit, block or scope it speaks of; none for what concerns the whole run.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Event::RunStarted(_) | Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) => None,
+            Event::RunStarted(_) | Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) => {
+                None
+            }
             Event::StageEntered(e) => Some(&e.p),
             Event::NodeStarted(e) => Some(&e.p),
             Event::NodeSucceeded(e) => Some(&e.p),
@@ -806,9 +808,9 @@ impl Event {
             Event::RunSucceeded(e) => vec![&mut e.output],
             Event::RunFailed(e) => error(&mut e.error).collect(),
             Event::NodeStarted(e) => e.input.iter_mut().collect(),
-            Event::NodeSucceeded(e) => {
-                std::iter::once(&mut e.output).chain(e.update.iter_mut().map(|write| &mut write.value)).collect()
-            }
+            Event::NodeSucceeded(e) => std::iter::once(&mut e.output)
+                .chain(e.update.iter_mut().map(|write| &mut write.value))
+                .collect(),
             Event::NodeFailed(e) => error(&mut e.error).collect(),
             Event::AttemptSucceeded(e) => {
                 let asked = match &mut e.next {

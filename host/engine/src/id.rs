@@ -14,7 +14,9 @@ pub struct Id(Arc<str>);
 
 /// The text is not an identifier.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an identifier: write a lower-case letter, then up to 62 lower-case letters, digits or `_`")]
+#[error(
+    "`{0}` is not an identifier: write a lower-case letter, then up to 62 lower-case letters, digits or `_`"
+)]
 pub struct NotAnId(pub String);
 
 impl Id {

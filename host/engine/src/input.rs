@@ -266,7 +266,9 @@ pub enum Rejected {
         problem: String,
     },
     /// Another reviewer edited first.
-    #[error("review `{review_id}` was edited by `{reviewer}` meanwhile: look again, then answer with `--saw {feedback_id}`")]
+    #[error(
+        "review `{review_id}` was edited by `{reviewer}` meanwhile: look again, then answer with `--saw {feedback_id}`"
+    )]
     Edited {
         /// Which.
         review_id: String,

@@ -15,6 +15,7 @@ pub mod failure;
 pub mod graph;
 pub mod id;
 pub mod input;
+pub mod mistake;
 pub mod path;
 pub mod run;
 pub mod schema;

@@ -244,7 +244,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_path_is_refused() {
-        for text in ["ask", "ask@0", "ask@01", "ask@1/", "/x", "ask@1[x]", "ask@1[1", "A@1", "a@-1", "a@1#1"] {
+        for text in ["ask", "ask@0", "ask@01", "ask@1/", "/x", "ask@1[x]", "ask@1[1", "A@1", "a@-1", "a@1#1"]
+        {
             assert!(text.parse::<Path>().is_err(), "{text}");
         }
     }

@@ -41,7 +41,10 @@ impl Schema {
     /// Compiles a schema.
     pub fn new(source: Arc<Value>) -> Result<Schema, NotASchema> {
         if let Err(error) = jsonschema::draft202012::meta::validate(&source) {
-            return Err(NotASchema { pointer: error.instance_path().to_string(), message: shorten(&error.to_string()) });
+            return Err(NotASchema {
+                pointer: error.instance_path().to_string(),
+                message: shorten(&error.to_string()),
+            });
         }
         if let Some((pointer, target)) = foreign_reference(&source, String::new()) {
             let message = format!("`$ref: {target}` leaves the document; only `#...` is possible");
@@ -54,9 +57,10 @@ impl Schema {
             .build(&source);
         match built {
             Ok(validator) => Ok(Schema { source, validator: Arc::new(validator) }),
-            Err(error) => {
-                Err(NotASchema { pointer: error.instance_path().to_string(), message: shorten(&error.to_string()) })
-            }
+            Err(error) => Err(NotASchema {
+                pointer: error.instance_path().to_string(),
+                message: shorten(&error.to_string()),
+            }),
         }
     }
 
@@ -147,8 +151,9 @@ mod tests {
 
     #[test]
     fn a_value_is_held_against_its_schema() {
-        let schema = schema(json!({ "type": "object", "required": ["n"], "properties": { "n": { "maximum": 3 } } }))
-            .expect("a schema");
+        let schema =
+            schema(json!({ "type": "object", "required": ["n"], "properties": { "n": { "maximum": 3 } } }))
+                .expect("a schema");
         assert_eq!(schema.check(&json!({ "n": 1 })), Ok(()));
         assert_eq!(schema.check(&json!({ "n": 4 })).expect_err("too great").pointer, "/n");
         assert!(schema.check(&json!({})).is_err());
@@ -156,7 +161,8 @@ mod tests {
 
     #[test]
     fn defaults_of_top_level_properties_are_filled_in() {
-        let schema = schema(json!({ "properties": { "a": { "default": 1 }, "b": { "default": 2 } } })).expect("a schema");
+        let schema = schema(json!({ "properties": { "a": { "default": 1 }, "b": { "default": 2 } } }))
+            .expect("a schema");
         let mut value = json!({ "b": null });
         schema.fill_defaults(&mut value);
         assert_eq!(value, json!({ "a": 1, "b": null }));
@@ -164,7 +170,10 @@ mod tests {
 
     #[test]
     fn what_is_no_schema_is_refused_with_its_place() {
-        assert_eq!(schema(json!({ "properties": { "a": { "type": "strin" } } })).expect_err("bad").pointer, "/properties/a/type");
+        assert_eq!(
+            schema(json!({ "properties": { "a": { "type": "strin" } } })).expect_err("bad").pointer,
+            "/properties/a/type"
+        );
         assert!(schema(json!({ "$ref": "https://example.com/x.json" })).is_err());
         assert!(schema(json!({ "$ref": "#/$defs/a", "$defs": { "a": true } })).is_ok());
         assert!(schema(json!(17)).is_err());

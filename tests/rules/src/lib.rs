@@ -3,6 +3,8 @@
 //! Every input is handled by the real engine; after each one the journal is folded again, through JSON, and must give
 //! the same run. Storage, sandbox and driver have tests of their own.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // a harness: it ends a test as a test ends itself
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,8 +12,8 @@ use bandstand_engine::event::PluginPin;
 use bandstand_engine::input::{By, Choice, Reply, ReplyNext, ReviewRequest, Usage, Verdict};
 use bandstand_engine::run::NewRun;
 use bandstand_engine::{
-    Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Snapshot, Start, Status,
-    Timestamp,
+    Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Snapshot,
+    Start, Status, Timestamp,
 };
 use serde_json::Value;
 
@@ -46,7 +48,8 @@ impl Table {
 
     /// Starts a run of a checked workflow.
     pub fn start_graph(graph: Arc<Graph>, input: Value) -> Table {
-        let plugins = graph.plugins.keys().map(|id| (id.clone(), PluginPin { digest: "sha256:00".to_owned() }));
+        let plugins =
+            graph.plugins.keys().map(|id| (id.clone(), PluginPin { digest: "sha256:00".to_owned() }));
         let new = NewRun {
             run_id: "run-1".to_owned(),
             source_digest: "blake3:0".to_owned(),
@@ -72,7 +75,8 @@ impl Table {
         let before: Vec<CommandId> = self.owed();
         let decision = self.run.handle(input, self.now)?;
         self.journal.extend(decision.events.iter().map(|event| (self.now, event.clone())));
-        let mut expected: Vec<CommandId> = before.into_iter().filter(|id| !decision.closed.contains(id)).collect();
+        let mut expected: Vec<CommandId> =
+            before.into_iter().filter(|id| !decision.closed.contains(id)).collect();
         expected.extend(decision.opened.iter().cloned());
         expected.sort();
         assert_eq!(self.owed(), expected, "opened and closed are the change of what is owed");
@@ -205,7 +209,11 @@ pub fn says(output: Value) -> Reply {
 
 /// A reply that chooses between options.
 pub fn chooses(options: &[(&str, f64)]) -> Reply {
-    let choice = |(name, confidence): &(&str, f64)| Choice { name: (*name).to_owned(), confidence: *confidence, reason: None };
+    let choice = |(name, confidence): &(&str, f64)| Choice {
+        name: (*name).to_owned(),
+        confidence: *confidence,
+        reason: None,
+    };
     let next = ReplyNext::Choose(options.iter().map(choice).collect());
     Reply { next, ..says(serde_json::json!({})) }
 }

@@ -78,7 +78,13 @@ fn settle_fails_when_all_failed_or_too_many() {
 // R4.3
 #[test]
 fn all_ends_with_the_first_failure_and_cancels_the_others() {
-    let mut table = Table::start(&fan("join: all", "on-failure: { value: { got: \"${{ error.results }}\", code: \"${{ error.code }}\" } }"), json!({}));
+    let mut table = Table::start(
+        &fan(
+            "join: all",
+            "on-failure: { value: { got: \"${{ error.results }}\", code: \"${{ error.code }}\" } }",
+        ),
+        json!({}),
+    );
     table.done("fan@1/c@1#1", json!({ "r": 1 }));
     table.fail("fan@1/b/one@1#1", permanent());
     assert!(table.owed().is_empty());

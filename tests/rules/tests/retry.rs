@@ -41,7 +41,10 @@ fn the_defaults_are_three_retries_after_1_2_and_4_seconds() {
 // R1.1
 #[test]
 fn each_strategy_delays_as_it_says() {
-    assert_eq!(delays("retry: { strategy: exponential, max-retries: 4, base-delay: 1s },").0, [1_000, 2_000, 4_000, 8_000]);
+    assert_eq!(
+        delays("retry: { strategy: exponential, max-retries: 4, base-delay: 1s },").0,
+        [1_000, 2_000, 4_000, 8_000]
+    );
     assert_eq!(delays("retry: { strategy: fixed, max-retries: 2, base-delay: 3s },").0, [3_000, 3_000]);
     assert_eq!(delays("retry: { strategy: immediate, max-retries: 2 },").0, [0, 0]);
     assert_eq!(delays("retry: { strategy: none },"), (vec![], 1));
@@ -51,7 +54,10 @@ fn each_strategy_delays_as_it_says() {
 // R1.2
 #[test]
 fn a_delay_has_a_ceiling_and_a_factor() {
-    assert_eq!(delays("retry: { max-retries: 4, factor: 3, max-delay: 10s },").0, [1_000, 3_000, 9_000, 10_000]);
+    assert_eq!(
+        delays("retry: { max-retries: 4, factor: 3, max-delay: 10s },").0,
+        [1_000, 3_000, 9_000, 10_000]
+    );
 }
 
 // R1.2
@@ -60,7 +66,10 @@ fn jitter_spreads_a_delay_around_its_value_and_is_the_same_each_time() {
     let policy = "retry: { strategy: fixed, max-retries: 20, base-delay: 10s, jitter: 0.2 },";
     let (spread, _) = delays(policy);
     assert!(spread.iter().all(|delay| (8_000..=12_000).contains(delay)), "{spread:?}");
-    assert!(spread.iter().any(|delay| *delay < 9_500) && spread.iter().any(|delay| *delay > 10_500), "{spread:?}");
+    assert!(
+        spread.iter().any(|delay| *delay < 9_500) && spread.iter().any(|delay| *delay > 10_500),
+        "{spread:?}"
+    );
     assert_eq!(delays(policy).0, spread);
 }
 
@@ -122,9 +131,13 @@ fn after_the_last_attempt_the_error_names_node_attempts_and_last_error() {
         table.fail(&format!("a@1#{attempt}"), recoverable());
     }
     let error = table.run.error().unwrap();
-    assert_eq!(error.failure.message, "retries exhausted after 3 attempts of `a`; the last error: it did not work");
+    assert_eq!(
+        error.failure.message,
+        "retries exhausted after 3 attempts of `a`; the last error: it did not work"
+    );
     assert_eq!(error.attempts, 3);
-    let exhausted = table.journal.iter().any(|(_, event)| matches!(event, Event::NodeFailed(e) if e.exhausted));
+    let exhausted =
+        table.journal.iter().any(|(_, event)| matches!(event, Event::NodeFailed(e) if e.exhausted));
     assert!(exhausted);
 }
 

@@ -73,7 +73,10 @@ fn feedback_is_stamped_and_stays_on_the_run() {
             _ => None,
         })
         .unwrap();
-    assert_eq!((given.reviewer.as_str(), given.comments.as_str(), given.confidence), ("bob", "fine", Some(0.9)));
+    assert_eq!(
+        (given.reviewer.as_str(), given.comments.as_str(), given.confidence),
+        ("bob", "fine", Some(0.9))
+    );
     assert_eq!((given.at, given.feedback_id.as_str()), (START.plus_ms(1_234), "f-1"));
     assert_eq!(table.output()["published"], json!({ "text": "draft", "n": 2 }));
 }
@@ -103,7 +106,8 @@ fn a_repeated_request_is_the_same_answer() {
     let mut table = Table::start(&reviewed("quorum: 2"), json!({}));
     let id = table.review();
     let request_id = Some("r-1".to_owned());
-    let first = bandstand_engine::Answer { request_id: request_id.clone(), ..table.answer(&id, "bob", Approved) };
+    let first =
+        bandstand_engine::Answer { request_id: request_id.clone(), ..table.answer(&id, "bob", Approved) };
     table.handle(Input::Answer(first)).unwrap();
     let again = bandstand_engine::Answer { request_id, ..table.answer(&id, "eve", Approved) };
     assert_eq!(table.handle(Input::Answer(again)).unwrap().outcome, Outcome::Unchanged);
@@ -117,7 +121,8 @@ fn only_the_reviewers_named_may_answer() {
     let stranger = table.answer(&id, "bob", Approved);
     let refused = table.handle(Input::Answer(stranger)).unwrap_err().to_string();
     assert!(refused.contains("user:ann, group:editors"), "{refused}");
-    let editor = bandstand_engine::Answer { groups: vec!["editors".to_owned()], ..table.answer(&id, "bob", Approved) };
+    let editor =
+        bandstand_engine::Answer { groups: vec!["editors".to_owned()], ..table.answer(&id, "bob", Approved) };
     table.handle(Input::Answer(editor)).unwrap();
     assert_eq!(table.run.status(), Status::Succeeded);
 }
@@ -129,12 +134,15 @@ fn an_edit_must_satisfy_the_form_and_name_the_edit_it_saw() {
     let mut table = Table::start(&reviewed(form), json!({}));
     let id = table.review();
     let edit = |changes| Some(Arc::new(changes));
-    let bad = bandstand_engine::Answer { changes: edit(json!({ "n": 9 })), ..table.answer(&id, "bob", Approved) };
+    let bad =
+        bandstand_engine::Answer { changes: edit(json!({ "n": 9 })), ..table.answer(&id, "bob", Approved) };
     assert!(matches!(table.handle(Input::Answer(bad)), Err(Rejected::BadEdit { .. })));
-    let good = bandstand_engine::Answer { changes: edit(json!({ "n": 3 })), ..table.answer(&id, "bob", Approved) };
+    let good =
+        bandstand_engine::Answer { changes: edit(json!({ "n": 3 })), ..table.answer(&id, "bob", Approved) };
     let seen = good.feedback_id.clone();
     table.handle(Input::Answer(good)).unwrap();
-    let blind = bandstand_engine::Answer { changes: edit(json!({ "n": 4 })), ..table.answer(&id, "eve", Approved) };
+    let blind =
+        bandstand_engine::Answer { changes: edit(json!({ "n": 4 })), ..table.answer(&id, "eve", Approved) };
     assert!(matches!(table.handle(Input::Answer(blind.clone())), Err(Rejected::Edited { .. })));
     table.handle(Input::Answer(bandstand_engine::Answer { saw: Some(seen), ..blind })).unwrap();
     let plain = table.answer(&id, "joe", Approved);

@@ -48,7 +48,10 @@ fn the_decision_is_recorded_with_every_alternative() {
     table.reply("pick@1#1", chooses(&[("x", 0.1), ("law", 0.8), ("sales", 0.5)]));
     let route = decided(&table);
     assert_eq!(route.p.to_string(), "pick@1");
-    assert_eq!((route.decision.as_deref(), route.confidence, route.threshold), (Some("law"), Some(0.8), 0.75));
+    assert_eq!(
+        (route.decision.as_deref(), route.confidence, route.threshold),
+        (Some("law"), Some(0.8), 0.75)
+    );
     let names: Vec<&str> = route.alternatives.iter().map(|choice| choice.name.as_str()).collect();
     assert_eq!(names, ["sales", "x"]);
     assert_eq!(
@@ -85,12 +88,17 @@ fn an_unknown_route_is_an_error_that_names_it_and_the_declared_ones() {
 #[test]
 fn options_come_from_an_expression_in_either_shape() {
     let text = ROUTED.replace("route: {", "route: { options: output.scores,");
-    for scores in [json!({ "law": 0.9, "sales": 0.1 }), json!([{ "name": "law", "confidence": 0.9, "reason": "words" }])] {
+    for scores in [
+        json!({ "law": 0.9, "sales": 0.1 }),
+        json!([{ "name": "law", "confidence": 0.9, "reason": "words" }]),
+    ] {
         let mut table = Table::start(&text, json!({}));
         table.done("pick@1#1", json!({ "scores": scores }));
         assert_eq!(table.output()["went"], "law");
     }
-    for scores in [json!("law"), json!({ "law": "high" }), json!({ "law": 1.5 }), json!([{ "confidence": 1 }])] {
+    for scores in
+        [json!("law"), json!({ "law": "high" }), json!({ "law": 1.5 }), json!([{ "confidence": 1 }])]
+    {
         let mut table = Table::start(&text, json!({}));
         table.done("pick@1#1", json!({ "scores": scores }));
         assert_eq!(table.failed(), (Class::Route, "bad-options".to_owned()));
@@ -99,7 +107,12 @@ fn options_come_from_an_expression_in_either_shape() {
 
 #[test]
 fn no_options_and_no_default_is_an_error() {
-    let mut table = Table::start(&ROUTED.replace(", default: other", "").replace("  other: { value: { went: other }, next: end }\n", ""), json!({}));
+    let mut table = Table::start(
+        &ROUTED
+            .replace(", default: other", "")
+            .replace("  other: { value: { went: other }, next: end }\n", ""),
+        json!({}),
+    );
     table.done("pick@1#1", json!({}));
     assert_eq!(table.failed(), (Class::Route, "no-route".to_owned()));
 }
@@ -145,7 +158,10 @@ fn the_first_condition_that_holds_wins_and_the_reason_is_recorded() {
 // R3.6
 #[test]
 fn a_loop_is_bounded_by_max_steps_and_nothing_in_its_scope_catches_that() {
-    let mut table = Table::start(&LOOP.replace("    update: { n: 1 }", "    update: { n: 1 }\n    on-failure: end"), json!({}));
+    let mut table = Table::start(
+        &LOOP.replace("    update: { n: 1 }", "    update: { n: 1 }\n    on-failure: end"),
+        json!({}),
+    );
     for visit in 1..=10 {
         table.done(&format!("a@{visit}#1"), json!({ "stop": false, "skip": false }));
     }

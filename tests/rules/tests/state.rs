@@ -28,7 +28,10 @@ result: \"${{ state }}\"
 fn channels_are_reduced_and_set() {
     let mut table = Table::start(CHANNELS, json!({}));
     assert_eq!(table.state()["list"], json!([5]));
-    table.done("a@1#1", json!({ "text": "hi", "list": [1, 2], "map": { "a": 1 }, "sum": 2, "low": 3, "high": 3 }));
+    table.done(
+        "a@1#1",
+        json!({ "text": "hi", "list": [1, 2], "map": { "a": 1 }, "sum": 2, "low": 3, "high": 3 }),
+    );
     assert_eq!(table.state()["list"], json!([5, 1, 2]));
     table.done("b@1#1", json!({ "sum": 0.5 }));
     assert_eq!(
@@ -91,7 +94,8 @@ result: { length: \"${{ state.big|length }}\" }
         table.done(&format!("a@{visit}#1"), json!({ "x": "y".repeat(100) }));
     }
     assert_eq!(table.output(), json!({ "length": 150 }));
-    let bytes: usize = table.journal[start..].iter().map(|(_, event)| serde_json::to_string(event).unwrap().len()).sum();
+    let bytes: usize =
+        table.journal[start..].iter().map(|(_, event)| serde_json::to_string(event).unwrap().len()).sum();
     assert!(bytes / 50 < 1_000, "{} bytes a step", bytes / 50);
 }
 

@@ -43,14 +43,32 @@ fn sources_are_ascii() {
 fn no_module_is_a_drawer() {
     let drawers = ["utils.rs", "util.rs", "common.rs", "helpers.rs", "helper.rs", "misc.rs"];
     let offenders = sources().into_iter().map(|(path, _)| path);
-    let offenders = offenders.filter(|path| drawers.iter().any(|drawer| path.ends_with(&format!("/{drawer}"))));
+    let offenders =
+        offenders.filter(|path| drawers.iter().any(|drawer| path.ends_with(&format!("/{drawer}"))));
     assert_none("name these files by what they hold", offenders.collect());
 }
 
 /// What each crate may depend on of ours, and what it must never: the arrows of `host/ARCHITECTURE.md`.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
-    ("engine", &[], &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "serde-saphyr", "saphyr-parser", "axum", "anyhow"]),
-    ("workflow", &["bandstand-engine"], &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"]),
+    (
+        "engine",
+        &[],
+        &[
+            "tokio",
+            "wasmtime",
+            "wasmtime-wasi",
+            "rusqlite",
+            "serde-saphyr",
+            "saphyr-parser",
+            "axum",
+            "anyhow",
+        ],
+    ),
+    (
+        "workflow",
+        &["bandstand-engine"],
+        &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"],
+    ),
     ("driver", &["bandstand-engine"], &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"]),
     ("store", &["bandstand-engine"], &["tokio", "wasmtime", "wasmtime-wasi", "axum", "anyhow"]),
     ("sandbox", &[], &["rusqlite", "axum", "anyhow"]),
@@ -62,7 +80,8 @@ fn the_arrows_between_crates_hold() {
     for (name, ours, never) in ARROWS {
         let path = root().join("host").join(name).join("Cargo.toml");
         let manifest: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
-        let dependencies = manifest.get("dependencies").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+        let dependencies =
+            manifest.get("dependencies").and_then(toml::Value::as_table).cloned().unwrap_or_default();
         let names: BTreeSet<&str> = dependencies.keys().map(String::as_str).collect();
         for dependency in names {
             if never.contains(&dependency) {
@@ -88,7 +107,16 @@ fn only_the_sandbox_names_wasmtime() {
 
 #[test]
 fn the_engine_and_the_driver_core_read_no_clock_and_open_no_file() {
-    let forbidden = ["SystemTime", "Instant::now", "std::fs", "std::env", "std::net", "std::thread", "HashMap", "HashSet"];
+    let forbidden = [
+        "SystemTime",
+        "Instant::now",
+        "std::fs",
+        "std::env",
+        "std::net",
+        "std::thread",
+        "HashMap",
+        "HashSet",
+    ];
     let offenders = sources().into_iter().flat_map(|(path, text)| {
         let pure = ["host/engine/src/", "host/driver/src/"].iter().any(|dir| path.starts_with(dir));
         let text = text.split("#[cfg(test)]").next().unwrap_or_default().to_owned();
@@ -119,9 +147,10 @@ fn no_file_names_a_machine() {
 
 /// The requirements that the project claims so far. `host/ARCHITECTURE.md` says what each means.
 const PROVEN: &[&str] = &[
-    "R1.1", "R1.2", "R1.3", "R1.4", "R1.5", "R1.6", "R1.7", "R1.8", "R1.9", "R2.1", "R2.2", "R2.3", "R2.4", "R2.5",
-    "R2.6", "R3.1", "R3.2", "R3.3", "R3.4", "R3.5", "R3.6", "R4.1", "R4.2", "R4.3", "R4.4", "R4.5", "R4.6", "R5.1",
-    "R5.2", "R5.3", "R5.4", "R5.6", "R6.1", "R6.2", "R6.3", "R6.4", "R7.1", "R7.2", "R7.3", "R7.4", "R8.1",
+    "R1.1", "R1.2", "R1.3", "R1.4", "R1.5", "R1.6", "R1.7", "R1.8", "R1.9", "R2.1", "R2.2", "R2.3", "R2.4",
+    "R2.5", "R2.6", "R3.1", "R3.2", "R3.3", "R3.4", "R3.5", "R3.6", "R4.1", "R4.2", "R4.3", "R4.4", "R4.5",
+    "R4.6", "R5.1", "R5.2", "R5.3", "R5.4", "R5.6", "R6.1", "R6.2", "R6.3", "R6.4", "R7.1", "R7.2", "R7.3",
+    "R7.4", "R8.1",
 ];
 
 #[test]
@@ -129,13 +158,15 @@ fn every_claimed_requirement_is_proven_by_a_test() {
     let tests: Vec<String> = sources()
         .into_iter()
         .filter(|(path, text)| {
-            !path.starts_with("tests/tidy/") && (path.contains("/tests/") || path.starts_with("tests/") || text.contains("#[test]"))
+            !path.starts_with("tests/tidy/")
+                && (path.contains("/tests/") || path.starts_with("tests/") || text.contains("#[test]"))
         })
         .map(|(_, text)| text)
         .collect();
     let named = |id: &str| {
         tests.iter().any(|text| {
-            text.match_indices(id).any(|(at, _)| !text[at + id.len()..].starts_with(|c: char| c.is_ascii_digit()))
+            text.match_indices(id)
+                .any(|(at, _)| !text[at + id.len()..].starts_with(|c: char| c.is_ascii_digit()))
         })
     };
     let offenders = PROVEN.iter().filter(|id| !named(id)).map(|id| (*id).to_owned());

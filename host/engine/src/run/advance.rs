@@ -10,12 +10,14 @@ use super::names::Context;
 use super::state::{Json, Place, View, VisitStatus};
 use super::write::{Changed, json_bytes, type_name};
 use crate::event::{
-    AskedBy, AttemptCause, AttemptScheduled, BranchOutcome, EdgeCause, EdgeTaken, Event, NodeFailed, NodeStarted,
-    NodeSucceeded, Payload, ReviewOpened, RunFailed, RunSucceeded, StageEntered, WaitStarted, Warning,
+    AskedBy, AttemptCause, AttemptScheduled, BranchOutcome, EdgeCause, EdgeTaken, Event, NodeFailed,
+    NodeStarted, NodeSucceeded, Payload, ReviewOpened, RunFailed, RunSucceeded, StageEntered, WaitStarted,
+    Warning,
 };
 use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Graph, Kind, Node, OnFailure, OnTimeout, Review, Stage, Target};
 use crate::input::ReplyNext;
+use crate::mistake::{self, Mistake};
 use crate::path::{Path, Segment};
 
 /// Nodes entered in one decision. More go into the next one, so that a loop of pure steps cannot make a decision, and
@@ -107,7 +109,8 @@ impl Run {
             Kind::Agent(agent) => {
                 let input = context.template(&agent.input)?;
                 if !input.is_object() {
-                    let message = format!("`input` gave {}; an agent's input must be an object", type_name(&input));
+                    let message =
+                        format!("`input` gave {}; an agent's input must be an object", type_name(&input));
                     return Err(Failure::permanent(Class::Expression, "input-not-object", message));
                 }
                 self.check_payload("the agent's input", json_bytes(&input))?;
@@ -145,16 +148,27 @@ impl Run {
         }
     }
 
-    fn prepare_review(&self, p: &Path, review: &Review, context: &Context<'_>) -> Result<ReviewOpened, Failure> {
+    fn prepare_review(
+        &self,
+        p: &Path,
+        review: &Review,
+        context: &Context<'_>,
+    ) -> Result<ReviewOpened, Failure> {
         let proposed = context.template(&review.propose)?;
         self.check_payload("what the review proposes", json_bytes(&proposed))?;
-        let reviewers = review.reviewers.iter().map(|reviewer| context.text(reviewer)).collect::<Result<_, _>>()?;
+        let reviewers =
+            review.reviewers.iter().map(|reviewer| context.text(reviewer)).collect::<Result<_, _>>()?;
         Ok(ReviewOpened {
             review_id: self.review_id(p),
             p: p.clone(),
             asked_by: AskedBy::Node,
             title: context.text(&review.title)?,
-            reason: review.reason.as_ref().map(|reason| context.text(reason)).transpose()?.unwrap_or_default(),
+            reason: review
+                .reason
+                .as_ref()
+                .map(|reason| context.text(reason))
+                .transpose()?
+                .unwrap_or_default(),
             proposed: Payload::new(proposed),
             form: review.form.as_ref().map(|form| Payload::Value(form.source().clone())),
             reviewers,
@@ -187,7 +201,9 @@ impl Run {
             (Kind::Parallel(parallel), _) => self.open_parallel(p, parallel),
             (Kind::Map(_), Prepared::Items(items)) => self.open_map(p, items),
             (_, Prepared::Review(opened)) => self.emit(Event::ReviewOpened(opened)),
-            (_, Prepared::Value(value)) => self.succeed(p, Payload::Value(value.clone()), value, None, &ReplyNext::Edges),
+            (_, Prepared::Value(value)) => {
+                self.succeed(p, Payload::Value(value.clone()), value, None, &ReplyNext::Edges)
+            }
             (_, Prepared::Fail(failure)) => self.fail_visit(p, failure, (1, 1), false, None),
             _ => {
                 let nothing = empty();
@@ -209,7 +225,14 @@ impl Run {
     }
 
     /// Ends a visit well by the given way out, or by the failure of its `update` or exit.
-    pub(super) fn leave(&mut self, p: &Path, payload: Payload, output: Json, confidence: Option<f64>, leave: &Leave<'_>) {
+    pub(super) fn leave(
+        &mut self,
+        p: &Path,
+        payload: Payload,
+        output: Json,
+        confidence: Option<f64>,
+        leave: &Leave<'_>,
+    ) {
         let attempts = self.attempts_made(p);
         if let Err(failure) = self.try_leave(p, payload, output, confidence, leave) {
             let block = self.visit(p).and_then(|visit| visit.block()).map(|_| Payload::Block(p.clone()));
@@ -246,16 +269,25 @@ impl Run {
             Leave::Expired(to) => (Vec::new(), Way::plain(to.clone(), EdgeCause::Timeout)),
             leave => {
                 let replayed: Changed = self.plan_join(p)?;
-                let plan = self.plan_writes(&scope, node, replayed.clone(), &context.clone().with_changed(&replayed))?;
-                let way = choose_way(p, node, leave, &context.with_changed(&plan.changed))?;
+                let plan = self.plan_writes(
+                    &scope,
+                    node,
+                    replayed.clone(),
+                    &context.clone().with_changed(&replayed),
+                )?;
+                let old = mistake::is(Mistake::ExitSeesOldState);
+                let seen = if old { &replayed } else { &plan.changed };
+                let way = choose_way(p, node, leave, &context.with_changed(seen))?;
                 (plan.writes, way)
             }
         };
         let took_ms = self.visit(p).map_or(0, |visit| self.clock.since_ms(visit.started_at));
-        let succeeded = NodeSucceeded { p: p.clone(), output: payload, confidence, update: writes, expired, took_ms };
+        let succeeded =
+            NodeSucceeded { p: p.clone(), output: payload, confidence, update: writes, expired, took_ms };
         self.emit(Event::NodeSucceeded(succeeded));
         if way.unused_choices {
-            let message = "the agent's reply chooses between options, but the node's exit does not ask for them";
+            let message =
+                "the agent's reply chooses between options, but the node's exit does not ask for them";
             self.emit(Event::Warning(Warning {
                 p: p.clone(),
                 code: "unused-choices".to_owned(),
@@ -329,7 +361,13 @@ impl Run {
         }
     }
 
-    fn catch(&self, p: &Path, scope: &Path, on_failure: &OnFailure, error: &ErrorRecord) -> Result<Caught, Failure> {
+    fn catch(
+        &self,
+        p: &Path,
+        scope: &Path,
+        on_failure: &OnFailure,
+        error: &ErrorRecord,
+    ) -> Result<Caught, Failure> {
         let block = error.block.as_ref().and_then(|block| self.resolve(block).ok());
         let visible = error.to_visible(block.as_deref());
         let view = View {
@@ -364,7 +402,8 @@ impl Run {
         let template = result_of(&graph, path);
         let (payload, value) = match (template, last) {
             (Some(template), last) => {
-                let context = Context::new(self, path).with_output(last.unwrap_or_else(|| Arc::new(Value::Null)));
+                let context =
+                    Context::new(self, path).with_output(last.unwrap_or_else(|| Arc::new(Value::Null)));
                 match context.template(template) {
                     Ok(value) => {
                         let value = Arc::new(value);
@@ -419,7 +458,13 @@ impl Run {
     }
 
     /// The record of a failure at a visit or scope.
-    pub(super) fn record(&self, path: &Path, failure: Failure, attempts: (u32, u32), block: Option<Payload>) -> ErrorRecord {
+    pub(super) fn record(
+        &self,
+        path: &Path,
+        failure: Failure,
+        attempts: (u32, u32),
+        block: Option<Payload>,
+    ) -> ErrorRecord {
         ErrorRecord {
             id: self.derived_id("error", &format!("{path}/{}", self.state.seq)),
             failure,

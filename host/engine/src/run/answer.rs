@@ -11,6 +11,7 @@ use crate::event::{Event, Payload, ReviewAnswered, ReviewCause, ReviewDecided, R
 use crate::failure::{Class, Failure};
 use crate::graph::{Kind, OnTimeout};
 use crate::input::{Answer, Rejected, Verdict};
+use crate::mistake::{self, Mistake};
 use crate::path::Path;
 use crate::schema::Schema;
 
@@ -27,9 +28,8 @@ impl Run {
                 None => Err(Rejected::UnknownReview(id.clone())),
                 Some((_, ClosedReview::Withdrawn)) => Err(Rejected::Withdrawn(id.clone())),
                 Some((_, ClosedReview::Decided(outcome))) => match (outcome, answer.decision) {
-                    (ReviewOutcome::Approved, Verdict::Approved) | (ReviewOutcome::Rejected, Verdict::Rejected) => {
-                        Ok(None)
-                    }
+                    (ReviewOutcome::Approved, Verdict::Approved)
+                    | (ReviewOutcome::Rejected, Verdict::Rejected) => Ok(None),
                     _ => Err(Rejected::Decided { review_id: id.clone(), outcome: outcome.name() }),
                 },
             };
@@ -40,7 +40,8 @@ impl Run {
         if let Some(confidence) = answer.confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
             return Err(Rejected::BadConfidence(confidence));
         }
-        if let Some(earlier) = review.answers.iter().find(|given| given.reviewer == answer.reviewer) {
+        let earlier = review.answers.iter().find(|given| given.reviewer == answer.reviewer);
+        if let Some(earlier) = earlier.filter(|_| !mistake::is(Mistake::AnswerCountsTwice)) {
             if earlier.decision == answer.decision {
                 return Ok(None);
             }
@@ -56,7 +57,8 @@ impl Run {
 
     fn check_edit(&self, review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {
         let bytes_max = self.graph.limits.payload_bytes;
-        let bytes = answer.comments.len() as u64 + answer.changes.as_ref().map_or(0, |changes| json_bytes(changes));
+        let bytes =
+            answer.comments.len() as u64 + answer.changes.as_ref().map_or(0, |changes| json_bytes(changes));
         if bytes > bytes_max {
             return Err(Rejected::TooLarge { bytes, bytes_max });
         }
@@ -78,8 +80,7 @@ impl Run {
             Some(changes) => Arc::new(merge_patch(&review.value, changes)),
             None => review.value.clone(),
         };
-        let refused =
-            |problem: String| Rejected::BadEdit { review_id: review.id.clone(), problem };
+        let refused = |problem: String| Rejected::BadEdit { review_id: review.id.clone(), problem };
         let schema = Schema::new(form.clone()).map_err(|problem| refused(problem.to_string()))?;
         schema.check(&value).map_err(|problem| refused(problem.to_string()))
     }
@@ -101,7 +102,9 @@ impl Run {
         let enough = self.visit(p).and_then(|visit| visit.review()).is_some_and(|r| approvals(r) >= r.quorum);
         match answer.decision {
             Verdict::Rejected => self.decide_review(p, ReviewOutcome::Rejected, ReviewCause::Answers),
-            Verdict::Approved if enough => self.decide_review(p, ReviewOutcome::Approved, ReviewCause::Answers),
+            Verdict::Approved if enough => {
+                self.decide_review(p, ReviewOutcome::Approved, ReviewCause::Answers)
+            }
             Verdict::Approved => {}
         }
     }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::Run;
 use super::state::{
-    Attempt, Block, BranchState, BranchStatus, ClosedReview, End, GivenAnswer, Json, Phase, Place, REMEMBERED_MAX,
-    ReviewState, Scope, State, View, Visit, VisitStatus,
+    Attempt, Block, BranchState, BranchStatus, ClosedReview, End, GivenAnswer, Json, Phase, Place,
+    REMEMBERED_MAX, ReviewState, Scope, State, View, Visit, VisitStatus,
 };
 use super::write;
 use crate::event::{
-    AskedBy, BranchEnded, BranchOutcome, Event, NodeFailed, NodeStarted, NodeSucceeded, Payload, ReviewAnswered,
-    ReviewOpened, ReviewOutcome, RouteDecided, RunStarted,
+    AskedBy, BranchEnded, BranchOutcome, Event, NodeFailed, NodeStarted, NodeSucceeded, Payload,
+    ReviewAnswered, ReviewOpened, ReviewOutcome, RouteDecided, RunStarted,
 };
 use crate::graph::{Body, Graph, Kind, Stage, Target};
 use crate::id::Id;
@@ -64,7 +64,9 @@ impl Run {
                 self.end(End::Succeeded { output })?;
             }
             Event::RunFailed(e) => self.end(End::Failed { error: e.error.clone() })?,
-            Event::RunCancelled(e) => self.end(End::Cancelled { by: e.by.clone(), reason: e.reason.clone() })?,
+            Event::RunCancelled(e) => {
+                self.end(End::Cancelled { by: e.by.clone(), reason: e.reason.clone() })?
+            }
             Event::StageEntered(e) => self.state.stage = e.stage,
             Event::NodeStarted(e) => self.node_started(e)?,
             Event::NodeSucceeded(e) => self.node_succeeded(e)?,
@@ -268,10 +270,13 @@ impl Run {
     }
 
     fn branch_started(&mut self, p: &Path, segment: &Segment) -> Result<(), String> {
-        let (Some(node), now) = (self.graph.node(p), self.state.now) else { return Err("no such block".to_owned()) };
+        let (Some(node), now) = (self.graph.node(p), self.state.now) else {
+            return Err("no such block".to_owned());
+        };
         let (body, needs): (&Body, Vec<Id>) = match (&node.kind, segment) {
             (Kind::Parallel(parallel), Segment::Branch(id)) => {
-                let branch = parallel.branches.iter().find(|branch| branch.id == *id).ok_or("no such branch")?;
+                let branch =
+                    parallel.branches.iter().find(|branch| branch.id == *id).ok_or("no such branch")?;
                 (&branch.body, super::block::needs(parallel, &branch.id))
             }
             (Kind::Map(map), Segment::Item(_)) => (&map.body, Vec::new()),
@@ -485,7 +490,8 @@ impl Run {
             Payload::Value(value) => Ok(value.clone()),
             Payload::Blob { digest, .. } => Err(format!("the value {digest} was not put back")),
             Payload::Block(p) => {
-                let block = self.visit(p).and_then(Visit::block).ok_or_else(|| format!("no block at `{p}`"))?;
+                let block =
+                    self.visit(p).and_then(Visit::block).ok_or_else(|| format!("no block at `{p}`"))?;
                 Ok(Arc::new(block_output(block)))
             }
             Payload::Output(p) => {
@@ -563,7 +569,10 @@ pub(super) fn block_output(block: &Block) -> Value {
     }
     let named = || block.names.iter().map(Id::to_string).zip(&block.branches);
     let members = |member: fn(&BranchState) -> Option<Value>| -> Value {
-        named().filter_map(|(name, branch)| Some((name, member(branch)?))).collect::<serde_json::Map<_, _>>().into()
+        named()
+            .filter_map(|(name, branch)| Some((name, member(branch)?)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     json!({
         "results": members(|branch| branch.result.as_deref().cloned()),
@@ -611,7 +620,8 @@ pub(super) fn review_output(review: &ReviewState, outcome: ReviewOutcome) -> Jso
 
 /// How many have approved.
 pub(super) fn approvals(review: &ReviewState) -> u32 {
-    let count = review.answers.iter().filter(|answer| answer.decision == crate::input::Verdict::Approved).count();
+    let count =
+        review.answers.iter().filter(|answer| answer.decision == crate::input::Verdict::Approved).count();
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 

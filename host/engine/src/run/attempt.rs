@@ -3,12 +3,13 @@
 use super::Run;
 use super::state::{Attempt, Phase};
 use crate::event::{
-    AskedBy, AttemptCause, AttemptDue, AttemptFailed, AttemptInterrupted, AttemptScheduled, AttemptSucceeded, Event,
-    Payload, ReviewOpened,
+    AskedBy, AttemptCause, AttemptDue, AttemptFailed, AttemptInterrupted, AttemptScheduled, AttemptSucceeded,
+    Event, Payload, ReviewOpened,
 };
 use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Kind, Retry, Strategy};
 use crate::input::{Reply, ReplyNext, ReviewRequest, Usage};
+use crate::mistake::{self, Mistake};
 use crate::path::{CommandId, Path};
 use crate::schema::Schema;
 
@@ -45,7 +46,13 @@ impl Run {
         self.emit(Event::AttemptSucceeded(succeeded));
         match reply.next {
             ReplyNext::Review(request) => self.agent_review(&id.path, &request),
-            next => self.succeed(&id.path, Payload::Output(id.path.clone()), reply.output, reply.confidence, &next),
+            next => self.succeed(
+                &id.path,
+                Payload::Output(id.path.clone()),
+                reply.output,
+                reply.confidence,
+                &next,
+            ),
         }
         true
     }
@@ -58,16 +65,25 @@ impl Run {
         };
         if !reply.output.is_object() {
             let found = super::write::type_name(&reply.output);
-            return Err(invalid("not-object", format!("the agent's output is {found}; it must be an object")));
+            return Err(invalid(
+                "not-object",
+                format!("the agent's output is {found}; it must be an object"),
+            ));
         }
         if let Some(confidence) = reply.confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
-            return Err(invalid("bad-reply", format!("the reply's confidence is {confidence}; it must lie in 0..1")));
+            return Err(invalid(
+                "bad-reply",
+                format!("the reply's confidence is {confidence}; it must lie in 0..1"),
+            ));
         }
         if let ReplyNext::Review(request) = &reply.next
             && let Some(form) = request.form.as_ref().and_then(Payload::value)
             && let Err(problem) = Schema::new(form.clone())
         {
-            return Err(invalid("bad-reply", format!("the form of the review that the agent asks for is {problem}")));
+            return Err(invalid(
+                "bad-reply",
+                format!("the form of the review that the agent asks for is {problem}"),
+            ));
         }
         self.check_payload("the agent's output", super::write::json_bytes(&reply.output))
     }
@@ -152,7 +168,9 @@ impl Run {
         let delay = match retry.strategy {
             Strategy::None | Strategy::Immediate => return 0,
             Strategy::Fixed => base,
-            Strategy::Exponential => base * retry.factor.powi(i32::try_from(next.attempt - 2).unwrap_or(i32::MAX)),
+            Strategy::Exponential => {
+                base * retry.factor.powi(i32::try_from(next.attempt - 2).unwrap_or(i32::MAX))
+            }
         };
         let delay = delay.min(retry.max_delay_ms as f64);
         let spread = 1.0 + retry.jitter * self.random(&format!("jitter/{next}"));
@@ -165,15 +183,31 @@ impl Run {
     pub(super) fn attempt_interrupted(&mut self, id: &CommandId) -> bool {
         let Some(command) = self.index.commands.get(id) else { return false };
         let times = command.interruptions + 1;
-        self.emit(Event::AttemptInterrupted(AttemptInterrupted { p: id.path.clone(), attempt: id.attempt, times }));
+        if mistake::is(Mistake::InterruptionSpends) {
+            let failure = Failure {
+                recoverable: true,
+                ..Failure::permanent(Class::Trap, "interrupted", "interrupted")
+            };
+            return self.attempt_failed(id, failure, None, Usage::default());
+        }
+        self.emit(Event::AttemptInterrupted(AttemptInterrupted {
+            p: id.path.clone(),
+            attempt: id.attempt,
+            times,
+        }));
         true
     }
 
     /// The time of a delayed attempt has come.
     pub(super) fn attempt_due(&mut self, p: &Path) {
-        let Some(Phase::Attempt(Attempt { number, due: Some(_), .. })) = self.visit(p).map(|visit| &visit.phase) else {
+        let Some(Phase::Attempt(Attempt { number, due: Some(_), .. })) =
+            self.visit(p).map(|visit| &visit.phase)
+        else {
             return;
         };
+        if mistake::is(Mistake::DropRetry) {
+            return;
+        }
         let attempt = *number;
         self.emit(Event::AttemptDue(AttemptDue { p: p.clone(), attempt }));
     }
@@ -182,6 +216,7 @@ impl Run {
 /// R1.5: the failure of the last allowed attempt, in words that name node, attempts and last error.
 fn exhausted(p: &Path, attempts: u32, last: Failure) -> Failure {
     let name = p.node_name().map_or_else(String::new, |id| format!(" of `{id}`"));
-    let message = format!("retries exhausted after {attempts} attempts{name}; the last error: {}", last.message);
+    let message =
+        format!("retries exhausted after {attempts} attempts{name}; the last error: {}", last.message);
     Failure { message, ..last }
 }

@@ -10,11 +10,13 @@ use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Join, Kind, MaxErrors, Parallel};
 use crate::id::Id;
 use crate::input::ReplyNext;
+use crate::mistake::{self, Mistake};
 use crate::path::{Path, Segment};
 
 /// The branches that `id` waits for, directly or not, in declared order.
 pub(super) fn needs(parallel: &Parallel, id: &Id) -> Vec<Id> {
-    let after = |id: &Id| parallel.branches.iter().find(|branch| branch.id == *id).map(|branch| &branch.after);
+    let after =
+        |id: &Id| parallel.branches.iter().find(|branch| branch.id == *id).map(|branch| &branch.after);
     let mut found: Vec<Id> = Vec::new();
     let mut open: Vec<&Id> = after(id).into_iter().flatten().collect();
     while let Some(next) = open.pop() {
@@ -61,7 +63,14 @@ impl Run {
             _ => unreachable!("a scope's path ends in a branch or an item"),
         };
         let took_ms = self.branch_took_ms(&p, &branch);
-        self.emit(Event::BranchEnded(Box::new(BranchEnded { p: p.clone(), branch, outcome, result, error, took_ms })));
+        self.emit(Event::BranchEnded(Box::new(BranchEnded {
+            p: p.clone(),
+            branch,
+            outcome,
+            result,
+            error,
+            took_ms,
+        })));
         self.go_on_with_block(&p);
     }
 
@@ -102,15 +111,18 @@ impl Run {
                 block.branches.get(position).map(|branch| branch.status)
             };
             let skipped = parallel.branches.iter().find_map(|branch| {
-                let failed = branch.after.iter().find(|id| {
-                    matches!(status(id), Some(BranchStatus::Failed | BranchStatus::Skipped))
-                })?;
-                (status(&branch.id) == Some(BranchStatus::Pending)).then(|| (branch.id.clone(), failed.clone()))
+                let failed = branch
+                    .after
+                    .iter()
+                    .find(|id| matches!(status(id), Some(BranchStatus::Failed | BranchStatus::Skipped)))?;
+                (status(&branch.id) == Some(BranchStatus::Pending))
+                    .then(|| (branch.id.clone(), failed.clone()))
             });
             let Some((id, failed)) = skipped else { return };
             let message = format!("branch `{id}` needs `{failed}`, which did not succeed");
             let path = p.join(Segment::Branch(id.clone()));
-            let error = self.record(&path, Failure::permanent(Class::Skipped, "needs", message), (1, 1), None);
+            let error =
+                self.record(&path, Failure::permanent(Class::Skipped, "needs", message), (1, 1), None);
             self.emit(Event::BranchEnded(Box::new(BranchEnded {
                 p: p.clone(),
                 branch: BranchKey::Name(id),
@@ -134,14 +146,17 @@ impl Run {
                         let position = block.names.iter().position(|name| name == id);
                         position.is_some_and(|at| block.branches[at].status == BranchStatus::Succeeded)
                     };
-                    block.branches[*position].status == BranchStatus::Pending && branch.after.iter().all(succeeded)
+                    block.branches[*position].status == BranchStatus::Pending
+                        && branch.after.iter().all(succeeded)
                 })
                 .map(|(_, branch)| BranchKey::Name(branch.id.clone()))
                 .collect(),
             Kind::Map(map) => {
                 let count = u32::try_from(block.branches.len()).unwrap_or(u32::MAX);
                 let room = map.concurrency.saturating_sub(block.open);
-                (block.next_item..count.min(block.next_item.saturating_add(room))).map(BranchKey::Item).collect()
+                (block.next_item..count.min(block.next_item.saturating_add(room)))
+                    .map(BranchKey::Item)
+                    .collect()
             }
             _ => Vec::new(),
         };
@@ -168,7 +183,8 @@ impl Run {
 
     fn emit_joined(&mut self, p: &Path, satisfied: bool) {
         let Some(block) = self.visit(p).and_then(|visit| visit.block()) else { return };
-        let counts = JoinCounts { succeeded: block.succeeded, failed: block.failed, cancelled: block.cancelled };
+        let counts =
+            JoinCounts { succeeded: block.succeeded, failed: block.failed, cancelled: block.cancelled };
         self.emit(Event::BranchesJoined(BranchesJoined { p: p.clone(), satisfied, counts }));
     }
 
@@ -209,7 +225,9 @@ impl Run {
 
     /// Ends the visit that is going on in a scope, and everything inside it.
     pub(super) fn cancel_scope(&mut self, path: &Path, because: CancelCause) {
-        let Some(Place::At(visit)) = self.state.root.inner(path.segments()).map(|scope| &scope.place) else { return };
+        let Some(Place::At(visit)) = self.state.root.inner(path.segments()).map(|scope| &scope.place) else {
+            return;
+        };
         let p = path.join(visit.segment());
         match &visit.phase {
             Phase::Attempt(attempt) => {
@@ -231,14 +249,17 @@ impl Run {
 fn decide_join(block: &Block, join: Join, max_errors: Option<MaxErrors>) -> Option<Joined> {
     let total = u32::try_from(block.branches.len()).unwrap_or(u32::MAX);
     let (succeeded, failed) = (block.succeeded, block.failed);
-    let all_failed = || Joined::Failed("all-failed", format!("all {total} branches failed; {}", first_error(block)));
+    let all_failed =
+        || Joined::Failed("all-failed", format!("all {total} branches failed; {}", first_error(block)));
     match join {
         Join::Settle => {
             if let Some(allowed) = max_errors.map(|max_errors| max_errors.of(u64::from(total)))
                 && u64::from(failed) > allowed
             {
-                let message =
-                    format!("{failed} of {total} branches failed, `max-errors` allows {allowed}; {}", first_error(block));
+                let message = format!(
+                    "{failed} of {total} branches failed, `max-errors` allows {allowed}; {}",
+                    first_error(block)
+                );
                 return Some(Joined::Failed("too-many-errors", message));
             }
             if succeeded + failed < total {
@@ -249,16 +270,20 @@ fn decide_join(block: &Block, join: Join, max_errors: Option<MaxErrors>) -> Opti
                 Some(all_failed())
             }
         }
-        Join::All if failed > 0 => {
-            Some(Joined::Failed("branch-failed", format!("`join: all` needs every branch; {}", first_error(block))))
-        }
+        Join::All if failed > 0 => Some(Joined::Failed(
+            "branch-failed",
+            format!("`join: all` needs every branch; {}", first_error(block)),
+        )),
         Join::All => (succeeded == total).then_some(Joined::Satisfied),
         Join::Any if succeeded > 0 => Some(Joined::Satisfied),
-        Join::Any if total == 0 => {
-            Some(Joined::Failed("all-failed", "`join: any` needs one success, but there were no items".to_owned()))
-        }
+        Join::Any if total == 0 => Some(Joined::Failed(
+            "all-failed",
+            "`join: any` needs one success, but there were no items".to_owned(),
+        )),
         Join::Any => (failed == total).then(all_failed),
-        Join::Quorum(needed) if succeeded >= needed => Some(Joined::Satisfied),
+        Join::Quorum(needed) if succeeded + u32::from(mistake::is(Mistake::QuorumOneShort)) >= needed => {
+            Some(Joined::Satisfied)
+        }
         Join::Quorum(needed) if total - failed < needed => {
             let message = format!(
                 "the quorum of {needed} is out of reach: {failed} of {total} branches failed; {}",
@@ -272,7 +297,11 @@ fn decide_join(block: &Block, join: Join, max_errors: Option<MaxErrors>) -> Opti
 
 /// The first failed branch in words.
 fn first_error(block: &Block) -> String {
-    let failed = block.branches.iter().enumerate().find_map(|(position, branch)| Some((position, branch.error.as_ref()?)));
+    let failed = block
+        .branches
+        .iter()
+        .enumerate()
+        .find_map(|(position, branch)| Some((position, branch.error.as_ref()?)));
     match failed {
         None => "no branch failed".to_owned(),
         Some((position, error)) => {

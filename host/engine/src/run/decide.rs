@@ -8,13 +8,14 @@ use serde_json::Value;
 use super::names::Beginning;
 use super::state::{Attempt, End, Index, OpenReview, Phase, State, Timer, Waiting};
 use super::{
-    Command, Corrupt, Decision, ErrorRecord, Event, Graph, Id, Input, NewRun, Outcome, Path, Payload, RULES, Rejected,
-    Run, RunStarted, Snapshot, Stage, Start, StartError, Status, Timestamp, apply, write,
+    Command, Corrupt, Decision, ErrorRecord, Event, Graph, Id, Input, NewRun, Outcome, Path, Payload, RULES,
+    Rejected, Run, RunStarted, Snapshot, Stage, Start, StartError, Status, Timestamp, apply, write,
 };
 use crate::event::{CancelCause, RunCancelled, WaitEnded};
 use crate::expression;
 use crate::failure::{Class, Failure};
 use crate::input::ReplyNext;
+use crate::mistake::{self, Mistake};
 
 /// Timers that fire in one decision; the rest ask for another tick at once.
 const TIMERS_PER_DECISION_MAX: usize = 250;
@@ -78,10 +79,21 @@ fn first_values(graph: &Graph, input: &Arc<Value>) -> Result<BTreeMap<Id, Payloa
         };
         let value = template.evaluate(&scope).map_err(|error| refused(error.to_string()))?;
         let value = Arc::new(value);
-        write::reduce(crate::event::WriteOp::Reduce(channel.reduce), value.clone(), &write::neutral(channel.reduce, &value))
-            .map_err(|_| refused(format!("its first value is {}, which its reducer cannot add to", write::type_name(&value))))?;
+        write::reduce(
+            crate::event::WriteOp::Reduce(channel.reduce),
+            value.clone(),
+            &write::neutral(channel.reduce, &value),
+        )
+        .map_err(|_| {
+            refused(format!(
+                "its first value is {}, which its reducer cannot add to",
+                write::type_name(&value)
+            ))
+        })?;
         if let Some(schema) = &channel.schema {
-            schema.check(&value).map_err(|problem| refused(format!("its first value breaks its schema: {problem}")))?;
+            schema
+                .check(&value)
+                .map_err(|problem| refused(format!("its first value breaks its schema: {problem}")))?;
         }
         values.insert(id.clone(), Payload::Value(value));
     }
@@ -113,7 +125,8 @@ impl Run {
                 Run { clock: snapshot.state.now, graph, state: snapshot.state, index, events: Vec::new() }
             }
             None => {
-                let corrupt = |event: &str, problem: String| Corrupt { seq: 0, event: event.to_owned(), problem };
+                let corrupt =
+                    |event: &str, problem: String| Corrupt { seq: 0, event: event.to_owned(), problem };
                 let Some((at, first)) = events.next() else {
                     return Err(corrupt("none", "the journal is empty".to_owned()));
                 };
@@ -130,7 +143,11 @@ impl Run {
         };
         for (at, event) in events {
             let seq = run.state.seq;
-            run.apply(at, &event).map_err(|problem| Corrupt { seq, event: event.name().to_owned(), problem })?;
+            run.apply(at, &event).map_err(|problem| Corrupt {
+                seq,
+                event: event.name().to_owned(),
+                problem,
+            })?;
         }
         run.clock = run.state.now;
         run.index.opened.clear();
@@ -201,7 +218,8 @@ impl Run {
         }
         for _ in 0..TIMERS_PER_DECISION_MAX {
             let Some((at, p, timer)) = self.index.timers.first().cloned() else { return };
-            if at > self.clock || self.state.end.is_some() {
+            let early_ms = if mistake::is(Mistake::TimerEarly) { 500 } else { 0 };
+            if at > self.clock.plus_ms(early_ms) || self.state.end.is_some() {
                 return;
             }
             match timer {
@@ -218,6 +236,10 @@ impl Run {
     }
 
     /// Applies a decided event at once and keeps it for the decision.
+    ///
+    /// A decision whose event does not apply is a mistake of the engine. It panics, and the driver gives the run up as
+    /// `stuck` with this text: going on would make a journal that cannot be folded.
+    #[allow(clippy::panic)]
     pub(super) fn emit(&mut self, event: Event) {
         if let Err(problem) = self.apply(self.clock, &event) {
             panic!("a decided event does not apply: {problem} ({event:?})");
@@ -370,7 +392,12 @@ impl Run {
                     reviewers: review.reviewers.clone(),
                     quorum: review.quorum,
                     approvals: apply::approvals(review),
-                    edited_by: review.answers.iter().rev().find(|a| a.changes.is_some()).map(|a| a.id.clone()),
+                    edited_by: review
+                        .answers
+                        .iter()
+                        .rev()
+                        .find(|a| a.changes.is_some())
+                        .map(|a| a.id.clone()),
                     opened_at: review.opened_at,
                     deadline: review.deadline,
                 })

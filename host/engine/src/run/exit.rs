@@ -29,7 +29,8 @@ impl Way {
 /// The way of a node that succeeded, by its reply and its exits.
 pub(super) fn choose(p: &Path, node: &Node, next: &ReplyNext, context: &Context<'_>) -> Result<Way, Failure> {
     if let ReplyNext::Goto(to) = next {
-        let target = Id::new(to).ok().filter(|id| node.goto.contains(id)).ok_or_else(|| undeclared_goto(to, node))?;
+        let target =
+            Id::new(to).ok().filter(|id| node.goto.contains(id)).ok_or_else(|| undeclared_goto(to, node))?;
         return Ok(Way::plain(Target::Node(target), EdgeCause::Goto));
     }
     let choices = match next {
@@ -134,7 +135,9 @@ fn parse_options(value: &Value) -> Result<Vec<Choice>, Failure> {
     let confidence = |name: &str, value: Option<&Value>| {
         value.and_then(Value::as_f64).ok_or_else(|| {
             let found = value.map_or("nothing", super::write::type_name);
-            bad_options(format!("option `{name}` has {found} as its confidence; it must be a number between 0 and 1"))
+            bad_options(format!(
+                "option `{name}` has {found} as its confidence; it must be a number between 0 and 1"
+            ))
         })
     };
     match value {
@@ -148,7 +151,8 @@ fn parse_options(value: &Value) -> Result<Vec<Choice>, Failure> {
             .iter()
             .map(|item| {
                 let name = item.get("name").and_then(Value::as_str);
-                let name = name.ok_or_else(|| bad_options(format!("an option without a `name`: {}", shorten(item))))?;
+                let name = name
+                    .ok_or_else(|| bad_options(format!("an option without a `name`: {}", shorten(item))))?;
                 Ok(Choice {
                     name: name.to_owned(),
                     confidence: confidence(name, item.get("confidence"))?,

@@ -96,7 +96,9 @@ pub enum StartError {
         problem: String,
     },
     /// The input is above `limits.payload`.
-    #[error("the input has {bytes} bytes, above `limits.payload` = {bytes_max}; the workflow file can raise it to 16MiB")]
+    #[error(
+        "the input has {bytes} bytes, above `limits.payload` = {bytes_max}; the workflow file can raise it to 16MiB"
+    )]
     InputTooLarge {
         /// Its size as JSON.
         bytes: u64,

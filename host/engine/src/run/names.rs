@@ -125,10 +125,12 @@ impl<'a> Context<'a> {
         let mut members = BTreeMap::new();
         for (path, _) in self.chain() {
             let [.., _, Segment::Branch(own)] = path else { continue };
-            let block_path = path[..path.len() - 1].iter().fold(Path::root(), |path, segment| path.join(segment.clone()));
-            let (Some(node), Some(block)) =
-                (self.run.graph.node(&block_path), self.run.visit(&block_path).and_then(|visit| visit.block()))
-            else {
+            let block_path =
+                path[..path.len() - 1].iter().fold(Path::root(), |path, segment| path.join(segment.clone()));
+            let (Some(node), Some(block)) = (
+                self.run.graph.node(&block_path),
+                self.run.visit(&block_path).and_then(|visit| visit.block()),
+            ) else {
                 continue;
             };
             let Kind::Parallel(parallel) = &node.kind else { continue };
@@ -150,7 +152,8 @@ impl<'a> Context<'a> {
         let segments = self.scope.segments();
         (0..segments.len()).rev().find_map(|position| {
             let Segment::Item(index) = &segments[position] else { return None };
-            let block = segments[..position].iter().fold(Path::root(), |path, segment| path.join(segment.clone()));
+            let block =
+                segments[..position].iter().fold(Path::root(), |path, segment| path.join(segment.clone()));
             let Kind::Map(map) = &self.run.graph.node(&block)?.kind else { return None };
             let item = map.item.as_str();
             if name.strip_prefix(item) == Some("_index") {
@@ -242,7 +245,10 @@ impl Names for Beginning<'_> {
         match name {
             "input" => Some(Visible::Json(self.input.clone())),
             "constants" => Some(Visible::Members(
-                self.constants.iter().map(|(id, value)| (id.to_string(), Visible::Json(value.clone()))).collect(),
+                self.constants
+                    .iter()
+                    .map(|(id, value)| (id.to_string(), Visible::Json(value.clone())))
+                    .collect(),
             )),
             _ => None,
         }

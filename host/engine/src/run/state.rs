@@ -148,7 +148,9 @@ pub(super) enum Phase {
     /// Between two events of one decision.
     Deciding,
     Attempt(Attempt),
-    Wait { until: Timestamp },
+    Wait {
+        until: Timestamp,
+    },
     Review(Box<ReviewState>),
     Block(Box<Block>),
 }

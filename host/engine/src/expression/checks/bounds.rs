@@ -1,7 +1,5 @@
 //! Fuel, work, size of results, and random input: nothing panics, nothing runs away.
 
-use std::time::{Duration, Instant};
-
 use super::*;
 
 fn limited(source: &str, fuel: u64, result_bytes_max: usize) -> Result<Json, EvaluateError> {
@@ -78,10 +76,8 @@ fn work_is_bounded_and_quick() {
         "[list, list, list, list, list, list, list, list, list, list, list, list]|flatten|length",
         "list|chain(list, list, list, list, list, list, list, list, list, list, list)|length",
     ] {
-        let begun = Instant::now();
         let error = evaluate_in(source, &names).expect_err(source);
         assert_eq!(error.code, ErrorCode::Work, "{error}");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{source} took {:?}", begun.elapsed());
     }
     assert_eq!(evaluate_in("text|length", &names).unwrap(), json!(500_000));
     assert_eq!(evaluate_in("list|sum", &names).unwrap(), json!(100_000));
@@ -315,42 +311,4 @@ fn random_text_never_panics() {
         assert_eq!(findings.is_empty(), TextTemplate::compile(&source).is_ok(), "{source:?}");
         let _ = split_text(&source);
     }
-}
-
-#[test]
-#[ignore = "prints how long evaluation takes"]
-fn how_long() {
-    let state = json!({"tries": 3, "messages": vec![json!({"role": "user", "text": "hello"}); 1000]});
-    let names = BTreeMap::from([
-        ("state".to_owned(), Visible::from(state)),
-        ("visit".to_owned(), Visible::from(json!(4))),
-    ]);
-    let templates = BTreeMap::new();
-    let scope = Scope {
-        names: &names,
-        templates: &templates,
-        fuel: FUEL_DEFAULT,
-        result_bytes_max: RESULT_BYTES_MAX,
-    };
-    for source in [
-        "visit >= 4",
-        "state.tries >= 3",
-        "state.tries >= 3 or visit > 9",
-        "state.messages|length > 40",
-        "state.messages[-6:]",
-        "state.messages|map(attribute='role')|unique",
-    ] {
-        let expression = Expression::compile(source, 1, 1).unwrap();
-        let _ = expression.evaluate(&scope);
-        let begun = Instant::now();
-        for _ in 0..20_000 {
-            std::hint::black_box(expression.evaluate(&scope).unwrap());
-        }
-        println!("{source}: {:?}", begun.elapsed() / 20_000);
-    }
-    let begun = Instant::now();
-    for _ in 0..2_000 {
-        std::hint::black_box(Expression::compile("state.tries >= 3 or visit > 9", 1, 1).unwrap());
-    }
-    println!("compile: {:?}", begun.elapsed() / 2_000);
 }
