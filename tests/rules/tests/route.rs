@@ -24,7 +24,7 @@ fn decided(table: &Table) -> RouteDecided {
         Event::RouteDecided(decided) => Some(decided.clone()),
         _ => None,
     });
-    found.unwrap()
+    found.expect("a route was decided")
 }
 
 // R3.1
