@@ -39,6 +39,8 @@ pub(crate) fn demo(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
         "examples/06-licence-review/workflow.yaml",
         "--input",
         "@examples/06-licence-review/input.json",
+        "--print",
+        "markdown",
     ]);
     shell::run_for_code(command.args(rest))
 }
