@@ -129,7 +129,11 @@ impl Gate {
 
     fn put(&mut self, ticket: Ticket, in_front: bool) {
         if ticket.runs_alone() {
-            if in_front { self.alone.push_front(ticket) } else { self.alone.push_back(ticket) }
+            if in_front {
+                self.alone.push_front(ticket)
+            } else {
+                self.alone.push_back(ticket)
+            }
             return;
         }
         let workflow = self.workflows.entry(ticket.workflow.clone()).or_insert_with(|| {
@@ -140,7 +144,11 @@ impl Gate {
             workflow.turn.push_back(ticket.run_id.clone());
             VecDeque::new()
         });
-        if in_front { queue.push_front(ticket) } else { queue.push_back(ticket) }
+        if in_front {
+            queue.push_front(ticket)
+        } else {
+            queue.push_back(ticket)
+        }
         self.waiting += 1;
     }
 
@@ -224,7 +232,8 @@ impl Gate {
                 continue;
             }
             let runs = self.workflows.get_mut(name).expect("a workflow in turn has queues");
-            let Some(ticket) = take_from(runs, &self.flying_by_run, &self.flying_by_plugin, self.limits) else {
+            let Some(ticket) = take_from(runs, &self.flying_by_run, &self.flying_by_plugin, self.limits)
+            else {
                 continue;
             };
             let nothing_left = runs.queues.is_empty();
@@ -266,7 +275,9 @@ fn take_from(
         }
         let queue = runs.queues.get_mut(run_id).expect("a run in turn has a queue");
         let free = |ticket: &Ticket| !at_limit(flying_by_plugin, &ticket.plugin, limits.calls_per_plugin_max);
-        let Some(ticket) = queue.iter().position(free).and_then(|first| queue.remove(first)) else { continue };
+        let Some(ticket) = queue.iter().position(free).and_then(|first| queue.remove(first)) else {
+            continue;
+        };
         let nothing_left = queue.is_empty();
         let run_id = runs.turn.remove(place).expect("the place was just read");
         if nothing_left {
@@ -419,8 +430,14 @@ mod tests {
                     waiting.remove(&(run, id));
                 }
                 while let Some(next) = gate.admit(NOW) {
-                    assert!(waiting.remove(&(next.run_id.clone(), next.command.id.clone())), "started once only");
-                    assert!(!flying.iter().any(Ticket::runs_alone), "nothing starts beside one that runs alone");
+                    assert!(
+                        waiting.remove(&(next.run_id.clone(), next.command.id.clone())),
+                        "started once only"
+                    );
+                    assert!(
+                        !flying.iter().any(Ticket::runs_alone),
+                        "nothing starts beside one that runs alone"
+                    );
                     assert!(!next.runs_alone() || flying.is_empty(), "it runs alone");
                     if !next.runs_alone() {
                         let number = next.command.visit();
@@ -429,7 +446,8 @@ mod tests {
                         assert!(before < number, "first in, first out within run and plugin");
                     }
                     flying.push(next);
-                    let count = |same: &dyn Fn(&Ticket) -> bool| flying.iter().filter(|t| same(t)).count() as u32;
+                    let count =
+                        |same: &dyn Fn(&Ticket) -> bool| flying.iter().filter(|t| same(t)).count() as u32;
                     let new = flying.last().unwrap();
                     assert!(count(&|_| true) <= limits.calls_max);
                     assert!(count(&|t| t.plugin == new.plugin) <= limits.calls_per_plugin_max);
@@ -451,7 +469,11 @@ mod tests {
                     flying.push(next);
                 }
             }
-            assert_eq!((waiting.len(), gate.waiting(), gate.flying()), (0, 0, 0), "seed {seed}: all were served");
+            assert_eq!(
+                (waiting.len(), gate.waiting(), gate.flying()),
+                (0, 0, 0),
+                "seed {seed}: all were served"
+            );
         }
     }
 

@@ -187,7 +187,13 @@ impl Slot {
     }
 
     /// The sandbox had no room for the call.
-    pub(crate) fn refused(&mut self, id: CommandId, now: Timestamp, gate: &mut Gate, actions: &mut Vec<Action>) {
+    pub(crate) fn refused(
+        &mut self,
+        id: CommandId,
+        now: Timestamp,
+        gate: &mut Gate,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(ticket) = self.flying.remove(&id) else { return };
         match self.owed.get_mut(&id) {
             Some(owed) if !mistake::is(Mistake::LoseRefused) => {
@@ -251,7 +257,13 @@ impl Slot {
     }
 
     /// The append under way is durable.
-    pub(crate) fn appended(&mut self, token: Token, size_bytes: u64, gate: &mut Gate, actions: &mut Vec<Action>) {
+    pub(crate) fn appended(
+        &mut self,
+        token: Token,
+        size_bytes: u64,
+        gate: &mut Gate,
+        actions: &mut Vec<Action>,
+    ) {
         let Some((_, batch)) = self.appending.take_if(|(appending, _)| *appending == token) else { return };
         self.tail_bytes += size_bytes;
         self.release(batch, gate, actions);
@@ -419,5 +431,7 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "it gave no reason".to_owned());
-    format!("the engine failed on it ({said}); this is a defect of the host, please report it with the run's journal")
+    format!(
+        "the engine failed on it ({said}); this is a defect of the host, please report it with the run's journal"
+    )
 }

@@ -7,9 +7,7 @@ use bandstand_driver::{Action, Core, Limits, LoadProblem, Message, Refusal, Requ
 use bandstand_engine::event::{Event, PluginPin};
 use bandstand_engine::input::{ActorKind, By, Reply, ReplyNext, Usage, Verdict};
 use bandstand_engine::run::NewRun;
-use bandstand_engine::{
-    Answer, Class, CommandId, Failure, Graph, Id, Input, Run, Start, Timestamp,
-};
+use bandstand_engine::{Answer, Class, CommandId, Failure, Graph, Id, Input, Run, Start, Timestamp};
 use serde_json::{Value, json};
 
 /// A core, a disk and a list of what came out. Time is a number.
@@ -263,7 +261,10 @@ fn the_world_hears_of_a_decision_only_when_it_is_durable() {
     assert_eq!(world.took(), ["append run.started node.started attempt.scheduled"]);
     world.sync();
     let released = world.took();
-    assert_eq!(released, ["publish 1", "stands running", "answer 0 Changed", "call a@1#1 after 0 interruptions"]);
+    assert_eq!(
+        released,
+        ["publish 1", "stands running", "answer 0 Changed", "call a@1#1 after 0 interruptions"]
+    );
     world.ends("a@1#1", done);
     let took = world.took();
     assert!(matches!(&took[..], [append] if append.starts_with("append attempt.succeeded")), "{took:?}");
@@ -354,7 +355,10 @@ fn a_retry_delay_survives_a_crash_and_fires_once_at_its_time() {
     world.wake();
     world.sync();
     world.send(Message::Tick);
-    assert_eq!(world.took(), ["append attempt.due", "publish 1", "stands running", "call a@1#2 after 0 interruptions"]);
+    assert_eq!(
+        world.took(),
+        ["append attempt.due", "publish 1", "stands running", "call a@1#2 after 0 interruptions"]
+    );
 }
 
 // R2.1, R2.4

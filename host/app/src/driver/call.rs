@@ -7,7 +7,8 @@ use bandstand_engine::event::RunStarted;
 use bandstand_engine::graph::{Plugin, PluginLimits};
 use bandstand_engine::{Command, CommandId, Graph};
 use bandstand_sandbox::{
-    CallLimits, CallRequest, CancelToken, GuestEvent, LogLevel, MEMORY_BYTES_CEILING, Memory, Observer, Sandbox,
+    CallLimits, CallRequest, CancelToken, GuestEvent, LogLevel, MEMORY_BYTES_CEILING, Memory, Observer,
+    Sandbox,
 };
 
 use super::clock::now;
@@ -52,12 +53,15 @@ impl Caller {
         let plugin = match self.plugins.ready(&pinned.digest) {
             Some(plugin) => Ok(plugin),
             None => {
-                let (plugins, digest, grants) = (self.plugins.clone(), pinned.digest.clone(), declared.grants.clone());
-                tokio::task::spawn_blocking(move || plugins.get(&digest, &grants)).await.unwrap_or_else(|_| {
-                    Err(PluginError::Load(bandstand_sandbox::LoadError::Compile {
-                        message: "the host failed while it loaded the plugin".to_owned(),
-                    }))
-                })
+                let (plugins, digest, grants) =
+                    (self.plugins.clone(), pinned.digest.clone(), declared.grants.clone());
+                tokio::task::spawn_blocking(move || plugins.get(&digest, &grants)).await.unwrap_or_else(
+                    |_| {
+                        Err(PluginError::Load(bandstand_sandbox::LoadError::Compile {
+                            message: "the host failed while it loaded the plugin".to_owned(),
+                        }))
+                    },
+                )
             }
         };
         let plugin = match plugin {
@@ -67,7 +71,8 @@ impl Caller {
                 return convert::unusable(of.run_id, id, denied, error.to_string());
             }
         };
-        let observer = Arc::new(Listener { run_id: of.run_id.clone(), id: id.clone(), hub: self.hub.clone() });
+        let observer =
+            Arc::new(Listener { run_id: of.run_id.clone(), id: id.clone(), hub: self.hub.clone() });
         observer.tell(LiveKind::Started);
         let request = self.request(&of, &command, declared, observer, cancel);
         let outcome = self.sandbox.call(&plugin, request).await;
@@ -147,9 +152,11 @@ impl Listener {
 impl Observer for Listener {
     fn event(&self, event: GuestEvent) {
         self.tell(match event {
-            GuestEvent::Log { level, message, fields } => {
-                LiveKind::Log { level: level_name(level).to_owned(), message, fields: fields.unwrap_or_default() }
-            }
+            GuestEvent::Log { level, message, fields } => LiveKind::Log {
+                level: level_name(level).to_owned(),
+                message,
+                fields: fields.unwrap_or_default(),
+            },
             GuestEvent::Chunk(text) => LiveKind::Chunk(text),
             GuestEvent::Report { fraction, message } => LiveKind::Progress { fraction, message },
         });

@@ -32,7 +32,8 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -
 
 /// The message for an attempt that never began because its plugin cannot be used.
 pub(super) fn unusable(run_id: RunId, id: CommandId, denied: bool, problem: String) -> Message {
-    let (class, code) = if denied { (Class::Denied, "not-granted") } else { (Class::Trap, "plugin-unusable") };
+    let (class, code) =
+        if denied { (Class::Denied, "not-granted") } else { (Class::Trap, "plugin-unusable") };
     let failure = Failure::permanent(class, code, problem);
     let input = Input::Failed { id: id.clone(), failure, retry_after_ms: None, usage: Usage::default() };
     Message::CallEnded { run_id, id, input }
@@ -103,7 +104,11 @@ fn choice(choice: sandbox::Choice) -> Choice {
 fn value(what: &str, text: &str) -> Result<Value, Failure> {
     serde_json::from_str(text).map_err(|error| Failure {
         recoverable: true,
-        ..Failure::permanent(Class::InvalidOutput, "bad-reply", format!("the reply's {what} is not JSON: {error}"))
+        ..Failure::permanent(
+            Class::InvalidOutput,
+            "bad-reply",
+            format!("the reply's {what} is not JSON: {error}"),
+        )
     })
 }
 

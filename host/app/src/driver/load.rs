@@ -66,7 +66,9 @@ impl Loader {
         let graph = self.graph(&opened)?;
         let tail_events = opened.tail.len() as u64;
         let run = Run::fold(graph, snapshot, opened.tail).map_err(|corrupt| {
-            LoadProblem::Stuck(format!("its journal does not add up: {corrupt}; other runs are not concerned"))
+            LoadProblem::Stuck(format!(
+                "its journal does not add up: {corrupt}; other runs are not concerned"
+            ))
         })?;
         Ok((run, tail_events))
     }
@@ -80,7 +82,8 @@ impl Loader {
 
     fn graph(&self, opened: &OpenedRun) -> Result<Arc<Graph>, LoadProblem> {
         let digest = &opened.pins.workflow.graph;
-        let known = self.graphs.lock().unwrap_or_else(PoisonError::into_inner).get(digest).and_then(Weak::upgrade);
+        let known =
+            self.graphs.lock().unwrap_or_else(PoisonError::into_inner).get(digest).and_then(Weak::upgrade);
         if let Some(graph) = known {
             return Ok(graph);
         }

@@ -16,6 +16,6 @@ pub use call::{Caller, MemoryFor};
 pub use clock::now;
 pub use hub::{Hub, Signal, Subscription};
 pub use load::Loader;
-pub use plugins::{PluginError, Plugins};
 pub(crate) use plugins::digest;
+pub use plugins::{PluginError, Plugins};
 pub use shell::{Ended, Mailbox, Parts, Shell};

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bandstand_driver::{Action, Core, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token};
+use bandstand_driver::{
+    Action, Core, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token,
+};
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::{Command, CommandId, Graph, Outcome, Snapshot, Status, Timestamp};
 use bandstand_sandbox::CancelToken;
@@ -255,7 +257,9 @@ impl Shell {
             }
             Action::SaveSnapshot { run_id, snapshot } => self.save(run_id, *snapshot),
             Action::WakeAt { at } => self.wake_at = at,
-            Action::RunEnded { run_id, status } => tracing::debug!(%run_id, status = status.name(), "the run has ended"),
+            Action::RunEnded { run_id, status } => {
+                tracing::debug!(%run_id, status = status.name(), "the run has ended")
+            }
             Action::Die { problem } => (self.parts.die)(&problem),
         }
     }
@@ -304,7 +308,10 @@ impl Shell {
                     self.parts.marked.insert(key.clone(), mark);
                 }
                 Err(bandstand_store::InFlightError::Io { path, source }) => {
-                    return (self.parts.die)(&format!("cannot mark an attempt in {}: {source}", path.display()));
+                    return (self.parts.die)(&format!(
+                        "cannot mark an attempt in {}: {source}",
+                        path.display()
+                    ));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "an attempt waits");
@@ -337,7 +344,8 @@ impl Shell {
     }
 
     fn load(&self, run_id: RunId) {
-        let (loader, loads, others) = (self.parts.loader.clone(), self.loads.clone(), self.mailbox.others.clone());
+        let (loader, loads, others) =
+            (self.parts.loader.clone(), self.loads.clone(), self.mailbox.others.clone());
         tokio::spawn(async move {
             let _turn = loads.acquire().await;
             let of = run_id.clone();

@@ -10,7 +10,9 @@ use bandstand_store::Lock;
 use super::client::Client;
 use super::error::HostError;
 use super::holder::Host;
-use super::request::{AnswerRequest, CancelRequest, Drive, HostOptions, Settled, StartRequest, Taken, Watched};
+use super::request::{
+    AnswerRequest, CancelRequest, Drive, HostOptions, Settled, StartRequest, Taken, Watched,
+};
 use super::watch::{NO_ROWS, Watch};
 
 /// How long a holder may take to begin or to end.
@@ -45,7 +47,11 @@ impl Access {
     /// When neither works, or store or sandbox cannot be opened.
     pub async fn open(options: HostOptions) -> Result<Access, HostError> {
         let way = Way::open(&options).await?;
-        let access = Access(Arc::new(Inner { options, way: RwLock::new(way), reopening: tokio::sync::Mutex::default() }));
+        let access = Access(Arc::new(Inner {
+            options,
+            way: RwLock::new(way),
+            reopening: tokio::sync::Mutex::default(),
+        }));
         if let (false, Drive::Only(run_ids)) = (access.is_holder(), &access.0.options.drive) {
             for run_id in run_ids {
                 access.drive(run_id).await?;
@@ -180,7 +186,8 @@ impl Access {
     /// # Errors
     /// When the directory cannot be left in order; the next start sees to it.
     pub async fn close(self) -> Result<(), HostError> {
-        let way = std::mem::replace(&mut *self.0.way.write().unwrap_or_else(PoisonError::into_inner), Way::Closed);
+        let way =
+            std::mem::replace(&mut *self.0.way.write().unwrap_or_else(PoisonError::into_inner), Way::Closed);
         match way {
             Way::Holder(host) => host.close().await,
             Way::Remote(_) | Way::Closed => Ok(()),

@@ -68,7 +68,9 @@ impl Client {
         let kept = tokio::task::spawn_blocking(move || {
             let keep = |(id, bytes): (bandstand_engine::Id, std::sync::Arc<[u8]>)| {
                 let digest = Plugins::keep(&data_dir, &bytes);
-                digest.map_err(|source| HostError::Plugin { plugin: id.to_string(), source }).map(|digest| (id, digest))
+                digest
+                    .map_err(|source| HostError::Plugin { plugin: id.to_string(), source })
+                    .map(|digest| (id, digest))
             };
             bytes.into_iter().map(keep).collect::<Result<_, _>>()
         });

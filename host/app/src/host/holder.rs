@@ -50,7 +50,9 @@ impl Host {
     pub async fn open(options: HostOptions) -> Result<Host, HostError> {
         let opened = {
             let options = options.clone();
-            tokio::task::spawn_blocking(move || Opened::new(&options)).await.map_err(|_| HostError::Closing)??
+            tokio::task::spawn_blocking(move || Opened::new(&options))
+                .await
+                .map_err(|_| HostError::Closing)??
         };
         let Opened { lock, store, sandbox, marks, marked, interrupted } = opened;
         let (store, sandbox, marks) = (Arc::new(store), Arc::new(sandbox), Arc::new(marks));
@@ -135,11 +137,14 @@ impl Host {
         }
         let host = self.clone();
         let (run, decision, at, documents) =
-            tokio::task::spawn_blocking(move || host.prepare(request, digests)).await.map_err(|_| HostError::Closing)??;
+            tokio::task::spawn_blocking(move || host.prepare(request, digests))
+                .await
+                .map_err(|_| HostError::Closing)??;
         let run_id: RunId = run.id().into();
         let key = run.started().request_id.clone();
         self.documents().insert(run_id.clone(), documents);
-        let message = |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
+        let message =
+            |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
         let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
         self.documents().remove(&run_id);
         match taken? {
@@ -173,7 +178,11 @@ impl Host {
                 kind: DocumentKind::Source,
                 bytes: request.source.into_bytes(),
             },
-            Document { digest: crate::driver::digest(&canonical), kind: DocumentKind::Graph, bytes: canonical },
+            Document {
+                digest: crate::driver::digest(&canonical),
+                kind: DocumentKind::Graph,
+                bytes: canonical,
+            },
         ];
         let graph: Arc<Graph> = self.0.loader.share(&documents[1].digest, &request.graph);
         let now = now();
@@ -235,8 +244,7 @@ impl Host {
     }
 
     async fn input(&self, run_id: &str, input: Input) -> Result<Taken, HostError> {
-        let message =
-            |request| Message::Input { run_id: run_id.into(), input, request: Some(request) };
+        let message = |request| Message::Input { run_id: run_id.into(), input, request: Some(request) };
         match self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing)? {
             Ok(Outcome::Changed) => Ok(Taken::Changed),
             Ok(Outcome::Unchanged | Outcome::Stale) => Ok(Taken::Known),
@@ -398,7 +406,9 @@ fn store_options(options: &HostOptions) -> bandstand_store::Options {
 /// What is not known to be durable must not be acknowledged, so nothing more may happen here.
 fn end_the_process(problem: &str) {
     eprintln!("error: the storage failed: {problem}");
-    eprintln!("help: nothing that was not saved was acknowledged; see to the disk, then start again: runs carry on");
+    eprintln!(
+        "help: nothing that was not saved was acknowledged; see to the disk, then start again: runs carry on"
+    );
     std::process::exit(74);
 }
 

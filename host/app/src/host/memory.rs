@@ -37,7 +37,9 @@ struct OfAttempt {
 impl Memory for OfAttempt {
     fn audit_append(&self, entry: AuditEntry) -> Result<String, MemoryError> {
         let AuditEntry { action, payload, tags } = entry;
-        self.store.audit_append(&self.scope, now(), kept::AuditEntry { action, payload, tags }).map_err(refuse)
+        self.store
+            .audit_append(&self.scope, now(), kept::AuditEntry { action, payload, tags })
+            .map_err(refuse)
     }
 
     fn audit_snapshot(&self, limit: u32) -> Result<Vec<AuditRecord>, MemoryError> {
@@ -139,7 +141,9 @@ fn refuse(error: kept::MemoryError) -> MemoryError {
     let message = error.to_string();
     match error {
         kept::MemoryError::Invalid { code, .. } => MemoryError::new(MemoryErrorKind::Invalid, code, message),
-        kept::MemoryError::NotFound { .. } => MemoryError::new(MemoryErrorKind::NotFound, "not-found", message),
+        kept::MemoryError::NotFound { .. } => {
+            MemoryError::new(MemoryErrorKind::NotFound, "not-found", message)
+        }
         kept::MemoryError::Limit { .. } => MemoryError::new(MemoryErrorKind::Limit, "limit", message),
         kept::MemoryError::Refused(_) => MemoryError {
             retry_after_ms: Some(TRY_AGAIN_MS),

@@ -112,7 +112,12 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
 }
 
 /// Ends when the follower hangs up.
-async fn follow(host: &Host, write: &mut OwnedWriteHalf, run_id: &str, from_seq: u64) -> Result<(), HostError> {
+async fn follow(
+    host: &Host,
+    write: &mut OwnedWriteHalf,
+    run_id: &str,
+    from_seq: u64,
+) -> Result<(), HostError> {
     let mut watch = host.watch(run_id, from_seq).await?;
     loop {
         let reply = match tokio::time::timeout(ALIVE_EVERY, watch.next()).await {

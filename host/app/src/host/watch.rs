@@ -52,7 +52,13 @@ struct Local {
 impl Watch {
     pub(super) fn local(run_id: RunId, from_seq: u64, subscription: Subscription, reader: Reader) -> Watch {
         let local = Local { subscription, reader, rows: VecDeque::new(), behind: from_seq != NO_ROWS };
-        Watch { run_id, next_seq: from_seq, source: Source::Local(Box::new(local)), settled: None, access: None }
+        Watch {
+            run_id,
+            next_seq: from_seq,
+            source: Source::Local(Box::new(local)),
+            settled: None,
+            access: None,
+        }
     }
 
     pub(super) fn remote(run_id: RunId, from_seq: u64, replies: Replies) -> Watch {

@@ -74,10 +74,7 @@ pub(super) enum Reply {
     /// The holder is closing: ask the next one.
     Closing,
     /// It was not done.
-    Error {
-        exit_code: u8,
-        message: String,
-    },
+    Error { exit_code: u8, message: String },
     /// The holder speaks another version.
     Protocol { protocol: u32 },
 }
