@@ -30,11 +30,13 @@ enum Coming {
     Cancel,
 }
 
-struct World1<'w> {
+struct Subject<'w> {
     world: &'w World,
     tape: &'w mut Tape,
     run: Run,
     checker: Checker,
+    /// What starting decided.
+    first: Decision,
     /// Milliseconds since the start, never falling.
     time: i64,
     /// What the wall clock shows beside that.
@@ -43,43 +45,39 @@ struct World1<'w> {
     owed: BTreeMap<CommandId, ()>,
     tick_delay: (Option<Timestamp>, i64),
     cancel_sent: bool,
+    /// Whether to keep what happens, for a person.
+    shows: bool,
+    story: Vec<String>,
 }
 
-/// Runs the world's workflow on the engine alone; gives the checker's books.
-pub fn run(world: &World, tape: &mut Tape) -> Result<Checker, Problem> {
+/// Runs the world's workflow on the engine alone; gives the checker's books. `shows`: a problem tells
+/// the journal before it.
+pub fn run(world: &World, tape: &mut Tape, shows: bool) -> Result<Checker, Problem> {
     let start = Start::new(&world.graph, new_run(world), START)
         .map_err(|error| Problem(format!("the run does not start: {error}")))?;
     let (run, decision) = Run::start(world.graph.clone(), start, START);
-    let mut subject = World1 {
+    let mut subject = Subject {
         world,
         tape,
         run,
         checker: Checker::new(world.graph.clone()),
+        first: decision,
         time: 0,
         skew: 0,
         coming: Vec::new(),
         owed: BTreeMap::new(),
         tick_delay: (None, 0),
         cancel_sent: false,
+        shows,
+        story: Vec::new(),
     };
-    if let Some(cancel_ms) = world.cancel_ms {
-        subject.coming.push((i64::try_from(cancel_ms).unwrap_or(0), Coming::Cancel));
-    }
-    subject.decided(&decision, START)?;
-    let mut steps = 0;
-    while !subject.run.status().is_ended() || !subject.coming.is_empty() {
-        steps += 1;
-        if steps > STEPS_MAX {
-            return problem("the run does not end");
+    match subject.all(world) {
+        Ok(()) => Ok(subject.checker),
+        Err(Problem(what)) => {
+            subject.story.push(what);
+            problem(subject.story.join("\n"))
         }
-        subject.step()?;
     }
-    let folded = subject.checker.refold()?;
-    if !folded.is_same(&subject.run) {
-        return problem("folding the whole journal leads elsewhere than handling");
-    }
-    verdict::judge(world, &subject.checker, &subject.run, subject.cancel_sent)?;
-    Ok(subject.checker)
 }
 
 /// What a caller says about the world's run.
@@ -98,7 +96,28 @@ pub fn new_run(world: &World) -> NewRun {
     }
 }
 
-impl World1<'_> {
+impl Subject<'_> {
+    fn all(&mut self, world: &World) -> Result<(), Problem> {
+        if let Some(cancel_ms) = world.cancel_ms {
+            self.coming.push((i64::try_from(cancel_ms).unwrap_or(0), Coming::Cancel));
+        }
+        let first = std::mem::take(&mut self.first);
+        self.decided(&first, START)?;
+        let mut steps = 0;
+        while !self.run.status().is_ended() || !self.coming.is_empty() {
+            steps += 1;
+            if steps > STEPS_MAX {
+                return problem("the run does not end");
+            }
+            self.step()?;
+        }
+        let folded = self.checker.refold()?;
+        if !folded.is_same(&self.run) {
+            return problem("folding the whole journal leads elsewhere than handling");
+        }
+        verdict::judge(world, &self.checker, &self.run, self.cancel_sent)
+    }
+
     fn wall(&self) -> Timestamp {
         Timestamp(START.0 + self.time + self.skew)
     }
@@ -298,7 +317,10 @@ impl World1<'_> {
         if decision.events.is_empty() {
             return Ok(());
         }
-        if std::env::var_os("SHOW").is_some() { for e in &decision.events { eprintln!("{} {}", at.0, serde_json::to_string(e).unwrap_or_default()); } }
+        if self.shows {
+            let texts = decision.events.iter().map(|event| serde_json::to_string(event).unwrap_or_default());
+            self.story.extend(texts.map(|text| format!("{:>8} {text}", at.0 - START.0)));
+        }
         let seq = self.checker.seq();
         self.checker.row(seq, at, &decision.events)?;
         self.checker.same(&self.run)?;

@@ -99,10 +99,17 @@ struct Host<'t> {
     held: bool,
     dead: bool,
     steps: u32,
+    /// Whether to keep what happens, for a person.
+    shows: bool,
+    story: Vec<String>,
 }
 
-/// Runs the worlds in one host; gives the checkers' books.
-pub fn run(worlds: Vec<World>, tape: &mut Tape, faults: &mut Tape) -> Result<Vec<Checker>, Problem> {
+fn shorten(text: String) -> String {
+    text.chars().take(400).collect()
+}
+
+/// Runs the worlds in one host; gives the checkers' books. `shows`: a problem tells all that was said and done before it.
+pub fn run(worlds: Vec<World>, tape: &mut Tape, faults: &mut Tape, shows: bool) -> Result<Vec<Checker>, Problem> {
     let limits = Limits {
         calls_max: *tape.pick(&[256, 1, 2, 3]),
         calls_per_plugin_max: *tape.pick(&[256, 1, 2]),
@@ -152,8 +159,14 @@ pub fn run(worlds: Vec<World>, tape: &mut Tape, faults: &mut Tape) -> Result<Vec
         held: false,
         dead: false,
         steps: 0,
+        shows,
+        story: Vec::new(),
     };
-    host.all()?;
+    let ended = host.all();
+    if let Err(Problem(what)) = ended {
+        host.story.push(what);
+        return problem(host.story.join("\n"));
+    }
     Ok(host.cases.into_values().map(|case| case.checker).collect())
 }
 
@@ -254,7 +267,12 @@ impl Host<'_> {
     /// Gives the core a message and carries out what it wants.
     fn handle(&mut self, message: Message) -> Result<(), Problem> {
         let mut actions = Vec::new();
+        let show = self.shows.then(|| format!("{:>8} {message:?}", self.time));
         self.core.handle(message, self.wall(), &mut actions);
+        if let Some(text) = show {
+            self.story.push(shorten(text));
+            self.story.extend(actions.iter().map(|action| shorten(format!("             -> {action:?}"))));
+        }
         for action in actions {
             self.act(action)?;
             if self.dead {

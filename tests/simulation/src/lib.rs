@@ -12,7 +12,12 @@ pub mod generate;
 pub mod host;
 pub mod oracle;
 pub mod people;
+#[cfg(feature = "mistakes")]
+pub mod planted;
 pub mod render;
+pub mod report;
 pub mod script;
+pub mod seed;
+pub mod shrink;
 pub mod tape;
 pub mod verdict;

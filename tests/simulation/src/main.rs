@@ -1,32 +1,82 @@
-//! Runs seeds from the command line.
-fn main() {
-    let from: u64 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(0);
-    let count: u64 = std::env::args().nth(2).and_then(|a| a.parse().ok()).unwrap_or(1000);
-    let mut bad = 0; let mut stats: std::collections::BTreeMap<String,(u64,u64)> = Default::default();
-    for seed in from..from + count {
-        let mut plan = bandstand_simulation::tape::Tape::record(seed);
-        let world = bandstand_simulation::generate::world(&mut plan);
-        if count == 1 { println!("{}", bandstand_simulation::render::world(&world)); }
-        let mut tape = bandstand_simulation::tape::Tape::record(seed ^ 0x5555);
-        let r = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| bandstand_simulation::engine_alone::run(&world, &mut tape)));
-        let r = match r { Ok(Ok(c)) => std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut worlds = vec![world.clone()];
-            let mut second = bandstand_simulation::tape::Tape::record(seed ^ 0x777777);
-            if second.below(3) == 2 { worlds.push(bandstand_simulation::generate::world(&mut second)); }
-            let mut tape = bandstand_simulation::tape::Tape::record(seed ^ 0x555599);
-            let mut faults = bandstand_simulation::tape::Tape::record(seed ^ 0x5555aa99);
-            let r = bandstand_simulation::host::run(worlds, &mut tape, &mut faults);
-            if count == 1 { if let Err(p) = &r { println!("HOST {}", p.0); } }
-            r.map_err(|p| bandstand_simulation::check::Problem(format!("host: {}", p.0))).map(|_| c)
-        })), r => r };
-        match r {
-            Ok(Ok(c)) => { let mut seen = std::collections::BTreeMap::<String,u64>::new();
-                for (_, e) in &c.journal { let mut n = e.name().to_string(); match e { bandstand_engine::Event::NodeFailed(e) => n += &format!(" {} {}", e.error.failure.class.name(), e.error.failure.code), bandstand_engine::Event::EdgeTaken(e) => n += &format!(" {:?}", e.because), bandstand_engine::Event::NodeStarted(e) => n += &format!(" {}", e.kind), bandstand_engine::Event::RunFailed(e) => n+= &format!(" {}", e.error.failure.code), bandstand_engine::Event::BranchEnded(e) => n += &format!(" {:?}", e.outcome), _=>{} } *seen.entry(n).or_default() += 1; }
-                for (k, v) in seen { let s = stats.entry(k).or_default(); s.0 += 1; s.1 += v; } }
-            Ok(Err(p)) => { bad += 1; if bad < 15 { println!("seed {seed}: {}", p.0.chars().take(1500).collect::<String>()); } }
-            Err(_) => { bad += 1; println!("seed {seed}: panic"); }
+//! `cargo run -p bandstand-simulation -- [--seeds N] [--from M] [--seen] [--replay FILE] [--mistake NAME [--save FILE]]`:
+//! runs seeds of the simulator; exit code 1 when one shows a problem.
+
+#![allow(clippy::print_stdout)] // a program for people
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use bandstand_simulation::report::{Seen, run_seeds, tell};
+use bandstand_simulation::seed::{Found, replay, show};
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1)) {
+        Ok(code) => code,
+        Err(problem) => {
+            println!("{problem}");
+            ExitCode::from(2)
         }
     }
-    if std::env::args().nth(3).is_some() { for (k,(a,b)) in &stats { println!("{a:8} {b:8} {k}"); } }
-    println!("{bad} bad of {count}");
+}
+
+fn run(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> {
+    let (mut seeds, mut from, mut shows_seen, mut save) = (10_000, 0, false, None);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--seeds" => seeds = value()?.parse().map_err(|_| "--seeds takes a number")?,
+            "--from" => from = value()?.parse().map_err(|_| "--from takes a number")?,
+            "--seen" => shows_seen = true,
+            "--save" => save = Some(value()?),
+            "--replay" => return repeat(&value()?),
+            "--mistake" => plant(&value()?)?,
+            _ => return Err(format!("`{argument}` is unknown; there are --seeds --from --seen --save --replay --mistake")),
+        }
+    }
+    let seen = Mutex::new(Seen::new());
+    let found = run_seeds(from, seeds, shows_seen.then_some(&seen));
+    for (name, count) in seen.into_inner().unwrap_or_default() {
+        println!("{count:8} {name}");
+    }
+    let Some((seed, found)) = found else {
+        println!("{seeds} seeds from {from}: nothing was found");
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("{}", tell(seed, &found));
+    if let Some(path) = save {
+        let small = bandstand_simulation::shrink::shrink(&found);
+        let text = serde_json::to_string(&small).map_err(|error| error.to_string())?;
+        std::fs::write(&path, text).map_err(|error| format!("{path}: {error}"))?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn repeat(path: &str) -> Result<ExitCode, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let found: Found = serde_json::from_str(&text).map_err(|error| format!("{path}: {error}"))?;
+    println!("{}", show(found.subject, &found.tapes));
+    match replay(found.subject, &found.tapes, true) {
+        Ok(_) => {
+            println!("nothing was found");
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problem) => {
+            println!("{}", problem.0);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+#[cfg(feature = "mistakes")]
+fn plant(name: &str) -> Result<(), String> {
+    use bandstand_simulation::planted::Planted;
+    let planted = Planted::all().into_iter().find(|planted| planted.name() == name);
+    let names: Vec<String> = Planted::all().into_iter().map(Planted::name).collect();
+    Planted::plant(Some(planted.ok_or_else(|| format!("there are these mistakes: {}", names.join(" ")))?));
+    Ok(())
+}
+
+#[cfg(not(feature = "mistakes"))]
+fn plant(_: &str) -> Result<(), String> {
+    Err("mistakes are planted with `--features mistakes` only".to_owned())
 }

@@ -111,8 +111,9 @@ impl Host<'_> {
                 if !self.core.is_flushed() {
                     return Ok(false);
                 }
-                // What runs is given up; nothing was interrupted.
-                self.marks.clear();
+                // What runs is given up; nothing was interrupted. Marks of an earlier death that nobody took up yet stay.
+                let found = &self.found;
+                self.marks.retain(|(run_id, id)| found.get(run_id).is_some_and(|ids| ids.contains(id)));
                 self.crash()?;
             }
             Fault::ClockJump(span_ms) => self.skew += span_ms,
@@ -130,6 +131,9 @@ impl Host<'_> {
     /// The process dies: memory, messages and calls are gone. What is on the disk starts a new one.
     pub(super) fn crash(&mut self) -> Result<(), Problem> {
         self.dead = false;
+        if self.shows {
+            self.story.push(format!("{:>8} the process ends", self.time));
+        }
         self.core = Core::new(self.limits);
         self.coming.retain(|(_, coming)| matches!(coming, Coming::Ask(_)));
         self.writes.clear();
