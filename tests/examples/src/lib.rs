@@ -20,11 +20,17 @@ pub use pattern::differences;
 pub use program::{Ended, Program};
 
 /// The repository's root.
+///
+/// # Panics
+/// When it was moved since this was compiled.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").components().collect::<PathBuf>().canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// The folders of `examples`, in order.
+///
+/// # Panics
+/// When they cannot be listed.
 pub fn names() -> Vec<String> {
     let entries = std::fs::read_dir(root().join("examples")).unwrap().map(Result::unwrap);
     let folders = entries.filter(|entry| entry.path().is_dir());

@@ -1,5 +1,6 @@
 //! Holds an example's README to what really happened: each ```json block must be the result or the error of some case,
-//! or a part of it ending in `"...": "..."`; each line of a ```markdown block must stand in the text of some case.
+//! or a part of it ending in `"...": "..."`; each line of a ```markdown block must stand in the text of some case; each
+//! `@FILE` of a command must be there.
 
 use std::fs;
 
@@ -12,6 +13,9 @@ pub(crate) fn compare(name: &str, came_to: &[Value]) {
     let text = fs::read_to_string(root().join("examples").join(name).join("README.md")).unwrap();
     let command = format!("bandstand run examples/{name}/workflow.yaml");
     assert!(text.contains(&command), "{name}/README.md does not say how it is run: {command}");
+    for file in blocks(&text, "console").iter().flat_map(|block| block.split_whitespace()).filter_map(|word| word.strip_prefix('@')) {
+        assert!(root().join(file).is_file(), "{name}/README.md names {file}, which is not there");
+    }
     for block in blocks(&text, "json") {
         let pattern: Value = serde_json::from_str(&block).unwrap_or_else(|error| panic!("{name}/README.md: {error}\n{block}"));
         let fits = came_to.iter().any(|value| differences(&pattern, value).is_empty());

@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::time::Duration;
 
-use bandstand_examples::{names, root, run};
+use bandstand_examples::{Program, names, root, run};
 use serde_json::Value;
 
 // R1.1, R1.3, R1.5, R1.7, R1.8
@@ -18,6 +19,54 @@ fn error_recovery() {
 #[test]
 fn human_review() {
     run("02-human-review");
+}
+
+/// The example with a time limit that a test can wait for. Nobody answers; the host was not even there at the time.
+// R2.1, R2.4
+#[test]
+fn human_review_that_nobody_answers() {
+    let example = root().join("examples/02-human-review");
+    let text = fs::read_to_string(example.join("workflow.yaml")).unwrap();
+    assert!(text.contains("timeout: 60m"));
+    // As deep below the root as the example, so that the paths of its plugins hold.
+    let folder = tempfile::tempdir_in(root().join("target")).unwrap();
+    let workflow = folder.path().join("workflow.yaml");
+    fs::write(&workflow, text.replace("timeout: 60m", "timeout: 300ms")).unwrap();
+    let program = Program::find();
+    let input = format!("@{}", example.join("input.json").display());
+    let waiting = program.json(&["run", workflow.to_str().unwrap(), "--input", &input]);
+    assert_eq!(waiting.code, 4, "{waiting}");
+    std::thread::sleep(Duration::from_millis(350));
+    let run_id = waiting.outcome()["run_id"].as_str().unwrap().to_owned();
+    // The first command may look a moment before the overdue deadline is handled, and say that the run still waits.
+    let drive = || program.json(&["runs", "drive", &run_id]);
+    let driven = Some(drive()).filter(|driven| driven.code != 4).unwrap_or_else(drive);
+    assert_eq!(driven.code, 0, "{driven}");
+    assert_eq!(driven.outcome()["result"]["published"], false, "{driven}");
+    let late = program.json(&["review", "approve", waiting.outcome()["reviews"][0].as_str().unwrap(), "--by", "ann"]);
+    assert_eq!(late.code, 3, "an answer after the end is a conflict: {late}");
+}
+
+/// Without `--json`: what a person reads, and what can be copied from it.
+// R2.5
+#[test]
+fn human_review_in_words() {
+    let program = Program::find();
+    let args = ["run", "examples/02-human-review/workflow.yaml", "--input", "@examples/02-human-review/input.json"];
+    let waiting = program.call(&args);
+    assert_eq!(waiting.code, 4, "{waiting}");
+    assert_eq!(waiting.stdout, "", "there is no result yet");
+    let command = waiting.stderr.lines().find_map(|line| line.split_once("approve:")).unwrap().1.trim();
+    assert!(command.starts_with("bandstand review approve ") && command.ends_with(" --by NAME"), "{command}");
+    let typed: Vec<&str> = command.split_whitespace().skip(1).map(|word| if word == "NAME" { "ann" } else { word }).collect();
+    let approved = program.call(&[&typed[..], &["--print", "text"]].concat());
+    assert_eq!(approved.code, 0, "{approved}");
+    assert!(approved.stdout.starts_with("# Moving the ticket desk\n"), "{approved}");
+    // The same answer once more changes nothing; another one is refused.
+    let again = program.call(&typed);
+    assert_eq!(again.code, 0, "{again}");
+    let other = program.call(&["review", "reject", typed[2], "--by", "ann"]);
+    assert_eq!(other.code, 3, "{other}");
 }
 
 // R3.1, R3.2, R3.3, R3.4, R3.6
@@ -45,6 +94,17 @@ fn licence_review() {
     let reports = results.iter().filter_map(|result| result["markdown"].as_str());
     assert!(reports.clone().count() > 1);
     reports.for_each(|report| assert!(report.starts_with("# ") && report.contains("\n## Risk\n"), "{report}"));
+}
+
+/// What `cargo xtask demo` types.
+// R8.1
+#[test]
+fn licence_review_as_the_demo_prints_it() {
+    let (workflow, input) = ("examples/06-licence-review/workflow.yaml", "@examples/06-licence-review/input.json");
+    let ended = Program::find().call(&["run", workflow, "--input", input, "--print", "markdown"]);
+    assert_eq!(ended.code, 0, "{ended}");
+    assert!(ended.stdout.starts_with("# GNU General Public License 3: high risk\n\n"), "{ended}");
+    assert!(ended.stdout.lines().count() > 60, "{ended}");
 }
 
 #[test]
