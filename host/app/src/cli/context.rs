@@ -68,7 +68,10 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
         .enable_all()
         .build()
         .map_err(|error| Failure::other(format!("cannot start the threads of the host: {error}")))?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // A thread may still wait for a person to type; nobody waits for that thread.
+    runtime.shutdown_background();
+    done
 }
 
 /// The time now. The one place where verbs read the clock.

@@ -59,7 +59,7 @@ fn section(text: &mut String, verb: &Command, parent: &str) {
     line(text, &format!("\n## {name}\n"));
     let about = verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
     line(text, &format!("{}.\n", about.trim_end_matches('.')));
-    let own = || verb.get_arguments().filter(|arg| !arg.is_global_set() && !arg.is_hide_set());
+    let own = || verb.get_arguments().filter(|arg| !arg.is_global_set() && !arg.is_hide_set() && arg.get_id() != "help");
     let mut usage = name.clone();
     for arg in own() {
         usage.push(' ');
@@ -97,7 +97,7 @@ fn options<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
         if !possible.is_empty() && takes_value(arg) {
             let _ = write!(meaning, " [one of: {}]", possible.join(", "));
         }
-        line(text, &format!("| {name} | {} |", meaning.replace('|', "\\|")));
+        line(text, &format!("| {} | {} |", name.replace('|', "\\|"), meaning.replace('|', "\\|")));
     }
 }
 

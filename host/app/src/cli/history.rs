@@ -51,6 +51,7 @@ pub struct History {
     pub usage: Usage,
     /// Visits that wait for a time: `wait` or `retry`, and until when.
     pub timers: BTreeMap<Path, (&'static str, Timestamp)>,
+    /// Of visits, and of scopes: what their last node gave.
     outputs: BTreeMap<Path, Arc<Value>>,
 }
 
@@ -199,6 +200,8 @@ impl History {
             Event::NodeStarted(e) => self.node(&e.p).visits += 1,
             Event::NodeSucceeded(e) => {
                 if let Some(output) = self.value(&e.output) {
+                    // A scope gives what its last node gave; events name it by the scope's path.
+                    self.outputs.insert(e.p.parent().unwrap_or_default(), output.clone());
                     self.outputs.insert(e.p.clone(), output);
                 }
                 self.took(&e.p, e.took_ms);

@@ -116,6 +116,7 @@ pub fn main() -> ExitCode {
         }
     };
     let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
+    log_to_stderr(&out);
     let context = Context::new(&cli.global, out.clone());
     match execute(cli.verb, &context) {
         Ok(exit) => ExitCode::from(exit.code()),
@@ -124,6 +125,23 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit.code())
         }
     }
+}
+
+/// What the host itself has to say, for operators: warnings, and more with `-v`.
+fn log_to_stderr(out: &Out) {
+    let level = match (out.quiet, out.verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, 0) => tracing::Level::WARN,
+        (false, 1) => tracing::Level::INFO,
+        (false, _) => tracing::Level::DEBUG,
+    };
+    // Other crates' details are of no use to an operator.
+    let filter = tracing_subscriber::EnvFilter::new(format!(
+        "warn,bandstand={level},bandstand_store={level},bandstand_sandbox={level},bandstand_driver={level}"
+    ));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A test may have set one before.
+    let _ = subscriber.with_ansi(out.can_redraw && !out.json).with_target(false).try_init();
 }
 
 fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {

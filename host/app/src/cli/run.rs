@@ -10,6 +10,7 @@ use super::context::{Context, block_on};
 use super::exit::{Exit, Failure};
 use super::follow::{self, Manner};
 use super::json_input;
+use super::stored;
 use crate::host::{Drive, StartRequest};
 use crate::project::load::{self, Loaded, Resolve};
 
@@ -95,7 +96,11 @@ async fn start_and_follow(
         print: args.print.clone(),
     };
     let ended = match access.start_run(request).await {
-        Ok(run_id) => follow::to_the_end(&access, &run_id, context, &manner).await,
+        Ok(run_id) => {
+            let ended = follow::to_the_end(&access, &run_id, context, &manner).await;
+            stored::name_other_open_runs(context, &run_id);
+            ended
+        }
         Err(error) => Err(Failure::from(error)
             .help(format!("what it takes: the `input` of {file}; how it was meant: bandstand run --help"))),
     };

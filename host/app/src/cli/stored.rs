@@ -1,12 +1,14 @@
 //! What the reading verbs look up in the store: runs and reviews by the beginning of their ids, whole histories.
 //! Opens the file read-only; whether a host holds it does not matter.
 
-use bandstand_store::{FindError, OpenError, ReadError, Reader, RunRow};
+use bandstand_store::{FindError, OpenError, ReadError, Reader, RunFilter, RunRow, RunStatus};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::history::History;
 
+/// Other open runs that are named; of further ones it is only said that they are there.
+const OTHERS_SHOWN_MAX: usize = 3;
 /// Rows of the journal that are read at a time.
 const PAGE_ROWS: u32 = 500;
 
@@ -55,6 +57,27 @@ pub fn each_row(
             None => return Ok(()),
         }
     }
+}
+
+/// Names the open runs that this process did not drive, so that none is forgotten. Failing to is no failure.
+pub fn name_other_open_runs(context: &Context, own: &str) {
+    if context.out.json || context.out.quiet {
+        return;
+    }
+    let statuses = vec![RunStatus::Running, RunStatus::Waiting];
+    let filter = RunFilter { statuses, ..RunFilter::default() };
+    let Ok(reader) = Reader::open(context.data_dir()) else { return };
+    let Ok(page) = reader.runs(&filter, None, OTHERS_SHOWN_MAX as u32 + 2) else { return };
+    let others: Vec<&str> = page.runs.iter().map(|run| run.run_id.as_str()).filter(|id| *id != own).collect();
+    if others.is_empty() {
+        return;
+    }
+    let shown = others.iter().take(OTHERS_SHOWN_MAX).copied().collect::<Vec<_>>().join(", ");
+    let more = if others.len() > OTHERS_SHOWN_MAX { " and more" } else { "" };
+    let data = context.data_option();
+    context.out.note(&format!(
+        "other open runs: {shown}{more}; to make them go on: bandstand runs drive --all{data}"
+    ));
 }
 
 impl From<OpenError> for Failure {

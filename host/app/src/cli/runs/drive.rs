@@ -69,7 +69,9 @@ async fn one(access: &Access, run: &RunRow, args: &DriveArgs, context: &Context)
         ask_as: (!args.no_ask).then(|| run.user_id.clone().unwrap_or_else(who_sits_here)),
         print: args.print.clone(),
     };
-    follow::to_the_end(access, &run.run_id, context, &manner).await
+    let ended = follow::to_the_end(access, &run.run_id, context, &manner).await;
+    stored::name_other_open_runs(context, &run.run_id);
+    ended
 }
 
 /// One line for each run as it settles. Failed ones outweigh waiting ones in the exit code.
