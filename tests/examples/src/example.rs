@@ -16,7 +16,8 @@ use crate::{readme, root};
 pub fn run(name: &str) -> Vec<Value> {
     let folder = root().join("examples").join(name);
     let text = fs::read_to_string(folder.join("expected.json")).unwrap();
-    let expected: Expected = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}/expected.json: {error}"));
+    let expected: Expected =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}/expected.json: {error}"));
     let program = Program::find();
     let workflow = format!("examples/{name}/workflow.yaml");
 

@@ -37,7 +37,9 @@ fn compare(pattern: &Value, actual: &Value, place: &str, found: &mut Vec<String>
                 }
             }
             let further = members.keys().filter(|name| !open && !wanted.contains_key(*name));
-            found.extend(further.map(|name| format!("{place}: member {name:?} was not expected: {}", members[name])));
+            found.extend(
+                further.map(|name| format!("{place}: member {name:?} was not expected: {}", members[name])),
+            );
         }
         (Value::Array(wanted), Value::Array(items)) => {
             if wanted.len() != items.len() {

@@ -45,7 +45,10 @@ impl Program {
         let binary = std::env::var_os("BANDSTAND_BIN").map_or_else(beside, PathBuf::from);
         assert!(binary.is_file(), "there is no {}: run `cargo build -p bandstand` first", binary.display());
         let plugins = root().join("target/plugins");
-        assert!(plugins.join("report.wasm").is_file(), "there are no plugins: run `cargo xtask plugins` first");
+        assert!(
+            plugins.join("report.wasm").is_file(),
+            "there are no plugins: run `cargo xtask plugins` first"
+        );
         Program { binary, folder: TempDir::new().unwrap() }
     }
 
@@ -100,7 +103,8 @@ impl Ended {
     /// # Panics
     /// When it is not.
     pub fn lines(&self) -> Vec<Value> {
-        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{self}"));
+        let parse =
+            |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{self}"));
         self.stdout.lines().map(parse).collect()
     }
 
@@ -119,7 +123,14 @@ impl std::fmt::Display for Ended {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Ended { command, code, stdout, stderr } = self;
         // The end tells most.
-        let last = |text: &str| text.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
-        write!(formatter, "`{command}` ended with {code}\nstdout:\n{}\nstderr:\n{}", last(stdout), last(stderr))
+        let last = |text: &str| {
+            text.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+        };
+        write!(
+            formatter,
+            "`{command}` ended with {code}\nstdout:\n{}\nstderr:\n{}",
+            last(stdout),
+            last(stderr)
+        )
     }
 }

@@ -13,18 +13,30 @@ pub(crate) fn compare(name: &str, came_to: &[Value]) {
     let text = fs::read_to_string(root().join("examples").join(name).join("README.md")).unwrap();
     let command = format!("bandstand run examples/{name}/workflow.yaml");
     assert!(text.contains(&command), "{name}/README.md does not say how it is run: {command}");
-    for file in blocks(&text, "console").iter().flat_map(|block| block.split_whitespace()).filter_map(|word| word.strip_prefix('@')) {
+    for file in blocks(&text, "console")
+        .iter()
+        .flat_map(|block| block.split_whitespace())
+        .filter_map(|word| word.strip_prefix('@'))
+    {
         assert!(root().join(file).is_file(), "{name}/README.md names {file}, which is not there");
     }
     for block in blocks(&text, "json") {
-        let pattern: Value = serde_json::from_str(&block).unwrap_or_else(|error| panic!("{name}/README.md: {error}\n{block}"));
+        let pattern: Value =
+            serde_json::from_str(&block).unwrap_or_else(|error| panic!("{name}/README.md: {error}\n{block}"));
         let fits = came_to.iter().any(|value| differences(&pattern, value).is_empty());
         let nearest = came_to.iter().map(|value| differences(&pattern, value)).min_by_key(Vec::len);
-        assert!(fits, "{name}/README.md shows what no case came to: {:#?}\n{block}", nearest.unwrap_or_default());
+        assert!(
+            fits,
+            "{name}/README.md shows what no case came to: {:#?}\n{block}",
+            nearest.unwrap_or_default()
+        );
     }
     for block in blocks(&text, "markdown") {
         for line in block.lines().filter(|line| !line.trim().is_empty() && *line != "...") {
-            let fits = came_to.iter().filter_map(|value| value["markdown"].as_str()).any(|text| text.lines().any(|own| own == line));
+            let fits = came_to
+                .iter()
+                .filter_map(|value| value["markdown"].as_str())
+                .any(|text| text.lines().any(|own| own == line));
             assert!(fits, "{name}/README.md shows a line that no report has: {line}");
         }
     }

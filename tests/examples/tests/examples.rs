@@ -31,19 +31,25 @@ fn human_review_that_nobody_answers() {
     // As deep below the root as the example, so that the paths of its plugins hold.
     let folder = tempfile::tempdir_in(root().join("target")).unwrap();
     let workflow = folder.path().join("workflow.yaml");
-    fs::write(&workflow, text.replace("timeout: 60m", "timeout: 300ms")).unwrap();
+    fs::write(&workflow, text.replace("timeout: 60m", "timeout: 1500ms")).unwrap();
     let program = Program::find();
     let input = format!("@{}", example.join("input.json").display());
     let waiting = program.json(&["run", workflow.to_str().unwrap(), "--input", &input]);
     assert_eq!(waiting.code, 4, "{waiting}");
-    std::thread::sleep(Duration::from_millis(350));
+    std::thread::sleep(Duration::from_millis(1600));
     let run_id = waiting.outcome()["run_id"].as_str().unwrap().to_owned();
     // The first command may look a moment before the overdue deadline is handled, and say that the run still waits.
     let drive = || program.json(&["runs", "drive", &run_id]);
     let driven = Some(drive()).filter(|driven| driven.code != 4).unwrap_or_else(drive);
     assert_eq!(driven.code, 0, "{driven}");
     assert_eq!(driven.outcome()["result"]["published"], false, "{driven}");
-    let late = program.json(&["review", "approve", waiting.outcome()["reviews"][0].as_str().unwrap(), "--by", "ann"]);
+    let late = program.json(&[
+        "review",
+        "approve",
+        waiting.outcome()["reviews"][0].as_str().unwrap(),
+        "--by",
+        "ann",
+    ]);
     assert_eq!(late.code, 3, "an answer after the end is a conflict: {late}");
 }
 
@@ -52,13 +58,15 @@ fn human_review_that_nobody_answers() {
 #[test]
 fn human_review_in_words() {
     let program = Program::find();
-    let args = ["run", "examples/02-human-review/workflow.yaml", "--input", "@examples/02-human-review/input.json"];
+    let args =
+        ["run", "examples/02-human-review/workflow.yaml", "--input", "@examples/02-human-review/input.json"];
     let waiting = program.call(&args);
     assert_eq!(waiting.code, 4, "{waiting}");
     assert_eq!(waiting.stdout, "", "there is no result yet");
     let command = waiting.stderr.lines().find_map(|line| line.split_once("approve:")).unwrap().1.trim();
     assert!(command.starts_with("bandstand review approve ") && command.ends_with(" --by NAME"), "{command}");
-    let typed: Vec<&str> = command.split_whitespace().skip(1).map(|word| if word == "NAME" { "ann" } else { word }).collect();
+    let typed: Vec<&str> =
+        command.split_whitespace().skip(1).map(|word| if word == "NAME" { "ann" } else { word }).collect();
     let approved = program.call(&[&typed[..], &["--print", "text"]].concat());
     assert_eq!(approved.code, 0, "{approved}");
     assert!(approved.stdout.starts_with("# Moving the ticket desk\n"), "{approved}");
@@ -93,14 +101,16 @@ fn licence_review() {
     let results = run("06-licence-review");
     let reports = results.iter().filter_map(|result| result["markdown"].as_str());
     assert!(reports.clone().count() > 1);
-    reports.for_each(|report| assert!(report.starts_with("# ") && report.contains("\n## Risk\n"), "{report}"));
+    reports
+        .for_each(|report| assert!(report.starts_with("# ") && report.contains("\n## Risk\n"), "{report}"));
 }
 
 /// What `cargo xtask demo` types.
 // R8.1
 #[test]
 fn licence_review_as_the_demo_prints_it() {
-    let (workflow, input) = ("examples/06-licence-review/workflow.yaml", "@examples/06-licence-review/input.json");
+    let (workflow, input) =
+        ("examples/06-licence-review/workflow.yaml", "@examples/06-licence-review/input.json");
     let ended = Program::find().call(&["run", workflow, "--input", input, "--print", "markdown"]);
     assert_eq!(ended.code, 0, "{ended}");
     assert!(ended.stdout.starts_with("# GNU General Public License 3: high risk\n\n"), "{ended}");
@@ -114,7 +124,10 @@ fn every_example_has_its_files_and_a_test() {
     assert!(all.len() >= 6, "{all:?}");
     for name in all {
         for file in ["README.md", "workflow.yaml", "input.json", "expected.json"] {
-            assert!(root().join("examples").join(&name).join(file).is_file(), "examples/{name} has no {file}");
+            assert!(
+                root().join("examples").join(&name).join(file).is_file(),
+                "examples/{name} has no {file}"
+            );
         }
         assert!(own.contains(&format!("run(\"{name}\")")), "no test runs examples/{name}");
     }
