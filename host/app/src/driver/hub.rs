@@ -30,12 +30,14 @@ pub struct Hub {
     runs: Mutex<BTreeMap<RunId, Entry>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Entry {
     listeners: Option<broadcast::Sender<Signal>>,
     standing: Option<Standing>,
     /// Events published so far, as far as known.
     head_seq: u64,
+    /// The run left memory; somebody listened then.
+    evicted: bool,
 }
 
 /// What a new listener begins with.
@@ -53,6 +55,7 @@ impl Hub {
     /// Listens to a run.
     pub fn subscribe(&self, run_id: &RunId) -> Subscription {
         let mut runs = self.lock();
+        runs.retain(|_, entry| !entry.evicted || entry.heard_by().is_some());
         let entry = runs.entry(run_id.clone()).or_default();
         let listeners = entry.listeners.get_or_insert_with(|| broadcast::channel(NEWS_MAX).0);
         Subscription {
@@ -67,6 +70,7 @@ impl Hub {
         let mut runs = self.lock();
         let entry = runs.entry(run_id.clone()).or_default();
         entry.head_seq = next_seq;
+        entry.evicted = false;
         if let Some(listeners) = entry.heard_by() {
             let _ = listeners.send(Signal::Row(row()));
         }
@@ -86,13 +90,16 @@ impl Hub {
         if let Some(listeners) = entry.heard_by() {
             let _ = listeners.send(Signal::Stands(standing.clone()));
         }
+        entry.evicted = false;
         entry.standing = Some(standing);
     }
 
     /// The run left memory.
     pub fn evict(&self, run_id: &RunId) {
         let mut runs = self.lock();
-        if runs.get(run_id).is_some_and(|entry| entry.heard_by().is_none()) {
+        let Some(entry) = runs.get_mut(run_id) else { return };
+        entry.evicted = true;
+        if entry.heard_by().is_none() {
             runs.remove(run_id);
         }
     }
@@ -100,6 +107,13 @@ impl Hub {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<RunId, Entry>> {
         // Plain data, whole after every statement.
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Entry {
+    fn default() -> Entry {
+        // Not in memory until it says how it stands.
+        Entry { listeners: None, standing: None, head_seq: 0, evicted: true }
     }
 }
 

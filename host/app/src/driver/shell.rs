@@ -55,7 +55,10 @@ impl Mailbox {
         let request = Request(self.requests.next.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
         self.requests.lock().insert(request, answer);
-        self.people.send(message(request)).map_err(|_| Gone)?;
+        if self.people.send(message(request)).is_err() {
+            self.requests.lock().remove(&request);
+            return Err(Gone);
+        }
         answered.await.map_err(|_| Gone)
     }
 
@@ -160,8 +163,10 @@ impl Shell {
             }
             since_yield += 1;
             if since_yield >= MESSAGES_AT_ONCE_MAX {
+                // A full mailbox hides the timers.
                 since_yield = 0;
                 self.wake();
+                self.look_at_the_disk();
                 tokio::task::yield_now().await;
             }
         };
@@ -174,6 +179,8 @@ impl Shell {
         for cancel in self.flying.values() {
             cancel.cancel();
         }
+        // In this order: whoever asks from now on cannot send, whoever asked before is told that the host is gone.
+        people.close();
         self.mailbox.requests.lock().clear();
         let _ = closed.send(());
     }
