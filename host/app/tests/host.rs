@@ -1,5 +1,7 @@
 //! A host from outside: real store, real sandbox, real agents; crashes are real deaths of a process.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The promises of the core, each against the real engine: what it releases, when, and what a crash leaves.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
