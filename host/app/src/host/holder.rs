@@ -99,6 +99,11 @@ impl Host {
         &self.0.options.data_dir
     }
 
+    /// Counters of the store since the host was opened.
+    pub fn stats(&self) -> bandstand_store::Stats {
+        self.0.store.stats()
+    }
+
     /// Starts a run; it is durable when this returns its id.
     ///
     /// # Errors

@@ -1,0 +1,65 @@
+//! Figure (g): one attempt of the sandbox against a loop that only instantiates, calls and drops.
+
+use anyhow::{Result, anyhow};
+use bandstand_sandbox::{CallRequest, Grants, Sandbox, Settings};
+use tokio::runtime::Runtime;
+
+use crate::measure::{Mark, least, median, us_each};
+use crate::{Bench, Readings, flows};
+
+/// Attempts of each round.
+const ATTEMPTS: u32 = 2_000;
+
+/// Measures it.
+pub(crate) fn measure(bench: &Bench, runtime: &Runtime) -> Result<Readings> {
+    let sandbox = Sandbox::new(Settings::default())?;
+    let plugin = sandbox.load(&bench.agent, &Grants::default())?;
+    let input = flows::line_input().to_string();
+    let request = || CallRequest {
+        run_id: "run-1".to_owned(),
+        workflow: "bench".to_owned(),
+        node: "n@1".to_owned(),
+        visit: 1,
+        attempt: 1,
+        attempts_max: 1,
+        idempotency_key: "run-1/n@1".to_owned(),
+        started_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        input: input.clone(),
+        ..CallRequest::default()
+    };
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..=bench.rounds {
+        let mark = Mark::now();
+        sandbox.bench_bare(&plugin, &request(), ATTEMPTS).map_err(|problem| anyhow!(problem))?;
+        bare.push(mark.spent());
+        let mark = Mark::now();
+        runtime.block_on(async {
+            for _ in 0..ATTEMPTS {
+                let outcome = sandbox.call(&plugin, request()).await;
+                outcome.result.map_err(|failure| anyhow!("{}", failure.message))?;
+            }
+            anyhow::Ok(())
+        })?;
+        ours.push(mark.spent());
+    }
+    // The first round warms up.
+    let of = |spans: &[crate::measure::Spent], cpu: bool| -> Vec<f64> {
+        let spans = spans.iter().skip(1);
+        spans.map(|spent| us_each(if cpu { spent.cpu } else { spent.wall }, ATTEMPTS.into())).collect()
+    };
+    let row = |name: &str, cpu: bool| {
+        let (bare, ours) = (of(&bare, cpu), of(&ours, cpu));
+        let (bare_least, ours_least) = (least(bare.iter().copied()), least(ours.iter().copied()));
+        (
+            format!("one attempt against instantiate, call, drop: {name}"),
+            format!(
+                "best {ours_least:.0} us against {bare_least:.0} us, {:.2}x; medians {:.0} and {:.0} us, {:.2}x",
+                ours_least / bare_least,
+                median(ours.iter().copied()),
+                median(bare.iter().copied()),
+                median(ours) / median(bare)
+            ),
+        )
+    };
+    Ok(vec![row("CPU", true), row("wall", false)])
+}

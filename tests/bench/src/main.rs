@@ -1,0 +1,120 @@
+//! Measures the figures that the project promises, and prints them as rows of the table in `README.md`.
+//!
+//! `cargo xtask bench [FIGURE]... [--large] [--rounds N] [--agent FILE] [--dir DIR]`. Each figure has a module and
+//! makes its own data directory. It judges nothing: what an aim is, and where the time goes, stands in `README.md`.
+#![allow(clippy::print_stdout, reason = "a measurement for people")]
+
+mod attempt;
+mod durable;
+mod fan;
+mod flows;
+mod growth;
+mod line;
+mod measure;
+mod parts;
+mod start;
+mod waiting;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use lexopt::prelude::*;
+
+/// What `--help` prints.
+const HELP: &str = "\
+bandstand-bench [FIGURE]... [OPTIONS]
+
+  parts      what one step is made of: engine, JSON, journal
+  line       (a) one run of a line of 10 nodes
+  many       (b) 200 runs of it at once
+  fan        (c) 100 branches and their join
+  growth     (d) a loop of 1,000 steps with 10 kB of state
+  start      (e) from the start of the process to the end of the first node
+  waiting    (f) 10,000 runs that wait for a review; with --large 1,000,000
+  attempt    (g) one attempt against bare wasmtime
+No figure: all of them, the large one only with --large.
+
+  --rounds N     how often each is measured; the best counts [default: 5]
+  --agent FILE   the agent of every node [default: target/plugins/echo.wasm, a Rust component]
+  --dir DIR      where data directories are made [default: target/bench]
+  --large        (f) with 1,000,000 runs: takes minutes and some gigabytes
+";
+
+/// What every figure is given.
+pub(crate) struct Bench {
+    /// The agent's component.
+    pub(crate) agent: Arc<[u8]>,
+    /// Where data directories are made.
+    pub(crate) dir: PathBuf,
+    /// How often each is measured.
+    pub(crate) rounds: u32,
+    /// Whether to measure a million runs.
+    pub(crate) large: bool,
+}
+
+impl Bench {
+    /// A fresh directory, removed when dropped.
+    pub(crate) fn folder(&self) -> Result<tempfile::TempDir> {
+        tempfile::tempdir_in(&self.dir).with_context(|| format!("no directory in {}", self.dir.display()))
+    }
+}
+
+const FIGURES: [&str; 8] = ["parts", "line", "many", "fan", "growth", "start", "waiting", "attempt"];
+
+fn main() -> Result<()> {
+    let mut parser = lexopt::Parser::from_env();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let (mut figures, mut rounds, mut large) = (Vec::new(), 5, false);
+    let mut agent = root.join("target/plugins/echo.wasm");
+    let mut dir = root.join("target/bench");
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Value(word) => figures.push(word.string()?),
+            Long("rounds") => rounds = parser.value()?.parse::<u32>()?.max(1),
+            Long("agent") => agent = parser.value()?.into(),
+            Long("dir") => dir = parser.value()?.into(),
+            Long("large") => large = true,
+            // Not for people: a host of its own process, measured from inside.
+            Long("host-of") => {
+                let data_dir = PathBuf::from(parser.value()?);
+                return waiting::child(&data_dir, &parser.raw_args()?.next().context("a run")?.string()?);
+            }
+            Short('h') | Long("help") => {
+                println!("{HELP}");
+                return Ok(());
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if let Some(unknown) = figures.iter().find(|name| !FIGURES.contains(&name.as_str())) {
+        bail!("there is no figure `{unknown}`. Figures: {}", FIGURES.join(", "));
+    }
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let bytes = std::fs::read(&agent)
+        .with_context(|| format!("cannot read {}; `cargo xtask plugins` builds it", agent.display()))?;
+    let bench = Bench { agent: bytes.into(), dir, rounds, large };
+    let named = |name: &str| figures.is_empty() || figures.iter().any(|figure| figure == name);
+    println!("load average before: {}", measure::load_average());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    for figure in FIGURES.into_iter().filter(|name| named(name)) {
+        let readings = match figure {
+            "parts" => parts::measure(&bench),
+            "line" => runtime.block_on(line::one(&bench)),
+            "many" => runtime.block_on(line::many(&bench)),
+            "fan" => runtime.block_on(fan::measure(&bench)),
+            "growth" => runtime.block_on(growth::measure(&bench)),
+            "start" => start::measure(&bench),
+            "waiting" => waiting::measure(&bench, &runtime),
+            _ => attempt::measure(&bench, &runtime),
+        };
+        for (what, measured) in readings.with_context(|| format!("figure `{figure}`"))? {
+            println!("| {figure} | {what} | {measured} |");
+        }
+    }
+    println!("load average after: {}", measure::load_average());
+    Ok(())
+}
+
+/// What was measured, and what came out.
+pub(crate) type Readings = Vec<(String, String)>;

@@ -1,0 +1,87 @@
+//! Clocks and counters: wall time, processor time of this process, memory of any process.
+
+use std::time::{Duration, Instant};
+
+/// A moment, to be compared with a later one.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark {
+    wall: Instant,
+    cpu: Duration,
+}
+
+/// What passed since a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Spent {
+    /// On the wall.
+    pub(crate) wall: Duration,
+    /// In all threads of this process.
+    pub(crate) cpu: Duration,
+}
+
+impl Mark {
+    /// Now.
+    pub(crate) fn now() -> Mark {
+        Mark { wall: Instant::now(), cpu: cpu() }
+    }
+
+    /// Since then.
+    pub(crate) fn spent(self) -> Spent {
+        Spent { wall: self.wall.elapsed(), cpu: cpu().saturating_sub(self.cpu) }
+    }
+}
+
+/// Processor time of this process so far.
+fn cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// A span divided by a number of things, in microseconds.
+pub(crate) fn us_each(span: Duration, things: u64) -> f64 {
+    span.as_secs_f64() * 1e6 / things as f64
+}
+
+/// Milliseconds.
+pub(crate) fn ms(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+/// The least; infinity of nothing.
+pub(crate) fn least(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(f64::INFINITY, f64::min)
+}
+
+/// The one in the middle; not a number of nothing.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Memory of a process, in MB of 1,000,000 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// Resident now.
+    pub(crate) now_mb: f64,
+    /// Of it, what belongs to no file.
+    pub(crate) anonymous_mb: f64,
+    /// The most that was ever resident.
+    pub(crate) peak_mb: f64,
+}
+
+/// Memory of the process with that id, or of this one (`self`); zeros where the system does not tell.
+pub(crate) fn memory(process: &str) -> Memory {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|rest| rest.split_whitespace().nth(1)?.parse::<f64>().ok());
+        kib.unwrap_or(0.0) * 1024.0 / 1e6
+    };
+    Memory { now_mb: field("VmRSS"), anonymous_mb: field("RssAnon"), peak_mb: field("VmHWM") }
+}
+
+/// How busy the machine is with everything, or nothing where it does not tell.
+pub(crate) fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().take(3).collect::<Vec<_>>().join(" ")
+}
