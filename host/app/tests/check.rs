@@ -41,7 +41,9 @@ fn the_bad_files_give_their_code_and_exit_code_2() {
         let code = code.unwrap_or_else(|| panic!("{}: no error", file.display()));
         assert!(first.contains(code.as_str().unwrap()), "{}: {first}: {found:?}", file.display());
         assert_eq!(ended.code, 2, "{}", file.display());
-        for name in ["code", "severity", "message", "help", "file", "line", "column", "end_line", "end_column"] {
+        for name in
+            ["code", "severity", "message", "help", "file", "line", "column", "end_line", "end_column"]
+        {
             assert!(found[0].get(name).is_some(), "{name}: {}", found[0]);
         }
     }
@@ -54,7 +56,8 @@ fn people_see_the_line_and_a_mark_under_it() {
         "flow.yaml",
         "format: 1\nname: typo\nversion: 1\nnodes:\n  go: { value: 1, next: gone }\n  \u{1b}[31mred: 1\n",
     );
-    folder.write("ok/fine.yaml", "format: 1\nname: fine\nversion: 1\nnodes:\n  go: { value: 1, next: end }\n");
+    folder
+        .write("ok/fine.yaml", "format: 1\nname: fine\nversion: 1\nnodes:\n  go: { value: 1, next: end }\n");
     let ended = folder.call(&["check"]).expect(2, &["ok/fine.yaml: ok, fine version 1, 1 node; no agents"]);
     assert!(ended.stdout.contains("flow.yaml:"), "{}", ended.stdout);
     assert!(!ended.stdout.contains('\u{1b}') && !ended.stderr.contains('\u{1b}'), "{ended:#?}");

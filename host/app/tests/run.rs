@@ -56,7 +56,9 @@ fn a_new_project_runs_out_of_the_box() {
     let ended = folder.call(&["run", "hello/workflow.yaml", "--input", "{\"name\": \"Ada\"}", "--quiet"]);
     let ended = ended.expect(0, &[]);
     assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("{\"greeting\":\"Hello, Ada!\"}\n", ""));
-    folder.call(&["run", "hello/workflow.yaml", "--input", "{\"name\": \"\"}"]).expect(4, &["Who is to be greeted?"]);
+    folder
+        .call(&["run", "hello/workflow.yaml", "--input", "{\"name\": \"\"}"])
+        .expect(4, &["Who is to be greeted?"]);
     // The schema that editors use comes with the project.
     let schema = std::fs::read_to_string(folder.path().join("hello/workflow.schema.json")).unwrap();
     serde_json::from_str::<serde_json::Value>(&schema).unwrap();
@@ -73,7 +75,10 @@ fn one_text_of_the_result_is_printed_as_it_is() {
     folder.call(&["run", "flow.yaml", "--print", "report.md", "--json"]).expect(2, &["--print"]);
     let runs = folder.call(&["runs", "list", "--json"]).lines();
     let id = runs[0]["run_id"].as_str().unwrap();
-    assert_eq!(folder.call(&["runs", "show", id, "--print", "report.md"]).expect(0, &[]).stdout, "# Hi\nred\n");
+    assert_eq!(
+        folder.call(&["runs", "show", id, "--print", "report.md"]).expect(0, &[]).stdout,
+        "# Hi\nred\n"
+    );
 }
 
 // R8.1
@@ -81,7 +86,8 @@ fn one_text_of_the_result_is_printed_as_it_is() {
 fn in_json_every_event_is_a_line_and_the_last_one_tells_the_outcome() {
     let folder = Folder::new();
     folder.call(&["init"]).expect(0, &[]);
-    let ended = folder.call(&["run", "workflow.yaml", "--json", "--thread", "t1", "--user", "ada"]).expect(0, &[]);
+    let ended =
+        folder.call(&["run", "workflow.yaml", "--json", "--thread", "t1", "--user", "ada"]).expect(0, &[]);
     assert_eq!(ended.stderr, "");
     let lines = ended.lines();
     let types: Vec<&str> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
@@ -114,7 +120,9 @@ fn a_failed_run_tells_its_errors_and_retries() {
     let retrying = workflow("{ path: agent.wasm }")
         .replace("{ max-retries: 0 }", "{ strategy: fixed, base-delay: 1ms, max-retries: 2 }");
     folder.write("flow.yaml", retrying);
-    let ended = folder.call(&["run", "flow.yaml"]).expect(1, &["agent/busy", "attempt 3 of 3", "bandstand runs show"]);
+    let ended = folder
+        .call(&["run", "flow.yaml"])
+        .expect(1, &["agent/busy", "attempt 3 of 3", "bandstand runs show"]);
     assert_eq!(ended.stdout, "");
     let last = folder.call(&["run", "flow.yaml", "--json"]).expect(1, &[]).last();
     assert_eq!(last["status"], "failed");
@@ -130,7 +138,9 @@ fn a_failed_run_tells_its_errors_and_retries() {
     assert!(errors.iter().any(|error| error["of"] == "node" && error["exhausted"] == true), "{errors:?}");
     assert_eq!(shown["retries"], json!([{"path": "ask@1", "attempt": 3, "attempts_max": 3}]));
     let text = folder.call(&["runs", "show", &id[..id.len() - 1]]).expect(0, &[]).stdout;
-    for part in ["Errors", "retries exhausted after 3 attempts", "Retries", "ask@1: attempt 3 of 3", "Outcome"] {
+    for part in
+        ["Errors", "retries exhausted after 3 attempts", "Retries", "ask@1: attempt 3 of 3", "Outcome"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -172,17 +182,25 @@ fn a_review_is_shown_answered_once_and_the_run_goes_on() {
 #[test]
 fn a_rejection_leaves_by_its_own_edge() {
     let (folder, _, review) = asking();
-    let ended = folder.call(&["review", "reject", &review[..review.len() - 1], "--by", "bob", "--json"]).expect(1, &[]);
+    let ended = folder
+        .call(&["review", "reject", &review[..review.len() - 1], "--by", "bob", "--json"])
+        .expect(1, &[]);
     let last = ended.last();
     assert_eq!(last["status"], "failed");
     assert_eq!(last["error"]["code"], "refused");
-    assert!(ended.lines().iter().all(|line| line["type"] != "run.started"), "only what is new: {}", ended.stdout);
+    assert!(
+        ended.lines().iter().all(|line| line["type"] != "run.started"),
+        "only what is new: {}",
+        ended.stdout
+    );
 }
 
 #[test]
 fn a_run_is_cancelled_once_and_then_takes_no_answer() {
     let (folder, run, review) = asking();
-    folder.call(&["runs", "cancel", &run, "--yes", "--by", "ada", "--reason", "a mistake"]).expect(0, &["cancelled"]);
+    folder
+        .call(&["runs", "cancel", &run, "--yes", "--by", "ada", "--reason", "a mistake"])
+        .expect(0, &["cancelled"]);
     let ended = folder.call(&["runs", "drive", &run]).expect(1, &["cancelled by ada: a mistake"]);
     assert_eq!(ended.stdout, "");
     folder.call(&["review", "approve", &review, "--by", "ada"]).expect(3, &["error:"]);
@@ -200,7 +218,9 @@ fn routes_are_counted_over_runs() {
          route:\n      options: output\n      to: { law: end, tax: end }\n",
     );
     for law in ["0.9", "0.5"] {
-        folder.call(&["run", "flow.yaml", "--input", &format!("{{\"law\": {law}}}")]).expect(0, &["route law"]);
+        folder
+            .call(&["run", "flow.yaml", "--input", &format!("{{\"law\": {law}}}")])
+            .expect(0, &["route law"]);
     }
     let stats = folder.call(&["routing", "routed", "--json"]).expect(0, &[]).lines();
     assert_eq!(stats.len(), 1, "{stats:?}");
@@ -230,7 +250,8 @@ fn branches_and_items_are_shown_with_results_errors_and_times() {
     let ended = folder.call(&["run", "flow.yaml", "--json"]).expect(0, &[]);
     let last = ended.last();
     assert_eq!(last["result"]["items"], json!([0, 1, 2]));
-    let shown = folder.call(&["runs", "show", last["run_id"].as_str().unwrap(), "--json"]).expect(0, &[]).json();
+    let shown =
+        folder.call(&["runs", "show", last["run_id"].as_str().unwrap(), "--json"]).expect(0, &[]).json();
     assert_eq!(shown["parallel"][0]["results"], json!({"good": {"a": 1}}));
     assert_eq!(shown["parallel"][0]["errors"]["bad"]["code"], "odd");
     assert_eq!(shown["parallel"][1]["results"], json!([0, 1, 2]));
@@ -253,8 +274,12 @@ fn ctrl_c_leaves_the_run_to_be_driven_on() {
     assert!(lines.by_ref().any(|line| waits(&line)), "it waits");
     // Another process sees the run while this one holds the data directory, and may follow it.
     assert_eq!(folder.call(&["runs", "list", "--json"]).lines()[0]["status"], "waiting");
-    folder.write("quick.yaml", "format: 1\nname: quick\nversion: 1\nnodes:\n  go: { value: { a: 1 }, next: end }\n");
-    let other = folder.call(&["run", "quick.yaml"]).expect(0, &["other open runs: ", "bandstand runs drive --all"]);
+    folder.write(
+        "quick.yaml",
+        "format: 1\nname: quick\nversion: 1\nnodes:\n  go: { value: { a: 1 }, next: end }\n",
+    );
+    let other =
+        folder.call(&["run", "quick.yaml"]).expect(0, &["other open runs: ", "bandstand runs drive --all"]);
     assert_eq!(other.json(), json!({"a": 1}));
     let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());

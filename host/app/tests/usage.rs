@@ -12,7 +12,9 @@ const PLAIN: &str = "format: 1\nname: plain\nversion: 1\nnodes:\n  go: { value: 
 fn help_is_data_and_everything_unknown_is_a_usage_error() {
     let folder = Folder::new();
     let help = folder.call(&["--help"]).expect(0, &[]);
-    for verb in ["init", "check", "run", "runs", "review", "routing", "workflow", "plugin", "completions", "schema"] {
+    for verb in
+        ["init", "check", "run", "runs", "review", "routing", "workflow", "plugin", "completions", "schema"]
+    {
         assert!(help.stdout.contains(&format!("  {verb} ")), "{verb}: {}", help.stdout);
     }
     assert!(!help.stdout.contains("docs"), "hidden");
@@ -46,13 +48,16 @@ fn input_that_is_not_what_it_must_be_is_refused_before_anything_runs() {
     run("{'a': 1}").expect(2, &["--input", "not the JSON", "double quotes"]);
     run("input.json").expect(2, &["write --input @input.json"]);
     run("@none.json").expect(2, &["none.json", "cannot read"]);
-    run("{\"order\": {\"id\": 99999999999999999999}}").expect(2, &["`order.id` is 99999999999999999999", "64-bit"]);
+    run("{\"order\": {\"id\": 99999999999999999999}}")
+        .expect(2, &["`order.id` is 99999999999999999999", "64-bit"]);
     run("{\"a\": 1, \"a\": 2}").expect(2, &["`a` is given twice"]);
     run("[1]").expect(2, &["input", "object"]);
-    assert!(!folder.path().join(".bandstand/bandstand.db").exists() || {
-        let runs = folder.call(&["runs", "list", "--json"]).expect(0, &[]);
-        runs.stdout.is_empty()
-    });
+    assert!(
+        !folder.path().join(".bandstand/bandstand.db").exists() || {
+            let runs = folder.call(&["runs", "list", "--json"]).expect(0, &[]);
+            runs.stdout.is_empty()
+        }
+    );
     run("@input.json").expect(0, &[]);
     folder.call_with(&["run", "flow.yaml", "--input", "-"], "{\"a\": 2}").expect(0, &[]);
 }
@@ -66,7 +71,8 @@ fn input_against_the_schema_names_the_place() {
     );
     folder.write("flow.yaml", typed);
     folder.call(&["run", "flow.yaml"]).expect(2, &["count"]);
-    let refused = folder.call(&["run", "flow.yaml", "--json", "--input", "{\"count\": \"x\"}"]).expect(2, &["count"]);
+    let refused =
+        folder.call(&["run", "flow.yaml", "--json", "--input", "{\"count\": \"x\"}"]).expect(2, &["count"]);
     let last = refused.last();
     assert_eq!(last["type"], "outcome");
     assert_eq!(last["status"], "not-started");
@@ -195,7 +201,10 @@ fn a_data_directory_that_is_none_or_another_programs_is_refused() {
     folder.write("file", "x");
     let ended = folder.call(&["run", "flow.yaml", "--data", "file"]);
     assert!(ended.code == 74 && ended.stderr.contains("file"), "{ended:#?}");
-    folder.write("other/bandstand.db", "not a database at all, but long enough to be looked at as one".repeat(100));
+    folder.write(
+        "other/bandstand.db",
+        "not a database at all, but long enough to be looked at as one".repeat(100),
+    );
     let ended = folder.call(&["run", "flow.yaml", "--data", "other"]);
     assert!([2, 74].contains(&ended.code) && ended.stderr.contains("bandstand.db"), "{ended:#?}");
 }

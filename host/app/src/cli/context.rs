@@ -74,6 +74,21 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
     done
 }
 
+/// Waits until this process is told to end: by Ctrl-C, or by the signal that service managers, containers and shutdowns
+/// send first. Both leave the runs in order.
+pub async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Without a handler the signal ends the process as it always did: the journal survives that, too.
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
 /// The time now. The one place where verbs read the clock.
 pub fn now() -> Timestamp {
     Timestamp(jiff::Timestamp::now().as_millisecond())

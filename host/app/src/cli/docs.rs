@@ -59,7 +59,10 @@ fn section(text: &mut String, verb: &Command, parent: &str) {
     line(text, &format!("\n## {name}\n"));
     let about = verb.get_long_about().or(verb.get_about()).map(ToString::to_string).unwrap_or_default();
     line(text, &format!("{}.\n", about.trim_end_matches('.')));
-    let own = || verb.get_arguments().filter(|arg| !arg.is_global_set() && !arg.is_hide_set() && arg.get_id() != "help");
+    let own = || {
+        verb.get_arguments()
+            .filter(|arg| !arg.is_global_set() && !arg.is_hide_set() && arg.get_id() != "help")
+    };
     let mut usage = name.clone();
     for arg in own() {
         usage.push(' ');

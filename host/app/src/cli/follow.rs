@@ -9,7 +9,7 @@ use bandstand_engine::event::Event;
 use bandstand_engine::{Status, Timestamp};
 use serde_json::{Value, json};
 
-use super::context::{Context, now};
+use super::context::{Context, now, told_to_end};
 use super::exit::{Exit, Failure};
 use super::history::{self, End, History};
 use super::term::ask::{self, Asked};
@@ -61,7 +61,7 @@ pub async fn to_the_end(
         };
         let asked = tokio::select! {
             asked = ask::review(&context.out, run_id, review, name) => asked?,
-            _ = tokio::signal::ctrl_c() => return interrupted(access, run_id, context),
+            () = told_to_end() => return interrupted(access, run_id, context),
         };
         match asked {
             Asked::Later => return outcome(run_id, &follower.history, &settled, context, manner),
@@ -93,7 +93,7 @@ impl Follower {
     /// `None`: Ctrl-C.
     async fn until_settled(&mut self) -> Result<Option<Settled>, Failure> {
         let mut ticks = tokio::time::interval(Duration::from_millis(REDRAW_MS));
-        let interrupt = tokio::signal::ctrl_c();
+        let interrupt = told_to_end();
         tokio::pin!(interrupt);
         loop {
             let watched = {
@@ -103,7 +103,7 @@ impl Follower {
                     tokio::select! {
                         watched = &mut next => break watched?,
                         _ = ticks.tick() => self.view.tick(&self.history),
-                        _ = &mut interrupt => {
+                        () = &mut interrupt => {
                             self.view.finish(&self.history);
                             return Ok(None);
                         }
@@ -113,7 +113,7 @@ impl Follower {
             match watched {
                 Watched::Published(row) => {
                     self.history.add(row.at, &row.events);
-                    self.view.published(&row, &self.history);
+                    self.view.published(&row);
                 }
                 Watched::Live(live) => self.view.live(&live, &self.history),
                 Watched::Settled(settled) => {
@@ -323,7 +323,7 @@ impl View {
         View { out: out.clone(), style, from_seq }
     }
 
-    fn published(&mut self, row: &Published, history: &History) {
+    fn published(&mut self, row: &Published) {
         for (seq, event) in (row.seq..).zip(row.events.iter()) {
             match &mut self.style {
                 Style::Tree(drawn) => {
@@ -340,7 +340,6 @@ impl View {
                 Style::Silent => {}
             }
         }
-        let _ = history;
     }
 
     fn live(&mut self, live: &Live, history: &History) {
@@ -416,8 +415,9 @@ fn draw(drawn: &mut Drawn, out: &Out, history: &History) {
     if let Some(started) = &history.started {
         let stage = history.stage().map_or("init", |stage| stage.name());
         let took = words::span(at.since_ms(history.started_at) / 100 * 100);
-        let head =
-            format!("{} {}  {}  {stage}  {took}", started.workflow.name, started.run_id, history.status());
+        let waits = history.end.is_none() && drawn.tree.only_waits();
+        let status = if waits { "waiting" } else { history.status() };
+        let head = format!("{} {}  {}  {stage}  {took}", started.workflow.name, started.run_id, status);
         lines.insert(0, out.paint_err(Tone::Strong, &safe::short(&head, width.saturating_sub(1))));
     }
     erase(drawn.lines);

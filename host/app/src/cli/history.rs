@@ -189,6 +189,8 @@ impl History {
         match event {
             Event::RunStarted(e) => {
                 self.started_at = at;
+                // Where every run begins; there is no event of its own for it.
+                self.stages.push((at, Stage::Init, Path::root()));
                 self.started = Some(e.clone());
             }
             Event::RunSucceeded(e) => {

@@ -182,6 +182,13 @@ impl Tree {
         }
     }
 
+    /// Whether nothing is queued or running, blocks aside.
+    pub fn only_waits(&self) -> bool {
+        let busy = |row: &Row| matches!(row.state, State::Queued | State::Running);
+        !self.rows.is_empty()
+            && !self.rows.iter().any(|(path, row)| busy(row) && !self.children.contains_key(path))
+    }
+
     /// The tree as it stands, at most so many lines, the newest kept.
     pub fn lines(&self, out: &Out, now: Timestamp, lines_max: usize, width: usize) -> Vec<String> {
         let mut lines = Vec::new();

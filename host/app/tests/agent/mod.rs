@@ -5,7 +5,7 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 /// A component of a core module, with exactly the imports that the module has.
-pub fn component(core: &str, version: &str) -> Vec<u8> {
+pub(crate) fn component(core: &str, version: &str) -> Vec<u8> {
     let rename = |text: &str| text.replace("bandstand:agent@0.1.0", &format!("bandstand:agent@{version}"));
     let mut module = wat::parse_str(core).unwrap();
     let mut resolve = wit_parser::Resolve::default();
@@ -16,12 +16,12 @@ pub fn component(core: &str, version: &str) -> Vec<u8> {
 }
 
 /// An agent whose `run` consists of these instructions. `$call` is the call; they leave the address of the reply.
-pub fn agent(run: &str) -> Vec<u8> {
+pub(crate) fn agent(run: &str) -> Vec<u8> {
     agent_with("", "", run)
 }
 
 /// The same with imports and data.
-pub fn agent_with(imports: &str, data: &str, run: &str) -> Vec<u8> {
+pub(crate) fn agent_with(imports: &str, data: &str, run: &str) -> Vec<u8> {
     let core = format!(
         r#"(module
              {imports}
@@ -39,7 +39,7 @@ pub fn agent_with(imports: &str, data: &str, run: &str) -> Vec<u8> {
 }
 
 /// Gives a fixed text as its output, with no confidence.
-pub fn says(output: &str) -> Vec<u8> {
+pub(crate) fn says(output: &str) -> Vec<u8> {
     let data = format!("(data (i32.const 1024) {:?})", output);
     let run = format!(
         "(i32.store (i32.const 8) (i32.const 1024)) (i32.store (i32.const 12) (i32.const {})) (i32.const 0)",
@@ -49,7 +49,7 @@ pub fn says(output: &str) -> Vec<u8> {
 }
 
 /// Fails on purpose, permanently or not, with the code `busy`.
-pub fn fails(recoverable: bool) -> Vec<u8> {
+pub(crate) fn fails(recoverable: bool) -> Vec<u8> {
     let kind = i32::from(!recoverable);
     let data = r#"(data (i32.const 1024) "busy") (data (i32.const 1040) "the service is busy")"#;
     // The result at 0: tag 1, then failure: kind 8, code 12, message 20, retry-after-ms 28 (none), data 36 (none).
@@ -63,7 +63,7 @@ pub fn fails(recoverable: bool) -> Vec<u8> {
 }
 
 /// A workflow file with one node that calls `plugins/agent.wasm`, tried once.
-pub fn workflow(plugin: &str) -> String {
+pub(crate) fn workflow(plugin: &str) -> String {
     format!(
         "format: 1\nname: one\nversion: 1\nplugins:\n  agent: {plugin}\nnodes:\n  ask:\n    agent: agent\n    \
          retry: {{ max-retries: 0 }}\n    next: end\n"

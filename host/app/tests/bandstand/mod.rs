@@ -9,28 +9,28 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// A folder to work in; it is gone when the test ends.
-pub struct Folder {
+pub(crate) struct Folder {
     dir: tempfile::TempDir,
 }
 
 /// How one call of the binary ended.
 #[derive(Debug)]
-pub struct Ended {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Folder {
-    pub fn new() -> Folder {
+    pub(crate) fn new() -> Folder {
         Folder { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, content).unwrap();
@@ -38,7 +38,7 @@ impl Folder {
     }
 
     /// A call that is not started yet: no terminal, no settings of whoever runs the tests.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bandstand"));
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
         for name in ["BANDSTAND_DATA", "NO_COLOR", "EDITOR", "VISUAL"] {
@@ -48,12 +48,12 @@ impl Folder {
         command
     }
 
-    pub fn call(&self, args: &[&str]) -> Ended {
+    pub(crate) fn call(&self, args: &[&str]) -> Ended {
         Ended::of(self.command(args).output().unwrap())
     }
 
     /// The same with text on stdin.
-    pub fn call_with(&self, args: &[&str], stdin: &str) -> Ended {
+    pub(crate) fn call_with(&self, args: &[&str], stdin: &str) -> Ended {
         let mut command = self.command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -63,7 +63,7 @@ impl Folder {
 }
 
 impl Ended {
-    pub fn of(output: std::process::Output) -> Ended {
+    pub(crate) fn of(output: std::process::Output) -> Ended {
         Ended {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -73,7 +73,7 @@ impl Ended {
 
     /// It ended so, and stderr says each of these.
     #[track_caller]
-    pub fn expect(self, code: i32, stderr: &[&str]) -> Ended {
+    pub(crate) fn expect(self, code: i32, stderr: &[&str]) -> Ended {
         assert_eq!(self.code, code, "{self:#?}");
         for part in stderr {
             assert!(self.stderr.contains(part), "no {part:?} in stderr: {self:#?}");
@@ -83,20 +83,20 @@ impl Ended {
 
     /// stdout as one JSON document.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
     }
 
     /// stdout as one JSON document a line.
     #[track_caller]
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {self:#?}"));
         self.stdout.lines().map(parse).collect()
     }
 
     /// The last of these.
     #[track_caller]
-    pub fn last(&self) -> Value {
+    pub(crate) fn last(&self) -> Value {
         self.lines().pop().unwrap_or_else(|| panic!("nothing on stdout: {self:#?}"))
     }
 }

@@ -4,7 +4,7 @@ use bandstand_store::{RunFilter, RunRow, RunStatus};
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::context::{Context, block_on};
+use crate::cli::context::{Context, block_on, told_to_end};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{self, Manner};
 use crate::cli::review::who_sits_here;
@@ -97,10 +97,13 @@ async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
     }
     context.out.note(&format!("driving {}", words::count(open.len(), "run")));
     let (mut failed, mut waiting) = (false, false);
+    // One for the whole loop: a signal between two turns is not missed.
+    let told_to_end = told_to_end();
+    tokio::pin!(told_to_end);
     loop {
         let settled = tokio::select! {
             settled = open.join_next() => settled,
-            _ = tokio::signal::ctrl_c() => {
+            () = &mut told_to_end => {
                 return Err(Failure {
                     exit: Exit::Interrupted,
                     what: "interrupted; the runs stay as they are".to_owned(),

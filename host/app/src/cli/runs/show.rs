@@ -29,9 +29,6 @@ pub struct ShowArgs {
     pub print: Option<String>,
 }
 
-/// How many audit events are shown at most.
-const AUDIT_MAX: usize = 1_000;
-
 /// Prints it.
 pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
@@ -62,7 +59,7 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
         context.out.text(&safe::block(text));
         return Ok(Exit::Succeeded);
     }
-    let report = Report { state: state(&reader, &run.run_id), audit: audit(&reader, &run)?, run, history };
+    let report = Report { state: state(&reader, &run.run_id), run, history };
     if context.out.json {
         context.out.json_line(&report.as_json());
     } else {
@@ -76,7 +73,6 @@ struct Report {
     history: History,
     /// The channels, or why they cannot be told.
     state: Result<Value, String>,
-    audit: Vec<Value>,
 }
 
 /// The run's channels, by folding its journal.
@@ -170,7 +166,6 @@ impl Report {
                 Some(End::Cancelled(by, reason)) => Some(json!({ "by": by, "reason": reason })),
                 _ => None,
             },
-            "audit": self.audit,
         });
         if let (Value::Object(report), Value::Object(further)) = (&mut report, further) {
             report.extend(further);
@@ -231,7 +226,6 @@ impl Report {
         section("Branches", history.blocks.iter().flat_map(block_lines).collect());
         section("Warnings", self.warning_lines());
         section("State", self.state_lines());
-        section("Audit", self.audit.iter().map(safe::json).collect());
         section("Outcome", self.outcome_lines());
         lines
     }
@@ -452,10 +446,4 @@ fn block_lines(block: &Block) -> Vec<String> {
         lines.push(format!("  {key} {}{took}{error}", outcome.as_str().unwrap_or_default()));
     }
     lines
-}
-
-/// What agents noted for the audit in this run's thread.
-fn audit(reader: &Reader, run: &RunRow) -> Result<Vec<Value>, Failure> {
-    let _ = (reader, run, AUDIT_MAX);
-    Ok(Vec::new())
 }
