@@ -168,7 +168,9 @@ impl Core {
         if self.runs.contains_key(&run_id) {
             return;
         }
-        let standing = slot.stands();
+        // What is overdue is about to happen: the run does not wait for people then, whatever its state says.
+        let overdue = next_deadline(&slot).is_some_and(|deadline| deadline <= now);
+        let standing = if overdue { Standing::Running } else { slot.stands() };
         slot.show(standing, actions);
         let recovered = slot.recover(interrupted, now, &mut self.gate, actions);
         self.runs.insert(run_id.clone(), slot);

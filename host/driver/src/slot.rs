@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bandstand_engine::run::Waiting;
-use bandstand_engine::{Command, CommandId, Decision, Input, Outcome, Rejected, Run, Snapshot, Timestamp};
+use bandstand_engine::{
+    Command, CommandId, Decision, Input, Outcome, Rejected, Run, Snapshot, Status, Timestamp,
+};
 
 use crate::action::{Action, Refusal, Row, Standing, Summary};
 use crate::gate::{Gate, Ticket};
@@ -365,7 +367,8 @@ impl Slot {
         if status.is_ended() {
             return Standing::Ended(status);
         }
-        if !self.owed.is_empty() {
+        // A long row of pure steps owes no call, but asks to go on at once.
+        if !self.owed.is_empty() || status == Status::Running {
             return Standing::Running;
         }
         let mut reviews = Vec::new();
