@@ -99,6 +99,9 @@ pub struct Review {
 /// A choice by confidence.
 pub type Route = bandstand_engine::event::RouteDecided;
 
+/// A branch that ended: which, how, what it gave, why it failed, and what it took in milliseconds.
+pub type EndedBranch = (BranchKey, BranchOutcome, Option<Arc<Value>>, Option<ErrorRecord>, Option<u64>);
+
 /// A block and its branches.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -107,7 +110,7 @@ pub struct Block {
     /// Whether it is a `map`.
     pub is_map: bool,
     /// The branches that ended, in order of ending.
-    pub ended: Vec<(BranchKey, BranchOutcome, Option<Arc<Value>>, Option<ErrorRecord>, Option<u64>)>,
+    pub ended: Vec<EndedBranch>,
     /// The names, or the number of items.
     pub size: usize,
     /// Whether the join was satisfied; none: not decided.

@@ -84,10 +84,10 @@ fn state(reader: &Reader, run_id: &str) -> Result<Value, String> {
     let graph = std::sync::Arc::new(graph);
     let snapshot = opened.snapshot.and_then(|kept| serde_json::from_slice::<Snapshot>(&kept.bytes).ok());
     let whole = match snapshot {
-        Some(snapshot) => Run::fold(graph, Some(snapshot), opened.tail.into_iter()),
+        Some(snapshot) => Run::fold(graph, Some(snapshot), opened.tail),
         None => {
             let opened = reader.open_run(run_id, From::Start).map_err(|error| error.to_string())?;
-            Run::fold(graph, None, opened.tail.into_iter())
+            Run::fold(graph, None, opened.tail)
         }
     };
     let run = whole.map_err(|error| error.to_string())?;
