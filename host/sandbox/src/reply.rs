@@ -73,7 +73,6 @@ pub struct ReviewRequest {
 struct Refused(&'static str, String);
 
 /// Turns the guest's answer into a reply or a failure.
-#[expect(clippy::result_large_err, reason = "made once an attempt and moved at once into its outcome")]
 pub(crate) fn check(
     answer: Result<types::Reply, types::Failure>,
     limits: &CallLimits,

@@ -9,7 +9,7 @@ fn sources() -> Vec<(String, String)> {
     ["host", "tests", "plugins"]
         .iter()
         .flat_map(|dir| files(&root().join(dir), ".rs"))
-        .map(|path| (shown(&path), fs::read_to_string(&path).unwrap()))
+        .map(|path| (shown(&path), fs::read_to_string(&path).expect("a source is text")))
         .collect()
 }
 
