@@ -128,9 +128,10 @@ impl Checker {
         }
         self.last_at = at;
         self.entered = events.iter().filter(|event| matches!(event, Event::NodeStarted(_))).count();
-        let text = serde_json::to_string(events).map_err(|error| Problem(format!("events do not serialize: {error}")))?;
-        let read: Vec<Event> =
-            serde_json::from_str(&text).map_err(|error| Problem(format!("events do not read back: {error} in {text}")))?;
+        let text = serde_json::to_string(events)
+            .map_err(|error| Problem(format!("events do not serialize: {error}")))?;
+        let read: Vec<Event> = serde_json::from_str(&text)
+            .map_err(|error| Problem(format!("events do not read back: {error} in {text}")))?;
         for event in events {
             self.event(at, event).map_err(|Problem(what)| {
                 let text = serde_json::to_string(event).unwrap_or_default();
@@ -150,7 +151,8 @@ impl Checker {
                 Run::fold(self.graph.clone(), Some(snapshot), rows)
             }
         };
-        self.shadow = Some(folded.map_err(|corrupt| Problem(format!("the journal does not fold: {corrupt}")))?);
+        self.shadow =
+            Some(folded.map_err(|corrupt| Problem(format!("the journal does not fold: {corrupt}")))?);
         Ok(())
     }
 
@@ -160,7 +162,9 @@ impl Checker {
         if !run.is_same(shadow) {
             let texts = [run, shadow].map(|run| serde_json::to_string(&run.snapshot()).unwrap_or_default());
             let [run, shadow] = texts;
-            return problem(format!("folding leads elsewhere than handling:\n  handled {run}\n  folded  {shadow}"));
+            return problem(format!(
+                "folding leads elsewhere than handling:\n  handled {run}\n  folded  {shadow}"
+            ));
         }
         let owed: BTreeSet<CommandId> = run.owed().map(|command| command.id.clone()).collect();
         if owed != self.owed {
@@ -177,7 +181,11 @@ impl Checker {
         }
         let waits = !owed.is_empty() || run.next_deadline().is_some();
         if run.status().is_ended() == waits || run.status().is_ended() != self.ended.is_some() {
-            return problem(format!("the run is {} and {}", run.status().name(), if waits { "waits" } else { "waits for nothing" }));
+            return problem(format!(
+                "the run is {} and {}",
+                run.status().name(),
+                if waits { "waits" } else { "waits for nothing" }
+            ));
         }
         for command in run.owed() {
             let key = command.idempotency_key(run.id());
@@ -226,7 +234,9 @@ impl Checker {
             Event::RunStarted(e) => self.run_deadline = e.deadline,
             Event::RunSucceeded(_) => self.end("succeeded")?,
             Event::RunFailed(e) => {
-                if e.error.failure.code == "run-timeout" && self.run_deadline.is_none_or(|deadline| at < deadline) {
+                if e.error.failure.code == "run-timeout"
+                    && self.run_deadline.is_none_or(|deadline| at < deadline)
+                {
                     return problem("the run timed out early");
                 }
                 self.end("failed")?;
@@ -250,11 +260,16 @@ impl Checker {
             }
             Event::NodeFailed(e) => {
                 let failure = &e.error.failure;
-                if failure.code == "block-timeout" && self.timers.get(&e.p).is_none_or(|deadline| at < *deadline) {
+                if failure.code == "block-timeout"
+                    && self.timers.get(&e.p).is_none_or(|deadline| at < *deadline)
+                {
                     return problem("the block timed out early");
                 }
                 self.timers.remove(&e.p);
-                self.note(&e.p, format!("failed {} {} caught={}", failure.class.name(), failure.code, e.caught));
+                self.note(
+                    &e.p,
+                    format!("failed {} {} caught={}", failure.class.name(), failure.code, e.caught),
+                );
                 if !e.caught {
                     self.finished.insert(e.p.clone());
                 }
@@ -295,7 +310,9 @@ impl Checker {
             }
             Event::AttemptSucceeded(e) => {
                 self.attempt_ended(&e.p, e.attempt)?;
-                if let (Payload::Value(output), bandstand_engine::input::ReplyNext::Review(_)) = (&e.output, &e.next) {
+                if let (Payload::Value(output), bandstand_engine::input::ReplyNext::Review(_)) =
+                    (&e.output, &e.next)
+                {
                     let _ = output; // a person may still change it
                 } else if let Payload::Value(output) = &e.output {
                     self.outputs.insert(e.p.clone(), (**output).clone());
@@ -481,6 +498,8 @@ fn delay_fits(retry: &Retry, attempt: u32, delay_ms: u64) -> bool {
 }
 
 fn through_text(snapshot: &Snapshot) -> Result<Snapshot, Problem> {
-    let text = serde_json::to_string(snapshot).map_err(|error| Problem(format!("a snapshot does not serialize: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| Problem(format!("a snapshot does not read back: {error} in {text}")))
+    let text = serde_json::to_string(snapshot)
+        .map_err(|error| Problem(format!("a snapshot does not serialize: {error}")))?;
+    serde_json::from_str(&text)
+        .map_err(|error| Problem(format!("a snapshot does not read back: {error} in {text}")))
 }

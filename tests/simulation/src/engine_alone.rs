@@ -23,8 +23,15 @@ const STEPS_MAX: u32 = 20_000;
 /// Something on its way to the run.
 #[derive(Clone, Debug)]
 enum Coming {
-    Result { id: CommandId, input: Input },
-    Person { path: Path, review_id: String, number: usize },
+    Result {
+        id: CommandId,
+        input: Input,
+    },
+    Person {
+        path: Path,
+        review_id: String,
+        number: usize,
+    },
     /// An answer that must change nothing.
     Noise(Box<Answer>),
     Cancel,
@@ -139,9 +146,19 @@ impl Subject<'_> {
             let late = *self.tape.pick(&[0, 1, 20, 5_000]);
             self.tick_delay = (deadline, late);
         }
-        let tick_at = deadline.map(|deadline| (deadline.0 - START.0 - self.skew + self.tick_delay.1).max(self.time));
-        let first = self.coming.iter().enumerate().min_by_key(|(_, (at, _))| *at).map(|(index, (at, _))| (index, *at));
-        let any = if self.coming.len() > 1 && self.tape.chance(10) { Some(self.tape.index(self.coming.len())) } else { None };
+        let tick_at =
+            deadline.map(|deadline| (deadline.0 - START.0 - self.skew + self.tick_delay.1).max(self.time));
+        let first = self
+            .coming
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (at, _))| *at)
+            .map(|(index, (at, _))| (index, *at));
+        let any = if self.coming.len() > 1 && self.tape.chance(10) {
+            Some(self.tape.index(self.coming.len()))
+        } else {
+            None
+        };
         match (tick_at, first) {
             (None, None) => problem("nothing is to come, and the run has not ended"),
             (Some(tick_at), None) => self.tick_at(tick_at),
@@ -158,13 +175,16 @@ impl Subject<'_> {
         self.time = self.time.max(time);
         self.tick()?;
         match self.run.next_deadline() {
-            Some(deadline) if deadline <= self.wall() && !self.checker.is_amid_steps() => problem("a tick in time left a deadline behind"),
+            Some(deadline) if deadline <= self.wall() && !self.checker.is_amid_steps() => {
+                problem("a tick in time left a deadline behind")
+            }
             _ => Ok(()),
         }
     }
 
     fn tick(&mut self) -> Result<(), Problem> {
-        let due = self.run.next_deadline().is_some_and(|deadline| deadline <= self.wall().max(self.run.last_at()));
+        let due =
+            self.run.next_deadline().is_some_and(|deadline| deadline <= self.wall().max(self.run.last_at()));
         let decision = self.handle(Input::Tick)?;
         match (due, decision.is_some_and(|decision| decision.outcome == Outcome::Changed)) {
             (true, false) => problem("a deadline had passed, and the tick changed nothing"),
@@ -212,7 +232,9 @@ impl Subject<'_> {
             Coming::Noise(answer) => {
                 let decision = self.handle(Input::Answer(*answer.clone()))?;
                 match decision.map(|decision| decision.outcome) {
-                    Some(Outcome::Changed) => problem(format!("an answer changed what it must not: {answer:?}")),
+                    Some(Outcome::Changed) => {
+                        problem(format!("an answer changed what it must not: {answer:?}"))
+                    }
                     _ => Ok(()),
                 }
             }
@@ -225,7 +247,8 @@ impl Subject<'_> {
             return Ok(());
         };
         let open = self.run.open_reviews().into_iter().find(|review| review.review_id == review_id);
-        let answer = people::answer(plan, &path, number, &review_id, open.and_then(|review| review.edited_by));
+        let answer =
+            people::answer(plan, &path, number, &review_id, open.and_then(|review| review.edited_by));
         let taken = self.handle(Input::Answer(answer.clone()))?;
         if taken.is_some() && self.tape.chance(25) {
             // Again, otherwise, and about something that does not exist.
@@ -236,8 +259,12 @@ impl Subject<'_> {
                 2 => {
                     noise.request_id = None;
                     noise.decision = match noise.decision {
-                        bandstand_engine::input::Verdict::Approved => bandstand_engine::input::Verdict::Rejected,
-                        bandstand_engine::input::Verdict::Rejected => bandstand_engine::input::Verdict::Approved,
+                        bandstand_engine::input::Verdict::Approved => {
+                            bandstand_engine::input::Verdict::Rejected
+                        }
+                        bandstand_engine::input::Verdict::Rejected => {
+                            bandstand_engine::input::Verdict::Approved
+                        }
                     };
                 }
                 _ => {
@@ -288,14 +315,20 @@ impl Subject<'_> {
 
     fn expect_refusal(&self, rejected: &Rejected) -> Result<(), Problem> {
         match rejected {
-            Rejected::TooLarge { .. } | Rejected::BadConfidence(_) => problem(format!("refused for no reason: {rejected}")),
+            Rejected::TooLarge { .. } | Rejected::BadConfidence(_) => {
+                problem(format!("refused for no reason: {rejected}"))
+            }
             _ => Ok(()),
         }
     }
 
     fn decided(&mut self, decision: &Decision, at: Timestamp) -> Result<(), Problem> {
         if (decision.outcome == Outcome::Changed) == decision.events.is_empty() {
-            return problem(format!("the outcome is {:?} with {} events", decision.outcome, decision.events.len()));
+            return problem(format!(
+                "the outcome is {:?} with {} events",
+                decision.outcome,
+                decision.events.len()
+            ));
         }
         for id in &decision.closed {
             if self.owed.remove(id).is_none() {
@@ -306,7 +339,9 @@ impl Subject<'_> {
             if self.owed.insert(id.clone(), ()).is_some() {
                 return problem(format!("{id} was opened twice"));
             }
-            let Some(command) = self.run.command(id) else { return problem(format!("{id} was opened, but is not owed")) };
+            let Some(command) = self.run.command(id) else {
+                return problem(format!("{id} was opened, but is not owed"));
+            };
             let (duration_ms, input) = self.world.script.call(command);
             let at = self.time + i64::try_from(duration_ms).unwrap_or(0);
             self.coming.push((at, Coming::Result { id: id.clone(), input }));

@@ -36,7 +36,9 @@ impl Facts {
                     self.deadlines.insert(e.p.clone(), deadline);
                 }
             }
-            Event::BranchesJoined(e) if !e.satisfied && self.deadlines.get(&e.p).is_some_and(|due| *due <= at) => {
+            Event::BranchesJoined(e)
+                if !e.satisfied && self.deadlines.get(&e.p).is_some_and(|due| *due <= at) =>
+            {
                 self.overdue.insert(e.p.clone());
             }
             Event::BranchEnded(e) if e.outcome != BranchOutcome::Cancelled => {

@@ -10,12 +10,12 @@ mod people;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bandstand_engine::Id;
 use bandstand_engine::expression::{Expression, Template};
 use bandstand_engine::graph::{
-    Channel, Graph, Grants, Keep, Limits, Plugin, PluginLimits, PluginSource, Reducer, ScopeGraph,
+    Channel, Grants, Graph, Keep, Limits, Plugin, PluginLimits, PluginSource, Reducer, ScopeGraph,
 };
 use bandstand_engine::schema::Schema;
-use bandstand_engine::Id;
 use serde_json::{Value, json};
 
 use crate::script::Script;
@@ -93,8 +93,14 @@ pub fn world(tape: &mut Tape) -> World {
             tape.below(sides) == 1
         })
         .collect();
-    let generator =
-        Generator { tape, features, script: Script::default(), next_id: 0, nodes_left: 20, channels: BTreeMap::new() };
+    let generator = Generator {
+        tape,
+        features,
+        script: Script::default(),
+        next_id: 0,
+        nodes_left: 20,
+        channels: BTreeMap::new(),
+    };
     generator.world()
 }
 
@@ -160,7 +166,8 @@ impl Generator<'_> {
     }
 
     fn template(&self, json: &Value) -> Template {
-        Template::from_json(json).unwrap_or_else(|error| unreachable!("generated templates compile: {error}, {json}"))
+        Template::from_json(json)
+            .unwrap_or_else(|error| unreachable!("generated templates compile: {error}, {json}"))
     }
 
     fn expression(&self, source: &str) -> Expression {
@@ -195,7 +202,13 @@ impl Generator<'_> {
             result,
         };
         let cancel_ms = self.maybe(Feature::Cancel, 50).then(|| self.tape.below(5_000));
-        World { graph: Arc::new(graph), input, script: self.script, cancel_ms, seed: self.tape.below(1 << 32) }
+        World {
+            graph: Arc::new(graph),
+            input,
+            script: self.script,
+            cancel_ms,
+            seed: self.tape.below(1 << 32),
+        }
     }
 
     fn make_channels(&mut self) {
@@ -208,10 +221,13 @@ impl Generator<'_> {
             ("own", Reducer::Sum),
             ("total", Reducer::Sum),
         ] {
-            let keep = if name == "own" && self.on(Feature::BranchChannels) { Keep::Branch } else { Keep::Run };
+            let keep =
+                if name == "own" && self.on(Feature::BranchChannels) { Keep::Branch } else { Keep::Run };
             let wanted = match (self.maybe(Feature::Schemas, 30), name) {
                 (false, _) => None,
-                (true, "total" | "own") => Some(json!({ "type": "number", "maximum": 5 + self.tape.below(20) })),
+                (true, "total" | "own") => {
+                    Some(json!({ "type": "number", "maximum": 5 + self.tape.below(20) }))
+                }
                 (true, "log") => Some(json!({ "maxItems": 1 + self.tape.below(6) })),
                 (true, "last") => Some(json!({ "type": ["number", "null", "object"] })),
                 (true, _) => None,
@@ -252,14 +268,16 @@ impl Generator<'_> {
         let ids: Vec<String> = (0..count).map(|_| self.fresh('n')).collect();
         let mut inner = place.clone();
         inner.nodes.extend(ids.iter().cloned());
-        let nodes =
-            (0..ids.len()).map(|index| (id(&ids[index]), self.node(&inner, Some((&ids, index)), &ids[index]))).collect();
+        let nodes = (0..ids.len())
+            .map(|index| (id(&ids[index]), self.node(&inner, Some((&ids, index)), &ids[index])))
+            .collect();
         ScopeGraph { start: id(&ids[0]), nodes }
     }
 }
 
 fn schema(source: &Value) -> Schema {
-    Schema::new(Arc::new(source.clone())).unwrap_or_else(|error| unreachable!("generated schemas are schemas: {error}"))
+    Schema::new(Arc::new(source.clone()))
+        .unwrap_or_else(|error| unreachable!("generated schemas are schemas: {error}"))
 }
 
 fn plugin(name: &str) -> Plugin {

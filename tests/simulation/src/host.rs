@@ -37,13 +37,17 @@ enum Coming {
     Write(Token),
     /// Somebody asks; outlives the process.
     Ask(Asked),
+    /// Somebody ends the process, to free a run that it has given up.
+    Restart,
 }
 
 /// A message that can be told again.
+#[allow(clippy::large_enum_variant)] // it is boxed where it is kept
 #[derive(Clone, Debug)]
 enum Parcel {
     Appended { token: Token, size_bytes: u64 },
     AppendFailed { token: Token },
+    AppendRefused { token: Token },
     Ended { run_id: RunId, id: CommandId, input: Input },
     Stopped { run_id: RunId, id: CommandId },
     Refused { run_id: RunId, id: CommandId },
@@ -54,12 +58,30 @@ enum Parcel {
 /// What somebody wants of a run.
 #[derive(Clone, Debug)]
 enum Asked {
-    Start { run_id: RunId },
-    Person { run_id: RunId, path: Path, number: usize, review_id: String },
+    Start {
+        run_id: RunId,
+    },
+    Person {
+        run_id: RunId,
+        path: Path,
+        number: usize,
+        review_id: String,
+    },
     /// An answer that was given, so that it stays the same when it is sent again.
-    Answer { run_id: RunId, path: Path, number: usize, review_id: String, answer: Box<Answer> },
-    Noise { run_id: RunId, answer: Box<Answer> },
-    Cancel { run_id: RunId },
+    Answer {
+        run_id: RunId,
+        path: Path,
+        number: usize,
+        review_id: String,
+        answer: Box<Answer>,
+    },
+    Noise {
+        run_id: RunId,
+        answer: Box<Answer>,
+    },
+    Cancel {
+        run_id: RunId,
+    },
 }
 
 /// A run with its world and its books.
@@ -72,7 +94,8 @@ struct Case {
     published: Option<u64>,
     /// Reviews that somebody was told of.
     told: BTreeSet<String>,
-    stands_ended: bool,
+    /// The present process has given it up.
+    stuck: bool,
 }
 
 struct Host<'t> {
@@ -109,7 +132,12 @@ fn shorten(text: String) -> String {
 }
 
 /// Runs the worlds in one host; gives the checkers' books. `shows`: a problem tells all that was said and done before it.
-pub fn run(worlds: Vec<World>, tape: &mut Tape, faults: &mut Tape, shows: bool) -> Result<Vec<Checker>, Problem> {
+pub fn run(
+    worlds: Vec<World>,
+    tape: &mut Tape,
+    faults: &mut Tape,
+    shows: bool,
+) -> Result<Vec<Checker>, Problem> {
     let limits = Limits {
         calls_max: *tape.pick(&[256, 1, 2, 3]),
         calls_per_plugin_max: *tape.pick(&[256, 1, 2]),
@@ -134,7 +162,7 @@ pub fn run(worlds: Vec<World>, tape: &mut Tape, faults: &mut Tape, shows: bool) 
                 cancel_sent: false,
                 published: None,
                 told: BTreeSet::new(),
-                stands_ended: false,
+                stuck: false,
             };
             (run_id, case)
         })
@@ -202,7 +230,9 @@ impl Host<'_> {
     }
 
     fn is_over(&self) -> bool {
-        self.coming.is_empty() && self.asked.is_empty() && self.cases.values().all(|case| case.checker.ended().is_some())
+        self.coming.is_empty()
+            && self.asked.is_empty()
+            && self.cases.values().all(|case| case.checker.ended().is_some())
     }
 
     fn standings(&self) -> String {
@@ -236,8 +266,17 @@ impl Host<'_> {
             return self.tell(Parcel::Hold(false));
         }
         let tick_at = self.wake.map(|(at, late)| (at.0 - START.0 - self.skew + late).max(self.time));
-        let first = self.coming.iter().enumerate().min_by_key(|(_, (at, _))| *at).map(|(index, (at, _))| (index, *at));
-        let any = if self.coming.len() > 1 && self.tape.chance(10) { Some(self.tape.index(self.coming.len())) } else { None };
+        let first = self
+            .coming
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (at, _))| *at)
+            .map(|(index, (at, _))| (index, *at));
+        let any = if self.coming.len() > 1 && self.tape.chance(10) {
+            Some(self.tape.index(self.coming.len()))
+        } else {
+            None
+        };
         match (tick_at, first) {
             (None, None) if self.held => self.tell(Parcel::Hold(false)),
             (None, None) => problem(format!(
@@ -254,6 +293,7 @@ impl Host<'_> {
                     Coming::Message(parcel) => self.tell(*parcel),
                     Coming::Write(token) => self.write(token),
                     Coming::Ask(asked) => self.ask(asked),
+                    Coming::Restart => self.crash(),
                 }
             }
         }
@@ -294,6 +334,9 @@ impl Host<'_> {
             Parcel::Appended { token, size_bytes } => Message::Appended { token, size_bytes },
             Parcel::AppendFailed { token } => {
                 Message::AppendFailed { token, problem: "the disk gave an error".to_owned() }
+            }
+            Parcel::AppendRefused { token } => {
+                Message::AppendRefused { token, problem: "the store does not take it".to_owned() }
             }
             Parcel::Ended { run_id, id, input } => {
                 self.live.remove(&(run_id.clone(), id.clone()));
@@ -341,13 +384,19 @@ impl Host<'_> {
                 if !case.stored.rows.is_empty() {
                     return Ok(()); // a repeated request finds the run
                 }
+                if case.stuck {
+                    let at = self.time + 2_000;
+                    self.coming.push((at, Coming::Ask(Asked::Start { run_id })));
+                    return Ok(());
+                }
                 let now = self.wall();
                 let mut new = new_run(&case.world);
                 new.run_id = run_id.to_string();
                 let start = Start::new(&case.world.graph, new, now)
                     .map_err(|error| Problem(format!("the run does not start: {error}")))?;
                 let (run, decision) = Run::start(case.world.graph.clone(), start, now);
-                let message = Message::RunStarted { run: Box::new(run), decision, at: now, request: Some(request) };
+                let message =
+                    Message::RunStarted { run: Box::new(run), decision, at: now, request: Some(request) };
                 (Asked::Start { run_id }, message)
             }
             Asked::Cancel { run_id } => {
@@ -360,7 +409,10 @@ impl Host<'_> {
                 case.cancel_sent = true;
                 let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
                 let input = Input::Cancel { by, reason: String::new() };
-                (Asked::Cancel { run_id: run_id.clone() }, Message::Input { run_id, input, request: Some(request) })
+                (
+                    Asked::Cancel { run_id: run_id.clone() },
+                    Message::Input { run_id, input, request: Some(request) },
+                )
             }
             Asked::Person { run_id, path, number, review_id } => {
                 let case = &self.cases[&run_id];

@@ -30,7 +30,11 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> 
             "--save" => save = Some(value()?),
             "--replay" => return repeat(&value()?),
             "--mistake" => plant(&value()?)?,
-            _ => return Err(format!("`{argument}` is unknown; there are --seeds --from --seen --save --replay --mistake")),
+            _ => {
+                return Err(format!(
+                    "`{argument}` is unknown; there are --seeds --from --seen --save --replay --mistake"
+                ));
+            }
         }
     }
     let seen = Mutex::new(Seen::new());

@@ -11,13 +11,14 @@ mod route;
 
 use std::collections::BTreeMap;
 
+use bandstand_engine::Id;
 use bandstand_engine::event::BranchKey;
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::{
-    Agent, Body, Edges, Exit, Join, Kind, Map, Node, OnFailure, OnTimeout, Parallel, ScopeGraph, Strategy, Target,
+    Agent, Body, Edges, Exit, Join, Kind, Map, Node, OnFailure, OnTimeout, Parallel, ScopeGraph, Strategy,
+    Target,
 };
 use bandstand_engine::path::{Path, Segment};
-use bandstand_engine::Id;
 use serde_json::{Value, json};
 
 use crate::facts::Facts;
@@ -100,7 +101,9 @@ pub fn expect(world: &World, facts: &Facts) -> Result<Expected, Impossible> {
     let mut root = Scope::root(world).map_err(Impossible)?;
     let end = oracle.graph(&world.graph.root, &mut root).and_then(|last| {
         let value = match &world.graph.result {
-            Some(template) => root.template(world, template, &names::Extra::output(&last)).map_err(at(&root.path))?,
+            Some(template) => {
+                root.template(world, template, &names::Extra::output(&last)).map_err(at(&root.path))?
+            }
             None => last,
         };
         match &world.graph.output {
@@ -253,7 +256,12 @@ impl Oracle<'_> {
         };
         let error = fault.visible();
         let view = json!({ "error": error, "visits": visit, "status": "failed", "confidence": null });
-        let extra = names::Extra { visit: Some(visit), present: present(id, &view), error: Some(&error), ..Default::default() };
+        let extra = names::Extra {
+            visit: Some(visit),
+            present: present(id, &view),
+            error: Some(&error),
+            ..Default::default()
+        };
         let again = |oracle: &mut Self, stop: Stop| match stop {
             Stop::Fault(mut second) => {
                 second.attempt = fault.attempt;
@@ -281,8 +289,13 @@ impl Oracle<'_> {
                 };
                 self.note(path, told(true));
                 scope.error = Some(error.clone());
-                let done =
-                    Done { output, confidence: None, leave: Leave::Edges, joined: Vec::new(), attempts: fault.attempt };
+                let done = Done {
+                    output,
+                    confidence: None,
+                    leave: Leave::Edges,
+                    joined: Vec::new(),
+                    attempts: fault.attempt,
+                };
                 match self.leave(node, id, visit, path, scope, done) {
                     Ok(to) => Ok(to),
                     Err(stop) => Err(again(self, stop)),
@@ -510,7 +523,13 @@ impl Oracle<'_> {
                                 .map_err(|stop| with_attempt(stop, attempt));
                         }
                     };
-                    return Ok(Done { output, confidence: *confidence, leave, joined: Vec::new(), attempts: attempt });
+                    return Ok(Done {
+                        output,
+                        confidence: *confidence,
+                        leave,
+                        joined: Vec::new(),
+                        attempts: attempt,
+                    });
                 }
             };
             if !(recoverable && agent.retry.retry_on.contains(&class) && attempt < allowed) {
@@ -551,7 +570,8 @@ impl Oracle<'_> {
 
     fn parallel(&mut self, parallel: &Parallel, path: &Path, scope: &mut Scope<'_>) -> Outcome<Done> {
         let mut ended: BTreeMap<usize, Ended> = BTreeMap::new();
-        let keys: Vec<BranchKey> = parallel.branches.iter().map(|branch| BranchKey::Name(branch.id.clone())).collect();
+        let keys: Vec<BranchKey> =
+            parallel.branches.iter().map(|branch| BranchKey::Name(branch.id.clone())).collect();
         let find = |id: &Id| parallel.branches.iter().position(|branch| branch.id == *id);
         let order = self.facts.order(path);
         for key in order {
@@ -561,9 +581,12 @@ impl Oracle<'_> {
             if self.settled(path, parallel.join, parallel.max_errors, keys.len(), &ended).is_some() {
                 // Branches that `after` rules out are skipped at once, before the join is looked at.
                 let needs = &parallel.branches[index].after;
-                let lost = needs.iter().filter_map(find).any(|at| ended.get(&at).is_some_and(|e| e.result.is_err()));
+                let lost =
+                    needs.iter().filter_map(find).any(|at| ended.get(&at).is_some_and(|e| e.result.is_err()));
                 if !lost {
-                    return Err(Stop::Impossible(format!("{path}: branch {key:?} ended after the join was decided")));
+                    return Err(Stop::Impossible(format!(
+                        "{path}: branch {key:?} ended after the join was decided"
+                    )));
                 }
             }
             let branch = &parallel.branches[index];
@@ -588,7 +611,8 @@ impl Oracle<'_> {
             let mut inner = scope.fork(inner_path.clone());
             for at in all {
                 let needed = &ended[&at];
-                let result = needed.result.as_ref().map_err(|_| Stop::Impossible("a need failed".to_owned()))?;
+                let result =
+                    needed.result.as_ref().map_err(|_| Stop::Impossible("a need failed".to_owned()))?;
                 inner.branches.insert(parallel.branches[at].id.to_string(), json!({ "result": result }));
                 for write in &needed.writes {
                     inner.inherit(self.world, write).map_err(|(_, code)| Stop::Impossible(code))?;
@@ -598,7 +622,8 @@ impl Oracle<'_> {
             ended.insert(index, told);
         }
         let named = |pick: &dyn Fn(&Ended) -> Option<Value>| -> Value {
-            let members = ended.iter().filter_map(|(at, e)| Some((parallel.branches[*at].id.to_string(), pick(e)?)));
+            let members =
+                ended.iter().filter_map(|(at, e)| Some((parallel.branches[*at].id.to_string(), pick(e)?)));
             Value::Object(members.collect())
         };
         let output = json!({
@@ -620,7 +645,9 @@ impl Oracle<'_> {
                 return Err(Stop::Impossible(format!("{path} has no item {item}")));
             };
             if self.settled(path, map.join, map.max_errors, items.len(), &ended).is_some() {
-                return Err(Stop::Impossible(format!("{path}: item {item} ended after the join was decided")));
+                return Err(Stop::Impossible(format!(
+                    "{path}: item {item} ended after the join was decided"
+                )));
             }
             let mut inner = scope.fork(path.join(Segment::Item(*item)));
             inner.items.insert(map.item.to_string(), value.clone());
@@ -728,7 +755,11 @@ impl Oracle<'_> {
             None => Err(Stop::Impossible(format!("{path} was joined before its join was decided"))),
             Some(Err(code)) => failed(Class::Join, code),
             Some(Ok(())) => {
-                let joined = ended.values().filter(|e| e.result.is_ok()).flat_map(|e| e.writes.iter().cloned()).collect();
+                let joined = ended
+                    .values()
+                    .filter(|e| e.result.is_ok())
+                    .flat_map(|e| e.writes.iter().cloned())
+                    .collect();
                 Ok(Done { output, confidence: None, leave: Leave::Edges, joined, attempts: 1 })
             }
         }

@@ -18,7 +18,13 @@ pub fn groups_of(reviewer: &str) -> Vec<String> {
 }
 
 /// The answer as the engine takes it. `seen`: the latest edit that was shown.
-pub fn answer(plan: &AnswerPlan, path: &Path, number: usize, review_id: &str, seen: Option<String>) -> Answer {
+pub fn answer(
+    plan: &AnswerPlan,
+    path: &Path,
+    number: usize,
+    review_id: &str,
+    seen: Option<String>,
+) -> Answer {
     Answer {
         review_id: review_id.to_owned(),
         feedback_id: answer_id(path, number),

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use bandstand_engine::Graph;
 use bandstand_engine::expression::{Part, Template};
 use bandstand_engine::graph::{
-    Body, Edges, Exit, Join, Keep, Kind, MaxErrors, Node, OnFailure, OnTimeout, Retry, ScopeGraph, Target, Update,
+    Body, Edges, Exit, Join, Keep, Kind, MaxErrors, Node, OnFailure, OnTimeout, Retry, ScopeGraph, Target,
+    Update,
 };
 use serde_json::{Value, json};
 
@@ -47,7 +48,8 @@ pub fn workflow(graph: &Graph) -> String {
     if let Some(timeout_ms) = graph.timeout_ms {
         file.push(("timeout".to_owned(), span(timeout_ms)));
     }
-    let plugins = graph.plugins.keys().map(|id| (id.to_string(), Yaml::Flow(json!({ "path": format!("{id}.wasm") }))));
+    let plugins =
+        graph.plugins.keys().map(|id| (id.to_string(), Yaml::Flow(json!({ "path": format!("{id}.wasm") }))));
     file.push(("plugins".to_owned(), Yaml::Map(plugins.collect())));
     file.extend(scope(&graph.root));
     if let Some(result) = &graph.result {
@@ -186,7 +188,10 @@ fn kind(kind: &Kind, lines: &mut Vec<(String, Yaml)>) {
                 shown.push(("form".to_owned(), Yaml::Flow((**form.source()).clone())));
             }
             if !review.reviewers.is_empty() {
-                shown.push(("reviewers".to_owned(), Yaml::Flow(review.reviewers.iter().map(template).collect())));
+                shown.push((
+                    "reviewers".to_owned(),
+                    Yaml::Flow(review.reviewers.iter().map(template).collect()),
+                ));
             }
             add("review", Yaml::Map(shown));
         }
@@ -299,7 +304,9 @@ fn template(template_value: &Template) -> Value {
             json!(text)
         }
         Template::List(items) => items.iter().map(template).collect(),
-        Template::Object(members) => members.iter().map(|(key, value)| (key.clone(), template(value))).collect(),
+        Template::Object(members) => {
+            members.iter().map(|(key, value)| (key.clone(), template(value))).collect()
+        }
     }
 }
 

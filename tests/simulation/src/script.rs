@@ -135,7 +135,10 @@ impl Script {
             }
             AttemptEnd::Failure { class, code, recoverable, retry_after_ms } => Input::Failed {
                 id,
-                failure: Failure { recoverable: *recoverable, ..Failure::permanent(*class, code, "as scripted") },
+                failure: Failure {
+                    recoverable: *recoverable,
+                    ..Failure::permanent(*class, code, "as scripted")
+                },
                 retry_after_ms: *retry_after_ms,
                 usage: Usage::default(),
             },
@@ -151,15 +154,17 @@ impl Wish {
             Wish::Edges => ReplyNext::Edges,
             Wish::Goto(to) => ReplyNext::Goto(to.clone()),
             Wish::Choose(choices) => ReplyNext::Choose(choices.clone()),
-            Wish::Review { propose, form, timeout_ms, quorum } => ReplyNext::Review(Box::new(ReviewRequest {
-                title: "look".to_owned(),
-                reason: String::new(),
-                propose: propose.clone().map(Payload::new),
-                form: form.clone().map(Payload::new),
-                timeout_ms: *timeout_ms,
-                reviewers: Vec::new(),
-                quorum: *quorum,
-            })),
+            Wish::Review { propose, form, timeout_ms, quorum } => {
+                ReplyNext::Review(Box::new(ReviewRequest {
+                    title: "look".to_owned(),
+                    reason: String::new(),
+                    propose: propose.clone().map(Payload::new),
+                    form: form.clone().map(Payload::new),
+                    timeout_ms: *timeout_ms,
+                    reviewers: Vec::new(),
+                    quorum: *quorum,
+                }))
+            }
         }
     }
 }

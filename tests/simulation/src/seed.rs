@@ -89,11 +89,8 @@ fn run(subject: Subject, tapes: [Tape; 3], shows: bool) -> (Result<Vec<Checker>,
             Subject::Host => host::run(worlds, &mut schedule, &mut faults, shows),
         }
     });
-    let tapes = Tapes {
-        plan: plan.into_choices(),
-        schedule: schedule.into_choices(),
-        faults: faults.into_choices(),
-    };
+    let tapes =
+        Tapes { plan: plan.into_choices(), schedule: schedule.into_choices(), faults: faults.into_choices() };
     (told, tapes)
 }
 

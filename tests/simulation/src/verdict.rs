@@ -56,7 +56,10 @@ fn visits(expected: &BTreeMap<String, Vec<String>>, checker: &Checker) -> Result
     }
     for path in checker.visits.keys() {
         if !expected.contains_key(path) && !checker.is_in_cancelled(path) {
-            return problem(format!("{path} was visited, by the language it is not: {:?}", checker.visits[path]));
+            return problem(format!(
+                "{path} was visited, by the language it is not: {:?}",
+                checker.visits[path]
+            ));
         }
     }
     Ok(())

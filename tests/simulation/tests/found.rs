@@ -1,5 +1,6 @@
 //! Choices that once showed a problem: none does any more.
 #![cfg(not(feature = "mistakes"))]
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may
 
 use bandstand_simulation::seed::{Found, replay};
 

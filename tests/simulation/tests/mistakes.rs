@@ -1,6 +1,7 @@
 //! The simulator finds planted mistakes, each within 10,000 seeds; otherwise it would prove nothing.
 //! Run with `cargo test -p bandstand-simulation --features mistakes`.
 #![cfg(feature = "mistakes")]
+#![allow(clippy::print_stdout)] // which seed found what
 
 use bandstand_simulation::planted::Planted;
 use bandstand_simulation::report::run_seeds;
@@ -13,7 +14,9 @@ fn every_planted_mistake_is_found() {
     for planted in all {
         Planted::plant(Some(planted));
         match run_seeds(0, 10_000, None) {
-            Some((seed, found)) => println!("{}: seed {seed}: {}", planted.name(), first_line(&found.problem)),
+            Some((seed, found)) => {
+                println!("{}: seed {seed}: {}", planted.name(), first_line(&found.problem))
+            }
             None => missed.push(planted.name()),
         }
     }

@@ -1,5 +1,6 @@
 //! A run's state is bounded by its graph, channels and open work, never by its history.
 #![cfg(not(feature = "mistakes"))]
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ fn graph() -> Arc<Graph> {
     let node = bandstand_engine::graph::Node {
         kind: bandstand_engine::graph::Kind::Agent(bandstand_engine::graph::Agent {
             plugin: bandstand_engine::Id::new("p").unwrap(),
-            input: bandstand_engine::expression::Template::from_json(&json!({ "n": "${{ state.total }}" })).unwrap(),
+            input: bandstand_engine::expression::Template::from_json(&json!({ "n": "${{ state.total }}" }))
+                .unwrap(),
             retry: bandstand_engine::graph::Retry::default(),
             timeout_ms: 60_000,
         }),

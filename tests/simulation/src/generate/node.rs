@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors, Node, OnFailure, OnTimeout,
-    Parallel, Reducer, Review, Route, Stage, Target, Update,
+    Agent, Arm, Body, Branch, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors, Node, OnFailure,
+    OnTimeout, Parallel, Reducer, Review, Route, Stage, Target, Update,
 };
 use serde_json::{Value, json};
 
@@ -19,7 +19,12 @@ type Position<'a> = Option<(&'a [String], usize)>;
 
 impl Generator<'_> {
     /// A node; `name` is its own, or that of its branch or block.
-    pub(super) fn node(&mut self, place: &Place, position: Option<(&Vec<String>, usize)>, name: &str) -> Node {
+    pub(super) fn node(
+        &mut self,
+        place: &Place,
+        position: Option<(&Vec<String>, usize)>,
+        name: &str,
+    ) -> Node {
         let position: Position<'_> = position.map(|(ids, index)| (ids.as_slice(), index));
         self.nodes_left = self.nodes_left.saturating_sub(1);
         let path = if place.path.is_empty() { name.to_owned() } else { format!("{}/{name}", place.path) };
@@ -32,7 +37,9 @@ impl Generator<'_> {
             Vec::new()
         };
         let goto: Vec<String> = match position {
-            Some((ids, _)) if self.on(Feature::Goto) => ids.iter().filter(|_| self.tape.chance(50)).cloned().collect(),
+            Some((ids, _)) if self.on(Feature::Goto) => {
+                ids.iter().filter(|_| self.tape.chance(50)).cloned().collect()
+            }
             _ => Vec::new(),
         };
         let (kind, shape) = self.kind(&place, &path, name, position, &goto, &options);
@@ -98,7 +105,7 @@ impl Generator<'_> {
                     self.call_input(place)
                 };
                 let agent = Agent {
-                    plugin: id(*self.tape.pick(&["p", "q"])),
+                    plugin: id(if self.tape.below(2) == 0 { "p" } else { "q" }),
                     input: self.template(&input),
                     retry: self.retry(),
                     timeout_ms: 60_000,
@@ -109,11 +116,15 @@ impl Generator<'_> {
                 self.people(path);
                 (Kind::Review(self.review(place, position)), OutputShape::Review)
             }
-            12 if self.on(Feature::Waits) => (Kind::Wait { for_ms: 1 + self.tape.below(20_000) }, OutputShape::Other),
+            12 if self.on(Feature::Waits) => {
+                (Kind::Wait { for_ms: 1 + self.tape.below(20_000) }, OutputShape::Other)
+            }
             13 | 14 if self.on(Feature::Parallel) && !deep => {
                 (Kind::Parallel(self.parallel(place, path, name)), OutputShape::Other)
             }
-            15 | 16 if self.on(Feature::Map) && !deep => (Kind::Map(self.map(place, path, name)), OutputShape::Other),
+            15 | 16 if self.on(Feature::Map) && !deep => {
+                (Kind::Map(self.map(place, path, name)), OutputShape::Other)
+            }
             17 if self.on(Feature::FailNodes) => {
                 let data = self.tape.chance(50).then(|| self.object(place));
                 let fail = Fail {
@@ -174,12 +185,16 @@ impl Generator<'_> {
         let join = match which {
             1 if self.on(Feature::Joins) => Join::All,
             2 | 3 if self.on(Feature::Joins) => Join::Any,
-            4 | 5 if self.on(Feature::Joins) => Join::Quorum(u32::try_from(1 + self.tape.below(count)).unwrap_or(1)),
+            4 | 5 if self.on(Feature::Joins) => {
+                Join::Quorum(u32::try_from(1 + self.tape.below(count)).unwrap_or(1))
+            }
             _ => Join::Settle,
         };
         let max_errors = match self.tape.below(3) {
             1 if self.on(Feature::MaxErrors) => Some(MaxErrors::Count(self.tape.below(3))),
-            2 if self.on(Feature::MaxErrors) => Some(MaxErrors::Percent(u32::try_from(self.tape.below(101)).unwrap_or(0))),
+            2 if self.on(Feature::MaxErrors) => {
+                Some(MaxErrors::Percent(u32::try_from(self.tape.below(101)).unwrap_or(0)))
+            }
             _ => None,
         };
         (join, max_errors.filter(|_| join == Join::Settle))
@@ -217,7 +232,12 @@ impl Generator<'_> {
             waits.insert(branch.clone(), inner.after.clone());
             let body = self.body(&inner, branch);
             let result = self.branch_result(&inner);
-            branches.push(Branch { id: id(branch), after: after.iter().map(|name| id(name)).collect(), body, result });
+            branches.push(Branch {
+                id: id(branch),
+                after: after.iter().map(|name| id(name)).collect(),
+                body,
+                result,
+            });
         }
         // Declared order need not be the order of waiting.
         if self.tape.chance(30) {
@@ -277,7 +297,10 @@ impl Generator<'_> {
         if self.maybe(Feature::Loops, 35) {
             let bound = 2 + self.tape.below(3);
             let back = ids[self.tape.index(index + 1)].clone();
-            when.push(Arm { when: self.expression(&format!("visit < {bound}")), to: Target::Node(id(&back)) });
+            when.push(Arm {
+                when: self.expression(&format!("visit < {bound}")),
+                to: Target::Node(id(&back)),
+            });
         }
         if self.maybe(Feature::Conditions, 35) {
             let condition = self.condition(place);
@@ -303,7 +326,8 @@ impl Generator<'_> {
     }
 
     fn route(&mut self, position: Position<'_>, options: &[String], shape: OutputShape) -> Route {
-        let from_output = shape == OutputShape::Numbered || (shape == OutputShape::Agent && self.tape.chance(50));
+        let from_output =
+            shape == OutputShape::Numbered || (shape == OutputShape::Agent && self.tape.chance(50));
         let source = match (shape, from_output) {
             (OutputShape::Agent, false) => None,
             (OutputShape::Agent, true) => Some("output.options if output.options is defined else {}"),
@@ -347,7 +371,11 @@ impl Generator<'_> {
         if self.maybe(Feature::Set, 25) {
             let name = if place.depth == 0 { *self.tape.pick(&["last", "total", "log"]) } else { "own" };
             if place.depth == 0 || self.keeps_branch(name) {
-                let value = if name == "log" { json!([]) } else { json!(format!("${{{{ {} }}}}", self.number(place))) };
+                let value = if name == "log" {
+                    json!([])
+                } else {
+                    json!(format!("${{{{ {} }}}}", self.number(place)))
+                };
                 node.set.insert(id(name), self.template(&value));
             }
         }

@@ -84,7 +84,10 @@ impl Generator<'_> {
             return Vec::new();
         }
         let reason = self.tape.chance(30).then(|| "because".to_owned());
-        names.into_iter().map(|name| Choice { name, confidence: self.confidence(), reason: reason.clone() }).collect()
+        names
+            .into_iter()
+            .map(|name| Choice { name, confidence: self.confidence(), reason: reason.clone() })
+            .collect()
     }
 
     /// What an `options` expression may give, in all its shapes.
@@ -94,9 +97,11 @@ impl Generator<'_> {
             11 => json!("left"),
             10 => json!({ options[0].clone(): 1.5 }),
             9 => json!([{ "confidence": 0.5 }]),
-            shape if shape % 2 == 0 => {
-                choices.iter().map(|choice| (choice.name.clone(), json!(choice.confidence))).collect::<serde_json::Map<_, _>>().into()
-            }
+            shape if shape % 2 == 0 => choices
+                .iter()
+                .map(|choice| (choice.name.clone(), json!(choice.confidence)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             _ => json!(choices),
         }
     }
@@ -127,7 +132,8 @@ impl Generator<'_> {
     }
 
     fn changes(&mut self) -> Value {
-        let all = [json!({ "n": 5 }), json!({ "n": "text" }), json!({ "n": null, "x": { "y": [1] } }), json!(8)];
+        let all =
+            [json!({ "n": 5 }), json!({ "n": "text" }), json!({ "n": null, "x": { "y": [1] } }), json!(8)];
         self.tape.pick(&all).clone()
     }
 

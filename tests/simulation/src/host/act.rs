@@ -13,7 +13,10 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             let case = host.case(&run_id)?;
             let next = rows.first().map(|row| row.seq);
             if next != Some(case.checker.seq()) {
-                return problem(format!("{run_id}: an append starts at {next:?}, {} are durable", case.checker.seq()));
+                return problem(format!(
+                    "{run_id}: an append starts at {next:?}, {} are durable",
+                    case.checker.seq()
+                ));
             }
             if host.writes.values().any(|write| write.run_id == run_id) {
                 return problem(format!("{run_id}: two appends at once"));
@@ -25,7 +28,8 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
         }
         Action::StartCall { run_id, command } => host.start(run_id, command),
         Action::StopCall { run_id, id } => {
-            if host.case(&run_id)?.checker.owed().contains(&id) {
+            let case = host.case(&run_id)?;
+            if case.checker.owed().contains(&id) && !case.stuck {
                 return problem(format!("{run_id}: {id} is stopped, but still owed by what is durable"));
             }
             if host.live.contains(&(run_id.clone(), id.clone())) && host.tape.chance(70) {
@@ -48,10 +52,13 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
         Action::Stands { run_id, standing } => {
             let case = host.case(&run_id)?;
             match standing {
+                Standing::Stuck(_) if case.stuck => Ok(()),
                 Standing::Stuck(why) => problem(format!("{run_id} is stuck: {why}")),
-                Standing::Ended(status) if case.checker.ended() != Some(status.name()) => {
-                    problem(format!("{run_id} stands as {}, durable is {:?}", status.name(), case.checker.ended()))
-                }
+                Standing::Ended(status) if case.checker.ended() != Some(status.name()) => problem(format!(
+                    "{run_id} stands as {}, durable is {:?}",
+                    status.name(),
+                    case.checker.ended()
+                )),
                 _ => Ok(()),
             }
         }
@@ -61,7 +68,9 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             Ok(())
         }
         Action::Evict { run_id } => {
-            if host.writes.values().any(|write| write.run_id == run_id) || host.live.iter().any(|(of, _)| *of == run_id) {
+            if host.writes.values().any(|write| write.run_id == run_id)
+                || host.live.iter().any(|(of, _)| *of == run_id)
+            {
                 return problem(format!("{run_id} left memory with an append or a call under way"));
             }
             Ok(())
@@ -69,9 +78,14 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
         Action::SaveSnapshot { run_id, snapshot } => {
             let case = host.case(&run_id)?;
             if snapshot.seq > case.checker.seq() {
-                return problem(format!("{run_id}: a snapshot of {} events, {} are durable", snapshot.seq, case.checker.seq()));
+                return problem(format!(
+                    "{run_id}: a snapshot of {} events, {} are durable",
+                    snapshot.seq,
+                    case.checker.seq()
+                ));
             }
-            let text = serde_json::to_string(&snapshot).map_err(|error| Problem(format!("no snapshot: {error}")))?;
+            let text =
+                serde_json::to_string(&snapshot).map_err(|error| Problem(format!("no snapshot: {error}")))?;
             case.stored.snapshot = Some((snapshot.seq, text));
             Ok(())
         }
@@ -84,7 +98,6 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
         }
         Action::RunEnded { run_id, status } => {
             let case = host.case(&run_id)?;
-            case.stands_ended = true;
             if case.checker.ended() != Some(status.name()) {
                 return problem(format!("{run_id} ended by what the core says, not by what is durable"));
             }
@@ -140,7 +153,8 @@ impl Host<'_> {
     }
 
     fn published(&mut self, run_id: &RunId, rows: &[Row]) -> Result<(), Problem> {
-        let case = self.cases.get_mut(run_id).ok_or_else(|| Problem(format!("the core publishes {run_id}")))?;
+        let case =
+            self.cases.get_mut(run_id).ok_or_else(|| Problem(format!("the core publishes {run_id}")))?;
         let mut opened = Vec::new();
         for row in rows {
             if case.published.is_some_and(|next| next != row.seq) {
@@ -148,7 +162,10 @@ impl Host<'_> {
             }
             let next = row.seq + row.events.len() as u64;
             if next > case.checker.seq() {
-                return problem(format!("{run_id}: events up to {next} are published, {} are durable", case.checker.seq()));
+                return problem(format!(
+                    "{run_id}: events up to {next} are published, {} are durable",
+                    case.checker.seq()
+                ));
             }
             case.published = Some(next);
             for event in row.events.iter() {
@@ -177,13 +194,21 @@ impl Host<'_> {
         let Some(asked) = self.asked.remove(&request.0) else {
             return problem(format!("request {} is answered, but nobody waits", request.0));
         };
-        if let Err(Refusal::Stuck { problem: why, .. }) = &result {
-            return problem(format!("a run is stuck: {why}"));
+        if let Err(Refusal::Stuck { run_id, problem: why }) = &result {
+            if !self.case(run_id)?.stuck {
+                return problem(format!("{run_id} is stuck: {why}"));
+            }
+            // Whoever was told so asks again.
+            let at = self.time + 2_000;
+            self.coming.push((at, Coming::Ask(asked)));
+            return Ok(());
         }
         match asked {
             Asked::Start { run_id } => {
                 if result != Ok(Outcome::Changed) || self.case(&run_id)?.checker.seq() == 0 {
-                    return problem(format!("{run_id}: the start was answered with {result:?}, and is not durable"));
+                    return problem(format!(
+                        "{run_id}: the start was answered with {result:?}, and is not durable"
+                    ));
                 }
             }
             Asked::Cancel { run_id } => {
@@ -191,7 +216,11 @@ impl Host<'_> {
                 match (&result, ended) {
                     (Ok(_), Some("cancelled")) => {}
                     (Err(Refusal::Rejected(_)), Some(how)) if how != "cancelled" => {}
-                    _ => return problem(format!("{run_id}: a cancellation got {result:?}, durable is {ended:?}")),
+                    _ => {
+                        return problem(format!(
+                            "{run_id}: a cancellation got {result:?}, durable is {ended:?}"
+                        ));
+                    }
                 }
             }
             Asked::Noise { answer, .. } => {
@@ -203,7 +232,10 @@ impl Host<'_> {
             Asked::Answer { run_id, path, number, review_id, answer } => {
                 let durable = self.case(&run_id)?.checker.answers.contains(&answer.feedback_id);
                 if result == Ok(Outcome::Changed) && !durable {
-                    return problem(format!("{run_id}: answer {} was acknowledged, but is not durable", answer.feedback_id));
+                    return problem(format!(
+                        "{run_id}: answer {} was acknowledged, but is not durable",
+                        answer.feedback_id
+                    ));
                 }
                 if let Err(Refusal::Busy { .. }) = &result {
                     return problem("too busy, with so few inputs");
@@ -246,6 +278,13 @@ impl Host<'_> {
             return Ok(());
         }
         let Some(write) = self.writes.remove(&token) else { return problem("a write of nothing") };
+        if std::mem::take(&mut self.faults.refused) {
+            self.case(&write.run_id)?.stuck = true;
+            let at = self.later(5);
+            self.message(at, Parcel::AppendRefused { token });
+            self.coming.push((at + 1_000, Coming::Restart));
+            return Ok(());
+        }
         let unknown = std::mem::take(&mut self.faults.unknown);
         if unknown {
             if self.faults.coin() {
@@ -267,8 +306,8 @@ impl Host<'_> {
         let named = |Problem(what): Problem| Problem(format!("{run_id}: {what}"));
         let mut size_bytes = 0;
         for row in &write.rows {
-            let text =
-                serde_json::to_string(&*row.events).map_err(|error| Problem(format!("events do not serialize: {error}")))?;
+            let text = serde_json::to_string(&*row.events)
+                .map_err(|error| Problem(format!("events do not serialize: {error}")))?;
             size_bytes += text.len() as u64;
             case.checker.row(row.seq, row.at, &row.events).map_err(named)?;
             case.stored.rows.push((row.seq, row.at, text));
@@ -283,7 +322,9 @@ impl Host<'_> {
         let owes = !case.checker.owed().is_empty();
         let deadline = case.checker.next_deadline();
         if summary.owes != owes || (summary.next_deadline != deadline && !case.checker.is_amid_steps()) {
-            return problem(format!("{run_id}: the table of runs says {summary:?}, the journal {owes} {deadline:?}"));
+            return problem(format!(
+                "{run_id}: the table of runs says {summary:?}, the journal {owes} {deadline:?}"
+            ));
         }
         case.stored.summary = Some(summary);
         Ok(size_bytes)

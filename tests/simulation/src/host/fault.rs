@@ -19,7 +19,7 @@ pub(super) enum Fault {
     Hold,
     FullDisk,
     UnknownAppend,
-    Noise,
+    RefusedAppend,
 }
 
 /// Decides about faults. Swarm: each world has half of the kinds only.
@@ -32,6 +32,8 @@ pub(super) struct Faults<'t> {
     pub(super) full_until: i64,
     /// The next write has an unknown outcome.
     pub(super) unknown: bool,
+    /// The next write is refused, for a reason of that run alone.
+    pub(super) refused: bool,
     crashes_left: u32,
 }
 
@@ -42,7 +44,7 @@ impl<'t> Faults<'t> {
             *one = tape.below(2) == 1;
         }
         let rarity = *tape.pick(&[200, 20, 50, 80]);
-        Faults { tape, on, rarity, full_until: 0, unknown: false, crashes_left: 12 }
+        Faults { tape, on, rarity, full_until: 0, unknown: false, refused: false, crashes_left: 12 }
     }
 
     pub(super) fn next(&mut self) -> Fault {
@@ -66,7 +68,7 @@ impl<'t> Faults<'t> {
                 self.crashes_left -= 1;
                 Fault::UnknownAppend
             }
-            8 => Fault::Noise,
+            8 => Fault::RefusedAppend,
             _ => Fault::None,
         }
     }
@@ -105,7 +107,7 @@ impl Host<'_> {
     /// Suffers a fault; `false`: nothing happened.
     pub(super) fn suffer(&mut self, fault: Fault) -> Result<bool, Problem> {
         match fault {
-            Fault::None | Fault::Noise => return Ok(false),
+            Fault::None => return Ok(false),
             Fault::Crash => self.crash()?,
             Fault::OrderlyEnd => {
                 if !self.core.is_flushed() {
@@ -124,6 +126,7 @@ impl Host<'_> {
             }
             Fault::FullDisk => self.faults.full_until = self.time + 3_000,
             Fault::UnknownAppend => self.faults.unknown = true,
+            Fault::RefusedAppend => self.faults.refused = true,
         }
         Ok(true)
     }
@@ -141,6 +144,7 @@ impl Host<'_> {
         self.wake = None;
         self.held = false;
         self.faults.unknown = false;
+        self.faults.refused = false;
         self.time += self.faults.down_ms();
         // Who got no answer asks again.
         for (_, asked) in std::mem::take(&mut self.asked) {
@@ -158,7 +162,7 @@ impl Host<'_> {
         let mut messages = Vec::new();
         for (run_id, case) in &mut self.cases {
             case.published = None;
-            case.stands_ended = false;
+            case.stuck = false;
             let Some(summary) = case.stored.summary else { continue };
             if summary.owes {
                 messages.push(Message::Drive { run_id: run_id.clone() });

@@ -31,11 +31,17 @@ fn unreadable(error: &serde_json::Error) -> Problem {
 impl Stored {
     /// Opens the run from its snapshot, unless it is to be ignored, and what follows it: the run, the events and bytes of
     /// the tail.
-    pub(super) fn open(&self, graph: &Arc<Graph>, without_snapshot: bool) -> Result<(Run, u64, u64), Problem> {
+    pub(super) fn open(
+        &self,
+        graph: &Arc<Graph>,
+        without_snapshot: bool,
+    ) -> Result<(Run, u64, u64), Problem> {
         let snapshot = self.snapshot.as_ref().filter(|_| !without_snapshot);
         let from = snapshot.map_or(0, |(seq, _)| *seq);
-        let snapshot: Option<Snapshot> =
-            snapshot.map(|(_, text)| serde_json::from_str(text)).transpose().map_err(|error| unreadable(&error))?;
+        let snapshot: Option<Snapshot> = snapshot
+            .map(|(_, text)| serde_json::from_str(text))
+            .transpose()
+            .map_err(|error| unreadable(&error))?;
         let mut events: Vec<(Timestamp, Event)> = Vec::new();
         let mut bytes = 0;
         for (seq, at, text) in self.rows.iter().filter(|(seq, _, _)| *seq >= from) {

@@ -145,7 +145,12 @@ impl Scope<'_> {
     }
 
     /// `update`, then `set`: all read the state before the node.
-    pub(super) fn evaluate_writes(&self, world: &World, node: &Node, extra: &Extra<'_>) -> Result<Vec<Write>, Failed> {
+    pub(super) fn evaluate_writes(
+        &self,
+        world: &World,
+        node: &Node,
+        extra: &Extra<'_>,
+    ) -> Result<Vec<Write>, Failed> {
         let mut writes = Vec::new();
         let known = |channel: &Id| match world.graph.state.contains_key(channel) {
             true => Ok(channel.clone()),
@@ -162,7 +167,8 @@ impl Scope<'_> {
             Some(Update::Whole(template)) => match self.template(world, template, extra)? {
                 Value::Object(members) => {
                     for (key, value) in members {
-                        let channel = Id::new(&key).map_err(|_| (Class::State, "unknown-channel".to_owned()))?;
+                        let channel =
+                            Id::new(&key).map_err(|_| (Class::State, "unknown-channel".to_owned()))?;
                         writes.push(Write { channel: known(&channel)?, set: false, value });
                     }
                 }
@@ -176,11 +182,21 @@ impl Scope<'_> {
         Ok(writes)
     }
 
-    pub(super) fn template(&self, world: &World, template: &Template, extra: &Extra<'_>) -> Result<Value, Failed> {
+    pub(super) fn template(
+        &self,
+        world: &World,
+        template: &Template,
+        extra: &Extra<'_>,
+    ) -> Result<Value, Failed> {
         self.with(world, extra, |scope| template.evaluate(scope))
     }
 
-    pub(super) fn expression(&self, world: &World, source: &Expression, extra: &Extra<'_>) -> Result<Value, Failed> {
+    pub(super) fn expression(
+        &self,
+        world: &World,
+        source: &Expression,
+        extra: &Extra<'_>,
+    ) -> Result<Value, Failed> {
         self.with(world, extra, |scope| source.evaluate(scope))
     }
 

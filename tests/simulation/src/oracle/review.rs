@@ -77,7 +77,8 @@ pub(super) fn tell(
         if answer.changes.is_some() && last_edit.is_some() && !answer.looks {
             continue;
         }
-        let edited = answer.changes.as_ref().map_or_else(|| value.clone(), |changes| patched(&value, changes));
+        let edited =
+            answer.changes.as_ref().map_or_else(|| value.clone(), |changes| patched(&value, changes));
         if people.form.as_ref().is_some_and(|form| form.check(&edited).is_err()) {
             continue;
         }
@@ -99,7 +100,9 @@ pub(super) fn tell(
             OnTimeout::Fail | OnTimeout::To(_) => Decision::Expired,
         },
         (Some(_), Some(_)) => return Err(format!("the review at {path} expired although it was answered")),
-        (None, Some(count)) => return Err(format!("the review at {path} took {count} answers, not {}", taken.len())),
+        (None, Some(count)) => {
+            return Err(format!("the review at {path} took {count} answers, not {}", taken.len()));
+        }
         (None, None) => return Err(format!("the review at {path} was decided without enough answers")),
     };
     if decision != Decision::Approved {

@@ -28,7 +28,10 @@ pub(super) fn options(value: &Value) -> Option<Vec<Choice>> {
 }
 
 /// The edge, why, and `nodes.X.routing`; or the code of the failure.
-pub(super) fn decide(route: &Route, options: Vec<Choice>) -> Result<(Target, &'static str, Value), &'static str> {
+pub(super) fn decide(
+    route: &Route,
+    options: Vec<Choice>,
+) -> Result<(Target, &'static str, Value), &'static str> {
     if options.iter().any(|option| !(option.confidence >= 0.0 && option.confidence <= 1.0)) {
         return Err("bad-options");
     }
