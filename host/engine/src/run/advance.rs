@@ -349,7 +349,11 @@ impl Run {
             Err(second) => {
                 let mut error = match second {
                     None => error,
-                    Some(second) => self.record(p, second, attempts, None),
+                    // What `on-failure` was to catch would be told nowhere else.
+                    Some(second) => {
+                        let message = format!("{}; this was in `on-failure`, which was to catch: {}", second.message, error.failure.message);
+                        self.record(p, Failure { message, ..second }, attempts, None)
+                    }
                 };
                 // The block ends with its visit, but its branch's error goes on telling what it had gathered.
                 if let Some(Ok(block)) = error.block.as_ref().map(|block| self.resolve(block)) {
