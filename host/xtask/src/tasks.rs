@@ -58,6 +58,10 @@ pub(crate) fn test(repo: &Repo, fast: bool, rest: &[OsString]) -> Result<()> {
         command.env(FAST, "1");
     }
     shell::run(&mut command)?;
+    if rest.is_empty() {
+        say("the simulator again, with mistakes planted that it must find");
+        shell::run(repo.cargo().args(["test", "--package", "bandstand-simulation", "--features", "mistakes"]))?;
+    }
     say("all tests passed");
     Ok(())
 }
