@@ -80,7 +80,8 @@ impl Journal {
     /// How often agents appended to the audit log, by run id and path: a witness that the host cannot talk to.
     pub fn audit(&self) -> BTreeMap<(String, String), u64> {
         let mut select = self.0.prepare("SELECT thread, source FROM audit_events").unwrap();
-        let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
+        let rows =
+            select.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).unwrap();
         let mut counts = BTreeMap::new();
         for row in rows {
             let (thread, source) = row.unwrap();

@@ -13,7 +13,7 @@ use crate::process::{Ended, Process};
 /// Where the agents are built.
 const PLUGINS: &str = "target/plugins";
 
-/// A project folder.
+/// A project folder. It stays when a test fails, and its place is told.
 #[derive(Debug)]
 pub struct Site {
     binary: PathBuf,
@@ -48,7 +48,7 @@ impl Site {
 
     /// The same with its data elsewhere, such as on another disk.
     pub fn with_data(mut self, data: &Path) -> Site {
-        self.data = data.to_owned();
+        data.clone_into(&mut self.data);
         self
     }
 
@@ -95,5 +95,14 @@ impl Site {
     /// What the file says now, whoever holds it.
     pub fn journal(&self) -> Journal {
         Journal::open(&self.data)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("what is left of it: {}", self.folder.path().display());
+        }
     }
 }

@@ -51,7 +51,10 @@ struct Promises {
 impl Promises {
     fn keep_start(&mut self, n: u64, run_id: String) {
         let before = self.started.insert(n, run_id.clone());
-        assert!(before.as_ref().is_none_or(|before| *before == run_id), "request {n} gave {run_id}, then {before:?}");
+        assert!(
+            before.as_ref().is_none_or(|before| *before == run_id),
+            "request {n} gave {run_id}, then {before:?}"
+        );
     }
 
     fn keep_answers(&mut self, ended: &Ended) {
@@ -74,8 +77,11 @@ fn approve(site: &Site, review_id: &str) -> Process {
 #[test]
 fn kill_nine() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let (rounds, seed) = (number("BANDSTAND_CRASH_ROUNDS", ROUNDS_DEFAULT), number("BANDSTAND_CRASH_SEED", 1));
-    println!("seed {seed}, {rounds} rounds; again: BANDSTAND_CRASH_ROUNDS={rounds} BANDSTAND_CRASH_SEED={seed}");
+    let (rounds, seed) =
+        (number("BANDSTAND_CRASH_ROUNDS", ROUNDS_DEFAULT), number("BANDSTAND_CRASH_SEED", 1));
+    println!(
+        "seed {seed}, {rounds} rounds; again: BANDSTAND_CRASH_ROUNDS={rounds} BANDSTAND_CRASH_SEED={seed}"
+    );
     let mut random = Random::new(seed);
     let site = Site::new(&[("kill_nine.yaml", WORKFLOW)]);
     // One run without a kill: it compiles the agents, and shows what an undisturbed run comes to.
@@ -91,7 +97,10 @@ fn kill_nine() {
         one_round(&site, &mut random, &mut promises, &mut to_start, rounds - round);
     }
     let open = site.journal().runs().into_iter().filter(|(_, status)| !is_ended(status)).count();
-    println!("{} kills, {} of them of a holder; {open} runs were open after the last", promises.kills, promises.kills_at_work);
+    println!(
+        "{} kills, {} of them of a holder; {open} runs were open after the last",
+        promises.kills, promises.kills_at_work
+    );
     undisturbed_to_the_end(&site, &mut promises);
     check(&site.journal(), &promises);
 }
@@ -103,7 +112,8 @@ fn is_ended(status: &str) -> bool {
 /// Some processes side by side, killed at random moments.
 fn one_round(site: &Site, random: &mut Random, promises: &mut Promises, to_start: &mut Vec<u64>, left: u64) {
     let journal = site.journal();
-    let mut reviews: Vec<String> = journal.open_reviews().into_iter().map(|(review_id, _)| review_id).collect();
+    let mut reviews: Vec<String> =
+        journal.open_reviews().into_iter().map(|(review_id, _)| review_id).collect();
     drop(journal);
     let mut going: Vec<(Option<u64>, Process)> = Vec::new();
     // The work is spread over the rounds, so that there is always something to disturb.
@@ -175,30 +185,44 @@ fn check(journal: &Journal, promises: &Promises) {
     for (n, run_id) in &promises.started {
         let wanted = wanted(*n);
         let events = journal.events(run_id);
-        let of = |kind: &str| events.iter().map(|row| &row.event).filter(move |event| event["type"] == kind).collect::<Vec<_>>();
+        let of = |kind: &str| {
+            events.iter().map(|row| &row.event).filter(move |event| event["type"] == kind).collect::<Vec<_>>()
+        };
         assert_eq!(runs.get(run_id).map(String::as_str), Some(wanted.status), "run {n}: {run_id}");
         match wanted.status {
-            "succeeded" => assert_eq!(of("run.succeeded")[0]["output"]["v"], wanted.result, "run {n}: {run_id}"),
+            "succeeded" => {
+                assert_eq!(of("run.succeeded")[0]["output"]["v"], wanted.result, "run {n}: {run_id}")
+            }
             _ => assert_eq!(of("run.failed")[0]["error"]["code"], "hopeless", "run {n}: {run_id}"),
         }
         once(run_id, &events.iter().map(|row| &row.event).collect::<Vec<_>>());
         let times = events.iter().map(|row| row.at).collect::<Vec<_>>();
         assert!(times.is_sorted(), "the times of {run_id} fall");
-        decided.extend(of("review.decided").into_iter().map(|event| event["review_id"].as_str().unwrap().to_owned()));
+        decided.extend(
+            of("review.decided").into_iter().map(|event| event["review_id"].as_str().unwrap().to_owned()),
+        );
         interrupted += of("attempt.interrupted").len();
         for path in wanted.audit {
             let written = audit.get(&(run_id.clone(), (*path).to_owned())).copied().unwrap_or_default();
             let breaks = of("attempt.interrupted").iter().filter(|event| event["p"] == **path).count() as u64;
             // What the agent did is told by what it did: once, and once more at most for each attempt that was cut off.
-            assert!((1..=1 + breaks).contains(&written), "{path} of {run_id} wrote {written} times, cut off {breaks} times");
+            assert!(
+                (1..=1 + breaks).contains(&written),
+                "{path} of {run_id} wrote {written} times, cut off {breaks} times"
+            );
             repeated += written - 1;
         }
     }
     let lost: Vec<_> = promises.answered.difference(&decided).collect();
     assert!(lost.is_empty(), "answers that were acknowledged are not there: {lost:?}");
     let runs_with_audit: BTreeSet<&String> = audit.keys().map(|(run_id, _)| run_id).collect();
-    assert!(runs_with_audit.iter().all(|run_id| runs.contains_key(*run_id)), "an agent worked for a run that is not there");
-    println!("{interrupted} attempts were cut off; {repeated} of those that write had written already and wrote again");
+    assert!(
+        runs_with_audit.iter().all(|run_id| runs.contains_key(*run_id)),
+        "an agent worked for a run that is not there"
+    );
+    println!(
+        "{interrupted} attempts were cut off; {repeated} of those that write had written already and wrote again"
+    );
 }
 
 /// Nothing in a run happened twice.
@@ -212,7 +236,8 @@ fn once(run_id: &str, events: &[&Value]) {
             "attempt.scheduled" | "attempt.due" | "attempt.succeeded" | "attempt.failed" => {
                 format!("{name} {}#{}", event["p"].as_str().unwrap(), event["attempt"])
             }
-            "node.started" | "node.succeeded" | "node.failed" | "wait.started" | "wait.ended" | "branches.joined" => {
+            "node.started" | "node.succeeded" | "node.failed" | "wait.started" | "wait.ended"
+            | "branches.joined" => {
                 format!("{name} {}", event["p"].as_str().unwrap())
             }
             "review.opened" | "review.decided" => format!("{name} {}", event["review_id"]),

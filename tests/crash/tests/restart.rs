@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use bandstand_crash::{Process, Site, wait_for};
+use bandstand_crash::{Process, Random, Site, sleep_ms, wait_for};
 use serde_json::json;
 
 /// Writes a trace, works for some seconds on an ordinary machine, then writes another.
@@ -103,17 +103,39 @@ fn the_signal_of_service_managers_ends_it_like_ctrl_c() {
 fn a_killed_attempt_is_repeated_under_the_same_key() {
     let site = Site::new(&[("long.yaml", LONG)]);
     let (process, run_id) = at_work(&site);
-    bandstand_crash::sleep_ms(100);
+    sleep_ms(100);
     process.kill_nine();
     carries_on(&site, &run_id);
     let cut = site.journal().of_type(&run_id, "attempt.interrupted");
     assert_eq!(cut.len(), 1, "{cut:?}");
     assert_eq!((&cut[0].event["p"], &cut[0].event["attempt"]), (&json!("work@1"), &json!(1)));
-    let work = site.journal().of_type(&run_id, "node.succeeded").into_iter().find(|row| row.event["p"] == "work@1");
+    let work =
+        site.journal().of_type(&run_id, "node.succeeded").into_iter().find(|row| row.event["p"] == "work@1");
     let attempts = site.journal().of_type(&run_id, "attempt.succeeded");
     let attempt = attempts.iter().find(|row| row.event["p"] == "work@1").unwrap();
     assert_eq!(attempt.event["output"]["v"]["idempotency_key"], json!(format!("{run_id}/work@1")));
     assert!(work.is_some());
+}
+
+// R5.4, R1.8
+#[test]
+fn an_attempt_that_is_killed_again_and_again_spends_no_retry() {
+    let text = LONG.replace("timeout: 60s", "timeout: 60s, retry: { strategy: none }");
+    let site = Site::new(&[("long.yaml", &text)]);
+    let (process, run_id) = at_work(&site);
+    process.kill_nine();
+    let mut random = Random::new(3);
+    for _ in 0..10 {
+        let process = site.start(&["runs", "drive", &run_id]);
+        sleep_ms(random.between(10, 250));
+        process.kill_nine();
+    }
+    carries_on(&site, &run_id);
+    let cut = site.journal().of_type(&run_id, "attempt.interrupted");
+    assert!((1..=11).contains(&cut.len()), "{cut:?}");
+    assert!(cut.iter().all(|row| row.event["attempt"] == 1), "{cut:?}");
+    let times: Vec<_> = cut.iter().filter_map(|row| row.event["times"].as_u64()).collect();
+    assert_eq!(times, (1..=cut.len() as u64).collect::<Vec<_>>(), "each is counted");
 }
 
 // R5.6
@@ -134,7 +156,10 @@ fn replaced_files_change_new_runs_only() {
     fs::remove_file(site.path().join("ask.yaml")).unwrap();
 
     let old = site.call(&["review", "approve", &review_id]).with_code(0).outcome();
-    assert_eq!((&old["result"]["text"], &old["result"]["output"]["result"]), (&json!("old text"), &json!("old")));
+    assert_eq!(
+        (&old["result"]["text"], &old["result"]["output"]["result"]),
+        (&json!("old text"), &json!("old"))
+    );
     assert_eq!(old["result"]["output"]["attempt"], 1, "only the old agent tells its attempt: {old}");
     let new = site.call(&["review", "approve", &newer_review_id]).with_code(0).outcome();
     let wanted = json!({ "text": "new text", "output": { "fail_times": 0, "result": "new" } });
@@ -156,7 +181,11 @@ fn a_second_command_hands_its_run_over_and_takes_the_place_of_a_killed_holder() 
     let outcome = ended.outcome();
     assert_eq!((&outcome["run_id"], &outcome["result"]), (&json!(second_run), &json!({ "n": 2 })), "{ended}");
     let told: Vec<_> = ended.lines().iter().filter_map(|line| line["seq"].as_u64()).collect();
-    assert_eq!(told, (0..told.len() as u64).collect::<Vec<_>>(), "each event is told once, in order, whoever holds");
+    assert_eq!(
+        told,
+        (0..told.len() as u64).collect::<Vec<_>>(),
+        "each event is told once, in order, whoever holds"
+    );
     assert_eq!(site.journal().of_type(&second_run, "run.started").len(), 1);
     // The other run is nobody's: it stays, and goes on when asked to.
     let ended = site.call(&["runs", "drive", &first_run]).with_code(0);

@@ -87,7 +87,11 @@ fn too_late(file: &str, text: &str, starts: &str, fires: &str) -> (Site, String,
     let again = now_ms();
     let second = site.start(&["runs", "drive", &run_id, "--no-ask"]);
     let fired = wait_for(fires, || site.journal().of_type(&run_id, fires).pop());
-    assert!((again..=again + LATE_MS_MAX).contains(&fired.at), "fired {} ms after the start", fired.at - again);
+    assert!(
+        (again..=again + LATE_MS_MAX).contains(&fired.at),
+        "fired {} ms after the start",
+        fired.at - again
+    );
     second.wait();
     (site, run_id, fired)
 }
@@ -152,7 +156,10 @@ fn a_review_expires_once_and_at_its_time_in_each_way() {
                         Ok(wanted) => assert_eq!(result(&site, &run_id), *wanted, "{form}"),
                         Err(code) => {
                             let failed = site.journal().of_type(&run_id, "node.failed");
-                            assert!(failed.iter().any(|row| row.event["error"]["code"] == *code), "{form}: {failed:?}");
+                            assert!(
+                                failed.iter().any(|row| row.event["error"]["code"] == *code),
+                                "{form}: {failed:?}"
+                            );
                             assert_eq!(site.journal().status(&run_id).unwrap(), "failed");
                         }
                     }
