@@ -69,8 +69,8 @@ pub enum InFlightError {
 }
 
 impl InFlight {
-    /// Opens the marks, made if they are missing. Marks of a former process are still set: read them with
-    /// [`read_all`](InFlight::read_all), record the interruptions, then [`clear_all`](InFlight::clear_all).
+    /// Opens the marks, made if they are missing. Marks of a former process are still set: take them over with
+    /// [`take_over`](InFlight::take_over), record the interruptions, then [`clear`](InFlight::clear) them.
     ///
     /// # Errors
     /// When the file cannot be opened.
@@ -128,14 +128,41 @@ impl InFlight {
     /// # Errors
     /// When the file cannot be read.
     pub fn read_all(&self) -> Result<Vec<(String, String)>, InFlightError> {
+        Ok(self.bytes()?.chunks(SLOT_BYTES).filter_map(read_slot).collect())
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, InFlightError> {
         let io = |source| InFlightError::Io { path: self.path.clone(), source };
         let length = usize::try_from(self.file.metadata().map_err(io)?.len()).unwrap_or(usize::MAX);
         let mut bytes = vec![0; length.min(MARKS_MAX as usize * SLOT_BYTES)];
         self.file.read_exact_at(&mut bytes, 0).map_err(io)?;
-        Ok(bytes.chunks(SLOT_BYTES).filter_map(read_slot).collect())
+        Ok(bytes)
     }
 
-    /// Forgets every mark: those of a former process, once their interruptions are durable, or all at a clean end.
+    /// The marks of a former process, as run id, command id and mark. They stay set until they are cleared: this
+    /// process may die before it has recorded them, too.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn take_over(&self) -> Result<Vec<(String, String, Mark)>, InFlightError> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.bytes()?;
+        let mut found = Vec::new();
+        *free = Free::default();
+        for slot in bytes.chunks(SLOT_BYTES) {
+            match read_slot(slot) {
+                Some((run_id, command)) => found.push((run_id, command, Mark(free.used))),
+                None => {
+                    let empty = free.used;
+                    free.slots.push(Reverse(empty));
+                }
+            }
+            free.used += 1;
+        }
+        Ok(found)
+    }
+
+    /// Forgets every mark, at a clean end.
     ///
     /// # Errors
     /// When the file cannot be emptied.
@@ -144,6 +171,23 @@ impl InFlight {
         self.file.set_len(0).map_err(|source| InFlightError::Io { path: self.path.clone(), source })?;
         *free = Free::default();
         Ok(())
+    }
+
+    /// Forgets every mark but those that `keep` names, by run id and command id: at a clean end, those that were taken
+    /// over and not looked at since.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn clear_all_but(&self, keep: impl Fn(&str, &str) -> bool) -> Result<(), InFlightError> {
+        let mut kept = false;
+        for (slot, bytes) in (0..).zip(self.bytes()?.chunks(SLOT_BYTES)) {
+            match read_slot(bytes) {
+                Some((run_id, command)) if keep(&run_id, &command) => kept = true,
+                Some(_) => self.write(slot, &[0; HEADER_BYTES])?,
+                None => {}
+            }
+        }
+        if kept { Ok(()) } else { self.clear_all() }
     }
 
     fn take_slot(&self) -> Result<u32, InFlightError> {
@@ -211,6 +255,40 @@ mod tests {
         assert_eq!(marks.read_all().expect("read"), left);
         marks.clear_all().expect("emptied");
         assert_eq!(marks.read_all().expect("read"), vec![]);
+    }
+
+    // R5.4
+    #[test]
+    fn marks_that_are_taken_over_stay_set_until_they_are_cleared() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let marks = InFlight::open(directory.path()).expect("opened");
+        let first = marks.mark("run-1", "ask@1#1").expect("set");
+        let second = marks.mark("run-2", "ask@1#1").expect("set");
+        marks.clear(first).expect("cleared");
+        drop((marks, second));
+
+        // As often as a process dies before it has recorded them.
+        for _ in 0..3 {
+            let marks = InFlight::open(directory.path()).expect("opened again");
+            let mut found = marks.take_over().expect("read");
+            assert_eq!(found.len(), 1);
+            let (run_id, command, _mark) = found.remove(0);
+            assert_eq!((run_id.as_str(), command.as_str()), ("run-2", "ask@1#1"));
+            assert_eq!(marks.read_all().expect("read").len(), 1);
+        }
+        let marks = InFlight::open(directory.path()).expect("opened again");
+        let (_, _, mark) = marks.take_over().expect("read").remove(0);
+        let beside = marks.mark("run-3", "a@1#1").expect("set in the empty slot");
+        assert_eq!(marks.read_all().expect("read").len(), 2);
+        assert!(marks.file.metadata().expect("there").len() <= 2 * SLOT_BYTES as u64);
+        marks.clear(mark).expect("cleared");
+        let left = vec![("run-3".to_owned(), "a@1#1".to_owned())];
+        assert_eq!(marks.read_all().expect("read"), left);
+        drop(beside);
+        marks.clear_all_but(|run_id, _| run_id == "run-3").expect("cleared");
+        assert_eq!(marks.read_all().expect("read"), left);
+        marks.clear_all_but(|_, _| false).expect("cleared");
+        assert_eq!(marks.file.metadata().expect("there").len(), 0);
     }
 
     #[test]

@@ -25,18 +25,13 @@ impl Loader {
     /// Reads a run; the message for the core.
     pub fn load(&self, run_id: &RunId) -> Message {
         match self.read(run_id) {
-            Ok((run, tail_events)) => {
+            Ok((run, tail_events, tail_bytes)) => {
                 let mut interrupted = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
                 let interrupted = interrupted.remove(run_id).unwrap_or_default();
-                Message::Loaded { run: Box::new(run), tail_events, tail_bytes: 0, interrupted }
+                Message::Loaded { run: Box::new(run), tail_events, tail_bytes, interrupted }
             }
             Err(problem) => Message::LoadFailed { run_id: run_id.clone(), problem },
         }
-    }
-
-    /// Marks that belong to runs that were not loaded.
-    pub fn interrupted(&self) -> BTreeMap<RunId, Vec<CommandId>> {
-        self.interrupted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The same graph for the same text.
@@ -50,7 +45,7 @@ impl Loader {
         graph.clone()
     }
 
-    fn read(&self, run_id: &RunId) -> Result<(Run, u64), LoadProblem> {
+    fn read(&self, run_id: &RunId) -> Result<(Run, u64, u64), LoadProblem> {
         let mut opened = self.open(run_id, OpenFrom::Snapshot)?;
         let mut snapshot = None;
         if let Some(stored) = opened.snapshot.take() {
@@ -64,13 +59,13 @@ impl Loader {
             }
         }
         let graph = self.graph(&opened)?;
-        let tail_events = opened.tail.len() as u64;
+        let (tail_events, tail_bytes) = (opened.tail.len() as u64, opened.tail_bytes);
         let run = Run::fold(graph, snapshot, opened.tail).map_err(|corrupt| {
             LoadProblem::Stuck(format!(
                 "its journal does not add up: {corrupt}; other runs are not concerned"
             ))
         })?;
-        Ok((run, tail_events))
+        Ok((run, tail_events, tail_bytes))
     }
 
     fn open(&self, run_id: &RunId, from: OpenFrom) -> Result<OpenedRun, LoadProblem> {

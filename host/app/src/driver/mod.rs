@@ -18,4 +18,4 @@ pub use hub::{Hub, Signal, Subscription};
 pub use load::Loader;
 pub(crate) use plugins::digest;
 pub use plugins::{PluginError, Plugins};
-pub use shell::{Ended, Mailbox, Parts, Shell};
+pub use shell::{Ended, Mailbox, Parts, Shell, Unseen};

@@ -1,6 +1,6 @@
 //! The task that owns the core: drains the mailbox, carries out actions, wakes up for deadlines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,8 @@ use crate::host::Published;
 const MESSAGES_AT_ONCE_MAX: usize = 256;
 /// The wall clock is looked at this often at least: it may have jumped.
 const CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// At an end in order, how long calls that are at work may take to finish. What finishes is not done again.
+const GRACE: Duration = Duration::from_secs(1);
 /// Runs read from the store at once.
 const LOADS_MAX: usize = 4;
 
@@ -34,7 +36,7 @@ pub type Ended = Result<Outcome, Refusal>;
 pub struct Mailbox {
     people: mpsc::UnboundedSender<Message>,
     others: mpsc::UnboundedSender<Message>,
-    close: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    close: mpsc::UnboundedSender<oneshot::Sender<Unseen>>,
     requests: Arc<Requests>,
 }
 
@@ -44,6 +46,9 @@ struct Requests {
     next: AtomicU64,
     waiting: Mutex<HashMap<Request, oneshot::Sender<Ended>>>,
 }
+
+/// Attempts that the process before left behind and this one has not looked at: their marks must stay.
+pub type Unseen = BTreeSet<(RunId, CommandId)>;
 
 /// The host is going away and answers no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,12 +73,12 @@ impl Mailbox {
         let _ = self.others.send(message);
     }
 
-    /// Ends the task: what is decided becomes durable, calls are stopped.
-    pub async fn close(&self) {
+    /// Ends the task: calls get a moment to finish and are stopped then, what is decided becomes durable. `None`: it had
+    /// ended already.
+    pub async fn close(&self) -> Option<Unseen> {
         let (closed, wait) = oneshot::channel();
-        if self.close.send(closed).is_ok() {
-            let _ = wait.await;
-        }
+        self.close.send(closed).ok()?;
+        wait.await.ok()
     }
 }
 
@@ -109,6 +114,7 @@ pub struct Shell {
     parts: Parts,
     mailbox: Mailbox,
     flying: BTreeMap<(RunId, CommandId), CancelToken>,
+    unseen: Unseen,
     /// Of runs that make calls: what a call must know.
     infos: HashMap<RunId, (Arc<Graph>, RunStarted)>,
     loads: Arc<Semaphore>,
@@ -126,6 +132,7 @@ impl Shell {
         let mailbox = Mailbox { people, others, close, requests: Arc::default() };
         let shell = Shell {
             core: Core::new(parts.limits),
+            unseen: parts.marked.keys().cloned().collect(),
             parts,
             mailbox: mailbox.clone(),
             flying: BTreeMap::new(),
@@ -143,7 +150,7 @@ impl Shell {
         mut self,
         mut people: mpsc::UnboundedReceiver<Message>,
         mut others: mpsc::UnboundedReceiver<Message>,
-        mut close: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+        mut close: mpsc::UnboundedReceiver<oneshot::Sender<Unseen>>,
     ) {
         let mut look = tokio::time::interval(CLOCK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -171,6 +178,14 @@ impl Shell {
             }
         };
         self.handle(Message::Hold(true));
+        let grace = tokio::time::sleep(GRACE);
+        tokio::pin!(grace);
+        while !self.flying.is_empty() {
+            tokio::select! {
+                Some(message) = others.recv() => self.handle(message),
+                () = &mut grace => break,
+            }
+        }
         while !self.core.is_flushed() {
             // Only the store can say anything that matters now, and it always answers or ends the process.
             let Some(message) = others.recv().await else { break };
@@ -182,7 +197,7 @@ impl Shell {
         // In this order: whoever asks from now on cannot send, whoever asked before is told that the host is gone.
         people.close();
         self.mailbox.requests.lock().clear();
-        let _ = closed.send(());
+        let _ = closed.send(self.unseen);
     }
 
     fn handle(&mut self, message: Message) {
@@ -233,7 +248,9 @@ impl Shell {
                 }
             }
             Action::ClearMark { run_id, id } => {
-                if let Some(mark) = self.parts.marked.remove(&(run_id, id))
+                let key = (run_id, id);
+                self.unseen.remove(&key);
+                if let Some(mark) = self.parts.marked.remove(&key)
                     && let Err(error) = self.parts.marks.clear(mark)
                 {
                     tracing::warn!(%error, "a mark stays; if the host dies, one attempt counts as interrupted");
@@ -309,6 +326,8 @@ impl Shell {
     fn start(&mut self, run_id: RunId, command: Command) {
         let id = command.id.clone();
         let key = (run_id.clone(), id.clone());
+        // That it was interrupted is recorded by now.
+        self.unseen.remove(&key);
         if !self.parts.marked.contains_key(&key) {
             match self.parts.marks.mark(&run_id, &id.to_string()) {
                 Ok(mark) => {

@@ -1,6 +1,6 @@
 //! The host itself: one process that holds a data directory, with everything needed to make its runs go on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -157,7 +157,7 @@ impl Host {
             Err(refusal) => {
                 // Two with the same request at once: the other one was first.
                 let first = key.and_then(|key| self.0.store.reader().request(&key, now()).ok().flatten());
-                first.ok_or_else(|| match refusal {
+                first.ok_or(match refusal {
                     Refusal::Stuck { problem, .. } => HostError::Storage(problem),
                     refusal => HostError::Refused(refusal),
                 })
@@ -291,17 +291,15 @@ impl Host {
             return Ok(());
         };
         server.stop();
-        self.0.mailbox.close().await;
+        let unseen = self.0.mailbox.close().await.unwrap_or_default();
         let host = self.clone();
         let closed = tokio::task::spawn_blocking(move || {
             host.0.store.close();
             // Stopped in order, so nothing was interrupted but what nobody has looked at since.
-            host.0.marks.clear_all()?;
-            for (run_id, ids) in host.0.loader.interrupted() {
-                for id in ids {
-                    let _left_set = host.0.marks.mark(&run_id, &id.to_string())?;
-                }
-            }
+            host.0.marks.clear_all_but(|run_id, command| {
+                let id = command.parse::<CommandId>().ok();
+                id.is_some_and(|id| unseen.contains(&(run_id.into(), id)))
+            })?;
             drop(lock);
             Ok::<(), HostError>(())
         });
@@ -382,15 +380,17 @@ impl Opened {
         let store = Store::open(&options.data_dir, store_options(options))?;
         let sandbox = Sandbox::new(settings)?;
         let marks = InFlight::open(&options.data_dir)?;
-        let found: BTreeSet<(String, String)> = marks.read_all()?.into_iter().collect();
-        marks.clear_all()?;
+        // They stay set until the interruption is durable: this process may die, too.
         let (mut marked, mut interrupted) = (BTreeMap::new(), BTreeMap::<RunId, Vec<CommandId>>::new());
-        for (run_id, command) in found {
-            let Ok(id) = command.parse::<CommandId>() else { continue };
-            // Set again until the interruption is durable: this process may die, too.
-            let mark = marks.mark(&run_id, &command)?;
+        for (run_id, command, mark) in marks.take_over()? {
             let run_id: RunId = run_id.into();
-            marked.insert((run_id.clone(), id.clone()), mark);
+            let key = command.parse::<CommandId>().ok().map(|id| (run_id.clone(), id));
+            let Some(key) = key.filter(|key| !marked.contains_key(key)) else {
+                marks.clear(mark)?;
+                continue;
+            };
+            let id = key.1.clone();
+            marked.insert(key, mark);
             interrupted.entry(run_id).or_default().push(id);
         }
         Ok(Opened { lock, store, sandbox, marks, marked, interrupted })
