@@ -168,7 +168,7 @@ impl fmt::Display for Ended {
             let lines: Vec<&str> = text.lines().collect();
             lines[lines.len().saturating_sub(15)..].join("\n")
         };
-        write!(formatter, "`{command}` ended with code {code:?}, signal {signal:?}\n")?;
+        writeln!(formatter, "`{command}` ended with code {code:?}, signal {signal:?}")?;
         write!(formatter, "stdout:\n{}\nstderr:\n{}", last(stdout), last(stderr))
     }
 }

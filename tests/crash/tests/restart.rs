@@ -18,7 +18,7 @@ plugins:
   flaky: { path: flaky.wasm, limits: { cpu: 30s } }
 nodes:
   before: { agent: audit, input: { action: before }, next: work }
-  work: { agent: flaky, input: { work: 400000000, result: done }, timeout: 60s, next: after }
+  work: { agent: flaky, input: { work: 600000000, result: done }, timeout: 60s, next: after }
   after: { agent: audit, input: { action: after }, next: end }
 result: { result: "${{ nodes.work.output.result }}", attempt: "${{ nodes.work.output.attempt }}" }
 "#;
@@ -30,7 +30,7 @@ version: 1
 input: { type: object, required: [n], properties: { n: { type: integer } } }
 plugins: { echo: { path: echo.wasm } }
 nodes:
-  nap: { wait: { for: 2s }, next: tell }
+  nap: { wait: { for: 3s }, next: tell }
   tell: { agent: echo, input: { n: "${{ input.n }}" }, next: end }
 "#;
 
@@ -115,6 +115,39 @@ fn a_killed_attempt_is_repeated_under_the_same_key() {
     let attempt = attempts.iter().find(|row| row.event["p"] == "work@1").unwrap();
     assert_eq!(attempt.event["output"]["v"]["idempotency_key"], json!(format!("{run_id}/work@1")));
     assert!(work.is_some());
+}
+
+/// Two steps of some tenths of a second each.
+const STEPS: &str = r#"
+format: 1
+name: steps
+version: 1
+plugins:
+  flaky: { path: flaky.wasm }
+nodes:
+  one: { agent: flaky, input: { work: 60000000 }, next: two }
+  two: { agent: flaky, input: { work: 60000000 }, next: end }
+result: done
+"#;
+
+// R5.4
+#[test]
+fn what_finishes_soon_after_ctrl_c_is_not_done_again() {
+    let site = Site::new(&[("steps.yaml", STEPS)]);
+    let mut process = site.run("steps.yaml", "{}");
+    let run_id = process.run_id();
+    process.line("the start of `one`", |line| line["type"] == "attempt.scheduled" && line["p"] == "one@1");
+    process.interrupt();
+    process.wait().with_code(130);
+    let scheduled = |path: &str| {
+        let rows = site.journal().of_type(&run_id, "attempt.scheduled");
+        rows.iter().filter(|row| row.event["p"] == *path).count()
+    };
+    assert_eq!((scheduled("one@1"), scheduled("two@1")), (1, 1), "one has ended, two is to begin");
+    assert_eq!(site.journal().of_type(&run_id, "attempt.succeeded").len(), 1, "two did not begin");
+    let ended = site.call(&["runs", "drive", &run_id]).with_code(0);
+    assert_eq!(ended.outcome()["result"], json!("done"));
+    assert_eq!(site.journal().of_type(&run_id, "attempt.succeeded").len(), 2);
 }
 
 // R5.4, R1.8

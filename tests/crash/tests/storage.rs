@@ -23,7 +23,7 @@ plugins:
   audit: { path: audit.wasm, grants: { memory: write } }
   flaky: { path: flaky.wasm }
 nodes:
-  nap: { wait: { for: 1500ms }, next: first }
+  nap: { wait: { for: 3s }, next: first }
   first: { agent: audit, input: { action: first }, next: shaky }
   shaky:
     agent: flaky
@@ -149,7 +149,7 @@ fn on_a_full_disk_runs_hold_and_go_on_when_there_is_room() {
     let run_id = process.run_id();
     disk.fill(0);
     // Longer than the wait of the workflow: its end is decided and cannot be kept.
-    sleep_ms(4_000);
+    sleep_ms(6_000);
     assert!(process.is_alive(), "{}", process.stderr());
     assert!(process.lines().iter().all(|line| line["type"] != "outcome"));
     assert_eq!(site.call(&["runs", "list"]).with_code(0).lines().len(), 2, "reading needs no room");
@@ -169,7 +169,7 @@ fn a_host_killed_on_a_full_disk_loses_nothing() {
     let mut process = site.run("work.yaml", &input(1));
     let run_id = process.run_id();
     disk.fill(0);
-    sleep_ms(2_500);
+    sleep_ms(4_500);
     process.kill_nine();
     // It cannot work there: it says so, or waits for room; it never acts as if.
     let mut again = site.start(&["runs", "drive", &run_id, "--no-ask"]);
@@ -230,7 +230,7 @@ fn a_stranger_that_writes_delays_and_breaks_nothing() {
     let stranger = Connection::open(site.data().join("bandstand.db")).unwrap();
     stranger.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
-    sleep_ms(3_000);
+    sleep_ms(5_000);
     assert!(process.is_alive(), "{}", process.stderr());
     assert_eq!(site.journal().of_type(&run_id, "wait.ended"), [], "nothing gets past the stranger");
     stranger.execute_batch("ROLLBACK").unwrap();
@@ -272,10 +272,6 @@ fn lose_first(site: &Site, _: &str) {
     change(site, "DELETE FROM journal WHERE run = 2 AND seq = 0");
 }
 
-fn lose_last(site: &Site, _: &str) {
-    change(site, "DELETE FROM journal WHERE run = 2 AND seq = (SELECT max(seq) FROM journal WHERE run = 2)");
-}
-
 fn swap_rows(site: &Site, _: &str) {
     change(
         site,
@@ -286,12 +282,11 @@ fn swap_rows(site: &Site, _: &str) {
 // R5.4
 #[test]
 fn a_damaged_row_stops_its_run_by_name_and_no_other() {
-    let ways: [(&str, Damage); 5] = [
+    let ways: [(&str, Damage); 4] = [
         ("a bit", flip),
         ("cut text", cut_text),
         ("swapped rows", swap_rows),
         ("first row lost", lose_first),
-        ("last row lost", lose_last),
     ];
     let fresh = Site::new(&[("ask.yaml", ASK)]);
     let asked: Vec<_> = ["aaa-one", "bbb-two", "ccc-three"].iter().map(|word| asked(&fresh, word)).collect();
@@ -299,6 +294,11 @@ fn a_damaged_row_stops_its_run_by_name_and_no_other() {
         let site = Site::new(&[("ask.yaml", ASK)]);
         copy_folder(fresh.data(), site.data());
         damage(&site, "bbb-two");
+        let driven = site.call(&["runs", "drive", "--all"]).with_code(1);
+        for (at, (run_id, _)) in asked.iter().enumerate() {
+            let told = json!({ "type": "outcome", "run_id": run_id, "status": if at == 1 { "stuck" } else { "waiting" } });
+            assert!(driven.lines().contains(&told), "{way}: {driven}");
+        }
         for (at, (run_id, review_id)) in asked.iter().enumerate() {
             let ended = site.call(&["review", "approve", review_id, "--by", "ann"]);
             if at != 1 {

@@ -100,8 +100,7 @@ fn too_late(file: &str, text: &str, starts: &str, fires: &str) -> (Site, String,
 fn due(site: &Site, run_id: &str, starts: &str) -> i64 {
     let time = |row: &Row| ["due", "until", "deadline"].iter().find_map(|name| row.event[*name].as_i64());
     let found = wait_for(starts, || {
-        let at = site.journal().of_type(run_id, starts).iter().find_map(|row| Some((row.at, time(row)?)));
-        at.map(|(at, due)| (at, due))
+        site.journal().of_type(run_id, starts).iter().find_map(|row| Some((row.at, time(row)?)))
     });
     assert_eq!(found.1 - found.0, TIMER_MS, "{starts}");
     found.1
