@@ -174,7 +174,7 @@ pub(crate) fn update_run(
     connection
         .prepare_cached(
             "UPDATE runs SET status = ?2, stage = ?3, held = ?4, owed = ?5, next_deadline = ?6, \
-             ended_at = CASE WHEN ?7 THEN ifnull(ended_at, ?8) END, head_seq = ?9 WHERE id = ?1",
+             ended_at = CASE WHEN ?7 THEN ifnull(ended_at, ?8) END, head_seq = max(head_seq, ?9) WHERE id = ?1",
         )?
         .execute(params![
             run,
