@@ -252,3 +252,47 @@ nodes:
     let unknown = table.answer("nope", "bob", Approved);
     assert!(matches!(table.handle(Input::Answer(unknown)), Err(Rejected::UnknownReview(_))));
 }
+
+#[test]
+fn an_edit_that_comes_too_late_is_a_conflict_and_not_lost() {
+    let mut table = Table::start(&reviewed(""), json!({}));
+    let id = table.review();
+    let edit = |changes| Some(Arc::new(changes));
+    let first =
+        bandstand_engine::Answer { changes: edit(json!({ "n": 3 })), ..table.answer(&id, "bob", Approved) };
+    table.handle(Input::Answer(first.clone())).unwrap();
+    assert_eq!(table.handle(Input::Answer(first)).unwrap().outcome, Outcome::Unchanged);
+    let late =
+        bandstand_engine::Answer { changes: edit(json!({ "n": 4 })), ..table.answer(&id, "eve", Approved) };
+    assert!(matches!(table.handle(Input::Answer(late)), Err(Rejected::Decided { .. })));
+
+    let mut table = Table::start(&reviewed("quorum: 2"), json!({}));
+    let id = table.review();
+    let plain = table.answer(&id, "bob", Approved);
+    table.handle(Input::Answer(plain)).unwrap();
+    let again =
+        bandstand_engine::Answer { changes: edit(json!({ "n": 4 })), ..table.answer(&id, "bob", Approved) };
+    assert!(matches!(table.handle(Input::Answer(again)), Err(Rejected::Answered { .. })));
+}
+
+#[test]
+fn the_changes_of_a_review_are_all_edits_together() {
+    let text = reviewed("quorum: 2")
+        .replace("by: \"${{ review.decided_by }}\"", "changes: \"${{ review.changes }}\"");
+    let mut table = Table::start(&text, json!({}));
+    let id = table.review();
+    let edit = |changes| Some(Arc::new(changes));
+    let first = bandstand_engine::Answer {
+        changes: edit(json!({ "n": 3, "x": 1 })),
+        ..table.answer(&id, "bob", Approved)
+    };
+    let saw = Some(first.feedback_id.clone());
+    table.handle(Input::Answer(first)).unwrap();
+    let changes = edit(json!({ "text": null, "x": { "y": 2 } }));
+    let second = bandstand_engine::Answer { changes, saw, ..table.answer(&id, "eve", Approved) };
+    table.handle(Input::Answer(second)).unwrap();
+    assert_eq!(
+        table.output(),
+        json!({ "published": { "n": 3, "x": { "y": 2 } }, "changes": { "n": 3, "text": null, "x": { "y": 2 } } })
+    );
+}

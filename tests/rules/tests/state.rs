@@ -211,3 +211,23 @@ result: \"${{ state.s|length }}\"
     let message = &table.run.error().unwrap().failure.message;
     assert!(message.contains("limits.state") && message.contains("1024"), "{message}");
 }
+
+// R7.3
+#[test]
+fn a_value_that_nests_too_deep_to_be_read_again_is_refused_wherever_it_comes_from() {
+    let nested = |depth: usize| (0..depth).fold(json!(1), |inner, _| json!({ "a": inner }));
+    let text = "format: 1\nname: deep\nversion: 1\nplugins: { p: { builtin: echo } }\nnodes: { a: { agent: p, retry: { strategy: none }, next: end } }\n";
+    let mut table = Table::start(text, nested(64));
+    table.done("a@1#1", nested(64));
+    assert_eq!(table.run.status(), Status::Succeeded);
+
+    let mut table = Table::start(text, json!({}));
+    table.done("a@1#1", nested(65));
+    assert_eq!(table.failed(), (Class::InvalidOutput, "bad-reply".to_owned()));
+
+    let mut table = Table::start(text, json!({}));
+    let data = Some(bandstand_engine::Payload::new(nested(65)));
+    table.fail("a@1#1", bandstand_engine::Failure { data, ..bandstand_rules::permanent() });
+    let failure = &table.run.error().unwrap().failure;
+    assert!(failure.data.is_none() && failure.message.contains("64 deep"), "{failure:?}");
+}

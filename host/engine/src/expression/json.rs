@@ -13,7 +13,7 @@ use super::error::{ErrorCode, Failure};
 use super::visible::Node;
 
 /// Results may be nested this deep; a journal must be able to read them back.
-pub(super) const RESULT_DEPTH_MAX: usize = 100;
+pub(super) const RESULT_DEPTH_MAX: usize = 64;
 const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
 
 /// The type of a value as messages call it.

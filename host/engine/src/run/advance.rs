@@ -351,7 +351,10 @@ impl Run {
                     None => error,
                     // What `on-failure` was to catch would be told nowhere else.
                     Some(second) => {
-                        let message = format!("{}; this was in `on-failure`, which was to catch: {}", second.message, error.failure.message);
+                        let message = format!(
+                            "{}; this was in `on-failure`, which was to catch: {}",
+                            second.message, error.failure.message
+                        );
                         self.record(p, Failure { message, ..second }, attempts, None)
                     }
                 };

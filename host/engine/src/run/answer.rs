@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::Run;
 use super::advance::Leave;
-use super::apply::{approvals, merge_patch};
+use super::apply::{approvals, edit_digest, merge_patch};
 use super::state::{ClosedReview, ReviewState};
-use super::write::json_bytes;
+use super::write::{VALUE_DEPTH_MAX, is_too_deep, json_bytes};
 use crate::event::{Event, Payload, ReviewAnswered, ReviewCause, ReviewDecided, ReviewOutcome};
 use crate::failure::{Class, Failure};
 use crate::graph::{Kind, OnTimeout};
@@ -27,9 +27,17 @@ impl Run {
             return match closed {
                 None => Err(Rejected::UnknownReview(id.clone())),
                 Some((_, ClosedReview::Withdrawn)) => Err(Rejected::Withdrawn(id.clone())),
-                Some((_, ClosedReview::Decided(outcome))) => match (outcome, answer.decision) {
+                Some((_, ClosedReview::Decided { outcome, edits })) => match (outcome, answer.decision) {
+                    // An edit that came too late would be lost: only one that was taken is the same answer.
                     (ReviewOutcome::Approved, Verdict::Approved)
-                    | (ReviewOutcome::Rejected, Verdict::Rejected) => Ok(None),
+                    | (ReviewOutcome::Rejected, Verdict::Rejected)
+                        if answer
+                            .changes
+                            .as_ref()
+                            .is_none_or(|changes| edits.contains(&edit_digest(changes))) =>
+                    {
+                        Ok(None)
+                    }
                     _ => Err(Rejected::Decided { review_id: id.clone(), outcome: outcome.name() }),
                 },
             };
@@ -42,7 +50,7 @@ impl Run {
         }
         let earlier = review.answers.iter().find(|given| given.reviewer == answer.reviewer);
         if let Some(earlier) = earlier.filter(|_| !mistake::is(Mistake::AnswerCountsTwice)) {
-            if earlier.decision == answer.decision {
+            if earlier.decision == answer.decision && earlier.changes == answer.changes {
                 return Ok(None);
             }
             return Err(Rejected::Answered {
@@ -74,6 +82,10 @@ impl Run {
                 reviewer: edited.reviewer.clone(),
                 feedback_id: edited.id.clone(),
             });
+        }
+        if answer.changes.as_ref().is_some_and(|changes| is_too_deep(changes)) {
+            let problem = format!("the changes nest more than {VALUE_DEPTH_MAX} deep");
+            return Err(Rejected::BadEdit { review_id: review.id.clone(), problem });
         }
         let Some(form) = &review.form else { return Ok(()) };
         let value = match &answer.changes {

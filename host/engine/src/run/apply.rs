@@ -420,9 +420,15 @@ impl Run {
     }
 
     fn review_decided(&mut self, p: &Path, review_id: &str, outcome: ReviewOutcome) -> Result<(), String> {
-        self.change(&scope_of(p)?, |scope| {
+        let edits = self.change(&scope_of(p)?, |scope| {
             let visit = scope.visit_mut(p.last().ok_or("no visit")?).ok_or("no such visit")?;
             let review = visit.review().filter(|review| review.id == review_id).ok_or("no such review")?;
+            let edits = review
+                .answers
+                .iter()
+                .filter_map(|answer| answer.changes.as_deref())
+                .map(edit_digest)
+                .collect();
             let (output, value) = (review_output(review, outcome), effective_value(review, outcome));
             match review.asked_by {
                 AskedBy::Node => visit.reply = Some(output.clone()),
@@ -433,9 +439,9 @@ impl Run {
             if outcome != ReviewOutcome::Expired {
                 scope.review = Some(output);
             }
-            Ok(())
+            Ok(edits)
         })?;
-        self.remember_review(review_id, ClosedReview::Decided(outcome));
+        self.remember_review(review_id, ClosedReview::Decided { outcome, edits });
         Ok(())
     }
 
@@ -598,7 +604,8 @@ pub(super) fn review_output(review: &ReviewState, outcome: ReviewOutcome) -> Jso
         ReviewOutcome::Approved => approvals(review) >= review.quorum,
         ReviewOutcome::Expired => false,
     });
-    let edit = review.answers.iter().rev().find_map(|answer| answer.changes.as_deref().cloned());
+    let edits = review.answers.iter().filter_map(|answer| answer.changes.as_deref().cloned());
+    let edit = edits.reduce(|earlier, later| both_patches(&earlier, &later));
     Arc::new(json!({
         "decision": outcome.name(),
         "value": *effective_value(review, outcome),
@@ -623,6 +630,27 @@ pub(super) fn approvals(review: &ReviewState) -> u32 {
     let count =
         review.answers.iter().filter(|answer| answer.decision == crate::input::Verdict::Approved).count();
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// A name for an edit.
+pub(super) fn edit_digest(changes: &Value) -> String {
+    blake3::hash(changes.to_string().as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// The patch that does what `earlier` and then `later` do.
+fn both_patches(earlier: &Value, later: &Value) -> Value {
+    let (Value::Object(first), Value::Object(second)) = (earlier, later) else {
+        return if later.is_object() { merge_patch(earlier, later) } else { later.clone() };
+    };
+    let mut members = first.clone();
+    for (key, change) in second {
+        let both = match members.get(key) {
+            Some(before) => both_patches(before, change),
+            None => change.clone(),
+        };
+        members.insert(key.clone(), both);
+    }
+    Value::Object(members)
 }
 
 /// RFC 7396: objects are merged, `null` removes, anything else replaces.

@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::state::{Attempt, Phase};
+use super::write::{VALUE_DEPTH_MAX, is_too_deep};
 use crate::event::{
     AskedBy, AttemptCause, AttemptDue, AttemptFailed, AttemptInterrupted, AttemptScheduled, AttemptSucceeded,
     Event, Payload, ReviewOpened,
@@ -70,6 +71,14 @@ impl Run {
                 format!("the agent's output is {found}; it must be an object"),
             ));
         }
+        let asked = match &reply.next {
+            ReplyNext::Review(request) => [request.propose.as_ref(), request.form.as_ref()],
+            ReplyNext::Edges | ReplyNext::Goto(_) | ReplyNext::Choose(_) => [None, None],
+        };
+        let mut values = asked.into_iter().flatten().filter_map(Payload::value).chain([&reply.output]);
+        if values.any(|value| is_too_deep(value)) {
+            return Err(invalid("bad-reply", format!("the reply nests more than {VALUE_DEPTH_MAX} deep")));
+        }
         if let Some(confidence) = reply.confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
             return Err(invalid(
                 "bad-reply",
@@ -114,6 +123,7 @@ impl Run {
         retry_after_ms: Option<u64>,
         usage: Usage,
     ) -> bool {
+        let failure = self.with_bounded_data(failure);
         let Some(retry) = self.owed_retry(id) else { return false };
         let allowed = attempts_max(&retry);
         let error = ErrorRecord {
@@ -143,6 +153,21 @@ impl Run {
         };
         self.fail_visit(&id.path, failure, (id.attempt, id.attempt), wanted, None);
         true
+    }
+
+    /// Data of a failure that is too large or too deep to be kept is left out, and the message says so.
+    fn with_bounded_data(&self, failure: Failure) -> Failure {
+        let Some(data) = failure.data.as_ref().and_then(Payload::value) else { return failure };
+        let problem = match self.check_payload("its data", super::write::json_bytes(data)) {
+            Err(limit) => limit.message,
+            Ok(()) if is_too_deep(data) => format!("its data nests more than {VALUE_DEPTH_MAX} deep"),
+            Ok(()) => return failure,
+        };
+        Failure {
+            message: format!("{} ({problem} and was left out)", failure.message),
+            data: None,
+            ..failure
+        }
     }
 
     fn schedule_retry(&mut self, id: &CommandId, retry: &Retry, retry_after_ms: Option<u64>) {

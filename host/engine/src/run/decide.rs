@@ -31,6 +31,9 @@ impl Start {
         } else if !input.is_object() {
             return Err(refused(format!("it is {}, and must be an object", write::type_name(&input))));
         }
+        if write::is_too_deep(&input) {
+            return Err(refused(format!("it nests more than {} deep", write::VALUE_DEPTH_MAX)));
+        }
         let (bytes, bytes_max) = (write::json_bytes(&input), graph.limits.payload_bytes);
         if bytes > bytes_max {
             return Err(StartError::InputTooLarge { bytes, bytes_max });

@@ -52,9 +52,13 @@ pub(super) enum End {
 }
 
 /// Why a review is no longer open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ClosedReview {
-    Decided(ReviewOutcome),
+    Decided {
+        outcome: ReviewOutcome,
+        /// Digests of the edits that were taken, to know one that comes again.
+        edits: Vec<String>,
+    },
     Withdrawn,
 }
 

@@ -344,6 +344,22 @@ fn integer(number: &Number) -> Option<i128> {
     number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
 }
 
+/// How deep a value from outside may nest: an input, a reply, an answer. A journal row wraps it in more, and a snapshot
+/// in more still; what JSON readers take ends at 128.
+pub(super) const VALUE_DEPTH_MAX: usize = 64;
+
+/// Whether a value nests deeper than [`VALUE_DEPTH_MAX`].
+pub(super) fn is_too_deep(value: &Value) -> bool {
+    fn deeper(value: &Value, left: usize) -> bool {
+        match value {
+            Value::Array(items) => left == 0 || items.iter().any(|item| deeper(item, left - 1)),
+            Value::Object(members) => left == 0 || members.values().any(|member| deeper(member, left - 1)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    deeper(value, VALUE_DEPTH_MAX)
+}
+
 /// The size of a value as compact JSON, in bytes, without writing it.
 pub(super) fn json_bytes(value: &Value) -> u64 {
     match value {
