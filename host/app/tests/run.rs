@@ -145,6 +145,77 @@ fn a_failed_run_tells_its_errors_and_retries() {
     {
         assert!(text.contains(part), "{part}: {text}");
     }
+    for line in text.lines().chain(ended.stderr.lines()) {
+        assert!(line.matches("retries exhausted").count() < 2, "said once: {line}");
+    }
+}
+
+// R1.4, R7.5
+#[test]
+fn the_last_words_of_a_crash_are_told_at_once_and_kept_whole() {
+    let folder = Folder::new();
+    folder.write("agent.wasm", bandstand_test_guests::panics_with_last_words());
+    folder.write("flow.yaml", workflow("{ path: agent.wasm }"));
+    let ended = folder.call(&["run", "flow.yaml"]).expect(1, &["its last words: index 7 out of range"]);
+    assert!(!ended.stderr.contains("[31m"), "{}", ended.stderr);
+    let id = folder.call(&["runs", "list", "--json"]).lines()[0]["run_id"].as_str().unwrap().to_owned();
+    let text = folder.call(&["runs", "show", &id]).expect(0, &[]).stdout;
+    for part in ["last words:", "index 7 out of range", "at agent.rs:7", "backtrace:"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let shown = folder.call(&["runs", "show", &id, "--json"]).json();
+    let words = shown["errors"][0]["last_words"].as_str().unwrap();
+    assert!(words.contains("out of range") && words.contains("at agent.rs:7"), "{words}");
+    assert!(shown["errors"][0]["backtrace"].is_string());
+}
+
+/// Runs a flow without a `result`; what its last node gave is the result, as `run` and `runs show` tell it.
+fn result_of(folder: &Folder, nodes: &str) -> serde_json::Value {
+    let plugins = if nodes.contains("agent:") { "plugins:\n  agent: { path: agent.wasm }\n" } else { "" };
+    folder.write("flow.yaml", format!("format: 1\nname: last\nversion: 1\n{plugins}nodes:\n{nodes}"));
+    let ended = folder.call(&["run", "flow.yaml", "--json"]);
+    let last = match ended.code {
+        4 => {
+            let review = ended.last()["reviews"][0].as_str().unwrap().to_owned();
+            let approve = ["review", "approve", &review, "--by", "ada", "--changes", "{\"n\": 2}", "--json"];
+            folder.call(&approve).expect(0, &[]).last()
+        }
+        _ => ended.expect(0, &[]).last(),
+    };
+    let id = last["run_id"].as_str().unwrap();
+    let shown = folder.call(&["runs", "show", id, "--json"]).expect(0, &[]).json();
+    assert_eq!(shown["result"], last["result"], "{shown}");
+    let text = folder.call(&["runs", "drive", id]).expect(0, &[]);
+    assert_eq!(text.json(), last["result"]);
+    last["result"].clone()
+}
+
+// R5.3
+#[test]
+fn without_a_result_it_is_what_the_last_node_gave_whatever_kind_it_is() {
+    let folder = Folder::new();
+    folder.write("agent.wasm", agent::says("{\"said\": 1}"));
+    let review = "review: { title: Take it?, propose: { n: 1 }, form: { type: object } }";
+    let result = |nodes: &str| result_of(&folder, nodes);
+    assert_eq!(result("  go: { value: { a: 1 }, next: end }\n"), json!({"a": 1}));
+    assert_eq!(result("  go: { agent: agent, next: end }\n"), json!({"said": 1}));
+    let reviewed = result(&format!("  go:\n    {review}\n    approved: end\n"));
+    assert_eq!(reviewed["decision"], "approved");
+    assert_eq!((&reviewed["value"], &reviewed["decided_by"]), (&json!({"n": 2}), &json!("ada")));
+    let block = "  go:\n    parallel:\n      branches:\n        a: { agent: agent }\n        b: { value: { b: 2 } }\n    next: end\n";
+    assert_eq!(result(block)["results"], json!({"a": {"said": 1}, "b": {"b": 2}}));
+    let items = "  go: { map: { over: range(2), do: { agent: agent } }, next: end }\n";
+    assert_eq!(result(items)["results"], json!([{"said": 1}, {"said": 1}]));
+    // A review as the last node of a branch: the block's result has what it gave, in `parallel`, too.
+    let inner = format!(
+        "  go:\n    parallel:\n      branches:\n        a:\n          nodes:\n            ask:\n              {review}\n              \
+         approved: end\n    next: end\n"
+    );
+    let reviewed = result(&inner);
+    assert_eq!(reviewed["results"]["a"]["value"], json!({"n": 2}));
+    let id = folder.call(&["runs", "list", "--json"]).lines()[0]["run_id"].as_str().unwrap().to_owned();
+    let shown = folder.call(&["runs", "show", &id, "--json"]).json();
+    assert_eq!(shown["parallel"][0]["results"], reviewed["results"], "{shown}");
 }
 
 // R2.1, R2.3, R2.5

@@ -222,3 +222,18 @@ fn a_data_directory_whose_holder_does_not_answer_is_in_use() {
     // Those that only read go on.
     assert_eq!(folder.call(&["runs", "list", "--json"]).expect(0, &[]).lines().len(), 1);
 }
+
+#[test]
+fn every_refusal_of_a_file_says_what_to_do_next() {
+    let folder = Folder::new();
+    folder.write("bad/bandstand.toml", "nothing = 1\n");
+    folder.write("bad/flow.yaml", PLAIN);
+    folder.write("broken.yaml", "format: 1\n");
+    for verb in ["run", "check"] {
+        folder.call(&[verb, "nope.yaml"]).expect(2, &["nope.yaml", "help:", "bandstand workflow list"]);
+        folder.call(&[verb, "bad"]).expect(2, &["help:", "name a file in it"]);
+        folder.call(&[verb, "bad/flow.yaml"]).expect(2, &["bandstand.toml", "help:"]);
+    }
+    folder.call(&["run", "broken.yaml"]).expect(2, &["help:", "bandstand check broken.yaml"]);
+    folder.call(&["runs", "show", "x"]).expect(3, &["bandstand run FILE", "--data"]);
+}

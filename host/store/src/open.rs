@@ -93,7 +93,7 @@ pub enum OpenError {
         file_system: &'static str,
     },
     /// Nothing there, and only reading was asked for.
-    #[error("there is no store in {}; `bandstand run` or `bandstand serve` makes one", .0.display())]
+    #[error("there is no store in {}; `bandstand run FILE` makes one, `--data` names another directory", .0.display())]
     Missing(PathBuf),
     /// Another program's database.
     #[error("{} is not a Bandstand store; choose another directory with --data", .0.display())]

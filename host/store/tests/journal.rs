@@ -279,7 +279,14 @@ fn a_run_is_opened_from_its_snapshot_and_the_tail() {
     let run = store.reader().open_run("run-2", From::Snapshot).expect("whole");
     assert_eq!(run.snapshot.expect("kept").bytes, b"state after 3");
     assert_eq!((run.tail.len(), run.next_seq), (2, 5));
-    assert_eq!(store.reader().open_run("run-2", From::Start).expect("whole").tail.len(), 5);
+    let whole = store.reader().open_run("run-2", From::Start).expect("whole");
+    assert_eq!(whole.tail.len(), 5);
+    // Aim: a run that is loaded with a long tail gets a snapshot soon.
+    let bytes = |from: u64| {
+        let sql = "SELECT sum(length(events)) FROM journal j JOIN runs r ON r.id = j.run WHERE run_id = 'run-2' AND seq >= ?1";
+        raw(directory.path()).query_row(sql, [from as i64], |row| row.get::<_, i64>(0)).expect("counted") as u64
+    };
+    assert_eq!((run.tail_bytes, whole.tail_bytes), (bytes(3), bytes(0)));
     assert_eq!(store.reader().open_run("run-1", From::Snapshot).expect("whole").snapshot, None);
     // Damage of the tail shows from a snapshot too; a damaged snapshot is only a lost one.
     raw(directory.path()).execute_batch("UPDATE snapshots SET bytes = x'00'").expect("damaged");

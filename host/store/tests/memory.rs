@@ -65,6 +65,10 @@ fn audit_entries_of_a_thread_come_back_in_order_and_stay() {
     assert_eq!(latest[0].thread_id.as_deref(), Some("t1"));
     assert_eq!(latest[0].entry, entry("flagged"));
     assert_eq!(store.audit_snapshot(&scope("review", None), 9).expect("read").len(), 1);
+    // R5.3: readers beside the host see the same.
+    let reader = bandstand_store::Reader::open(directory.path()).expect("opened to read");
+    assert_eq!(reader.audit(&here, 2).expect("read"), latest);
+    assert_eq!(reader.audit(&scope("other", Some("t2")), 9).expect("read"), []);
     let refused =
         store.audit_append(&here, Timestamp(0), AuditEntry { payload: "{".to_owned(), ..entry("x") });
     assert!(matches!(refused, Err(MemoryError::Invalid { code: "not-json", .. })));

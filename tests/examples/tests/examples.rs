@@ -95,6 +95,31 @@ fn memory() {
     run("05-memory");
 }
 
+/// What agents wrote into the audit log stands with the run.
+// R5.3, R6.1
+#[test]
+fn memory_shows_the_audit_events_of_a_run() {
+    let program = Program::find();
+    let input = "@examples/05-memory/input.json";
+    let run =
+        program.json(&["run", "examples/05-memory/workflow.yaml", "--input", input, "--thread", "concerts"]);
+    assert_eq!(run.code, 0, "{run}");
+    let run_id = run.outcome()["run_id"].as_str().unwrap().to_owned();
+    let shown = program.json(&["runs", "show", &run_id]);
+    let shown: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let audit = shown["audit"].as_array().unwrap();
+    let actions: Vec<_> = audit.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["note-taken", "question-answered"], "{shown}");
+    assert_eq!(shown["audit_cut"], false);
+    for event in audit {
+        assert_eq!(event["thread_id"], "concerts");
+        assert!(event["payload"].is_object() && event["tags"].is_array(), "{event}");
+        assert!(event["id"].is_string() && event["at"].is_string() && event["source"].is_string(), "{event}");
+    }
+    let text = program.call(&["runs", "show", &run_id]).stdout;
+    assert!(text.contains("\nAudit\n") && text.contains(": note-taken {"), "{text}");
+}
+
 // R8.1
 #[test]
 fn licence_review() {

@@ -75,8 +75,17 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
 }
 
 /// Waits until this process is told to end: by Ctrl-C, or by the signal that service managers, containers and shutdowns
-/// send first. Both leave the runs in order.
+/// send first. Both leave the runs in order. Told once more, the process ends at once: closing may take longer than
+/// whoever waits for it wants, and the journal survives that, too.
 pub async fn told_to_end() {
+    signal_to_end().await;
+    tokio::spawn(async {
+        signal_to_end().await;
+        std::process::exit(i32::from(Exit::Interrupted.code()));
+    });
+}
+
+async fn signal_to_end() {
     use tokio::signal::unix::{SignalKind, signal};
     // Without a handler the signal ends the process as it always did: the journal survives that, too.
     let Ok(mut terminate) = signal(SignalKind::terminate()) else {
@@ -106,19 +115,40 @@ pub fn shell_word(text: &str) -> String {
 
 impl From<config::Error> for Failure {
     fn from(error: config::Error) -> Failure {
-        Failure::usage(error)
+        let help = config_help(&error);
+        Failure::usage(error).help(help)
+    }
+}
+
+fn config_help(error: &config::Error) -> &'static str {
+    match error {
+        config::Error::Read { .. } => "see that the file and its folder are there and that you may read them",
+        config::Error::TooLarge { .. } => "it holds settings and grants only; take out what is neither",
+        config::Error::Invalid { .. } => "to see a valid one: bandstand init hello",
     }
 }
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
-        Failure::usage(error)
+        Failure::usage(error).help("a workflow names files by their path from its own folder, inside the project directory")
     }
 }
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Failure {
-        Failure::usage(error)
+        let help = match &error {
+            LoadError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "look at the path; the workflow files here: bandstand workflow list; a first one: bandstand init hello"
+            }
+            LoadError::Read { source, .. } if source.kind() == std::io::ErrorKind::IsADirectory => {
+                "name a file in it; those below here: bandstand workflow list"
+            }
+            LoadError::Read { .. } => "see that it is a file which you may read",
+            LoadError::TooLarge { .. } => "keep data in files of its own, and name them in the workflow file",
+            LoadError::Config(error) => return Failure::usage(&error).help(config_help(error)),
+            LoadError::PluginMissing { .. } => "please report it, with the workflow file",
+        };
+        Failure::usage(&error).help(help)
     }
 }
 

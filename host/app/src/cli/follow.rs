@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::context::{Context, now, told_to_end};
 use super::exit::{Exit, Failure};
 use super::history::{self, End, History};
+use super::stored;
 use super::term::ask::{self, Asked};
 use super::term::out::{Out, Tone};
 use super::term::{safe, words};
@@ -162,16 +163,18 @@ fn outcome(
         Settled::Ended(_) | Settled::Stuck(_) => Exit::Failed,
     };
     if context.out.json {
-        context.out.json_line(&outcome_json(run_id, history, settled, exit));
+        let result = match settled {
+            Settled::Ended(Status::Succeeded) => Some(stored::result(context, run_id)?),
+            _ => None,
+        };
+        context.out.json_line(&outcome_json(run_id, history, settled, result.as_deref(), exit));
         return Ok(exit);
     }
     let out = &context.out;
     let data = context.data_option();
     match settled {
         Settled::Ended(Status::Succeeded) => {
-            if let Some(End::Succeeded(result)) = &history.end {
-                print_result(result, manner.print.as_deref(), run_id, out)?;
-            }
+            print_result(&*stored::result(context, run_id)?, manner.print.as_deref(), run_id, out)?;
         }
         Settled::Ended(_) => {
             let why = match &history.end {
@@ -184,7 +187,7 @@ fn outcome(
                     format!("run {run_id} was cancelled by {by}")
                 }
                 Some(End::Cancelled(by, reason)) => {
-                    format!("run {run_id} was cancelled by {by}: {}", safe::line(reason))
+                    format!("run {run_id} was cancelled by {by}: {}", safe::told(reason))
                 }
                 _ => format!("run {run_id} did not succeed"),
             };
@@ -216,7 +219,7 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], out: &Out, data:
     for id in reviews {
         if let Some(review) = open.iter().find(|review| review.opened.review_id == *id) {
             let until = words::relative(review.opened.deadline, now());
-            out.error_line(&format!("  {} (expires {until})", safe::line(&review.opened.title)));
+            out.error_line(&format!("  {} (expires {until})", safe::told(&review.opened.title)));
         }
         out.error_line(&format!("    look:     bandstand review show {id}{data}"));
         out.error_line(&format!("    approve:  bandstand review approve {id} --by NAME{data}"));
@@ -224,13 +227,19 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], out: &Out, data:
     }
 }
 
-fn outcome_json(run_id: &str, history: &History, settled: &Settled, exit: Exit) -> Value {
+fn outcome_json(
+    run_id: &str,
+    history: &History,
+    settled: &Settled,
+    result: Option<&Value>,
+    exit: Exit,
+) -> Value {
     let mut line = json!({ "type": "outcome", "run_id": run_id, "exit_code": exit.code() });
     match settled {
         Settled::Ended(status) => {
             line["status"] = json!(status.name());
             match &history.end {
-                Some(End::Succeeded(result)) => line["result"] = (**result).clone(),
+                Some(End::Succeeded) => line["result"] = result.cloned().unwrap_or_default(),
                 Some(End::Failed(error)) => line["error"] = (*error.to_visible(None)).clone(),
                 Some(End::Cancelled(by, reason)) => {
                     line["error"] = json!({ "message": format!("cancelled by {by}"), "reason": reason });
@@ -350,7 +359,7 @@ impl View {
                 _ => self.out.verbose >= 2,
             };
             if wanted && !matches!(self.style, Style::Json | Style::Silent) {
-                self.beside(&format!("{}  {level}: {}", live.command_id, safe::line(message)), history);
+                self.beside(&format!("{}  {level}: {}", live.command_id, safe::told(message)), history);
             }
         }
         match &mut self.style {

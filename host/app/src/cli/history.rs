@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bandstand_engine::event::{
-    BranchEnded, BranchKey, BranchOutcome, EdgeCause, Event, Payload, ReviewOpened, RunStarted,
+    AskedBy, BranchEnded, BranchKey, BranchOutcome, EdgeCause, Event, Payload, ReviewOpened, ReviewOutcome,
+    RunStarted,
 };
 use bandstand_engine::graph::{Stage, Target};
 use bandstand_engine::input::Usage;
@@ -15,6 +16,9 @@ use serde_json::{Value, json};
 
 use super::term::out::Tone;
 use super::term::{safe, words};
+
+/// Characters of last words that one line shows; `runs show` shows them whole.
+const CRY_LENGTH_MAX: usize = 200;
 
 /// A run as its events tell it.
 #[derive(Clone, Debug, Default)]
@@ -58,8 +62,8 @@ pub struct History {
 /// How a run ended.
 #[derive(Clone, Debug)]
 pub enum End {
-    /// Well, with this.
-    Succeeded(Arc<Value>),
+    /// Well, with what [`super::stored::result`] tells: events need not repeat it.
+    Succeeded,
     /// Badly.
     Failed(Box<ErrorRecord>),
     /// By somebody, for a reason.
@@ -90,6 +94,8 @@ pub struct Review {
     pub opened: Box<ReviewOpened>,
     /// The value that is proposed, edits of earlier answers included.
     pub proposed: Arc<Value>,
+    /// The value that was proposed first.
+    proposed_first: Arc<Value>,
     /// The answers in order, as JSON.
     pub answers: Vec<Value>,
     /// How it was decided; none: open.
@@ -165,7 +171,7 @@ impl History {
     /// driven by anybody still counts as running.
     pub fn status(&self) -> &'static str {
         match &self.end {
-            Some(End::Succeeded(_)) => "succeeded",
+            Some(End::Succeeded) => "succeeded",
             Some(End::Failed(_)) => "failed",
             Some(End::Cancelled(..)) => "cancelled",
             None => "running",
@@ -196,9 +202,7 @@ impl History {
                 self.stages.push((at, Stage::Init, Path::root()));
                 self.started = Some(e.clone());
             }
-            Event::RunSucceeded(e) => {
-                self.end = Some(End::Succeeded(self.value(&e.output).unwrap_or_default()));
-            }
+            Event::RunSucceeded(_) => self.end = Some(End::Succeeded),
             Event::RunFailed(e) => self.end = Some(End::Failed(Box::new(e.error.clone()))),
             Event::RunCancelled(e) => self.end = Some(End::Cancelled(e.by.id.clone(), e.reason.clone())),
             Event::StageEntered(e) => self.stages.push((at, e.stage, e.p.clone())),
@@ -271,6 +275,7 @@ impl History {
                 self.reviews.push(Review {
                     at,
                     opened: e.clone(),
+                    proposed_first: proposed.clone(),
                     proposed,
                     answers: Vec::new(),
                     outcome: None,
@@ -297,6 +302,13 @@ impl History {
             Event::ReviewDecided(e) => {
                 if let Some(review) = self.review(&e.review_id) {
                     review.outcome = Some(e.outcome.name());
+                    let output = match review.opened.asked_by {
+                        AskedBy::Node => Some(review.output(e.outcome)),
+                        AskedBy::Agent => (e.outcome == ReviewOutcome::Approved).then(|| review.proposed.clone()),
+                    };
+                    if let Some(output) = output {
+                        self.outputs.insert(e.p.clone(), output);
+                    }
                 }
             }
             Event::ReviewWithdrawn(e) => {
@@ -372,6 +384,34 @@ impl History {
         if let Some(block) = self.block(&e.p) {
             block.ended.push((e.branch.clone(), e.outcome, result, e.error.clone(), e.took_ms));
         }
+    }
+}
+
+impl Review {
+    /// `{ decision, value, .. }`, as the output of a `review` node has it.
+    fn output(&self, outcome: ReviewOutcome) -> Arc<Value> {
+        let said = |answer: &&Value, decision: &str| answer["decision"] == decision;
+        let last = self.answers.last();
+        // The answer that decided: the rejection, or the last approval. Without one, policy did.
+        let deciding = last.filter(|answer| match outcome {
+            ReviewOutcome::Rejected => said(answer, "rejected"),
+            ReviewOutcome::Approved => {
+                let approvals = self.answers.iter().filter(|answer| said(answer, "approved")).count();
+                approvals >= usize::try_from(self.opened.quorum).unwrap_or(usize::MAX)
+            }
+            ReviewOutcome::Expired => false,
+        });
+        let value = if outcome == ReviewOutcome::Approved { &self.proposed } else { &self.proposed_first };
+        let edits = self.answers.iter().rev().map(|answer| &answer["changes"]);
+        Arc::new(json!({
+            "decision": outcome.name(),
+            "value": **value,
+            "changes": edits.into_iter().find(|changes| !changes.is_null()),
+            "comments": deciding.map_or(json!(""), |answer| answer["comments"].clone()),
+            "confidence": deciding.map_or(Value::Null, |answer| answer["confidence"].clone()),
+            "decided_by": deciding.map_or(json!("policy"), |answer| answer["reviewer"].clone()),
+            "answers": self.answers,
+        }))
     }
 }
 
@@ -456,7 +496,7 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         Event::RunSucceeded(_) => (Tone::Good, "run succeeded".to_owned()),
         Event::RunFailed(e) => (Tone::Bad, format!("run failed: {}", error_line(&e.error))),
         Event::RunCancelled(e) => {
-            let reason = if e.reason.is_empty() { String::new() } else { format!(": {}", e.reason) };
+            let reason = if e.reason.is_empty() { String::new() } else { format!(": {}", safe::told(&e.reason)) };
             (Tone::Bad, format!("run cancelled by {}{reason}", e.by.id))
         }
         Event::StageEntered(e) => (Tone::Faint, format!("stage {}", e.stage.name())),
@@ -470,25 +510,20 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         }
         Event::NodeFailed(e) => {
             let caught = if e.caught { ", goes on by on-failure" } else { "" };
-            let exhausted = if e.exhausted { "retries exhausted: " } else { "" };
-            (
-                Tone::Bad,
-                format!(
-                    "failed after {}{caught}: {exhausted}{}",
-                    words::span(e.took_ms),
-                    error_line(&e.error)
-                ),
-            )
+            (Tone::Bad, format!("failed after {}{caught}: {}", words::span(e.took_ms), error_line(&e.error)))
         }
         Event::NodeCancelled(e) => (Tone::Faint, format!("cancelled by {}", cause(e.because))),
         Event::AttemptScheduled(e) if e.delay_ms.is_some() || e.attempt > 1 => {
             let delay = e.delay_ms.map_or("now".to_owned(), |delay| format!("in {}", words::span(delay)));
             (Tone::Attention, format!("attempt {} {delay}", e.attempt))
         }
-        Event::AttemptFailed(e) => (
-            Tone::Bad,
-            format!("attempt {} of {} failed: {}", e.attempt, e.error.attempts, error_line(&e.error)),
-        ),
+        Event::AttemptFailed(e) => {
+            let cry = last_cry(&e.error).map_or(String::new(), |cry| format!("; its last words: {cry}"));
+            (
+                Tone::Bad,
+                format!("attempt {} of {} failed: {}{cry}", e.attempt, e.error.attempts, error_line(&e.error)),
+            )
+        }
         Event::AttemptInterrupted(e) => {
             (Tone::Attention, format!("attempt {} was interrupted and is repeated", e.attempt))
         }
@@ -521,16 +556,16 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         }
         Event::ReviewOpened(e) => (
             Tone::Attention,
-            format!("waits for review {}: {} (until {})", e.review_id, e.title, words::instant(e.deadline)),
+            format!("waits for review {}: {} (until {})", e.review_id, safe::told(&e.title), words::instant(e.deadline)),
         ),
         Event::ReviewAnswered(e) => {
-            let comments = if e.comments.is_empty() { String::new() } else { format!(": {}", e.comments) };
+            let comments = if e.comments.is_empty() { String::new() } else { format!(": {}", safe::told(&e.comments)) };
             (Tone::Busy, format!("{} by {}{comments}", e.decision.name(), e.reviewer))
         }
         Event::ReviewDecided(e) => (Tone::Busy, format!("review {}", e.outcome.name())),
         Event::ReviewWithdrawn(e) => (Tone::Faint, format!("review withdrawn by {}", cause(e.because))),
         Event::WaitStarted(e) => (Tone::Attention, format!("waits until {}", words::instant(e.until))),
-        Event::Warning(e) => (Tone::Attention, format!("warning {}: {}", e.code, e.message)),
+        Event::Warning(e) => (Tone::Attention, format!("warning {}: {}", e.code, safe::told(&e.message))),
         Event::AttemptCancelled(e) if verbose => {
             (Tone::Faint, format!("attempt {} cancelled by {}", e.attempt, cause(e.because)))
         }
@@ -545,9 +580,24 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
     })
 }
 
+/// What a guest cried out as it died, in one line: its panic without what it had logged before.
+pub fn last_cry(error: &ErrorRecord) -> Option<String> {
+    let words = error.failure.last_words.as_deref()?;
+    // Captured output follows under headings such as `[log]`, each on a line of its own.
+    let is_heading = |line: &&str| line.starts_with('[') && line.ends_with(']');
+    let mut lines = words.lines().take_while(|line| !is_heading(line)).map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next()?;
+    // A panic tells its place first and its message on the next line.
+    let cry = match lines.next() {
+        Some(message) if first.ends_with(':') => format!("{first} {message}"),
+        _ => first.to_owned(),
+    };
+    Some(safe::short(&cry, CRY_LENGTH_MAX))
+}
+
 /// `agent/overloaded: the service is busy`.
 pub fn error_line(error: &ErrorRecord) -> String {
-    format!("{}/{}: {}", error.failure.class.name(), error.failure.code, safe::line(&error.failure.message))
+    format!("{}/{}: {}", error.failure.class.name(), error.failure.code, safe::told(&error.failure.message))
 }
 
 /// `route law, confidence 0.82 (threshold 0.75); also tax 0.10`.

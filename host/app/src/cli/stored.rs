@@ -1,7 +1,11 @@
 //! What the reading verbs look up in the store: runs and reviews by the beginning of their ids, whole histories.
 //! Opens the file read-only; whether a host holds it does not matter.
 
-use bandstand_store::{FindError, OpenError, ReadError, Reader, RunFilter, RunRow, RunStatus};
+use std::sync::Arc;
+
+use bandstand_engine::{Run, Snapshot};
+use bandstand_store::{FindError, From, OpenError, ReadError, Reader, RunFilter, RunRow, RunStatus};
+use serde_json::Value;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
@@ -42,6 +46,35 @@ pub fn history(reader: &Reader, run_id: &str) -> Result<History, Failure> {
     Ok(history)
 }
 
+/// The run as its journal has it, folded; or why that cannot be told.
+pub fn folded(reader: &Reader, run_id: &str) -> Result<Run, String> {
+    let opened = reader.open_run(run_id, From::Snapshot).map_err(|error| error.to_string())?;
+    let graph = opened.pins.graph.ok_or("its pinned graph was not kept")?;
+    let graph =
+        serde_json::from_str(&graph).map_err(|error| format!("its pinned graph cannot be read: {error}"))?;
+    let graph = std::sync::Arc::new(graph);
+    let snapshot = opened.snapshot.and_then(|kept| serde_json::from_slice::<Snapshot>(&kept.bytes).ok());
+    let whole = match snapshot {
+        Some(snapshot) => Run::fold(graph, Some(snapshot), opened.tail),
+        None => {
+            let opened = reader.open_run(run_id, From::Start).map_err(|error| error.to_string())?;
+            Run::fold(graph, None, opened.tail)
+        }
+    };
+    whole.map_err(|error| error.to_string())
+}
+
+/// What a run that succeeded came to, as the engine has it: its last event may only say whose output that is.
+pub fn result(context: &Context, run_id: &str) -> Result<Arc<Value>, Failure> {
+    let told = folded(&open(context)?, run_id)
+        .and_then(|run| run.output().cloned().ok_or_else(|| "it has none".to_owned()));
+    told.map_err(|problem| {
+        Failure::storage(format!("run {run_id} succeeded, but its result cannot be told: {problem}")).help(
+            format!("its history: bandstand runs show {run_id} --events{}", context.data_option()),
+        )
+    })
+}
+
 /// Each row of a run's journal, oldest first.
 pub fn each_row(
     reader: &Reader,
@@ -80,7 +113,7 @@ pub fn name_other_open_runs(context: &Context, own: &str) {
     ));
 }
 
-impl From<OpenError> for Failure {
+impl std::convert::From<OpenError> for Failure {
     fn from(error: OpenError) -> Failure {
         let exit = match &error {
             OpenError::Missing(_) => Exit::NotFound,
@@ -93,7 +126,7 @@ impl From<OpenError> for Failure {
     }
 }
 
-impl From<ReadError> for Failure {
+impl std::convert::From<ReadError> for Failure {
     fn from(error: ReadError) -> Failure {
         match error {
             ReadError::Open(error) => error.into(),
@@ -104,7 +137,7 @@ impl From<ReadError> for Failure {
     }
 }
 
-impl From<FindError> for Failure {
+impl std::convert::From<FindError> for Failure {
     fn from(error: FindError) -> Failure {
         match error {
             FindError::Read(error) => error.into(),

@@ -4,6 +4,8 @@ use bandstand_engine::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{MemoryError, Scope, add, json_list, list, number, within};
+use crate::reader::{ReadError, Reader};
+use crate::runs::PAGE_ROWS_MAX;
 use crate::store::Store;
 
 /// What happened.
@@ -85,17 +87,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be read.
     pub fn audit_snapshot(&self, scope: &Scope, limit: u32) -> Result<Vec<AuditRecord>, MemoryError> {
-        let limit = self.shared.options.memory.results(limit);
-        let mut records: Vec<AuditRecord> = self.reader().query(|connection| {
-            connection
-                .prepare_cached(&format!(
-                    "SELECT {COLUMNS} FROM audit_events WHERE workflow = ?1 AND thread = ?2 ORDER BY id DESC LIMIT ?3"
-                ))?
-                .query_map(params![scope.workflow, scope.thread(), limit], record)?
-                .collect()
-        })?;
-        records.reverse();
-        Ok(records)
+        Ok(self.reader().audit(scope, self.shared.options.memory.results(limit))?)
     }
 
     /// One entry of the scope's workflow.
@@ -111,6 +103,25 @@ impl Store {
                 .optional()
         })?;
         found.ok_or_else(missing)
+    }
+}
+
+impl Reader {
+    /// The latest entries of the scope's thread (of its run, if it has none), oldest first: what people see of a run.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn audit(&self, scope: &Scope, limit: u32) -> Result<Vec<AuditRecord>, ReadError> {
+        let mut records: Vec<AuditRecord> = self.query(|connection| {
+            connection
+                .prepare_cached(&format!(
+                    "SELECT {COLUMNS} FROM audit_events WHERE workflow = ?1 AND thread = ?2 ORDER BY id DESC LIMIT ?3"
+                ))?
+                .query_map(params![scope.workflow, scope.thread(), limit.min(PAGE_ROWS_MAX)], record)?
+                .collect()
+        })?;
+        records.reverse();
+        Ok(records)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `bandstand runs show`: all that R5.3 asks of one run, or its events one by one.
 
-use bandstand_engine::{Run, Snapshot};
-use bandstand_store::{From, Reader, RunRow};
+use bandstand_engine::Run;
+use bandstand_store::{AuditRecord, Reader, RunRow, Scope};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,6 +14,13 @@ use crate::cli::stored;
 use crate::cli::term::out::Tone;
 use crate::cli::term::table::Table;
 use crate::cli::term::{safe, words};
+
+/// Audit entries that are shown, the newest.
+const AUDIT_SHOWN_MAX: usize = 100;
+/// Characters of a channel's value that a line shows; `--json` has it whole.
+const VALUE_LENGTH_MAX: usize = 200;
+/// Characters of an audit entry's payload that a line shows.
+const PAYLOAD_LENGTH_MAX: usize = 200;
 
 /// What `show` is given.
 #[derive(Args, Debug)]
@@ -47,19 +54,22 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     }
     let history = stored::history(&reader, &run.run_id)?;
     if let Some(member) = &args.print {
-        let Some(End::Succeeded(result)) = &history.end else {
-            return Err(Failure::not_found(format!(
-                "run {} has no result: it is {}",
-                run.run_id,
-                run.status.name()
-            )));
+        let data = context.data_option();
+        let Some(End::Succeeded) = &history.end else {
+            let what = format!("run {} has no result: it is {}", run.run_id, run.status.name());
+            let help = format!("what there is of it: bandstand runs show {}{data}", run.run_id);
+            return Err(Failure::not_found(what).help(help));
         };
-        let text = crate::cli::follow::text_member(result, member)
-            .map_err(|problem| Failure::usage(format!("run {}: {problem}", run.run_id)))?;
+        let result = stored::result(context, &run.run_id)?;
+        let text = crate::cli::follow::text_member(&result, member).map_err(|problem| {
+            let help = format!("the whole result: bandstand runs show {} --json{data}", run.run_id);
+            Failure::usage(format!("run {}: {problem}", run.run_id)).help(help)
+        })?;
         context.out.text(&safe::block(text));
         return Ok(Exit::Succeeded);
     }
-    let report = Report { state: state(&reader, &run.run_id), run, history };
+    let audit = audit(&reader, &run)?;
+    let report = Report { folded: stored::folded(&reader, &run.run_id), run, history, audit };
     if context.out.json {
         context.out.json_line(&report.as_json());
     } else {
@@ -71,31 +81,44 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
 struct Report {
     run: RunRow,
     history: History,
-    /// The channels, or why they cannot be told.
-    state: Result<Value, String>,
+    /// The run as the engine has it, or why that cannot be told.
+    folded: Result<Run, String>,
+    /// The latest audit entries of its thread, oldest first; one more than is shown if there are more.
+    audit: Vec<AuditRecord>,
 }
 
-/// The run's channels, by folding its journal.
-fn state(reader: &Reader, run_id: &str) -> Result<Value, String> {
-    let opened = reader.open_run(run_id, From::Snapshot).map_err(|error| error.to_string())?;
-    let graph = opened.pins.graph.ok_or("its pinned graph was not kept")?;
-    let graph =
-        serde_json::from_str(&graph).map_err(|error| format!("its pinned graph cannot be read: {error}"))?;
-    let graph = std::sync::Arc::new(graph);
-    let snapshot = opened.snapshot.and_then(|kept| serde_json::from_slice::<Snapshot>(&kept.bytes).ok());
-    let whole = match snapshot {
-        Some(snapshot) => Run::fold(graph, Some(snapshot), opened.tail),
-        None => {
-            let opened = reader.open_run(run_id, From::Start).map_err(|error| error.to_string())?;
-            Run::fold(graph, None, opened.tail)
-        }
+/// What agents wrote into the audit log of the run's thread.
+fn audit(reader: &Reader, run: &RunRow) -> Result<Vec<AuditRecord>, Failure> {
+    let scope = Scope {
+        workflow: run.workflow.clone(),
+        run_id: run.run_id.clone(),
+        thread_id: run.thread_id.clone(),
+        user_id: run.user_id.clone(),
+        node: String::new(),
     };
-    let run = whole.map_err(|error| error.to_string())?;
-    let channels = run.channels();
-    Ok(Value::Object(channels.iter().map(|(id, value)| (id.to_string(), (**value).clone())).collect()))
+    Ok(reader.audit(&scope, AUDIT_SHOWN_MAX as u32 + 1)?)
 }
 
 impl Report {
+    /// The run's channels.
+    fn state(&self) -> Result<Value, &str> {
+        let channels = self.folded.as_ref().map_err(String::as_str)?.channels();
+        Ok(Value::Object(channels.iter().map(|(id, value)| (id.to_string(), (**value).clone())).collect()))
+    }
+
+    /// What it came to, if it succeeded.
+    fn result(&self) -> Option<Value> {
+        let succeeded = matches!(self.history.end, Some(End::Succeeded));
+        let run = self.folded.as_ref().ok().filter(|_| succeeded)?;
+        run.output().map(|output| (**output).clone())
+    }
+
+    /// The audit entries that are shown, and whether there are earlier ones.
+    fn audit(&self) -> (&[AuditRecord], bool) {
+        let earlier = self.audit.len().saturating_sub(AUDIT_SHOWN_MAX);
+        (&self.audit[earlier..], earlier > 0)
+    }
+
     fn as_json(&self) -> Value {
         let history = &self.history;
         let started = history.started.as_deref();
@@ -134,6 +157,7 @@ impl Report {
                 |(at, path, text)| json!({ "at": at.to_string(), "path": path.to_string(), "message": text }),
             )
             .collect();
+        let (audit, audit_cut) = self.audit();
         let further = json!({
             "events": history.events,
             "duration_ms": self.run.ended_at.unwrap_or_else(now).since_ms(self.run.started_at),
@@ -158,9 +182,11 @@ impl Report {
             "usage": history.usage,
             "interruptions": history.interruptions,
             "warnings": warnings,
-            "state": self.state.as_ref().ok(),
-            "problem": self.state.as_ref().err(),
-            "result": match &history.end { Some(End::Succeeded(result)) => Some(&**result), _ => None },
+            "audit": audit.iter().map(audit_json).collect::<Vec<_>>(),
+            "audit_cut": audit_cut,
+            "state": self.state().ok(),
+            "problem": self.folded.as_ref().err(),
+            "result": self.result(),
             "error": match &history.end { Some(End::Failed(error)) => Some(error.to_visible(None)), _ => None },
             "cancelled": match &history.end {
                 Some(End::Cancelled(by, reason)) => Some(json!({ "by": by, "reason": reason })),
@@ -225,6 +251,7 @@ impl Report {
         section("Routing", self.route_lines());
         section("Branches", history.blocks.iter().flat_map(block_lines).collect());
         section("Warnings", self.warning_lines());
+        section("Audit", self.audit_lines());
         section("State", self.state_lines());
         section("Outcome", self.outcome_lines());
         lines
@@ -311,11 +338,38 @@ impl Report {
             .collect()
     }
 
+    fn audit_lines(&self) -> Vec<String> {
+        let (audit, cut) = self.audit();
+        let mut lines = Vec::new();
+        if cut {
+            lines.push(format!("the newest {AUDIT_SHOWN_MAX}; there are earlier ones"));
+        }
+        lines.extend(audit.iter().map(|record| {
+            let tags = if record.entry.tags.is_empty() {
+                String::new()
+            } else {
+                format!(" [{}]", record.entry.tags.join(", "))
+            };
+            let payload = safe::short(&record.entry.payload, PAYLOAD_LENGTH_MAX);
+            let by = record.user_id.as_ref().map_or(String::new(), |user| format!(" for {user}"));
+            safe::line(&format!(
+                "{}  {}  {}{by}: {} {payload}{tags}",
+                words::instant(record.at),
+                record.id,
+                record.source,
+                record.entry.action
+            ))
+        }));
+        lines
+    }
+
     fn state_lines(&self) -> Vec<String> {
-        match &self.state {
+        match self.state() {
             Ok(Value::Object(channels)) => channels
                 .iter()
-                .map(|(name, value)| format!("{name} = {}", safe::short(&safe::json(value), 200)))
+                .map(|(name, value)| {
+                    format!("{name} = {}", safe::short(&safe::json(value), VALUE_LENGTH_MAX))
+                })
                 .collect(),
             Ok(_) => Vec::new(),
             Err(problem) => vec![format!("cannot be told: {}", safe::line(problem))],
@@ -324,12 +378,30 @@ impl Report {
 
     fn outcome_lines(&self) -> Vec<String> {
         match &self.history.end {
-            Some(End::Succeeded(result)) => safe::json_pretty(result).lines().map(str::to_owned).collect(),
+            Some(End::Succeeded) => self
+                .result()
+                .map(|result| safe::json_pretty(&result).lines().map(str::to_owned).collect())
+                .unwrap_or_default(),
             Some(End::Failed(error)) => vec![format!("failed at {}: {}", error.path, error_line(error))],
             Some(End::Cancelled(by, reason)) => vec![safe::line(&format!("cancelled by {by} {reason}"))],
             None => Vec::new(),
         }
     }
+}
+
+/// An audit entry, as agents see it in a snapshot.
+fn audit_json(record: &AuditRecord) -> Value {
+    let payload = &record.entry.payload;
+    json!({
+        "id": record.id,
+        "at": record.at.to_string(),
+        "user_id": record.user_id,
+        "thread_id": record.thread_id,
+        "source": record.source,
+        "action": record.entry.action,
+        "payload": serde_json::from_str(payload).unwrap_or_else(|_| json!(payload)),
+        "tags": record.entry.tags,
+    })
 }
 
 fn failed_json(failed: &Failed) -> Value {
@@ -349,7 +421,6 @@ fn failed_lines(failed: &Failed) -> Vec<String> {
     let error = &failed.error;
     let what = match &failed.strategy {
         Some(strategy) => format!("attempt {} of {} ({strategy})", error.attempt, error.attempts),
-        None if failed.exhausted => format!("retries exhausted after {} attempts", error.attempts),
         None if failed.caught => "node failed, caught by on-failure".to_owned(),
         None => "node failed".to_owned(),
     };
