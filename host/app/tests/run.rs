@@ -150,7 +150,7 @@ fn a_failed_run_tells_its_errors_and_retries() {
     }
 }
 
-// R1.4, R7.5
+// R1.4
 #[test]
 fn the_last_words_of_a_crash_are_told_at_once_and_kept_whole() {
     let folder = Folder::new();
@@ -199,7 +199,7 @@ fn without_a_result_it_is_what_the_last_node_gave_whatever_kind_it_is() {
     let result = |nodes: &str| result_of(&folder, nodes);
     assert_eq!(result("  go: { value: { a: 1 }, next: end }\n"), json!({"a": 1}));
     assert_eq!(result("  go: { agent: agent, next: end }\n"), json!({"said": 1}));
-    let reviewed = result(&format!("  go:\n    {review}\n    approved: end\n"));
+    let reviewed = result(&format!("  go:\n    {review}\n    approved: end\n    rejected: end\n"));
     assert_eq!(reviewed["decision"], "approved");
     assert_eq!((&reviewed["value"], &reviewed["decided_by"]), (&json!({"n": 2}), &json!("ada")));
     let block = "  go:\n    parallel:\n      branches:\n        a: { agent: agent }\n        b: { value: { b: 2 } }\n    next: end\n";
@@ -209,7 +209,7 @@ fn without_a_result_it_is_what_the_last_node_gave_whatever_kind_it_is() {
     // A review as the last node of a branch: the block's result has what it gave, in `parallel`, too.
     let inner = format!(
         "  go:\n    parallel:\n      branches:\n        a:\n          nodes:\n            ask:\n              {review}\n              \
-         approved: end\n    next: end\n"
+         approved: end\n              rejected: end\n    next: end\n"
     );
     let reviewed = result(&inner);
     assert_eq!(reviewed["results"]["a"]["value"], json!({"n": 2}));

@@ -284,7 +284,8 @@ fn a_run_is_opened_from_its_snapshot_and_the_tail() {
     // Aim: a run that is loaded with a long tail gets a snapshot soon.
     let bytes = |from: u64| {
         let sql = "SELECT sum(length(events)) FROM journal j JOIN runs r ON r.id = j.run WHERE run_id = 'run-2' AND seq >= ?1";
-        raw(directory.path()).query_row(sql, [from as i64], |row| row.get::<_, i64>(0)).expect("counted") as u64
+        raw(directory.path()).query_row(sql, [from as i64], |row| row.get::<_, i64>(0)).expect("counted")
+            as u64
     };
     assert_eq!((run.tail_bytes, whole.tail_bytes), (bytes(3), bytes(0)));
     assert_eq!(store.reader().open_run("run-1", From::Snapshot).expect("whole").snapshot, None);

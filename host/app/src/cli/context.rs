@@ -130,7 +130,8 @@ fn config_help(error: &config::Error) -> &'static str {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
-        Failure::usage(error).help("a workflow names files by their path from its own folder, inside the project directory")
+        Failure::usage(error)
+            .help("a workflow names files by their path from its own folder, inside the project directory")
     }
 }
 

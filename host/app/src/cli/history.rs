@@ -304,7 +304,9 @@ impl History {
                     review.outcome = Some(e.outcome.name());
                     let output = match review.opened.asked_by {
                         AskedBy::Node => Some(review.output(e.outcome)),
-                        AskedBy::Agent => (e.outcome == ReviewOutcome::Approved).then(|| review.proposed.clone()),
+                        AskedBy::Agent => {
+                            (e.outcome == ReviewOutcome::Approved).then(|| review.proposed.clone())
+                        }
                     };
                     if let Some(output) = output {
                         self.outputs.insert(e.p.clone(), output);
@@ -496,7 +498,8 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         Event::RunSucceeded(_) => (Tone::Good, "run succeeded".to_owned()),
         Event::RunFailed(e) => (Tone::Bad, format!("run failed: {}", error_line(&e.error))),
         Event::RunCancelled(e) => {
-            let reason = if e.reason.is_empty() { String::new() } else { format!(": {}", safe::told(&e.reason)) };
+            let reason =
+                if e.reason.is_empty() { String::new() } else { format!(": {}", safe::told(&e.reason)) };
             (Tone::Bad, format!("run cancelled by {}{reason}", e.by.id))
         }
         Event::StageEntered(e) => (Tone::Faint, format!("stage {}", e.stage.name())),
@@ -521,7 +524,12 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
             let cry = last_cry(&e.error).map_or(String::new(), |cry| format!("; its last words: {cry}"));
             (
                 Tone::Bad,
-                format!("attempt {} of {} failed: {}{cry}", e.attempt, e.error.attempts, error_line(&e.error)),
+                format!(
+                    "attempt {} of {} failed: {}{cry}",
+                    e.attempt,
+                    e.error.attempts,
+                    error_line(&e.error)
+                ),
             )
         }
         Event::AttemptInterrupted(e) => {
@@ -556,10 +564,16 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         }
         Event::ReviewOpened(e) => (
             Tone::Attention,
-            format!("waits for review {}: {} (until {})", e.review_id, safe::told(&e.title), words::instant(e.deadline)),
+            format!(
+                "waits for review {}: {} (until {})",
+                e.review_id,
+                safe::told(&e.title),
+                words::instant(e.deadline)
+            ),
         ),
         Event::ReviewAnswered(e) => {
-            let comments = if e.comments.is_empty() { String::new() } else { format!(": {}", safe::told(&e.comments)) };
+            let comments =
+                if e.comments.is_empty() { String::new() } else { format!(": {}", safe::told(&e.comments)) };
             (Tone::Busy, format!("{} by {}{comments}", e.decision.name(), e.reviewer))
         }
         Event::ReviewDecided(e) => (Tone::Busy, format!("review {}", e.outcome.name())),
@@ -585,7 +599,8 @@ pub fn last_cry(error: &ErrorRecord) -> Option<String> {
     let words = error.failure.last_words.as_deref()?;
     // Captured output follows under headings such as `[log]`, each on a line of its own.
     let is_heading = |line: &&str| line.starts_with('[') && line.ends_with(']');
-    let mut lines = words.lines().take_while(|line| !is_heading(line)).map(str::trim).filter(|line| !line.is_empty());
+    let mut lines =
+        words.lines().take_while(|line| !is_heading(line)).map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next()?;
     // A panic tells its place first and its message on the next line.
     let cry = match lines.next() {
