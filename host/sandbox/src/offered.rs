@@ -13,20 +13,33 @@ pub const AGENT_VERSION: &str = "0.1.0";
 struct Offer {
     interface: &'static str,
     functions: &'static [&'static str],
+    /// Those of them that change what the power is over.
+    writing: &'static [&'static str],
     capability: Option<&'static str>,
 }
 
 const OFFERS: &[Offer] = &[
-    Offer { interface: "types", functions: &[], capability: None },
-    Offer { interface: "log", functions: &["write", "last-words"], capability: None },
-    Offer { interface: "progress", functions: &["chunk", "report"], capability: None },
-    Offer { interface: "memory-audit", functions: &["append", "snapshot"], capability: Some("memory") },
+    Offer { interface: "types", functions: &[], writing: &[], capability: None },
+    Offer { interface: "log", functions: &["write", "last-words"], writing: &[], capability: None },
+    Offer { interface: "progress", functions: &["chunk", "report"], writing: &[], capability: None },
+    Offer {
+        interface: "memory-audit",
+        functions: &["append", "snapshot"],
+        writing: &["append"],
+        capability: Some("memory"),
+    },
     Offer {
         interface: "memory-facts",
         functions: &["put", "search", "forget", "reflect", "consolidate"],
+        writing: &["put", "forget", "reflect", "consolidate"],
         capability: Some("memory"),
     },
-    Offer { interface: "memory-slots", functions: &["get", "set", "list"], capability: Some("memory") },
+    Offer {
+        interface: "memory-slots",
+        functions: &["get", "set", "list"],
+        writing: &["set"],
+        capability: Some("memory"),
+    },
 ];
 
 /// The base of WASI 0.2. It is always there and nothing stands behind it, so none of it is a power.
@@ -77,9 +90,19 @@ pub(crate) fn in_range(version: Option<&str>, range: &str) -> bool {
 
 /// The power that an interface needs, if any.
 pub(crate) fn capability(interface: &str) -> Option<&'static str> {
+    offer(interface)?.capability
+}
+
+/// Whether any of these functions of an interface changes what its power is over.
+pub(crate) fn writes(interface: &str, functions: &[String]) -> bool {
+    let writing = offer(interface).map_or(&[][..], |offer| offer.writing);
+    functions.iter().any(|function| writing.contains(&function.as_str()))
+}
+
+fn offer(interface: &str) -> Option<&'static Offer> {
     let (name, _) = split_version(interface);
     let short = name.strip_prefix(AGENT_PACKAGE)?.strip_prefix('/')?;
-    OFFERS.iter().find(|offer| offer.interface == short)?.capability
+    OFFERS.iter().find(|offer| offer.interface == short)
 }
 
 /// Why an import cannot be served, or `None`.

@@ -4,6 +4,7 @@ use crate::bindings::AgentPre;
 use crate::guest::Guest;
 use crate::inspect::Inspection;
 use crate::load_error::Refused;
+use crate::offered;
 use crate::settings::Grants;
 use std::fmt;
 use std::sync::Arc;
@@ -19,6 +20,14 @@ pub struct Import {
     pub capability: Option<&'static str>,
     /// The version in its name.
     pub version: Option<String>,
+}
+
+impl Import {
+    /// Whether functions are imported that change what the power is over, so that a grant to read is not enough.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        offered::writes(&self.interface, &self.functions)
+    }
 }
 
 /// A loaded agent. Clones are the same plugin; it belongs to the sandbox that loaded it.

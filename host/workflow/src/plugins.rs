@@ -11,7 +11,7 @@ use crate::expressions::{Uses, code_of};
 use crate::feature::Feature;
 use crate::files::{Files, file_problem};
 use crate::quantity::{listed, suggest};
-use crate::resolver::{Need, PluginFacts, PluginProblem, Resolver};
+use crate::resolver::{Need, Permitted, PluginFacts, PluginProblem, Resolver};
 use crate::yaml::{Entry, Node};
 
 /// Where a plugin's bytes are, as the file says.
@@ -64,8 +64,8 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
             return None;
         }
         Err(PluginProblem::NotAnAgent { what }) => {
-            let help =
-                "a plugin is a component of world `bandstand:agent`; build it with `bandstand plugin build`";
+            let help = "a plugin is a component that exports `bandstand:agent/node`; build it with the SDK in plugins/sdk, \
+                        or from wit/agent.wit in any language";
             report.add("BW602", at, what, help);
             return None;
         }
@@ -78,23 +78,27 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
         let help = format!("look at what changed, then write `digest: {}`", facts.digest);
         report.add("BW608", pinned.span, message, help);
     }
-    grants(report, entry, &facts);
-    permitted(report, entry, &source, &facts, resolver);
+    let permits = resolver.permitted(&source, &facts.digest);
+    grants(report, entry, &facts, permits.as_ref());
+    permitted(report, entry, permits.as_ref());
     Some(facts)
 }
 
 /// What it imports is granted.
-fn grants(report: &mut Report<'_>, entry: &Entry, facts: &PluginFacts) {
+fn grants(report: &mut Report<'_>, entry: &Entry, facts: &PluginFacts, permits: Option<&Permitted>) {
     let granted = entry.value.get("grants");
     let missing = |need: &&Need| granted.and_then(|grants| grants.entry(&need.grant)).is_none();
-    let mut by_grant: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut by_grant: BTreeMap<&str, (Vec<&str>, bool)> = BTreeMap::new();
     for need in facts.needs.iter().filter(missing) {
-        by_grant.entry(&need.grant).or_default().push(&need.import);
+        let (imports, writes) = by_grant.entry(&need.grant).or_default();
+        imports.push(&need.import);
+        *writes |= need.writes;
     }
-    for (grant, imports) in by_grant {
+    for (grant, (imports, writes)) in by_grant {
         let message =
             format!("the plugin `{}` imports {}, which is not granted", entry.key, listed(&imports));
         let value = match grant {
+            "memory" if writes => "write",
             "memory" => "read",
             "http" => "[\"https://api.example.com\"]",
             "clock" => "coarse",
@@ -102,24 +106,24 @@ fn grants(report: &mut Report<'_>, entry: &Entry, facts: &PluginFacts) {
             "files" => "{ data: { path: data, access: read } }",
             _ => "[name]",
         };
-        report.add(
-            "BW603",
-            entry.key_span,
-            message,
-            format!("add to the plugin: `grants: {{ {grant}: {value} }}`"),
-        );
+        let mut help = format!("add to the plugin: `grants: {{ {grant}: {value} }}`");
+        let wanted = if writes { MemoryAccess::Write } else { MemoryAccess::Read };
+        if let Some(permits) = permits
+            && grant == "memory"
+            && permits.memory.is_none_or(|most| most < wanted)
+        {
+            help.push_str(&format!(
+                "; the host must permit it, too, {} = {{ memory = \"{value}\" }}",
+                permits.place
+            ));
+        }
+        report.add("BW603", entry.key_span, message, help);
     }
 }
 
 /// What it is granted is permitted by the host.
-fn permitted(
-    report: &mut Report<'_>,
-    entry: &Entry,
-    source: &PluginSource,
-    facts: &PluginFacts,
-    resolver: &dyn Resolver,
-) {
-    let Some(permitted) = resolver.permitted(source, &facts.digest) else { return };
+fn permitted(report: &mut Report<'_>, entry: &Entry, permits: Option<&Permitted>) {
+    let Some(permitted) = permits else { return };
     for grant in entry.value.get("grants").map(Node::entries).unwrap_or_default() {
         let wanted = grant.value.text().unwrap_or_default();
         let fits = match grant.key.as_str() {
@@ -133,7 +137,10 @@ fn permitted(
                 (key, _) => format!("does not permit `{key}`"),
             };
             let message = format!("the file grants `{}` to `{}`, but the host {says}", grant.key, entry.key);
-            let help = format!("this line grants it; {} would have to permit it", permitted.place);
+            let line =
+                if grant.key == "memory" { format!(" = {{ memory = \"{wanted}\" }}") } else { String::new() };
+            let help =
+                format!("this line grants it; the host would have to permit it {}{line}", permitted.place);
             report.add("BW604", grant.value.span, message, help);
         }
     }

@@ -78,6 +78,8 @@ pub struct Need {
     pub import: String,
     /// The key of `grants` that gives it: `memory`, `model`, `tools`, `http`, `secrets`, `env`, `files`.
     pub grant: String,
+    /// Whether it imports functions that change what the power is over, so that reading is not enough.
+    pub writes: bool,
 }
 
 /// Why a plugin is none.
@@ -101,7 +103,7 @@ pub struct Permitted {
     pub memory: Option<MemoryAccess>,
     /// The other keys of `grants` that are permitted at all.
     pub others: BTreeSet<String>,
-    /// Where the host says so, for people: `[grants."plugins/a.wasm"] in bandstand.toml`.
+    /// Where the host says so, for people, as the beginning of a line there: `in bandstand.toml, [grants]: "plugins/a.wasm"`.
     pub place: String,
 }
 

@@ -41,7 +41,10 @@ impl Resolver for Desk {
             PluginSource::Builtin(_) => Ok(PluginFacts { digest, needs: Vec::new() }),
             PluginSource::Path(path) if path.ends_with("memory.wasm") => {
                 let import = "bandstand:agent/memory-facts@0.1.0".to_owned();
-                Ok(PluginFacts { digest, needs: vec![Need { import, grant: "memory".to_owned() }] })
+                Ok(PluginFacts {
+                    digest,
+                    needs: vec![Need { import, grant: "memory".to_owned(), writes: true }],
+                })
             }
             PluginSource::Path(path) => {
                 self.read(path, usize::MAX)?;
@@ -57,7 +60,7 @@ impl Resolver for Desk {
     }
 
     fn permitted(&self, _: &PluginSource, _: &str) -> Option<Permitted> {
-        let place = "`[grants.\"files/memory.wasm\"]` in bandstand.toml".to_owned();
+        let place = "in bandstand.toml, [grants]: \"files/memory.wasm\"".to_owned();
         Some(Permitted { memory: Some(MemoryAccess::Read), others: BTreeSet::new(), place })
     }
 }

@@ -112,10 +112,7 @@ impl Directory {
     pub fn read(&self, named: &str, size_bytes_max: u64) -> Result<Vec<u8>, FileError> {
         let path = self.find(named)?;
         let problem = |error: std::io::Error| unreadable(&path, &error);
-        let file = std::fs::File::open(&path).map_err(problem)?;
-        if !file.metadata().map_err(problem)?.is_file() {
-            return Err(FileError::Unreadable { path, problem: "it is not a file".to_owned() });
-        }
+        let file = open_file(&path).map_err(problem)?;
         let mut bytes = Vec::new();
         file.take(size_bytes_max + 1).read_to_end(&mut bytes).map_err(problem)?;
         if bytes.len() as u64 > size_bytes_max {
@@ -129,6 +126,26 @@ impl Directory {
         let path = self.find(named).unwrap_or_else(|_| lexically(&self.base.join(named)));
         path.strip_prefix(&self.root).unwrap_or(&path).to_string_lossy().into_owned()
     }
+}
+
+/// Opens a file for reading, and nothing else: opening a pipe would wait for whoever writes to it, reading a device might
+/// never end.
+///
+/// # Errors
+/// What the system says, or that it is not a file.
+pub fn open_file(path: &Path) -> std::io::Result<std::fs::File> {
+    let only_a_file = |what: &std::fs::Metadata| match what.file_type() {
+        kind if kind.is_file() => Ok(()),
+        kind if kind.is_dir() => {
+            Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is not a file but a directory"))
+        }
+        _ => Err(std::io::Error::other("it is not a file but a pipe, a socket or a device")),
+    };
+    only_a_file(&std::fs::metadata(path)?)?;
+    let file = std::fs::File::open(path)?;
+    // It may have changed in between.
+    only_a_file(&file.metadata()?)?;
+    Ok(file)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> FileError {

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::builtin;
 use super::config;
-use super::directory::{Directory, FileError};
+use super::directory::{Directory, FileError, open_file};
 use super::permits;
 use crate::host::StartRequest;
 
@@ -89,7 +89,7 @@ pub enum LoadError {
 pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
     let cannot = |source| LoadError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(cannot)?;
+    let file = open_file(path).map_err(cannot)?;
     file.take(WORKFLOW_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > WORKFLOW_BYTES_MAX {
         return Err(LoadError::TooLarge { path: path.to_owned() });
@@ -219,7 +219,7 @@ impl Resolver for Files<'_> {
             .iter()
             .filter_map(|import| {
                 let grant = import.capability?.to_owned();
-                Some(Need { import: import.interface.clone(), grant })
+                Some(Need { import: import.interface.clone(), grant, writes: import.writes() })
             })
             .collect();
         let facts = PluginFacts { digest: inspection.digest, needs };
@@ -237,7 +237,8 @@ impl Resolver for Files<'_> {
             PluginSource::Path(path) => self.directory.name_in_project(path),
             PluginSource::Builtin(_) => key(source),
         };
-        let place = format!("[grants] {name:?} in {}", self.directory.root.join(config::FILE_NAME).display());
+        let place =
+            format!("in {}, [grants]: {name:?}", self.directory.root.join(config::FILE_NAME).display());
         Some(Permitted { memory: permits::memory(config, &[&name, digest]), others: BTreeSet::new(), place })
     }
 }

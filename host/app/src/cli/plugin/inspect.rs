@@ -11,6 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::{safe, words};
 use crate::project::builtin;
+use crate::project::directory::open_file;
 use crate::project::load::PLUGIN_BYTES_MAX;
 
 /// What `inspect` is given.
@@ -55,7 +56,7 @@ fn read(file: &str) -> Result<Vec<u8>, Failure> {
     let cannot =
         |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", Path::new(file).display()));
     let mut bytes = Vec::new();
-    std::fs::File::open(file)
+    open_file(Path::new(file))
         .map_err(cannot)?
         .take(PLUGIN_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
@@ -76,6 +77,7 @@ fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde
                 "version": import.version,
                 "functions": import.functions,
                 "grant": import.capability,
+                "writes": import.writes(),
             })
         })
         .collect();
@@ -103,8 +105,11 @@ fn lines(file: &str, inspection: &Inspection) -> Vec<String> {
     if needed.is_empty() {
         lines.push("grants    none needed".to_owned());
     } else {
-        // What it does with a power, its imports do not tell: `read` is what to try first.
-        let each: Vec<String> = needed.iter().map(|power| format!("{power}: read")).collect();
+        let writes = |power: &str| {
+            inspection.imports.iter().any(|import| import.capability == Some(power) && import.writes())
+        };
+        let access = |power: &str| if writes(power) { "write" } else { "read" };
+        let each: Vec<String> = needed.iter().map(|power| format!("{power}: {}", access(power))).collect();
         lines.push(format!(
             "grants    needs {}; in the workflow file: grants: {{ {} }}",
             needed.join(", "),
