@@ -95,6 +95,20 @@ pub enum OpenError {
     /// Nothing there, and only reading was asked for.
     #[error("there is no store in {}; `bandstand run FILE` makes one, `--data` names another directory", .0.display())]
     Missing(PathBuf),
+    /// The place of the directory is taken by a file.
+    #[error("{} is not a directory; name the data directory with --data", .0.display())]
+    NotADirectory(PathBuf),
+    /// It is there, and may not be read.
+    #[error("cannot read {}: {source}; make it readable for this user, or name another data directory with --data", path.display())]
+    Unreadable {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Its log cannot be read without writing beside it.
+    #[error("{} has a log that cannot be read where nothing may be written; copy the whole directory and name the copy with --data", .0.display())]
+    LogNeedsWriting(PathBuf),
     /// Another program's database.
     #[error("{} is not a Bandstand store; choose another directory with --data", .0.display())]
     NotAStore(PathBuf),
@@ -183,13 +197,22 @@ pub(crate) fn writer(path: &Path, options: &Options) -> Result<Connection, OpenE
 /// A connection that only reads.
 pub(crate) fn reader(path: &Path, options: &Options) -> Result<Connection, OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-    if !path.exists() {
-        return Err(OpenError::Missing(path.parent().unwrap_or(path).to_owned()));
-    }
+    place::readable_database(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = connect(path, flags, options).map_err(sqlite)?;
+    let mut connection = connect(path, flags, options).map_err(sqlite)?;
     connection.busy_timeout(Duration::from_secs(1)).map_err(sqlite)?;
-    let found = version(&connection, path)?;
+    let found = match version(&connection, path) {
+        Err(OpenError::Sqlite { source, .. }) if place::needs_writing(path, &source) => {
+            if place::has_log(path) {
+                return Err(OpenError::LogNeedsWriting(path.to_owned()));
+            }
+            // Nothing may be made beside the file, so there is no log and nobody who writes: SQLite may take the file
+            // as it is.
+            connection = connect_unchanging(path, flags, options).map_err(sqlite)?;
+            version(&connection, path)?
+        }
+        found => found?,
+    };
     if found < schema::VERSION {
         return Err(OpenError::OlderSchema { path: path.to_owned(), found, known: schema::VERSION });
     }
@@ -219,6 +242,22 @@ fn connect(path: &Path, flags: OpenFlags, options: &Options) -> rusqlite::Result
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
         None => Connection::open_with_flags(path, flags),
     }
+}
+
+/// A connection to a file that nobody changes: without locks, log or shared memory.
+fn connect_unchanging(path: &Path, flags: OpenFlags, options: &Options) -> rusqlite::Result<Connection> {
+    let name = path.as_os_str().as_encoded_bytes();
+    let mut address = String::from("file:");
+    for byte in name {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
+                address.push(char::from(*byte))
+            }
+            byte => address.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    address.push_str("?immutable=1");
+    connect(Path::new(&address), flags | OpenFlags::SQLITE_OPEN_URI, options)
 }
 
 /// The file's schema version; 0 for an empty file.

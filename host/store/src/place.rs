@@ -3,7 +3,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::open::OpenError;
 
 /// Makes the directory if it is missing, for its owner alone. An existing one is left as it is: it may be anybody's.
 pub(crate) fn create_directory(directory: &Path) -> io::Result<()> {
@@ -41,6 +45,37 @@ pub(crate) fn private_database(path: &Path) -> io::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the file is there and may be read. It is not opened: see [`private_database`].
+pub(crate) fn readable_database(path: &Path) -> Result<(), OpenError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unreadable = |at: &Path, source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => OpenError::Missing(directory.to_owned()),
+        io::ErrorKind::NotADirectory => OpenError::NotADirectory(directory.to_owned()),
+        _ => OpenError::Unreadable { path: at.to_owned(), source },
+    };
+    if !fs::metadata(directory).map_err(|source| unreadable(directory, source))?.is_dir() {
+        return Err(OpenError::NotADirectory(directory.to_owned()));
+    }
+    if !fs::metadata(path).map_err(|source| unreadable(path, source))?.is_file() {
+        return Err(OpenError::NotAStore(path.to_owned()));
+    }
+    rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|source| unreadable(path, source.into()))
+}
+
+/// Whether SQLite failed because it may not make its log and its shared memory beside the file.
+pub(crate) fn needs_writing(path: &Path, error: &rusqlite::Error) -> bool {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+        && rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_err()
+}
+
+/// Whether there is a log whose content the file may lack.
+pub(crate) fn has_log(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    fs::metadata(PathBuf::from(log)).is_ok_and(|log| log.len() > 0)
 }
 
 /// The name of the network file system that holds the directory, if one does. SQLite's log and file locks do not work

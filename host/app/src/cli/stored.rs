@@ -4,15 +4,19 @@
 use std::sync::Arc;
 
 use bandstand_engine::{Run, Snapshot};
-use bandstand_store::{FindError, From, OpenError, ReadError, Reader, RunFilter, RunRow, RunStatus};
+use bandstand_store::{
+    FindError, From, OpenError, ReadError, Reader, ReviewFilter, RunFilter, RunRow, RunStatus,
+};
 use serde_json::Value;
 
-use super::context::Context;
+use super::context::{Context, now};
 use super::exit::{Exit, Failure};
 use super::history::History;
 
 /// Other open runs that are named; of further ones it is only said that they are there.
 const OTHERS_SHOWN_MAX: usize = 3;
+/// Open runs that are looked at for it, the newest first.
+const OTHERS_LOOKED_AT_MAX: u32 = 100;
 /// Rows of the journal that are read at a time.
 const PAGE_ROWS: u32 = 500;
 
@@ -69,9 +73,8 @@ pub fn result(context: &Context, run_id: &str) -> Result<Arc<Value>, Failure> {
     let told = folded(&open(context)?, run_id)
         .and_then(|run| run.output().cloned().ok_or_else(|| "it has none".to_owned()));
     told.map_err(|problem| {
-        Failure::storage(format!("run {run_id} succeeded, but its result cannot be told: {problem}")).help(
-            format!("its history: bandstand runs show {run_id} --events{}", context.data_option()),
-        )
+        Failure::storage(format!("run {run_id} succeeded, but its result cannot be told: {problem}"))
+            .help(format!("its history: bandstand runs show {run_id} --events{}", context.data_option()))
     })
 }
 
@@ -92,7 +95,19 @@ pub fn each_row(
     }
 }
 
-/// Names the open runs that this process did not drive, so that none is forgotten. Failing to is no failure.
+/// Whether driving an open run moves it, now or when its time has come. A run of which people are asked, and that must
+/// next be looked at when their time is over, waits for them alone; the inbox names it.
+fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
+    if run.status != RunStatus::Waiting || run.owed || run.next_deadline.is_none_or(|at| at <= now()) {
+        return true;
+    }
+    let filter = ReviewFilter { run_id: Some(run.run_id.clone()), ..ReviewFilter::default() };
+    let Ok(reviews) = reader.reviews(&filter, None, 1_000) else { return true };
+    reviews.iter().all(|review| Some(review.deadline) != run.next_deadline)
+}
+
+/// Names the open runs that driving would move and this process did not drive, so that none is forgotten. Failing to is
+/// no failure.
 pub fn name_other_open_runs(context: &Context, own: &str) {
     if context.out.json || context.out.quiet {
         return;
@@ -100,8 +115,14 @@ pub fn name_other_open_runs(context: &Context, own: &str) {
     let statuses = vec![RunStatus::Running, RunStatus::Waiting];
     let filter = RunFilter { statuses, ..RunFilter::default() };
     let Ok(reader) = Reader::open(context.data_dir()) else { return };
-    let Ok(page) = reader.runs(&filter, None, OTHERS_SHOWN_MAX as u32 + 2) else { return };
-    let others: Vec<&str> = page.runs.iter().map(|run| run.run_id.as_str()).filter(|id| *id != own).collect();
+    let Ok(page) = reader.runs(&filter, None, OTHERS_LOOKED_AT_MAX) else { return };
+    let others: Vec<&str> = page
+        .runs
+        .iter()
+        .filter(|run| run.run_id != own && can_be_driven(&reader, run))
+        .map(|run| run.run_id.as_str())
+        .take(OTHERS_SHOWN_MAX + 1)
+        .collect();
     if others.is_empty() {
         return;
     }
@@ -117,9 +138,10 @@ impl std::convert::From<OpenError> for Failure {
     fn from(error: OpenError) -> Failure {
         let exit = match &error {
             OpenError::Missing(_) => Exit::NotFound,
-            OpenError::NotAStore(_) | OpenError::NewerSchema { .. } | OpenError::OlderSchema { .. } => {
-                Exit::Usage
-            }
+            OpenError::NotADirectory(_)
+            | OpenError::NotAStore(_)
+            | OpenError::NewerSchema { .. }
+            | OpenError::OlderSchema { .. } => Exit::Usage,
             _ => Exit::Storage,
         };
         Failure { exit, what: error.to_string(), help: None }
