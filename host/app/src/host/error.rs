@@ -27,6 +27,19 @@ pub enum HostError {
     /// There is no such run.
     #[error("there is no run `{0}` here; `bandstand runs list` shows those there are")]
     NoSuchRun(String),
+    /// A request of that name began another run.
+    #[error(
+        "the request `{request}` began run {run_id} with {differs}; name this one otherwise, or look at that run: \
+         bandstand runs show {run_id}"
+    )]
+    RequestTaken {
+        /// The request's name.
+        request: String,
+        /// The run.
+        run_id: String,
+        /// What that run has that is not asked for now.
+        differs: String,
+    },
     /// The run cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -93,7 +106,7 @@ impl HostError {
     pub fn exit_code(&self) -> u8 {
         match self {
             HostError::Start(_) | HostError::Plugin { .. } => 2,
-            HostError::InUse { .. } | HostError::NoSuchRun(_) => 3,
+            HostError::InUse { .. } | HostError::NoSuchRun(_) | HostError::RequestTaken { .. } => 3,
             HostError::Refused(Refusal::Stuck { .. }) => 1,
             HostError::Refused(_) => 3,
             HostError::Storage(_) => 74,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bandstand_driver::{Message, Refusal, RunId};
-use bandstand_engine::event::PluginPin;
+use bandstand_engine::event::{Event, PluginPin, RunStarted};
 use bandstand_engine::run::NewRun;
 use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Start, Timestamp};
 use bandstand_sandbox::{Sandbox, Settings};
@@ -130,13 +130,12 @@ impl Host {
         request: StartRequest,
         digests: BTreeMap<Id, String>,
     ) -> Result<String, HostError> {
-        if let Some(key) = &request.request_id
-            && let Some(run_id) = self.0.store.reader().request(key, now())?
-        {
-            self.drive(&run_id).await?;
-            return Ok(run_id);
-        }
-        if self.0.store.low_space() {
+        let key = request.request_id.clone();
+        let known = match &key {
+            Some(key) => self.0.store.reader().request(key, now())?,
+            None => None,
+        };
+        if known.is_none() && self.0.store.low_space() {
             let free = "free some space, or name a data directory on another disk with --data";
             return Err(HostError::Storage(format!("the disk is nearly full and no run is started; {free}")));
         }
@@ -145,8 +144,13 @@ impl Host {
             tokio::task::spawn_blocking(move || host.prepare(request, digests))
                 .await
                 .map_err(|_| HostError::Closing)??;
+        let again = run.started().clone();
+        if let Some(run_id) = known {
+            self.same_request(&run_id, &again)?;
+            self.drive(&run_id).await?;
+            return Ok(run_id);
+        }
         let run_id: RunId = run.id().into();
-        let key = run.started().request_id.clone();
         self.documents().insert(run_id.clone(), documents);
         let message =
             |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
@@ -157,12 +161,37 @@ impl Host {
             Err(refusal) => {
                 // Two with the same request at once: the other one was first.
                 let first = key.and_then(|key| self.0.store.reader().request(&key, now()).ok().flatten());
-                first.ok_or(match refusal {
+                let run_id = first.ok_or(match refusal {
                     Refusal::Stuck { problem, .. } => HostError::Storage(problem),
                     refusal => HostError::Refused(refusal),
-                })
+                })?;
+                self.same_request(&run_id, &again)?;
+                Ok(run_id)
             }
         }
+    }
+
+    /// Whether a request asks again for the run that one of its name began: the same text of the same workflow, and the
+    /// same input with its defaults.
+    fn same_request(&self, run_id: &str, again: &RunStarted) -> Result<(), HostError> {
+        let rows = self.0.store.reader().history(run_id, 0, 1)?.rows;
+        let Some(Event::RunStarted(first)) = rows.first().and_then(|row| row.events.first()) else {
+            return Err(HostError::Storage(format!("the journal of run {run_id} has no beginning")));
+        };
+        let differs = if first.workflow.name != again.workflow.name {
+            format!("workflow `{}`", first.workflow.name)
+        } else if first.workflow.source != again.workflow.source {
+            format!("another text of workflow `{}`", first.workflow.name)
+        } else if first.input != again.input {
+            "another input".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(HostError::RequestTaken {
+            request: again.request_id.clone().unwrap_or_default(),
+            run_id: run_id.to_owned(),
+            differs,
+        })
     }
 
     /// Everything about a new run that takes time but no turn.
