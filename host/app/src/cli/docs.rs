@@ -42,16 +42,21 @@ pub fn reference() -> String {
     }
     text.push_str("\n## Options of every verb\n\n");
     options(&mut text, root.get_arguments().filter(|arg| arg.is_global_set()));
-    for verb in root.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+    for verb in root.get_subcommands().filter(|verb| is_told(verb)) {
         section(&mut text, verb, "bandstand");
     }
     text
 }
 
+/// `help` says what stands here.
+fn is_told(verb: &Command) -> bool {
+    !verb.is_hide_set() && verb.get_name() != "help"
+}
+
 fn section(text: &mut String, verb: &Command, parent: &str) {
     let name = format!("{parent} {}", verb.get_name());
     if verb.has_subcommands() {
-        for inner in verb.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        for inner in verb.get_subcommands().filter(|inner| is_told(inner)) {
             section(text, inner, &name);
         }
         return;

@@ -27,7 +27,8 @@ pub fn read(option: &str, argument: &str) -> Result<Value, Failure> {
         },
     };
     parse(&text).map_err(|problem| {
-        let failure = Failure::usage(format!("{option}: {place} is not the JSON it must be: {problem}"));
+        let from = if place == option { String::new() } else { format!("{option}: ") };
+        let failure = Failure::usage(format!("{from}{place} is not the JSON it must be: {problem}"));
         if !argument.starts_with('@') && std::path::Path::new(argument).is_file() {
             failure.help(format!("to read the file, write {option} @{argument}"))
         } else {

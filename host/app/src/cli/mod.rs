@@ -3,6 +3,7 @@
 //! stdout carries data, stderr the rest; the exit codes are [`exit::Exit`]. Verbs that read open the store's file
 //! read-only; verbs that change something go through [`crate::host::Access`]. No rule of a run lives here.
 
+pub mod arguments;
 pub mod check;
 pub mod completions;
 pub mod context;
@@ -23,6 +24,7 @@ pub mod term;
 pub mod tree;
 pub mod workflow;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,7 +37,7 @@ use term::out::{Out, Tone};
 /// What is typed.
 #[derive(Debug, Parser)]
 #[command(name = "bandstand", version, about = ABOUT, after_help = AFTER_HELP, max_term_width = 110)]
-#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
     /// For every verb.
     #[command(flatten)]
@@ -109,22 +111,37 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // clap writes help to stdout and errors to stderr; when that stream is gone nobody is left to tell.
-            let _ = error.print();
-            let asked_for_help = !error.use_stderr();
-            return ExitCode::from(if asked_for_help { Exit::Succeeded } else { Exit::Usage }.code());
+            if error.use_stderr() {
+                // When stderr is gone nobody is left to tell.
+                let _ = error.print();
+                return ExitCode::from(Exit::Usage.code());
+            }
+            // Asked for, so it is data.
+            let out = Out::new(false, false, 0);
+            out.written(error.print().and_then(|()| std::io::stdout().flush()));
+            return ExitCode::from(with_all_written(Exit::Succeeded, &out).code());
         }
     };
     let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
     log_to_stderr(&out);
     let context = Context::new(&cli.global, out.clone());
-    match execute(cli.verb, &context) {
-        Ok(exit) => ExitCode::from(exit.code()),
+    let exit = match execute(cli.verb, &context) {
+        Ok(exit) => exit,
         Err(failure) => {
             report(&out, &failure);
-            ExitCode::from(failure.exit.code())
+            failure.exit
         }
-    }
+    };
+    ExitCode::from(with_all_written(exit, &out).code())
+}
+
+/// Data that did not reach stdout is no success, whatever else went well. Told once, here.
+fn with_all_written(exit: Exit, out: &Out) -> Exit {
+    let Some(problem) = out.not_written() else { return exit };
+    let failure = Failure::other(format!("cannot write to standard output: {problem}"))
+        .help("what was run is kept: bandstand runs list; give the output a place with room");
+    report(out, &failure);
+    if exit == Exit::Succeeded { failure.exit } else { exit }
 }
 
 /// What the host itself has to say, for operators: warnings, and more with `-v`.

@@ -24,10 +24,10 @@ pub struct RunArgs {
     #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     pub input: Option<String>,
     /// Runs of one thread share memory
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::arguments::name)]
     pub thread: Option<String>,
     /// For whom it runs; also the reviewer when the terminal is asked
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::arguments::name)]
     pub user: Option<String>,
     /// At a review, do not ask on the terminal: end with exit code 4
     #[arg(long)]
@@ -36,7 +36,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "json")]
     pub print: Option<String>,
     /// The same id again finds the same run instead of starting another
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = super::arguments::name)]
     pub request: Option<String>,
     /// Seed of the run's randomness [default: a random one]
     #[arg(long, value_name = "NUMBER", hide = true)]

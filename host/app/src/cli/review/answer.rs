@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::who_sits_here;
+use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{self, Manner};
@@ -16,13 +17,13 @@ use crate::host::{Access, AnswerRequest, Drive, Taken};
 #[derive(Args, Debug)]
 pub struct AnswerArgs {
     /// The review; the beginning of its id is enough
-    #[arg(value_name = "REVIEW")]
+    #[arg(value_name = "REVIEW", value_parser = arguments::id)]
     pub review: String,
     /// Who answers [default: the user of the system]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub by: Option<String>,
     /// A group the reviewer belongs to; may be given several times
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub group: Vec<String>,
     /// What there is to say
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
@@ -31,7 +32,7 @@ pub struct AnswerArgs {
     #[arg(long, value_name = "NUMBER", value_parser = confidence)]
     pub confidence: Option<f64>,
     /// The same id again is the same answer
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub request: Option<String>,
     /// Only record the answer: do not make the run go on
     #[arg(long)]

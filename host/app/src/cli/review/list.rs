@@ -20,7 +20,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME")]
     pub workflow: Option<String>,
     /// Only of this run; the beginning of its id is enough
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", value_parser = crate::cli::arguments::id)]
     pub run: Option<String>,
     /// How many at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]

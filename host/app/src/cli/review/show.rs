@@ -16,7 +16,7 @@ use crate::cli::term::{safe, words};
 #[derive(Args, Debug)]
 pub struct ShowArgs {
     /// The review; the beginning of its id is enough
-    #[arg(value_name = "REVIEW")]
+    #[arg(value_name = "REVIEW", value_parser = crate::cli::arguments::id)]
     pub review: String,
 }
 

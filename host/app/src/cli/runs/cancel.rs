@@ -4,6 +4,7 @@ use bandstand_engine::input::{ActorKind, By};
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::review::who_sits_here;
@@ -15,13 +16,13 @@ use crate::host::{CancelRequest, Drive, Taken};
 #[derive(Args, Debug)]
 pub struct CancelArgs {
     /// The run; the beginning of its id is enough
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = arguments::id)]
     pub run: String,
     /// Why; kept with the run
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub reason: String,
     /// Who wants it [default: the user of the system]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub by: Option<String>,
     /// Do not ask
     #[arg(long, short)]

@@ -4,6 +4,7 @@ use bandstand_store::{RunFilter, RunRow, RunStatus};
 use clap::Args;
 use serde_json::json;
 
+use crate::cli::arguments;
 use crate::cli::context::{Context, block_on, told_to_end};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{self, Manner};
@@ -14,9 +15,10 @@ use crate::host::{Access, Drive, Settled};
 
 /// What `drive` is given.
 #[derive(Args, Debug)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["run", "all"])))]
 pub struct DriveArgs {
     /// The run; the beginning of its id is enough
-    #[arg(value_name = "RUN", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "RUN", value_parser = arguments::id)]
     pub run: Option<String>,
     /// All runs that have not ended
     #[arg(long)]

@@ -4,6 +4,7 @@ use bandstand_store::{RunFilter, RunRow, RunStatus};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::arguments;
 use crate::cli::context::{Context, now};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
@@ -20,10 +21,10 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME")]
     pub workflow: Option<String>,
     /// Only runs of this thread
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub thread: Option<String>,
     /// Only runs for this user
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub user: Option<String>,
     /// How many at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]

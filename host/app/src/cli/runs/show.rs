@@ -26,7 +26,7 @@ const PAYLOAD_LENGTH_MAX: usize = 200;
 #[derive(Args, Debug)]
 pub struct ShowArgs {
     /// The run; the beginning of its id is enough
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_parser = crate::cli::arguments::id)]
     pub run: String,
     /// Show its events instead, one a line
     #[arg(long)]

@@ -2,6 +2,7 @@
 //! Nobody else in the program writes to them.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -22,6 +23,8 @@ pub struct Out {
     pub can_ask: bool,
     /// Stderr is a terminal that understands cursor movement.
     pub can_redraw: bool,
+    /// Why data did not reach stdout: the first time it did not.
+    not_written: Arc<OnceLock<String>>,
 }
 
 /// What a colour says. Colour never says anything alone: a word stands beside it.
@@ -68,6 +71,7 @@ impl Out {
             color_err: err && !no_color,
             can_ask: io::stdin().is_terminal() && io::stderr().is_terminal(),
             can_redraw: err,
+            not_written: Arc::default(),
         }
     }
 
@@ -82,17 +86,30 @@ impl Out {
             color_err: false,
             can_ask: false,
             can_redraw: false,
+            not_written: Arc::default(),
         }
     }
 
-    /// One line of data. A reader that has gone (`| head`) does not disturb the work.
+    /// One line of data. A reader that has gone (`| head`) does not disturb the work; what else keeps it from being
+    /// written decides about the exit code.
     pub fn data(&self, line: &str) {
         let mut out = io::stdout().lock();
-        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush())
+        self.written(writeln!(out, "{line}").and_then(|()| out.flush()));
+    }
+
+    /// Remembers why data did not reach stdout; a reader that has gone is no reason.
+    pub fn written(&self, written: io::Result<()>) {
+        if let Err(error) = written
             && error.kind() != io::ErrorKind::BrokenPipe
         {
-            self.error_line(&format!("cannot write to standard output: {error}"));
+            // Only the first reason is told.
+            let _ = self.not_written.set(error.to_string());
         }
+    }
+
+    /// Why data did not reach stdout; none: it did.
+    pub fn not_written(&self) -> Option<&str> {
+        self.not_written.get().map(String::as_str)
     }
 
     /// Data exactly as it is, for raw texts; ends with a line break.

@@ -35,6 +35,25 @@ pub fn short(text: &str, length_max: usize) -> String {
     format!("{}...", kept.trim_end())
 }
 
+/// Longest text of a workflow, an agent or a person in a line for people. Characters.
+pub const TOLD_LENGTH_MAX: usize = 2_000;
+
+/// The same in one line that nobody has to scroll through: of a longer text the beginning, and where the whole is.
+pub fn told(text: &str) -> String {
+    let text = line(text);
+    // Almost no text is longer; bytes are counted faster than characters.
+    if text.len() <= TOLD_LENGTH_MAX {
+        return text;
+    }
+    match text.char_indices().nth(TOLD_LENGTH_MAX) {
+        Some((at, _)) => {
+            let more = text[at..].chars().count();
+            format!("{}... ({more} more characters; the whole: bandstand runs show ID --json)", &text[..at])
+        }
+        None => text,
+    }
+}
+
 /// JSON in one line, with everything escaped that a terminal might act on. Still the same JSON.
 pub fn json(value: &serde_json::Value) -> String {
     escape_json(&value.to_string())
@@ -135,6 +154,14 @@ mod tests {
         assert_eq!(line("a\nb\tc"), "a b c");
         assert_eq!(short("abcdefghij", 6), "abc...");
         assert_eq!(short("abcdef", 6), "abcdef");
+        let most = "\u{e4}".repeat(TOLD_LENGTH_MAX);
+        assert_eq!(told(&most), most);
+        let cut = told(&format!("{most}\nxyz"));
+        assert!(
+            cut.starts_with(&most)
+                && cut.contains("4 more characters")
+                && cut.contains("runs show ID --json")
+        );
     }
 
     #[test]
