@@ -21,7 +21,7 @@ struct Generated {
 }
 
 const GENERATED: [Generated; 2] = [
-    Generated { path: "host/docs/workflow.schema.json", command: &["schema", "workflow"] },
+    Generated { path: "host/workflow/workflow.schema.json", command: &["schema", "workflow"] },
     Generated { path: "host/docs/cli.md", command: &["docs", "cli"] },
 ];
 
@@ -60,13 +60,19 @@ pub(crate) fn test(repo: &Repo, fast: bool, rest: &[OsString]) -> Result<()> {
     shell::run(&mut command)?;
     if rest.is_empty() {
         say("the simulator again, with mistakes planted that it must find");
-        shell::run(repo.cargo().args(["test", "--package", "bandstand-simulation", "--features", "mistakes"]))?;
+        shell::run(repo.cargo().args([
+            "test",
+            "--package",
+            "bandstand-simulation",
+            "--features",
+            "mistakes",
+        ]))?;
     }
     say("all tests passed");
     Ok(())
 }
 
-/// Writes the generated files of `host/docs`, or names those that differ from what would be written.
+/// Writes the generated files, or names those that differ from what would be written.
 pub(crate) fn schemas(repo: &Repo, check: bool) -> Result<()> {
     let mut stale = Vec::new();
     for generated in &GENERATED {

@@ -18,7 +18,8 @@ const HEAD: &str = "format: 1\nname: bench\nversion: 1\nplugins: { echo: { built
 pub(crate) fn line(nodes: usize) -> String {
     let mut text = format!("{HEAD}nodes:\n");
     for node in 0..nodes {
-        let said = if node == 0 { "input.text".to_owned() } else { format!("nodes.n{}.output.text", node - 1) };
+        let said =
+            if node == 0 { "input.text".to_owned() } else { format!("nodes.n{}.output.text", node - 1) };
         let next = if node + 1 == nodes { "end".to_owned() } else { format!("n{}", node + 1) };
         let _ = writeln!(
             text,
@@ -111,7 +112,11 @@ pub(crate) fn new_run(graph: &Graph, input: Value) -> NewRun {
         run_id: uuid::Uuid::now_v7().to_string(),
         source_digest: "sha256:0".to_owned(),
         graph_digest: "sha256:1".to_owned(),
-        plugins: graph.plugins.keys().map(|id| (id.clone(), PluginPin { digest: "sha256:2".to_owned() })).collect(),
+        plugins: graph
+            .plugins
+            .keys()
+            .map(|id| (id.clone(), PluginPin { digest: "sha256:2".to_owned() }))
+            .collect(),
         host_version: "0.0.0".to_owned(),
         seed: 1,
         thread_id: None,

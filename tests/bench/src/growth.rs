@@ -47,7 +47,11 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Readings> {
         ),
         (
             "CPU and wall per step of the loop".to_owned(),
-            format!("{:.0} us and {:.0} us", us_each(spent.cpu, TURNS as u64), us_each(spent.wall, TURNS as u64)),
+            format!(
+                "{:.0} us and {:.0} us",
+                us_each(spent.cpu, TURNS as u64),
+                us_each(spent.wall, TURNS as u64)
+            ),
         ),
     ])
 }

@@ -43,7 +43,10 @@ pub(crate) async fn one(bench: &Bench) -> Result<Readings> {
         let steps = RUNS * NODES as u64;
         let further = |of: fn(&Spent) -> f64| {
             let pairs = lines.iter().zip(&singles);
-            median(pairs.map(|(line, single)| (of(line) - of(single)) * 1e6 / (RUNS * (NODES as u64 - 1)) as f64))
+            median(
+                pairs
+                    .map(|(line, single)| (of(line) - of(single)) * 1e6 / (RUNS * (NODES as u64 - 1)) as f64),
+            )
         };
         readings.push((
             format!("{name}: CPU per step, the run's start and end shared out"),
@@ -95,7 +98,8 @@ pub(crate) async fn many(bench: &Bench) -> Result<Readings> {
             .map(|_| {
                 let (host, line, left) = (host.clone(), line.clone(), left.clone());
                 let take = move || {
-                    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+                    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+                        .is_ok()
                 };
                 tokio::spawn(async move {
                     while take() {

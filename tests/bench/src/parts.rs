@@ -36,11 +36,18 @@ pub(crate) fn measure(bench: &Bench) -> Result<Readings> {
         rounds.push(engine_and_json()?);
     }
     let steps = RUNS * NODES as u64;
-    let best = |of: fn(&Parts) -> Duration, things| least(rounds.iter().map(|parts| us_each(of(parts), things)));
+    let best =
+        |of: fn(&Parts) -> Duration, things| least(rounds.iter().map(|parts| us_each(of(parts), things)));
     let bytes = rounds.first().map_or(0, |parts| parts.journal_bytes) as f64 / steps as f64;
     let mut readings = vec![
-        ("engine: `handle` of one step's result".to_owned(), format!("{:.1} us", best(|parts| parts.decide, steps))),
-        ("engine: `Start::new` and `Run::start`".to_owned(), format!("{:.1} us a run", best(|parts| parts.start, RUNS))),
+        (
+            "engine: `handle` of one step's result".to_owned(),
+            format!("{:.1} us", best(|parts| parts.decide, steps)),
+        ),
+        (
+            "engine: `Start::new` and `Run::start`".to_owned(),
+            format!("{:.1} us a run", best(|parts| parts.start, RUNS)),
+        ),
         (
             "JSON: the call's input to text, the reply's text to a value".to_owned(),
             format!("{:.1} us", best(|parts| parts.json, steps)),
@@ -59,14 +66,17 @@ pub(crate) fn measure(bench: &Bench) -> Result<Readings> {
             append(bench, Durability::Full, 100)?,
         ]);
     }
-    readings.push(("mark in the file `inflight`, set and cleared".to_owned(), format!("{:.1} us", least(marks))));
+    readings
+        .push(("mark in the file `inflight`, set and cleared".to_owned(), format!("{:.1} us", least(marks))));
     for (index, name) in
         ["alone, without fsync", "alone, durable", "100 at once, durable"].into_iter().enumerate()
     {
         let cpu = least(commits.iter().map(|all| all[index].0));
         let wall = least(commits.iter().map(|all| all[index].1));
-        readings
-            .push((format!("journal: one row committed, {name}"), format!("CPU {cpu:.0} us, wall {wall:.0} us")));
+        readings.push((
+            format!("journal: one row committed, {name}"),
+            format!("CPU {cpu:.0} us, wall {wall:.0} us"),
+        ));
     }
     Ok(readings)
 }

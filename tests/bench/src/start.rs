@@ -82,11 +82,12 @@ fn once(program: &Path, folder: &Path) -> Result<Once> {
     found.context("no node succeeded")
 }
 
-/// The release build of the program, which is not part of this one.
+/// The release build of the program, which is not part of this one. Named together with this crate, both have the same
+/// features, and nothing below them is compiled anew.
 fn program() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
-        .args(["build", "--release", "--quiet", "--package", "bandstand"])
+        .args(["build", "--release", "--quiet", "--package", "bandstand", "--package", "bandstand-bench"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
         .status()?;
     ensure!(built.success(), "`cargo build --release --package bandstand` failed");
