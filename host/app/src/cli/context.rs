@@ -146,7 +146,7 @@ impl From<LoadError> for Failure {
             }
             LoadError::Read { .. } => "see that it is a file which you may read",
             LoadError::TooLarge { .. } => "keep data in files of its own, and name them in the workflow file",
-            LoadError::Config(error) => return Failure::usage(&error).help(config_help(error)),
+            LoadError::Config(error) => return Failure::usage(error).help(config_help(error)),
             LoadError::PluginMissing { .. } => "please report it, with the workflow file",
         };
         Failure::usage(&error).help(help)
