@@ -130,17 +130,20 @@ fn append(bench: &Bench, durability: Durability, runs: usize) -> Result<(f64, f6
     const ROWS: u64 = 1_000;
     let folder = bench.folder()?;
     let store = Store::open(folder.path(), Options { durability, ..Options::default() })?;
-    let (started, step) = usual_events()?;
+    // Each run begins with an event of its own: the store refuses two runs of one id.
+    let begun: Vec<(Vec<Event>, Vec<Event>)> = (0..runs).map(|_| usual_events()).collect::<Result<_>>()?;
+    let step = &begun.first().context("at least one run")?.1;
     let (sender, durable) = channel();
+    let ids: Vec<Arc<str>> = begun.iter().map(|(started, _)| id_of(started)).collect::<Result<_>>()?;
     let hand_over = |run: usize, seq: u64, events: &[Event], change: Option<RunChange>| {
         let (sender, events_count) = (sender.clone(), events.len() as u64);
-        let id: Arc<str> = format!("run-{run}").into();
+        let id = ids[run].clone();
         store.append(Append::new(id, seq, Timestamp(0), events.to_vec(), change), move |end| {
             drop(sender.send((run, seq + events_count, end)));
         })
     };
-    for run in 0..runs {
-        hand_over(run, 0, &started, None)?;
+    for (run, (started, _)) in begun.iter().enumerate() {
+        hand_over(run, 0, started, None)?;
     }
     let mut waiting = Vec::new();
     for _ in 0..runs {
@@ -150,17 +153,25 @@ fn append(bench: &Bench, durability: Durability, runs: usize) -> Result<(f64, f6
     }
     let mark = Mark::now();
     for (run, next) in waiting {
-        hand_over(run, next, &step, None)?;
+        hand_over(run, next, step, None)?;
     }
     let rows = ROWS.max(50 * runs as u64);
     for _ in 0..rows {
         let (run, next, end) = durable.recv()?;
         end?;
-        hand_over(run, next, &step, None)?;
+        hand_over(run, next, step, None)?;
     }
     let spent = mark.spent();
     store.close();
     Ok((us_each(spent.cpu, rows), us_each(spent.wall, rows)))
+}
+
+/// The id in a run's first event.
+fn id_of(started: &[Event]) -> Result<Arc<str>> {
+    match started.first() {
+        Some(Event::RunStarted(started)) => Ok(started.run_id.as_str().into()),
+        other => anyhow::bail!("a run begins with {other:?}"),
+    }
 }
 
 /// The first row of a run of the line, and a row from its middle.
