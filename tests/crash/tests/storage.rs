@@ -272,6 +272,10 @@ fn lose_first(site: &Site, _: &str) {
     change(site, "DELETE FROM journal WHERE run = 2 AND seq = 0");
 }
 
+fn lose_last(site: &Site, _: &str) {
+    change(site, "DELETE FROM journal WHERE run = 2 AND seq = (SELECT max(seq) FROM journal WHERE run = 2)");
+}
+
 fn swap_rows(site: &Site, _: &str) {
     change(
         site,
@@ -282,11 +286,12 @@ fn swap_rows(site: &Site, _: &str) {
 // R5.4
 #[test]
 fn a_damaged_row_stops_its_run_by_name_and_no_other() {
-    let ways: [(&str, Damage); 4] = [
+    let ways: [(&str, Damage); 5] = [
         ("a bit", flip),
         ("cut text", cut_text),
         ("swapped rows", swap_rows),
         ("first row lost", lose_first),
+        ("last row lost", lose_last),
     ];
     let fresh = Site::new(&[("ask.yaml", ASK)]);
     let asked: Vec<_> = ["aaa-one", "bbb-two", "ccc-three"].iter().map(|word| asked(&fresh, word)).collect();

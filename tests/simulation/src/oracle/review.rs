@@ -109,7 +109,10 @@ pub(super) fn tell(
         value = propose.clone();
     }
     let deciding = taken.last().filter(|_| !by_policy);
-    let edit = taken.iter().rev().find_map(|(_, answer)| answer.changes.clone());
+    let edit = taken
+        .iter()
+        .filter_map(|(_, answer)| answer.changes.clone())
+        .reduce(|all, next| composed(&all, &next));
     let output = json!({
         "decision": match decision {
             Decision::Approved => "approved",
@@ -137,6 +140,24 @@ pub(super) fn tell(
 fn may_answer(answer: &AnswerPlan) -> bool {
     ["ann", "bob"].contains(&answer.reviewer.as_str())
         || groups_of(&answer.reviewer).iter().any(|group| group == "staff")
+}
+
+/// One patch in place of two, the second after the first: what the second says of a member holds, the rest of the first
+/// stays. A second object after a value that was replaced as a whole is that value patched.
+fn composed(first: &Value, second: &Value) -> Value {
+    match (first, second) {
+        (Value::Object(old), Value::Object(new)) => {
+            let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let member = |key: &String| match (old.get(key), new.get(key)) {
+                (Some(before), Some(after)) => composed(before, after),
+                (Some(only), None) | (None, Some(only)) => only.clone(),
+                (None, None) => Value::Null,
+            };
+            Value::Object(keys.into_iter().map(|key| (key.clone(), member(key))).collect())
+        }
+        (_, Value::Object(_)) => patched(first, second),
+        _ => second.clone(),
+    }
 }
 
 /// RFC 7396.
