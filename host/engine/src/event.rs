@@ -33,6 +33,18 @@ pub enum Payload {
         /// Of the value's JSON.
         bytes: u64,
     },
+    /// The same as a value that stands earlier in the row; the store puts the value back before an event is folded.
+    #[serde(rename = "same")]
+    Same {
+        /// Which event of the row, from 0.
+        event: usize,
+        /// Which of its payloads, from 0, in the order of [`Event::payloads_mut`].
+        #[serde(default, skip_serializing_if = "is_first")]
+        payload: usize,
+        /// A member of that value; absent: the whole value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        member: Option<String>,
+    },
     /// The output of that visit: of its last attempt, or of the node's latest completed visit.
     #[serde(rename = "output")]
     Output(Path),
@@ -51,9 +63,13 @@ impl Payload {
     pub fn value(&self) -> Option<&Arc<Value>> {
         match self {
             Payload::Value(value) => Some(value),
-            Payload::Blob { .. } | Payload::Output(_) | Payload::Block(_) => None,
+            Payload::Blob { .. } | Payload::Same { .. } | Payload::Output(_) | Payload::Block(_) => None,
         }
     }
+}
+
+fn is_first(index: &usize) -> bool {
+    *index == 0
 }
 
 /// Who did it.

@@ -163,7 +163,7 @@ impl History {
                 .rev()
                 .find(|block| block.path == *path)
                 .map(|block| Arc::new(block.gathered())),
-            Payload::Blob { .. } => None,
+            Payload::Blob { .. } | Payload::Same { .. } => None,
         }
     }
 

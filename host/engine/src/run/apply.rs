@@ -495,6 +495,9 @@ impl Run {
         match payload {
             Payload::Value(value) => Ok(value.clone()),
             Payload::Blob { digest, .. } => Err(format!("the value {digest} was not put back")),
+            Payload::Same { event, .. } => {
+                Err(format!("a value of the row's event {event} was not put back"))
+            }
             Payload::Block(p) => {
                 let block =
                     self.visit(p).and_then(Visit::block).ok_or_else(|| format!("no block at `{p}`"))?;
