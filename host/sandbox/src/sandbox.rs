@@ -13,13 +13,17 @@ use crate::load_error::{LoadError, SetupError};
 use crate::plugin::{Loaded, Plugin};
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, Settings};
+use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
@@ -118,50 +122,45 @@ impl Sandbox {
     }
 
     /// Makes one attempt. It ends when the agent answers or dies, when a limit is reached, when the request's token
-    /// is raised, or when the returned future is dropped. Callable from any tokio
-    /// runtime that has its clock enabled.
+    /// is raised, or when the returned future is dropped. Callable from any executor.
     pub async fn call(&self, plugin: &Plugin, request: CallRequest) -> Outcome {
-        let failed = |failure, queued_ms| Outcome {
-            result: Err(failure),
-            usage: Usage { queued_ms, ..Usage::default() },
-        };
+        let (done, outcome) = oneshot::channel();
+        let started = self.start(plugin, move || request, move |outcome| drop(done.send(outcome)));
+        let _abort = started.map(AbortOnDrop);
+        outcome.await.unwrap_or_else(|_| stopped())
+    }
+
+    /// Makes one attempt of the request that `prepare` gives, and hands its outcome to `done`: exactly once, whatever
+    /// happens, also when the sandbox is dropped. Returns at once. Both are called on the guests' threads (`done` on
+    /// the caller's when there is nothing to make), so neither may block. No thread but the guests' is involved: an
+    /// attempt costs one wake-up that way. Dropping the handle changes nothing.
+    pub fn start(
+        &self,
+        plugin: &Plugin,
+        prepare: impl FnOnce() -> CallRequest + Send + 'static,
+        done: impl FnOnce(Outcome) + Send + 'static,
+    ) -> Option<AbortHandle> {
+        let done = Done(Some(done));
         if plugin.0.sandbox_id != self.shared.id {
             let what = "the plugin was loaded by another sandbox; load it with the one that calls it";
-            return failed(Failure::new(Class::Host, "foreign-plugin", what), 0);
+            done.call(failed(Failure::new(Class::Host, "foreign-plugin", what), 0));
+            return None;
         }
-        let missing = plugin.not_granted(&request.grants);
-        if let Some(first) = missing.first() {
-            let code = crate::offered::capability(&first.interface).unwrap_or("grant");
-            return failed(Failure::new(Class::Denied, code, LoadError::NotGranted(missing).to_string()), 0);
-        }
-        let asked = Instant::now();
-        let slot = self.shared.slot(&request).await;
-        let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let slot = match slot {
-            Ok(slot) => slot,
-            Err(failure) => return failed(failure, queued_ms),
-        };
-        let Some(runtime) = &self.runtime else {
-            return failed(Failure::new(Class::Host, "stopped", "the sandbox is being dropped"), queued_ms);
-        };
+        // Without it the guard says that the sandbox is being dropped.
+        let runtime = self.runtime.as_ref()?;
         let (shared, plugin) = (self.shared.clone(), plugin.clone());
+        let attempt = async move { shared.attempt(&plugin, prepare()).await };
         let task = runtime.spawn(async move {
-            let outcome =
-                attempt::make(&shared.engine, shared.budget.clone(), &plugin, &request, queued_ms).await;
-            drop(slot);
-            outcome
+            let outcome = match Unwinding(Box::pin(attempt)).await {
+                Ok(outcome) => outcome,
+                Err(panic) => {
+                    let what = format!("a fault of the host: {}", panic_text(panic));
+                    failed(Failure::new(Class::Host, "host-panic", what), 0)
+                }
+            };
+            done.call(outcome);
         });
-        match AbortOnDrop(task).finish().await {
-            Ok(outcome) => outcome,
-            Err(error) if error.is_panic() => {
-                let what = panic_text(error.into_panic());
-                failed(
-                    Failure::new(Class::Host, "host-panic", format!("a fault of the host: {what}")),
-                    queued_ms,
-                )
-            }
-            Err(_) => failed(Failure::new(Class::Host, "stopped", "the sandbox is being dropped"), queued_ms),
-        }
+        Some(task.abort_handle())
     }
 
     /// Attempts going on now.
@@ -236,6 +235,22 @@ impl Shared {
         Ok(component)
     }
 
+    /// One attempt, from asking for a slot to its outcome.
+    async fn attempt(&self, plugin: &Plugin, request: CallRequest) -> Outcome {
+        let missing = plugin.not_granted(&request.grants);
+        if let Some(first) = missing.first() {
+            let code = crate::offered::capability(&first.interface).unwrap_or("grant");
+            return failed(Failure::new(Class::Denied, code, LoadError::NotGranted(missing).to_string()), 0);
+        }
+        let asked = Instant::now();
+        let slot = self.slot(&request).await;
+        let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match slot {
+            Ok(_slot) => attempt::make(&self.engine, self.budget.clone(), plugin, &request, queued_ms).await,
+            Err(failure) => failed(failure, queued_ms),
+        }
+    }
+
     /// Waits for room for one more instance.
     async fn slot(&self, request: &CallRequest) -> Result<OwnedSemaphorePermit, Failure> {
         if request.cancel.is_cancelled() {
@@ -296,18 +311,54 @@ impl Drop for Place<'_> {
 }
 
 /// Whoever drops the call drops the attempt.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
+struct AbortOnDrop(AbortHandle);
 
-impl<T> AbortOnDrop<T> {
-    async fn finish(mut self) -> Result<T, tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Sees to it that whoever waits for an outcome gets one, also when the task is dropped in the middle.
+struct Done<F: FnOnce(Outcome)>(Option<F>);
+
+impl<F: FnOnce(Outcome)> Done<F> {
+    fn call(mut self, outcome: Outcome) {
+        if let Some(done) = self.0.take() {
+            done(outcome);
+        }
+    }
+}
+
+impl<F: FnOnce(Outcome)> Drop for Done<F> {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(stopped());
+        }
+    }
+}
+
+/// A future whose panic is a value: a fault of the host's code ends one attempt.
+struct Unwinding<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Unwinding<F> {
+    type Output = Result<F::Output, Box<dyn Any + Send>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // A future that panicked is not polled again.
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+            Ok(polled) => polled.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+fn failed(failure: Failure, queued_ms: u64) -> Outcome {
+    Outcome { result: Err(failure), usage: Usage { queued_ms, ..Usage::default() } }
+}
+
+fn stopped() -> Outcome {
+    failed(Failure::new(Class::Host, "stopped", "the attempt was ended with its sandbox"), 0)
 }
 
 /// Whether the exported `run` has the type that the host calls. Linking looks at imports only, and the first attempt
@@ -341,7 +392,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     Ok(linker)
 }
 
-fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
+fn panic_text(panic: Box<dyn Any + Send>) -> String {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)

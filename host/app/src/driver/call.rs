@@ -1,5 +1,6 @@
 //! Makes one call: the engine's command becomes a request to the sandbox, its outcome a message to the core.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bandstand_driver::{Message, RunId};
@@ -7,8 +8,8 @@ use bandstand_engine::event::RunStarted;
 use bandstand_engine::graph::{Plugin, PluginLimits};
 use bandstand_engine::{Command, CommandId, Graph};
 use bandstand_sandbox::{
-    CallLimits, CallRequest, CancelToken, GuestEvent, LogLevel, MEMORY_BYTES_CEILING, Memory, Observer,
-    Sandbox,
+    CallLimits, CallRequest, CancelToken, GuestEvent, LoadError, LogLevel, MEMORY_BYTES_CEILING, Memory,
+    Observer, Plugin as SandboxPlugin, Sandbox,
 };
 
 use super::clock::now;
@@ -40,54 +41,75 @@ pub(super) struct Of {
     pub(super) started: RunStarted,
 }
 
+impl Of {
+    /// The digest that the run pins for the command's plugin, and what the workflow declares of it.
+    fn plugin(&self, command: &Command) -> Option<(&str, &Plugin)> {
+        let pinned = self.started.plugins.get(&command.plugin)?;
+        Some((&pinned.digest, self.graph.plugins.get(&command.plugin)?))
+    }
+}
+
 impl Caller {
-    /// One attempt, to its end.
-    pub(super) async fn call(self, of: Of, command: Command, cancel: CancelToken) -> Message {
-        let id = command.id.clone();
-        let pinned = of.started.plugins.get(&command.plugin);
-        let declared = of.graph.plugins.get(&command.plugin);
-        let (Some(pinned), Some(declared)) = (pinned, declared) else {
+    /// Starts one attempt. Its end is told by `tell`, exactly once, on a thread that must not be blocked.
+    pub(super) fn start(
+        self,
+        of: Of,
+        command: Command,
+        cancel: CancelToken,
+        tell: impl FnOnce(Message) + Send + 'static,
+    ) {
+        let Some((digest, declared)) = of.plugin(&command) else {
             let problem = format!("the run pins no plugin `{}`", command.plugin);
-            return convert::unusable(of.run_id, id, false, problem);
+            return tell(convert::unusable(of.run_id, command.id, false, problem));
         };
-        let plugin = match self.plugins.ready(&pinned.digest) {
-            Some(plugin) => Ok(plugin),
-            None => {
-                let (plugins, digest, grants) =
-                    (self.plugins.clone(), pinned.digest.clone(), declared.grants.clone());
-                tokio::task::spawn_blocking(move || plugins.get(&digest, &grants)).await.unwrap_or_else(
-                    |_| {
-                        Err(PluginError::Load(bandstand_sandbox::LoadError::Compile {
-                            message: "the host failed while it loaded the plugin".to_owned(),
-                        }))
-                    },
-                )
+        if let Some(plugin) = self.plugins.ready(digest) {
+            return self.make(plugin, of, command, cancel, tell);
+        }
+        // Reading and compiling block. Until then the attempt has not begun.
+        let (digest, grants) = (digest.to_owned(), declared.grants.clone());
+        tokio::task::spawn_blocking(move || {
+            let loading = catch_unwind(AssertUnwindSafe(|| self.plugins.get(&digest, &grants)));
+            let loaded = loading.unwrap_or_else(|_| {
+                Err(PluginError::Load(LoadError::Compile {
+                    message: "the host failed while it loaded the plugin".to_owned(),
+                }))
+            });
+            match loaded {
+                Ok(plugin) => self.make(plugin, of, command, cancel, tell),
+                Err(error) => {
+                    let denied = matches!(error, PluginError::Load(LoadError::NotGranted(_)));
+                    tell(convert::unusable(of.run_id, command.id, denied, error.to_string()));
+                }
             }
-        };
-        let plugin = match plugin {
-            Ok(plugin) => plugin,
-            Err(error) => {
-                let denied = matches!(error, PluginError::Load(bandstand_sandbox::LoadError::NotGranted(_)));
-                return convert::unusable(of.run_id, id, denied, error.to_string());
-            }
-        };
-        let observer =
-            Arc::new(Listener { run_id: of.run_id.clone(), id: id.clone(), hub: self.hub.clone() });
-        observer.tell(LiveKind::Started);
-        let request = self.request(&of, &command, declared, observer, cancel);
-        let outcome = self.sandbox.call(&plugin, request).await;
-        convert::message(of.run_id, id, outcome)
+        });
     }
 
-    fn request(
-        &self,
-        of: &Of,
-        command: &Command,
-        declared: &Plugin,
-        events: Arc<Listener>,
+    fn make(
+        self,
+        plugin: SandboxPlugin,
+        of: Of,
+        command: Command,
         cancel: CancelToken,
-    ) -> CallRequest {
+        tell: impl FnOnce(Message) + Send + 'static,
+    ) {
+        let (run_id, id) = (of.run_id.clone(), command.id.clone());
+        let sandbox = self.sandbox.clone();
+        // Texts are made on the guests' threads, not on the one that decides.
+        let prepare = move || {
+            let observer = Arc::new(Listener {
+                run_id: of.run_id.clone(),
+                id: command.id.clone(),
+                hub: self.hub.clone(),
+            });
+            observer.tell(LiveKind::Started);
+            self.request(&of, &command, observer, cancel)
+        };
+        sandbox.start(&plugin, prepare, move |outcome| tell(convert::message(run_id, id, outcome)));
+    }
+
+    fn request(&self, of: &Of, command: &Command, events: Arc<Listener>, cancel: CancelToken) -> CallRequest {
         let id = &command.id;
+        let (_, declared) = of.plugin(command).expect("looked up before the attempt began");
         CallRequest {
             run_id: of.started.run_id.clone(),
             thread_id: of.started.thread_id.clone(),

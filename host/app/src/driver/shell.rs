@@ -351,10 +351,8 @@ impl Shell {
         let cancel = CancelToken::new();
         self.flying.insert(key, cancel.clone());
         let of = Of { run_id, graph, started };
-        let (caller, others) = (self.parts.caller.clone(), self.mailbox.others.clone());
-        tokio::spawn(async move {
-            let _ = others.send(caller.call(of, command, cancel).await);
-        });
+        let others = self.mailbox.others.clone();
+        self.parts.caller.clone().start(of, command, cancel, move |message| drop(others.send(message)));
     }
 
     fn info(&mut self, run_id: &RunId) -> Option<(Arc<Graph>, RunStarted)> {
