@@ -12,6 +12,8 @@ use crate::host::{Live, Published};
 
 /// News that a listener may be behind before it must read the store.
 const NEWS_MAX: usize = 1_024;
+/// Standings that a listener may be behind. It misses none that matters: the last one is always among them.
+const STANDINGS_MAX: usize = 16;
 
 /// One piece of news about a run.
 #[derive(Clone, Debug)]
@@ -30,9 +32,21 @@ pub struct Hub {
     runs: Mutex<BTreeMap<RunId, Entry>>,
 }
 
+/// What a listener wants to hear. Each thing heard wakes it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Everything.
+    News,
+    /// Only how the run stands.
+    Standing,
+}
+
 #[derive(Debug)]
 struct Entry {
+    /// Of those who want everything.
     listeners: Option<broadcast::Sender<Signal>>,
+    /// Of those who only want to know how the run stands.
+    waiters: Option<broadcast::Sender<Signal>>,
     standing: Option<Standing>,
     /// Events published so far, as far as known.
     head_seq: u64,
@@ -53,11 +67,15 @@ pub struct Subscription {
 
 impl Hub {
     /// Listens to a run.
-    pub fn subscribe(&self, run_id: &RunId) -> Subscription {
+    pub fn subscribe(&self, run_id: &RunId, wanted: Wanted) -> Subscription {
         let mut runs = self.lock();
-        runs.retain(|_, entry| !entry.evicted || entry.heard_by().is_some());
+        runs.retain(|_, entry| !entry.evicted || entry.is_heard());
         let entry = runs.entry(run_id.clone()).or_default();
-        let listeners = entry.listeners.get_or_insert_with(|| broadcast::channel(NEWS_MAX).0);
+        let (of, room) = match wanted {
+            Wanted::News => (&mut entry.listeners, NEWS_MAX),
+            Wanted::Standing => (&mut entry.waiters, STANDINGS_MAX),
+        };
+        let listeners = of.get_or_insert_with(|| broadcast::channel(room).0);
         Subscription {
             news: listeners.subscribe(),
             standing: entry.standing.clone(),
@@ -71,14 +89,14 @@ impl Hub {
         let entry = runs.entry(run_id.clone()).or_default();
         entry.head_seq = next_seq;
         entry.evicted = false;
-        if let Some(listeners) = entry.heard_by() {
+        if let Some(listeners) = heard(&entry.listeners) {
             let _ = listeners.send(Signal::Row(row()));
         }
     }
 
     /// Passes on what an attempt says, if anybody listens.
     pub fn live(&self, run_id: &RunId, live: impl FnOnce() -> Live) {
-        if let Some(listeners) = self.lock().get(run_id).and_then(Entry::heard_by) {
+        if let Some(listeners) = self.lock().get(run_id).and_then(|entry| heard(&entry.listeners)) {
             let _ = listeners.send(Signal::Live(live()));
         }
     }
@@ -87,7 +105,7 @@ impl Hub {
     pub fn stands(&self, run_id: &RunId, standing: Standing) {
         let mut runs = self.lock();
         let entry = runs.entry(run_id.clone()).or_default();
-        if let Some(listeners) = entry.heard_by() {
+        for listeners in [&entry.listeners, &entry.waiters].into_iter().filter_map(heard) {
             let _ = listeners.send(Signal::Stands(standing.clone()));
         }
         entry.evicted = false;
@@ -99,7 +117,7 @@ impl Hub {
         let mut runs = self.lock();
         let Some(entry) = runs.get_mut(run_id) else { return };
         entry.evicted = true;
-        if entry.heard_by().is_none() {
+        if !entry.is_heard() {
             runs.remove(run_id);
         }
     }
@@ -113,12 +131,17 @@ impl Hub {
 impl Default for Entry {
     fn default() -> Entry {
         // Not in memory until it says how it stands.
-        Entry { listeners: None, standing: None, head_seq: 0, evicted: true }
+        Entry { listeners: None, waiters: None, standing: None, head_seq: 0, evicted: true }
     }
 }
 
 impl Entry {
-    fn heard_by(&self) -> Option<&broadcast::Sender<Signal>> {
-        self.listeners.as_ref().filter(|listeners| listeners.receiver_count() > 0)
+    fn is_heard(&self) -> bool {
+        heard(&self.listeners).is_some() || heard(&self.waiters).is_some()
     }
+}
+
+/// The listeners, if there are any.
+fn heard(listeners: &Option<broadcast::Sender<Signal>>) -> Option<&broadcast::Sender<Signal>> {
+    listeners.as_ref().filter(|listeners| listeners.receiver_count() > 0)
 }

@@ -14,7 +14,7 @@ mod shell;
 
 pub use call::{Caller, MemoryFor};
 pub use clock::now;
-pub use hub::{Hub, Signal, Subscription};
+pub use hub::{Hub, Signal, Subscription, Wanted};
 pub use load::Loader;
 pub(crate) use plugins::digest;
 pub use plugins::{PluginError, Plugins};

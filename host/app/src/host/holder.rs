@@ -17,8 +17,8 @@ use super::request::{
     AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Settled, StartRequest, Taken, Watched,
 };
 use super::serve::Server;
-use super::watch::Watch;
-use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, now};
+use super::watch::{NO_ROWS, Watch};
+use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Wanted, now};
 
 /// How many runs with deadlines are looked at ahead.
 const DEADLINES_MAX: u32 = 1_000;
@@ -293,7 +293,9 @@ impl Host {
     /// When there is no such run.
     pub async fn watch(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
         let id: RunId = run_id.into();
-        let subscription = self.0.hub.subscribe(&id);
+        // Whoever wants no rows is not woken for each.
+        let wanted = if from_seq == NO_ROWS { Wanted::Standing } else { Wanted::News };
+        let subscription = self.0.hub.subscribe(&id, wanted);
         self.drive(run_id).await?;
         Ok(Watch::local(id, from_seq, subscription, self.0.store.reader().clone()))
     }
@@ -303,7 +305,7 @@ impl Host {
     /// # Errors
     /// When there is no such run, or its journal cannot be read.
     pub async fn until_settled(&self, run_id: &str) -> Result<Settled, HostError> {
-        let mut watch = self.watch(run_id, u64::MAX).await?;
+        let mut watch = self.watch(run_id, NO_ROWS).await?;
         loop {
             if let Watched::Settled(settled) = watch.next().await? {
                 return Ok(settled);
