@@ -148,23 +148,12 @@ impl Subject<'_> {
         }
         let tick_at =
             deadline.map(|deadline| (deadline.0 - START.0 - self.skew + self.tick_delay.1).max(self.time));
-        let first = self
-            .coming
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, (at, _))| *at)
-            .map(|(index, (at, _))| (index, *at));
-        let any = if self.coming.len() > 1 && self.tape.chance(10) {
-            Some(self.tape.index(self.coming.len()))
-        } else {
-            None
-        };
-        match (tick_at, first) {
+        match (tick_at, self.tape.next_of(&self.coming)) {
             (None, None) => problem("nothing is to come, and the run has not ended"),
             (Some(tick_at), None) => self.tick_at(tick_at),
             (Some(tick_at), Some((_, at))) if tick_at < at => self.tick_at(tick_at),
             (_, Some((index, _))) => {
-                let (at, what) = self.coming.remove(any.unwrap_or(index));
+                let (at, what) = self.coming.remove(index);
                 self.time = self.time.max(at);
                 self.deliver(what)
             }
