@@ -105,18 +105,7 @@ fn an_input_that_does_not_fit_is_refused_before_anything_is_recorded() {
     let start = |input: Value| {
         bandstand_engine::Start::new(
             &graph,
-            bandstand_engine::run::NewRun {
-                run_id: "r".to_owned(),
-                source_digest: String::new(),
-                graph_digest: String::new(),
-                plugins: Default::default(),
-                host_version: String::new(),
-                seed: 0,
-                thread_id: None,
-                user_id: None,
-                input,
-                request_id: None,
-            },
+            bandstand_engine::run::NewRun::new("r", input),
             bandstand_rules::START,
         )
     };

@@ -89,18 +89,7 @@ pub fn run(world: &World, tape: &mut Tape, shows: bool) -> Result<Checker, Probl
 
 /// What a caller says about the world's run.
 pub fn new_run(world: &World) -> NewRun {
-    NewRun {
-        run_id: "run-1".to_owned(),
-        source_digest: "s".to_owned(),
-        graph_digest: "g".to_owned(),
-        plugins: BTreeMap::new(),
-        host_version: "0".to_owned(),
-        seed: world.seed,
-        thread_id: None,
-        user_id: None,
-        input: world.input.clone(),
-        request_id: None,
-    }
+    NewRun { seed: world.seed, ..NewRun::new("run-1", world.input.clone()) }
 }
 
 impl Subject<'_> {
