@@ -31,7 +31,7 @@ impl State {
                 Some(payload) => payload.value().ok_or("a first value that is not at hand")?.clone(),
                 None => write::initial(channel.reduce),
             };
-            root.changed.insert(id.clone(), value);
+            root.changed.insert(id.clone(), value.into());
         }
         started.input.value().ok_or("an input that is not at hand")?;
         Ok(State {
@@ -311,7 +311,8 @@ impl Run {
         }
         branch.status = BranchStatus::Open;
         branch.started_at = Some(now);
-        branch.scope = Some(Box::new(Scope { changed: inherited, ..Scope::ready(start.clone()) }));
+        let changed = inherited.into_iter().map(|(id, value)| (id, value.into())).collect();
+        branch.scope = Some(Box::new(Scope { changed, ..Scope::ready(start.clone()) }));
         block.open += 1;
         if let Segment::Item(item) = segment {
             block.next_item = item + 1;

@@ -4,11 +4,12 @@
 //! state does not say; it saves looking for commands, timers and reviews.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::write::json_bytes;
 use crate::command::Command;
 use crate::event::{AskedBy, BranchKey, ReviewOutcome, RunStarted, Write};
 use crate::failure::ErrorRecord;
@@ -20,6 +21,44 @@ use crate::time::Timestamp;
 
 /// A shared JSON value.
 pub(super) type Json = Arc<Value>;
+
+/// What a channel holds, and how large that is, once somebody asked. A change makes a new one, so the size stays true;
+/// it follows from the value, hence it is in no snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Json", into = "Json")]
+pub(super) struct Measured {
+    value: Json,
+    bytes: OnceLock<u64>,
+}
+
+impl Measured {
+    pub(super) fn value(&self) -> &Json {
+        &self.value
+    }
+
+    /// The size as compact JSON.
+    pub(super) fn bytes(&self) -> u64 {
+        *self.bytes.get_or_init(|| json_bytes(&self.value))
+    }
+}
+
+impl From<Json> for Measured {
+    fn from(value: Json) -> Measured {
+        Measured { value, bytes: OnceLock::new() }
+    }
+}
+
+impl From<Measured> for Json {
+    fn from(measured: Measured) -> Json {
+        measured.value
+    }
+}
+
+impl PartialEq for Measured {
+    fn eq(&self, other: &Measured) -> bool {
+        self.value == other.value
+    }
+}
 
 /// How many closed reviews and request ids a run remembers, to answer a repeated answer.
 pub(super) const REMEMBERED_MAX: usize = 1_000;
@@ -66,7 +105,7 @@ pub(super) enum ClosedReview {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scope {
     /// Channels as this scope sees them, where that differs from the enclosing scope. The root has all.
-    pub(super) changed: BTreeMap<Id, Json>,
+    pub(super) changed: BTreeMap<Id, Measured>,
     /// In a branch: the writes that the join replays, in order.
     pub(super) writes: Vec<Write>,
     /// The latest completed visit of each node.

@@ -8,7 +8,7 @@ use serde_json::{Number, Value};
 
 use super::Run;
 use super::names::Context;
-use super::state::{BranchStatus, Json, Scope};
+use super::state::{BranchStatus, Json, Measured, Scope};
 use crate::event::{Payload, Write, WriteOp};
 use crate::failure::{Class, Failure};
 use crate::graph::{Keep, Node, Reducer, Update};
@@ -118,12 +118,16 @@ impl Run {
 
     /// The value of a channel as a scope sees it.
     pub(super) fn channel(&self, scope: &Path, id: &Id) -> Option<Json> {
+        self.measured(scope, id).map(|measured| measured.value().clone())
+    }
+
+    fn measured(&self, scope: &Path, id: &Id) -> Option<&Measured> {
         let segments = scope.segments();
         let mut length = segments.len();
         loop {
             let found = self.state.root.inner(&segments[..length])?.changed.get(id);
-            if let Some(value) = found {
-                return Some(value.clone());
+            if found.is_some() {
+                return found;
             }
             length = length.checked_sub(2)?;
         }
@@ -147,7 +151,7 @@ impl Run {
         for id in self.graph.state.keys() {
             bytes += match changed.get(id) {
                 Some(value) => json_bytes(value),
-                None => self.channel(scope, id).map_or(0, |value| json_bytes(&value)),
+                None => self.measured(scope, id).map_or(0, Measured::bytes),
             };
         }
         if bytes > bytes_max {
@@ -181,12 +185,12 @@ impl Run {
         let current = match scope.changed.remove(id) {
             Some(own) => {
                 drop(inherited); // else the value would be shared, and copied for the change
-                own
+                own.into()
             }
             None => inherited.ok_or_else(|| format!("channel `{id}` has no value"))?,
         };
         let value = reduce(write.op, current, &operand)?;
-        scope.changed.insert(id.clone(), value);
+        scope.changed.insert(id.clone(), value.into());
         if !path.segments().is_empty() && keep == Keep::Run {
             scope.writes.push(write.clone());
         }
