@@ -182,7 +182,8 @@ impl Run {
         let operand = write.value.value().ok_or("a write without its value")?.clone();
         let inherited = self.channel(path, id);
         let scope = self.state.root.inner_mut(path.segments()).ok_or("no such scope")?;
-        let current = match scope.changed.remove(id) {
+        let changed = Arc::make_mut(&mut scope.changed);
+        let current = match changed.remove(id) {
             Some(own) => {
                 drop(inherited); // else the value would be shared, and copied for the change
                 own.into()
@@ -190,7 +191,7 @@ impl Run {
             None => inherited.ok_or_else(|| format!("channel `{id}` has no value"))?,
         };
         let value = reduce(write.op, current, &operand)?;
-        scope.changed.insert(id.clone(), value.into());
+        changed.insert(id.clone(), value.into());
         if !path.segments().is_empty() && keep == Keep::Run {
             scope.writes.push(write.clone());
         }
