@@ -19,6 +19,7 @@ mod attempt;
 mod block;
 mod decide;
 mod exit;
+mod measured;
 mod names;
 mod state;
 mod write;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::Run;
-use super::state::{BranchStatus, Json, Measured, Scope, View};
+use super::measured::Measured;
+use super::state::{BranchStatus, Json, Scope, View};
 use super::write::Changed;
 use crate::expression::{self, EvaluateError, Expression, Fields, Names, Template, Visible};
 use crate::failure::{Class, Failure};

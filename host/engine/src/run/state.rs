@@ -4,12 +4,12 @@
 //! state does not say; it saves looking for commands, timers and reviews.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::write::json_bytes;
+use super::measured::Measured;
 use crate::command::Command;
 use crate::event::{AskedBy, BranchKey, ReviewOutcome, RunStarted, Write};
 use crate::failure::ErrorRecord;
@@ -21,44 +21,6 @@ use crate::time::Timestamp;
 
 /// A shared JSON value.
 pub(super) type Json = Arc<Value>;
-
-/// What a channel holds, and how large that is, once somebody asked. A change makes a new one, so the size stays true;
-/// it follows from the value, hence it is in no snapshot.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "Json", into = "Json")]
-pub(super) struct Measured {
-    value: Json,
-    bytes: OnceLock<u64>,
-}
-
-impl Measured {
-    pub(super) fn value(&self) -> &Json {
-        &self.value
-    }
-
-    /// The size as compact JSON.
-    pub(super) fn bytes(&self) -> u64 {
-        *self.bytes.get_or_init(|| json_bytes(&self.value))
-    }
-}
-
-impl From<Json> for Measured {
-    fn from(value: Json) -> Measured {
-        Measured { value, bytes: OnceLock::new() }
-    }
-}
-
-impl From<Measured> for Json {
-    fn from(measured: Measured) -> Json {
-        measured.value
-    }
-}
-
-impl PartialEq for Measured {
-    fn eq(&self, other: &Measured) -> bool {
-        self.value == other.value
-    }
-}
 
 /// How many closed reviews and request ids a run remembers, to answer a repeated answer.
 pub(super) const REMEMBERED_MAX: usize = 1_000;

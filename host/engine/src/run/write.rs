@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde_json::{Number, Value};
 
 use super::Run;
+use super::measured::Measured;
 use super::names::Context;
-use super::state::{BranchStatus, Json, Measured, Scope};
+use super::state::{BranchStatus, Json, Scope};
 use crate::event::{Payload, Write, WriteOp};
 use crate::failure::{Class, Failure};
 use crate::graph::{Keep, Node, Reducer, Update};
