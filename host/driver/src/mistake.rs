@@ -2,6 +2,8 @@
 //!
 //! Without the feature `mistakes`, [`is`] is `false` at compile time and nothing of this is in the program.
 
+use bandstand_engine::mistake::Planted;
+
 /// A mistake that a driver might make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -41,32 +43,16 @@ impl Mistake {
     ];
 }
 
+static PLANTED: Planted = Planted::nothing();
+
+/// Plants a mistake in every core of this process, or takes it out.
 #[cfg(feature = "mistakes")]
-mod planted {
-    use std::sync::atomic::{AtomicU8, Ordering};
-
-    use super::Mistake;
-
-    static PLANTED: AtomicU8 = AtomicU8::new(0);
-
-    /// Plants a mistake in every core of this process, or takes it out.
-    pub fn plant(mistake: Option<Mistake>) {
-        PLANTED.store(mistake.map_or(0, |mistake| mistake as u8), Ordering::Relaxed);
-    }
-
-    /// Whether that mistake is planted.
-    #[inline]
-    pub fn is(mistake: Mistake) -> bool {
-        PLANTED.load(Ordering::Relaxed) == mistake as u8
-    }
+pub fn plant(mistake: Option<Mistake>) {
+    PLANTED.plant(mistake.map(|mistake| mistake as u8));
 }
 
-#[cfg(feature = "mistakes")]
-pub use planted::{is, plant};
-
 /// Whether that mistake is planted: never, without the feature `mistakes`.
-#[cfg(not(feature = "mistakes"))]
 #[inline(always)]
-pub const fn is(_: Mistake) -> bool {
-    false
+pub fn is(mistake: Mistake) -> bool {
+    PLANTED.is(mistake as u8)
 }

@@ -45,16 +45,9 @@ impl World {
 
     fn start(&mut self) {
         let new = NewRun {
-            run_id: RUN.to_owned(),
-            source_digest: "s".to_owned(),
-            graph_digest: "g".to_owned(),
             plugins: [(Id::new("p").unwrap(), PluginPin { digest: "sha256:0".to_owned() })].into(),
-            host_version: "0".to_owned(),
             seed: 7,
-            thread_id: None,
-            user_id: None,
-            input: json!({}),
-            request_id: None,
+            ..NewRun::new(RUN, json!({}))
         };
         let start = Start::new(&self.graph, new, self.now).unwrap();
         let (run, decision) = Run::start(self.graph.clone(), start, self.now);

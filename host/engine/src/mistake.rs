@@ -38,32 +38,53 @@ impl Mistake {
     ];
 }
 
+static PLANTED: Planted = Planted::nothing();
+
+/// Plants a mistake in every run of this process, or takes it out.
 #[cfg(feature = "mistakes")]
-mod planted {
-    use std::sync::atomic::{AtomicU8, Ordering};
+pub fn plant(mistake: Option<Mistake>) {
+    PLANTED.plant(mistake.map(|mistake| mistake as u8));
+}
 
-    use super::Mistake;
+/// Whether that mistake is planted: never, without the feature `mistakes`.
+#[inline(always)]
+pub fn is(mistake: Mistake) -> bool {
+    PLANTED.is(mistake as u8)
+}
 
-    static PLANTED: AtomicU8 = AtomicU8::new(0);
+/// Which mistake of one list is planted in this process. The engine has one, the driver's core another.
+#[derive(Debug)]
+pub struct Planted(#[cfg(feature = "mistakes")] std::sync::atomic::AtomicU8);
 
-    /// Plants a mistake in every run of this process, or takes it out.
-    pub fn plant(mistake: Option<Mistake>) {
-        PLANTED.store(mistake.map_or(0, |mistake| mistake as u8), Ordering::Relaxed);
+#[cfg(feature = "mistakes")]
+impl Planted {
+    /// No mistake.
+    pub const fn nothing() -> Planted {
+        Planted(std::sync::atomic::AtomicU8::new(0))
     }
 
-    /// Whether that mistake is planted.
+    /// Plants the mistake of that number, from 1, or takes out what is planted.
+    pub fn plant(&self, number: Option<u8>) {
+        self.0.store(number.unwrap_or(0), std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Whether the mistake of that number is planted.
     #[inline]
-    pub fn is(mistake: Mistake) -> bool {
-        PLANTED.load(Ordering::Relaxed) == mistake as u8
+    pub fn is(&self, number: u8) -> bool {
+        self.0.load(std::sync::atomic::Ordering::Relaxed) == number
     }
 }
 
-#[cfg(feature = "mistakes")]
-pub use planted::{is, plant};
-
-/// Whether that mistake is planted: never, without the feature `mistakes`.
 #[cfg(not(feature = "mistakes"))]
-#[inline(always)]
-pub const fn is(_: Mistake) -> bool {
-    false
+impl Planted {
+    /// No mistake, ever.
+    pub const fn nothing() -> Planted {
+        Planted()
+    }
+
+    /// Never: mistakes are planted with the feature `mistakes` only.
+    #[inline(always)]
+    pub const fn is(&self, _number: u8) -> bool {
+        false
+    }
 }

@@ -6,10 +6,12 @@
 mod blocks;
 mod document;
 mod normal;
+mod quote;
 mod sentences;
 mod words;
 
 pub use document::{Clause, Document, Section};
 pub use normal::Normal;
+pub use quote::Quote;
 pub use sentences::Sentence;
 pub use words::{content_words, flat, is_stop_word, shorten, stem, words};

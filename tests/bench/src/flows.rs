@@ -109,7 +109,6 @@ pub(crate) fn request(text: &str, agent: &Arc<[u8]>, input: Value) -> Result<Sta
 /// A run that no host knows, for measuring the engine alone.
 pub(crate) fn new_run(graph: &Graph, input: Value) -> NewRun {
     NewRun {
-        run_id: uuid::Uuid::now_v7().to_string(),
         source_digest: "sha256:0".to_owned(),
         graph_digest: "sha256:1".to_owned(),
         plugins: graph
@@ -119,9 +118,6 @@ pub(crate) fn new_run(graph: &Graph, input: Value) -> NewRun {
             .collect(),
         host_version: "0.0.0".to_owned(),
         seed: 1,
-        thread_id: None,
-        user_id: None,
-        input,
-        request_id: None,
+        ..NewRun::new(uuid::Uuid::now_v7().to_string(), input)
     }
 }

@@ -51,16 +51,11 @@ impl Table {
         let plugins =
             graph.plugins.keys().map(|id| (id.clone(), PluginPin { digest: "sha256:00".to_owned() }));
         let new = NewRun {
-            run_id: "run-1".to_owned(),
-            source_digest: "blake3:0".to_owned(),
-            graph_digest: "blake3:1".to_owned(),
             plugins: plugins.collect(),
-            host_version: "0.0.0".to_owned(),
             seed: 7,
             thread_id: Some("t-1".to_owned()),
             user_id: Some("ann".to_owned()),
-            input,
-            request_id: None,
+            ..NewRun::new("run-1", input)
         };
         let start = Start::new(&graph, new, START).unwrap();
         let (run, decision) = Run::start(graph, start, START);

@@ -1,7 +1,8 @@
 //! R5: channels, results, what a step writes.
 
-use bandstand_engine::{Class, Event, StartError, Status};
-use bandstand_rules::{Table, graph};
+use bandstand_engine::input::Usage;
+use bandstand_engine::{Class, Event, Input, Run, StartError, Status};
+use bandstand_rules::{Table, graph, says};
 use serde_json::{Value, json};
 
 const CHANNELS: &str = "
@@ -105,18 +106,7 @@ fn an_input_that_does_not_fit_is_refused_before_anything_is_recorded() {
     let start = |input: Value| {
         bandstand_engine::Start::new(
             &graph,
-            bandstand_engine::run::NewRun {
-                run_id: "r".to_owned(),
-                source_digest: String::new(),
-                graph_digest: String::new(),
-                plugins: Default::default(),
-                host_version: String::new(),
-                seed: 0,
-                thread_id: None,
-                user_id: None,
-                input,
-                request_id: None,
-            },
+            bandstand_engine::run::NewRun::new("r", input),
             bandstand_rules::START,
         )
     };
@@ -190,6 +180,46 @@ nodes:
     let table = Table::start(text, json!({}));
     assert_eq!(table.failed(), (Class::Workflow, "no-plan".to_owned()));
     assert_eq!(table.run.error().unwrap().failure.message, "after 1");
+}
+
+/// The size that the limit is about is kept beside each channel: joins, folds and snapshots must not make it wrong.
+#[test]
+fn the_size_of_the_state_is_the_same_after_joins_and_for_a_run_opened_again() {
+    let text = "
+format: 1
+name: sizes
+version: 1
+limits: { state: 1KiB }
+plugins: { p: { builtin: echo } }
+state: { beside: { reduce: replace, initial: \"\u{e4}\" }, list: { reduce: append }, map: { reduce: merge }, n: { reduce: sum } }
+nodes:
+  fan:
+    parallel:
+      join: all
+      branches:
+        a: { agent: p, update: { list: [\"${{ output.x }}\"], n: 9 } }
+        b: { agent: p, update: { list: [\"${{ output.x }}\"], map: { k: \"${{ output.x }}\" } } }
+    next: one
+  one: { agent: p, update: { beside: \"${{ output.x }}\", n: 1 }, next: [{ when: \"visit >= 9\", to: end }, { to: fan }] }
+";
+    let mut table = Table::start(text, json!({}));
+    while table.run.status() == Status::Running {
+        let id = table.owed()[0].clone();
+        let snapshot = serde_json::to_vec(&table.run.snapshot()).unwrap();
+        let snapshot = serde_json::from_slice(&snapshot).unwrap();
+        let mut opened = Run::fold(table.run.graph().clone(), Some(snapshot), []).unwrap();
+        let mut folded = Run::fold(table.run.graph().clone(), None, table.journal.iter().cloned()).unwrap();
+        let reply = says(json!({ "x": "y".repeat(100) }));
+        let input = || Input::Done { id: id.clone(), reply: reply.clone(), usage: Usage::default() };
+        let again = [&mut opened, &mut folded].map(|run| run.handle(input(), table.now).unwrap().events);
+        let events = table.handle(input()).unwrap().events;
+        assert_eq!(again, [events.clone(), events]);
+    }
+    assert_eq!(table.failed(), (Class::Limit, "state".to_owned()));
+    // The fourth join would bring two more texts of 100 letters, and a number of two digits stays one.
+    let now: usize = table.state().values().map(|value| value.to_string().len()).sum();
+    let message = &table.run.error().unwrap().failure.message;
+    assert!(message.contains(&format!("the state would have {} bytes", now + 2 * 103)), "{now}: {message}");
 }
 
 #[test]

@@ -89,18 +89,7 @@ pub fn run(world: &World, tape: &mut Tape, shows: bool) -> Result<Checker, Probl
 
 /// What a caller says about the world's run.
 pub fn new_run(world: &World) -> NewRun {
-    NewRun {
-        run_id: "run-1".to_owned(),
-        source_digest: "s".to_owned(),
-        graph_digest: "g".to_owned(),
-        plugins: BTreeMap::new(),
-        host_version: "0".to_owned(),
-        seed: world.seed,
-        thread_id: None,
-        user_id: None,
-        input: world.input.clone(),
-        request_id: None,
-    }
+    NewRun { seed: world.seed, ..NewRun::new("run-1", world.input.clone()) }
 }
 
 impl Subject<'_> {
@@ -148,23 +137,12 @@ impl Subject<'_> {
         }
         let tick_at =
             deadline.map(|deadline| (deadline.0 - START.0 - self.skew + self.tick_delay.1).max(self.time));
-        let first = self
-            .coming
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, (at, _))| *at)
-            .map(|(index, (at, _))| (index, *at));
-        let any = if self.coming.len() > 1 && self.tape.chance(10) {
-            Some(self.tape.index(self.coming.len()))
-        } else {
-            None
-        };
-        match (tick_at, first) {
+        match (tick_at, self.tape.next_of(&self.coming)) {
             (None, None) => problem("nothing is to come, and the run has not ended"),
             (Some(tick_at), None) => self.tick_at(tick_at),
             (Some(tick_at), Some((_, at))) if tick_at < at => self.tick_at(tick_at),
             (_, Some((index, _))) => {
-                let (at, what) = self.coming.remove(any.unwrap_or(index));
+                let (at, what) = self.coming.remove(index);
                 self.time = self.time.max(at);
                 self.deliver(what)
             }

@@ -266,18 +266,7 @@ impl Host<'_> {
             return self.tell(Parcel::Hold(false));
         }
         let tick_at = self.wake.map(|(at, late)| (at.0 - START.0 - self.skew + late).max(self.time));
-        let first = self
-            .coming
-            .iter()
-            .enumerate()
-            .min_by_key(|(_, (at, _))| *at)
-            .map(|(index, (at, _))| (index, *at));
-        let any = if self.coming.len() > 1 && self.tape.chance(10) {
-            Some(self.tape.index(self.coming.len()))
-        } else {
-            None
-        };
-        match (tick_at, first) {
+        match (tick_at, self.tape.next_of(&self.coming)) {
             (None, None) if self.held => self.tell(Parcel::Hold(false)),
             (None, None) => problem(format!(
                 "nothing is to come, {} requests wait; the runs stand so: {}",
@@ -287,7 +276,7 @@ impl Host<'_> {
             (Some(tick_at), None) => self.tick_at(tick_at),
             (Some(tick_at), Some((_, at))) if tick_at < at => self.tick_at(tick_at),
             (_, Some((index, _))) => {
-                let (at, what) = self.coming.remove(any.unwrap_or(index));
+                let (at, what) = self.coming.remove(index);
                 self.time = self.time.max(at);
                 match what {
                     Coming::Message(parcel) => self.tell(*parcel),

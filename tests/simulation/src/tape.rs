@@ -59,6 +59,14 @@ impl Tape {
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.index(from.len())]
     }
+
+    /// Which of the things to come is next, and when the earliest of them comes. One time in ten it is any of them.
+    pub fn next_of<T>(&mut self, coming: &[(i64, T)]) -> Option<(usize, i64)> {
+        let (earliest, (at, _)) = coming.iter().enumerate().min_by_key(|(_, (at, _))| *at)?;
+        let any = coming.len() > 1 && self.chance(10);
+        let index = if any { self.index(coming.len()) } else { earliest };
+        Some((index, *at))
+    }
 }
 
 /// Small and repeatable (splitmix64).

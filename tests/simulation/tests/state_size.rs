@@ -51,18 +51,7 @@ fn graph() -> Arc<Graph> {
 fn bytes_after(steps: u32) -> usize {
     let graph = graph();
     let now = Timestamp(1_700_000_000_000);
-    let new = NewRun {
-        run_id: "run".to_owned(),
-        source_digest: String::new(),
-        graph_digest: String::new(),
-        plugins: BTreeMap::new(),
-        host_version: String::new(),
-        seed: 1,
-        thread_id: None,
-        user_id: None,
-        input: json!({}),
-        request_id: None,
-    };
+    let new = NewRun::new("run", json!({}));
     let (mut run, _) = Run::start(graph.clone(), Start::new(&graph, new, now).unwrap(), now);
     for _ in 0..steps {
         let id = run.owed().next().unwrap().id.clone();

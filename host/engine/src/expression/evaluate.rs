@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::machinery::{eval, make_string_output, parse, parse_expr};
+use minijinja::machinery::{Instructions, eval, make_string_output, parse, parse_expr};
 use minijinja::value::{Object, ObjectRepr, ValueKind};
 use minijinja::{AutoEscape, Environment, ErrorKind, State, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -198,32 +198,8 @@ impl Expression {
             .filter_map(|name| Some((name.clone(), scope.templates.get(name)?.clone())))
             .collect();
         let root = Root { values, templates, fuel: scope.fuel, text_bytes_max: scope.result_bytes_max };
-        let environment = environment(scope.fuel);
-        let (blocks, mut text) = (BTreeMap::new(), String::new());
-        let mut output = make_string_output(&mut text);
-        let result = eval(
-            &environment,
-            instructions,
-            Value::from_object(root),
-            &blocks,
-            &mut output,
-            AutoEscape::None,
-        );
-        match result {
-            Ok((value, _)) => Ok(value.unwrap_or_default()),
-            Err(error) => {
-                let failure = Failure::from_error(&error, &self.0.source);
-                Err(if error.kind() == ErrorKind::OutOfFuel { out_of_fuel(scope.fuel) } else { failure })
-            }
-        }
+        root.run(instructions, &self.0.source, &mut String::new()).map_err(|(failure, _)| failure)
     }
-}
-
-fn out_of_fuel(fuel: u64) -> Failure {
-    Failure::new(
-        ErrorCode::Fuel,
-        format!("it takes more than {fuel} instructions; the limit is `expression-fuel` under `limits`"),
-    )
 }
 
 fn environment(fuel: u64) -> Cow<'static, Environment<'static>> {
@@ -241,6 +217,32 @@ struct Root {
     templates: Vec<(String, TextTemplate)>,
     fuel: u64,
     text_bytes_max: usize,
+}
+
+impl Root {
+    /// Runs what was compiled of `source`. What it writes goes to `text`; a failure tells its line, if that is known.
+    fn run(
+        self,
+        instructions: &Instructions<'_>,
+        source: &str,
+        text: &mut String,
+    ) -> Result<Value, (Failure, Option<usize>)> {
+        let fuel = self.fuel;
+        let environment = environment(fuel);
+        let blocks = BTreeMap::new();
+        let mut output = make_string_output(text);
+        let root = Value::from_object(self);
+        match eval(&environment, instructions, root, &blocks, &mut output, AutoEscape::None) {
+            Ok((value, _)) => Ok(value.unwrap_or_default()),
+            Err(error) if error.kind() == ErrorKind::OutOfFuel => {
+                let message = format!(
+                    "it takes more than {fuel} instructions; the limit is `expression-fuel` under `limits`"
+                );
+                Err((Failure::new(ErrorCode::Fuel, message), error.line()))
+            }
+            Err(error) => Err((Failure::from_error(&error, source), error.line())),
+        }
+    }
 }
 
 /// The name under which `render` finds the root; not a name in any expression.
@@ -393,25 +395,11 @@ impl TextTemplate {
         };
         let root =
             Root { values: names.iter().map(member).collect(), templates: Vec::new(), fuel, text_bytes_max };
-        let environment = environment(fuel);
-        let (blocks, mut text) = (BTreeMap::new(), String::new());
-        {
-            let mut output = make_string_output(&mut text);
-            let result = eval(
-                &environment,
-                instructions,
-                Value::from_object(root),
-                &blocks,
-                &mut output,
-                AutoEscape::None,
-            );
-            if let Err(error) = result {
-                let failure = Failure::from_error(&error, &self.0.source);
-                let failure = if error.kind() == ErrorKind::OutOfFuel { out_of_fuel(fuel) } else { failure };
-                let line = error.line().map_or(String::new(), |line| format!("line {line}: "));
-                return Err(Failure { code: failure.code, message: format!("{line}{}", failure.message) });
-            }
-        }
+        let mut text = String::new();
+        root.run(instructions, &self.0.source, &mut text).map_err(|(failure, line)| {
+            let line = line.map_or(String::new(), |line| format!("line {line}: "));
+            Failure { code: failure.code, message: format!("{line}{}", failure.message) }
+        })?;
         Budget::new(text_bytes_max).take(text.len())?;
         Ok(text)
     }

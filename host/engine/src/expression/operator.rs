@@ -321,43 +321,34 @@ pub(super) fn order(a: &Value, b: &Value) -> Result<Ordering, Failure> {
             (Some(left), Some(right)) => compare_numbers(left, right),
             _ => Ordering::Equal,
         }),
-        (4, 4) => {
-            let (mut left, mut right) = (items(a)?, items(b)?);
-            loop {
-                match (left.next(), right.next()) {
-                    (None, None) => return Ok(Ordering::Equal),
-                    (None, Some(_)) => return Ok(Ordering::Less),
-                    (Some(_), None) => return Ok(Ordering::Greater),
-                    (Some(left), Some(right)) => match order(&left, &right)? {
-                        Ordering::Equal => {}
-                        other => return Ok(other),
-                    },
-                }
+        (4, 4) => order_items(a, b, order),
+        (5, 5) => order_items(a, b, |left, right| match order(left, right)? {
+            Ordering::Equal => {
+                order(&a.get_item(left).unwrap_or_default(), &b.get_item(right).unwrap_or_default())
             }
-        }
-        (5, 5) => {
-            let (mut left, mut right) = (items(a)?, items(b)?);
-            loop {
-                match (left.next(), right.next()) {
-                    (None, None) => return Ok(Ordering::Equal),
-                    (None, Some(_)) => return Ok(Ordering::Less),
-                    (Some(_), None) => return Ok(Ordering::Greater),
-                    (Some(left), Some(right)) => {
-                        match order(&left, &right)? {
-                            Ordering::Equal => {}
-                            other => return Ok(other),
-                        }
-                        let values =
-                            (a.get_item(&left).unwrap_or_default(), b.get_item(&right).unwrap_or_default());
-                        match order(&values.0, &values.1)? {
-                            Ordering::Equal => {}
-                            other => return Ok(other),
-                        }
-                    }
-                }
-            }
-        }
+            other => Ok(other),
+        }),
         (left, right) => Ok(left.cmp(&right)),
+    }
+}
+
+/// The order of two lists, or of two objects by their keys: that of the first two that differ, else the shorter first.
+fn order_items(
+    a: &Value,
+    b: &Value,
+    order: impl Fn(&Value, &Value) -> Result<Ordering, Failure>,
+) -> Result<Ordering, Failure> {
+    let (mut left, mut right) = (items(a)?, items(b)?);
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return Ok(Ordering::Equal),
+            (None, Some(_)) => return Ok(Ordering::Less),
+            (Some(_), None) => return Ok(Ordering::Greater),
+            (Some(left), Some(right)) => match order(&left, &right)? {
+                Ordering::Equal => {}
+                other => return Ok(other),
+            },
+        }
     }
 }
 

@@ -59,11 +59,11 @@ impl Run {
                 decision: earlier.decision.name(),
             });
         }
-        self.check_edit(review, answer)?;
+        self.check_edit(p, review, answer)?;
         Ok(Some(p.clone()))
     }
 
-    fn check_edit(&self, review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {
+    fn check_edit(&self, p: &Path, review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {
         let bytes_max = self.graph.limits.payload_bytes;
         let bytes =
             answer.comments.len() as u64 + answer.changes.as_ref().map_or(0, |changes| json_bytes(changes));
@@ -93,7 +93,15 @@ impl Run {
             None => review.value.clone(),
         };
         let refused = |problem: String| Rejected::BadEdit { review_id: review.id.clone(), problem };
-        let schema = Schema::new(form.clone()).map_err(|problem| refused(problem.to_string()))?;
+        // The graph holds a review node's form compiled; one that an agent asked with comes as a document.
+        let compiled = match self.graph.node(p).map(|node| &node.kind) {
+            Some(Kind::Review(node)) => node.form.clone(),
+            _ => None,
+        };
+        let schema = match compiled {
+            Some(schema) => schema,
+            None => Schema::new(form.clone()).map_err(|problem| refused(problem.to_string()))?,
+        };
         schema.check(&value).map_err(|problem| refused(problem.to_string()))
     }
 

@@ -25,13 +25,13 @@ use crate::time::Timestamp;
 impl State {
     /// The state after `run.started`.
     pub(super) fn begin(graph: &Graph, started: &RunStarted, now: Timestamp) -> Result<State, String> {
-        let mut root = Scope::ready(Some(graph.root.start.clone()));
+        let mut channels = BTreeMap::new();
         for (id, channel) in &graph.state {
             let value = match started.state.get(id) {
                 Some(payload) => payload.value().ok_or("a first value that is not at hand")?.clone(),
                 None => write::initial(channel.reduce),
             };
-            root.changed.insert(id.clone(), value);
+            channels.insert(id.clone(), value.into());
         }
         started.input.value().ok_or("an input that is not at hand")?;
         Ok(State {
@@ -42,7 +42,7 @@ impl State {
             steps: 0,
             stage: Stage::Init,
             end: None,
-            root,
+            root: Scope { changed: Arc::new(channels), ..Scope::ready(Some(graph.root.start.clone())) },
             requests: Default::default(),
             closed_reviews: Default::default(),
         })
@@ -213,7 +213,7 @@ impl Run {
                 routing: None,
             };
             if let Some(id) = visit.node.clone() {
-                scope.views.insert(id, view);
+                Arc::make_mut(&mut scope.views).insert(id, view);
             }
             scope.last_output = Some(output);
             scope.place = Place::Left;
@@ -237,7 +237,7 @@ impl Run {
                 routing: None,
             };
             if let Some(id) = visit.node.clone() {
-                scope.views.insert(id, view);
+                Arc::make_mut(&mut scope.views).insert(id, view);
             }
             if e.caught {
                 scope.error = Some(error);
@@ -264,7 +264,8 @@ impl Run {
     fn route_decided(&mut self, e: &RouteDecided) -> Result<(), String> {
         let Some(Segment::Node(id, _)) = e.p.last() else { return Err("not a node with a route".to_owned()) };
         let scope = self.state.root.inner_mut(scope_of(&e.p)?.segments()).ok_or("no such scope")?;
-        let view = scope.views.get_mut(id).ok_or("a route of a node that was not visited")?;
+        let view =
+            Arc::make_mut(&mut scope.views).get_mut(id).ok_or("a route of a node that was not visited")?;
         view.routing = Some(routing(e));
         Ok(())
     }
@@ -311,7 +312,8 @@ impl Run {
         }
         branch.status = BranchStatus::Open;
         branch.started_at = Some(now);
-        branch.scope = Some(Box::new(Scope { changed: inherited, ..Scope::ready(start.clone()) }));
+        let changed = inherited.into_iter().map(|(id, value)| (id, value.into())).collect();
+        branch.scope = Some(Box::new(Scope { changed: Arc::new(changed), ..Scope::ready(start.clone()) }));
         block.open += 1;
         if let Segment::Item(item) = segment {
             block.next_item = item + 1;

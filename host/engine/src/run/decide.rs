@@ -351,8 +351,8 @@ impl Run {
     }
 
     /// The channels of the root scope.
-    pub fn channels(&self) -> &BTreeMap<Id, Arc<Value>> {
-        &self.state.root.changed
+    pub fn channels(&self) -> BTreeMap<Id, Arc<Value>> {
+        self.state.root.changed.iter().map(|(id, measured)| (id.clone(), measured.value().clone())).collect()
     }
 
     /// Every call that is owed: to be started, or in flight.

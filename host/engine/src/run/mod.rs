@@ -19,6 +19,7 @@ mod attempt;
 mod block;
 mod decide;
 mod exit;
+mod measured;
 mod names;
 mod state;
 mod write;
@@ -82,6 +83,25 @@ pub struct NewRun {
     pub input: Value,
     /// The request that asks for it.
     pub request_id: Option<String>,
+}
+
+impl NewRun {
+    /// With that id and input and nothing more: nothing is pinned, nobody is named, the seed is 0. For tests and
+    /// measurements, which say what else matters to them before `..NewRun::new(run_id, input)`.
+    pub fn new(run_id: impl Into<String>, input: Value) -> NewRun {
+        NewRun {
+            run_id: run_id.into(),
+            source_digest: String::new(),
+            graph_digest: String::new(),
+            plugins: BTreeMap::new(),
+            host_version: String::new(),
+            seed: 0,
+            thread_id: None,
+            user_id: None,
+            input,
+            request_id: None,
+        }
+    }
 }
 
 /// A run cannot start. Nothing was recorded.

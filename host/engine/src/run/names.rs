@@ -1,14 +1,15 @@
 //! What expressions see: the names of the language, looked up in the scope instance they stand in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Run;
+use super::measured::Measured;
 use super::state::{BranchStatus, Json, Scope, View};
 use super::write::Changed;
-use crate::expression::{self, EvaluateError, Expression, Names, Template, Visible};
+use crate::expression::{self, EvaluateError, Expression, Fields, Names, Template, Visible};
 use crate::failure::{Class, Failure};
 use crate::graph::Kind;
 use crate::id::Id;
@@ -99,25 +100,17 @@ impl<'a> Context<'a> {
     }
 
     fn state(&self) -> Visible {
-        let channels = self.run.graph.state.keys().filter_map(|id| {
-            let value = match self.changed.and_then(|changed| changed.get(id)) {
-                Some(value) => value.clone(),
-                None => self.run.channel(self.scope, id)?,
-            };
-            Some((id.to_string(), Visible::Json(value)))
-        });
-        Visible::Members(channels.collect())
+        Visible::Lazy(Arc::new(SeenState {
+            about_to_be: self.changed.cloned().unwrap_or_default(),
+            scopes: self.chain().rev().map(|(_, scope)| scope.changed.clone()).collect(),
+        }))
     }
 
     fn nodes(&self) -> Visible {
-        let mut members = BTreeMap::new();
-        for (_, scope) in self.chain() {
-            members.extend(scope.views.iter().map(|(id, view)| (id.to_string(), visible(view))));
-        }
-        if let Some((id, view)) = &self.present {
-            members.insert(id.to_string(), visible(view));
-        }
-        Visible::Members(members)
+        Visible::Lazy(Arc::new(SeenNodes {
+            present: self.present.clone(),
+            scopes: self.chain().rev().map(|(_, scope)| scope.views.clone()).collect(),
+        }))
     }
 
     /// `branches`: what the branches that this one waited for have given.
@@ -214,6 +207,46 @@ impl Names for Context<'_> {
             "now" => Some(Visible::Json(Arc::new(Value::from(self.run.clock.to_string())))),
             other => self.item(other),
         }
+    }
+}
+
+/// `state`. Each channel is looked up when an expression reads it.
+struct SeenState {
+    /// Channels as they are about to be.
+    about_to_be: Changed,
+    /// What each scope has changed, the nearest first.
+    scopes: Vec<Arc<BTreeMap<Id, Measured>>>,
+}
+
+impl Fields for SeenState {
+    fn get(&self, name: &str) -> Option<Visible> {
+        let measured = || self.scopes.iter().find_map(|scope| scope.get(name)).map(Measured::value);
+        self.about_to_be.get(name).or_else(measured).cloned().map(Visible::Json)
+    }
+
+    fn names(&self) -> Vec<String> {
+        // The root has every channel.
+        self.scopes.last().map_or_else(Vec::new, |root| root.keys().map(Id::to_string).collect())
+    }
+}
+
+/// `nodes`. Each node's latest visit is looked up when an expression reads it.
+struct SeenNodes {
+    present: Option<(Id, View)>,
+    /// What each scope has completed, the nearest first.
+    scopes: Vec<Arc<BTreeMap<Id, View>>>,
+}
+
+impl Fields for SeenNodes {
+    fn get(&self, name: &str) -> Option<Visible> {
+        let present = self.present.as_ref().filter(|(id, _)| *id == name).map(|(_, view)| view);
+        present.or_else(|| self.scopes.iter().find_map(|scope| scope.get(name))).map(visible)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let present = self.present.iter().map(|(id, _)| id);
+        let all: BTreeSet<&Id> = present.chain(self.scopes.iter().flat_map(|scope| scope.keys())).collect();
+        all.into_iter().map(Id::to_string).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::measured::Measured;
 use crate::command::Command;
 use crate::event::{AskedBy, BranchKey, ReviewOutcome, RunStarted, Write};
 use crate::failure::ErrorRecord;
@@ -62,15 +63,16 @@ pub(super) enum ClosedReview {
     Withdrawn,
 }
 
-/// A scope instance: the run, a branch, or an item. It has one place where it is.
+/// A scope instance: the run, a branch, or an item. It has one place where it is. Expressions share its channels and
+/// views while they are evaluated, so that showing them copies nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scope {
     /// Channels as this scope sees them, where that differs from the enclosing scope. The root has all.
-    pub(super) changed: BTreeMap<Id, Json>,
+    pub(super) changed: Arc<BTreeMap<Id, Measured>>,
     /// In a branch: the writes that the join replays, in order.
     pub(super) writes: Vec<Write>,
     /// The latest completed visit of each node.
-    pub(super) views: BTreeMap<Id, View>,
+    pub(super) views: Arc<BTreeMap<Id, View>>,
     /// How often each node was entered.
     pub(super) visits: BTreeMap<Id, u32>,
     pub(super) steps: u64,
@@ -262,9 +264,9 @@ impl BranchState {
 impl Scope {
     pub(super) fn ready(start: Option<Id>) -> Scope {
         Scope {
-            changed: BTreeMap::new(),
+            changed: Arc::default(),
             writes: Vec::new(),
-            views: BTreeMap::new(),
+            views: Arc::default(),
             visits: BTreeMap::new(),
             steps: 0,
             error: None,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde_json::{Number, Value};
 
 use super::Run;
+use super::measured::Measured;
 use super::names::Context;
 use super::state::{BranchStatus, Json, Scope};
 use crate::event::{Payload, Write, WriteOp};
@@ -118,12 +119,16 @@ impl Run {
 
     /// The value of a channel as a scope sees it.
     pub(super) fn channel(&self, scope: &Path, id: &Id) -> Option<Json> {
+        self.measured(scope, id).map(|measured| measured.value().clone())
+    }
+
+    fn measured(&self, scope: &Path, id: &Id) -> Option<&Measured> {
         let segments = scope.segments();
         let mut length = segments.len();
         loop {
             let found = self.state.root.inner(&segments[..length])?.changed.get(id);
-            if let Some(value) = found {
-                return Some(value.clone());
+            if found.is_some() {
+                return found;
             }
             length = length.checked_sub(2)?;
         }
@@ -147,7 +152,7 @@ impl Run {
         for id in self.graph.state.keys() {
             bytes += match changed.get(id) {
                 Some(value) => json_bytes(value),
-                None => self.channel(scope, id).map_or(0, |value| json_bytes(&value)),
+                None => self.measured(scope, id).map_or(0, Measured::bytes),
             };
         }
         if bytes > bytes_max {
@@ -178,15 +183,16 @@ impl Run {
         let operand = write.value.value().ok_or("a write without its value")?.clone();
         let inherited = self.channel(path, id);
         let scope = self.state.root.inner_mut(path.segments()).ok_or("no such scope")?;
-        let current = match scope.changed.remove(id) {
+        let changed = Arc::make_mut(&mut scope.changed);
+        let current = match changed.remove(id) {
             Some(own) => {
                 drop(inherited); // else the value would be shared, and copied for the change
-                own
+                own.into()
             }
             None => inherited.ok_or_else(|| format!("channel `{id}` has no value"))?,
         };
         let value = reduce(write.op, current, &operand)?;
-        scope.changed.insert(id.clone(), value);
+        changed.insert(id.clone(), value.into());
         if !path.segments().is_empty() && keep == Keep::Run {
             scope.writes.push(write.clone());
         }

@@ -65,14 +65,8 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let document = Document::read(&input.text);
     let mut definitions = terms::all(&document, &input.text);
     let mut references = references::all(&document, &input.text);
-    for (start, end) in definitions
-        .iter_mut()
-        .map(|one| (&mut one.start, &mut one.end))
-        .chain(references.iter_mut().map(|one| (&mut one.start, &mut one.end)))
-    {
-        *start += input.offset;
-        *end += input.offset;
-    }
+    definitions.iter_mut().for_each(|one| one.quote.shift(input.offset));
+    references.iter_mut().for_each(|one| one.quote.shift(input.offset));
     let missing = references.iter().filter(|one| one.kind == Kind::Clause && !one.resolved);
     let unresolved: Vec<String> =
         missing.map(|one| one.target.clone()).collect::<BTreeSet<_>>().into_iter().collect();

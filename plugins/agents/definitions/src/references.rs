@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bandstand_prose::{Document, Normal, Sentence, flat, shorten};
+use bandstand_prose::{Document, Normal, Quote, Sentence, flat};
 use serde::Serialize;
 
 /// What is pointed at.
@@ -26,13 +26,13 @@ pub(crate) enum Kind {
 pub(crate) struct Reference {
     pub(crate) kind: Kind,
     pub(crate) target: String,
-    pub(crate) quote: String,
-    pub(crate) clause: String,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    #[serde(flatten)]
+    pub(crate) quote: Quote,
     /// For a clause: is it there? Others are taken as they are: true.
     pub(crate) resolved: bool,
 }
+
+const QUOTE_CHARS_MAX: usize = 200;
 
 const SPDX: [&str; 30] = [
     "0BSD",
@@ -95,7 +95,7 @@ pub(crate) fn all(document: &Document<'_>, text: &str) -> Vec<Reference> {
     }
     words(text, &sentences, &mut found);
     names(text, &sentences, &mut found);
-    found.sort_by_key(|reference| (reference.start, reference.end));
+    found.sort_by_key(|reference| (reference.quote.start, reference.quote.end));
     found
 }
 
@@ -142,7 +142,8 @@ fn clauses(sentence: &Sentence<'_>, labels: &BTreeSet<String>, found: &mut Vec<R
         for target in targets {
             let resolved = known || labels.contains(&target.to_lowercase());
             let (from, to) = (sentence.start + start, sentence.start + end);
-            found.push(reference(kind, target, sentence, from, to, resolved));
+            let quote = Quote::within(sentence, from, to, QUOTE_CHARS_MAX);
+            found.push(Reference { kind, target, quote, resolved });
         }
     }
 }
@@ -241,28 +242,9 @@ fn push(
 ) {
     // Headings are no sentences: what stands in one has no clause and is its own quote.
     let index = sentences.partition_point(|sentence| sentence.end <= start);
-    match sentences.get(index).filter(|sentence| sentence.start <= start) {
-        Some(sentence) => found.push(reference(kind, target.to_owned(), sentence, start, end, true)),
-        None => found.push(Reference {
-            kind,
-            target: target.to_owned(),
-            quote: target.to_owned(),
-            clause: String::new(),
-            start,
-            end,
-            resolved: true,
-        }),
-    }
-}
-
-fn reference(
-    kind: Kind,
-    target: String,
-    sentence: &Sentence<'_>,
-    start: usize,
-    end: usize,
-    resolved: bool,
-) -> Reference {
-    let quote = shorten(sentence.text, 200);
-    Reference { kind, target, quote, clause: sentence.clause.clone(), start, end, resolved }
+    let quote = match sentences.get(index).filter(|sentence| sentence.start <= start) {
+        Some(sentence) => Quote::within(sentence, start, end, QUOTE_CHARS_MAX),
+        None => Quote { text: target.to_owned(), clause: String::new(), start, end },
+    };
+    found.push(Reference { kind, target: target.to_owned(), quote, resolved: true });
 }

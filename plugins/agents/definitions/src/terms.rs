@@ -1,7 +1,7 @@
 //! Terms and how they are defined: a quoted term with `means` and its like near it, a quoted term in brackets, a
 //! quoted term that something `is called`. Terms without quotation marks are not looked for.
 
-use bandstand_prose::{Document, Sentence, flat, shorten};
+use bandstand_prose::{Document, Quote, Sentence, flat, shorten};
 use serde::Serialize;
 
 /// A defined term.
@@ -11,10 +11,8 @@ pub(crate) struct Definition {
     pub(crate) meaning: String,
     /// `means`, `bracket` or `called`.
     pub(crate) form: &'static str,
-    pub(crate) quote: String,
-    pub(crate) clause: String,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    #[serde(flatten)]
+    pub(crate) quote: Quote,
     /// How often the term occurs elsewhere.
     pub(crate) uses: usize,
     pub(crate) confidence: f64,
@@ -47,7 +45,7 @@ pub(crate) fn all(document: &Document<'_>, text: &str) -> Vec<Definition> {
         }
     }
     for definition in &mut found {
-        let inside = text.get(definition.start..definition.end).unwrap_or("");
+        let inside = text.get(definition.quote.start..definition.quote.end).unwrap_or("");
         let bare = definition
             .term
             .strip_prefix("The ")
@@ -56,7 +54,7 @@ pub(crate) fn all(document: &Document<'_>, text: &str) -> Vec<Definition> {
         let root = bare.trim_end_matches('s');
         definition.uses = count(text, root).saturating_sub(count(inside, root));
     }
-    found.sort_by_key(|definition| definition.start);
+    found.sort_by_key(|definition| definition.quote.start);
     found
 }
 
@@ -99,10 +97,7 @@ fn definition(sentence: &Sentence<'_>, at: usize, end: usize) -> Option<Definiti
         term,
         meaning: shorten(&meaning, 300),
         form,
-        quote: shorten(text, 300),
-        clause: sentence.clause.clone(),
-        start: sentence.start,
-        end: sentence.end,
+        quote: Quote::sentence(sentence, 300),
         uses: 0,
         confidence,
     })

@@ -1,7 +1,7 @@
 //! From a sentence to what it binds to. Judges words and their order only, no meaning; hence every finding carries a
 //! confidence made of what speaks for and against it.
 
-use bandstand_prose::{Sentence, flat, shorten};
+use bandstand_prose::{Quote, Sentence, flat, shorten};
 use serde::Serialize;
 
 /// What a sentence does.
@@ -39,10 +39,8 @@ pub(crate) struct Finding {
     pub(crate) what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) condition: Option<String>,
-    pub(crate) quote: String,
-    pub(crate) clause: String,
-    pub(crate) start: usize,
-    pub(crate) end: usize,
+    #[serde(flatten)]
+    pub(crate) quote: Quote,
     pub(crate) confidence: f64,
 }
 
@@ -171,12 +169,10 @@ pub(crate) fn all(sentences: &[Sentence<'_>]) -> Vec<Finding> {
         };
         let lead = sentence.lead.and_then(|lead| sentences.get(lead)).map(|lead| tail(&flat(lead.text), 160));
         finding.condition = condition(&line, &lower, &finding.cue).or(lead);
-        finding.quote = shorten(sentence.text, 400);
-        finding.clause.clone_from(&sentence.clause);
+        finding.quote = Quote::sentence(sentence, 400);
         if COMMENTARY.contains(&sentence.clause.to_lowercase().as_str()) {
             finding.confidence = (finding.confidence * 60.0).round() / 100.0;
         }
-        (finding.start, finding.end) = (sentence.start, sentence.end);
         findings.push(finding);
     }
     findings
@@ -190,10 +186,7 @@ fn found(kind: Kind, who: &str, cue: &str, what: &str, confidence: f64) -> Findi
         cue: cue.to_owned(),
         what: shorten(what.trim().trim_end_matches(['.', ';', ':']), 200),
         condition: None,
-        quote: String::new(),
-        clause: String::new(),
-        start: 0,
-        end: 0,
+        quote: Quote::default(),
         confidence: (confidence.clamp(0.05, 0.98) * 100.0).round() / 100.0,
     }
 }

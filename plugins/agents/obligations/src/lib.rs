@@ -66,10 +66,9 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     progress::doing(&format!("reading {} sentences", sentences.len()));
     let mut findings = finding::all(&sentences);
     for finding in &mut findings {
-        finding.start += input.offset;
-        finding.end += input.offset;
-        if finding.clause.is_empty() {
-            finding.clause.clone_from(&input.clause);
+        finding.quote.shift(input.offset);
+        if finding.quote.clause.is_empty() {
+            finding.quote.clause.clone_from(&input.clause);
         }
     }
     let confidence = confidence(&findings);
@@ -77,7 +76,7 @@ pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     if omitted > 0 {
         findings.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         findings.truncate(input.limit);
-        findings.sort_by_key(|finding| finding.start);
+        findings.sort_by_key(|finding| finding.quote.start);
     }
     let total = findings.len();
     let mut of = |kind: Kind| {
