@@ -11,7 +11,7 @@ use bandstand_driver::{
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::{Command, CommandId, Graph, Outcome, Snapshot, Status, Timestamp};
 use bandstand_sandbox::CancelToken;
-use bandstand_store::{Append, Document, InFlight, Mark, Refused, RunChange, RunStatus, Store};
+use bandstand_store::{Append, Document, InFlight, LockPlace, Mark, Refused, RunChange, RunStatus, Store};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::call::{Caller, Of};
@@ -107,6 +107,10 @@ pub struct Parts {
     /// Called when the process must end; does not return in a real host.
     pub die: Arc<dyn Fn(&str) + Send + Sync>,
 }
+    /// Of the data directory.
+    pub place: LockPlace,
+    /// Called when the directory is not at its place any more; does not return in a real host.
+    pub removed: Arc<dyn Fn() + Send + Sync>,
 
 /// The task's state.
 pub struct Shell {
@@ -241,6 +245,13 @@ impl Shell {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Append { run_id, rows, summary, token } => self.append(run_id, rows, summary, token),
+        match self.parts.place.is_there() {
+            Ok(true) => {}
+            Ok(false) => (self.parts.removed)(),
+            Err(error) => {
+                tracing::warn!(%error, "the data directory cannot be looked at; next try in a second")
+            }
+        }
             Action::StartCall { run_id, command } => self.start(run_id, command),
             Action::StopCall { run_id, id } => {
                 if let Some(cancel) = self.flying.get(&(run_id, id)) {

@@ -76,6 +76,11 @@ impl Host {
             caller,
             documents: documents.clone(),
             die: Arc::new(end_the_process),
+            place: lock.place()?,
+            removed: {
+                let data_dir = options.data_dir.clone();
+                Arc::new(move || end_without_directory(&data_dir))
+            },
         });
         let host = Host(Arc::new(Inner {
             options,
@@ -325,12 +330,14 @@ impl Host {
         let closed = tokio::task::spawn_blocking(move || {
             host.0.store.close();
             // Stopped in order, so nothing was interrupted but what nobody has looked at since.
+            let there = lock.place()?.is_there().unwrap_or(true);
             host.0.marks.clear_all_but(|run_id, command| {
                 let id = command.parse::<CommandId>().ok();
                 id.is_some_and(|id| unseen.contains(&(run_id.into(), id)))
             })?;
             drop(lock);
-            Ok::<(), HostError>(())
+            // It may have gone since the last look.
+            if there { Ok(()) } else { Err(HostError::Storage(removed(host.data_dir()))) }
         });
         closed.await.map_err(|_| HostError::Closing)?
     }
@@ -448,6 +455,23 @@ fn end_the_process(problem: &str) {
 
 fn random() -> u64 {
     let mut bytes = [0; 8];
+/// What was acknowledged in the last second may be lost with the directory; nothing more is.
+fn end_without_directory(data_dir: &Path) {
+    let problem = removed(data_dir);
+    eprintln!("error: {problem}");
+    eprintln!(
+        "help: its runs went with it; put the directory back if it was moved, then start again: runs carry on"
+    );
+    std::process::exit(74);
+}
+
+fn removed(data_dir: &Path) -> String {
+    format!(
+        "the data directory {} was removed, moved or replaced while this host held it, so nothing more is written",
+        data_dir.display()
+    )
+}
+
     // Without a source of randomness the time has to do.
     if getrandom::fill(&mut bytes).is_err() {
         return now().0.unsigned_abs();

@@ -1,0 +1,79 @@
+//! What may happen to the data directory and to whoever holds it: it is stopped, or files go missing under it.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
+
+mod agent;
+mod bandstand;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bandstand::{Ended, Folder};
+use serde_json::json;
+
+const QUICK: &str =
+    "format: 1\nname: quick\nversion: 1\nnodes:\n  go: { value: { a: 1 }, next: end }\nresult: { a: 1 }\n";
+
+/// A run that waits so long.
+fn slow(span: &str) -> String {
+    format!(
+        "format: 1\nname: slow\nversion: 1\nnodes:\n  pause: {{ wait: {{ for: {span} }}, next: end }}\nresult: {{ done: true }}\n"
+    )
+}
+
+/// A process that holds the data directory and waits.
+struct Holder {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    run_id: String,
+}
+
+impl Holder {
+    fn start(folder: &Folder, span: &str) -> Holder {
+        folder.write("slow.yaml", slow(span));
+        let mut command = folder.command(&["run", "slow.yaml", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("wait.started")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        Holder { child, lines, run_id: line["run_id"].as_str().unwrap().to_owned() }
+    }
+
+    fn signal(&self, signal: &str) {
+        let told = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+    }
+
+    /// How it ends; what it says on stdout meanwhile is not kept.
+    fn wait(self) -> Ended {
+        self.lines.for_each(drop);
+        Ended::of(self.child.wait_with_output().unwrap())
+    }
+}
+
+// R5.1
+#[test]
+fn a_host_whose_directory_is_removed_or_moved_ends_at_once_and_writes_no_more() {
+    let folder = Folder::new();
+    let data = folder.path().join(".bandstand");
+    let says = ["error: the data directory .bandstand was removed, moved or replaced", "help: "];
+    let holder = Holder::start(&folder, "5m");
+    std::fs::remove_dir_all(&data).unwrap();
+    let begun = Instant::now();
+    holder.wait().expect(74, &says);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(!data.exists(), "nothing was made anew");
+    // Moved back, nothing is lost.
+    let holder = Holder::start(&folder, "6s");
+    let (id, moved) = (holder.run_id.clone(), folder.path().join("moved"));
+    std::fs::rename(&data, &moved).unwrap();
+    // Replaced: another host has another directory there.
+    folder.write("quick.yaml", QUICK);
+    folder.call(&["run", "quick.yaml"]).expect(0, &[]);
+    holder.wait().expect(74, &says);
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&moved, &data).unwrap();
+    assert_eq!(folder.call(&["runs", "drive", &id]).expect(0, &[]).json(), json!({"done": true}));
+}
