@@ -53,6 +53,61 @@ impl Holder {
     }
 }
 
+// R5.4
+#[test]
+fn a_holder_that_was_stopped_is_named_and_not_waited_for_without_end() {
+    let folder = Folder::new();
+    folder.write("quick.yaml", QUICK);
+    let holder = Holder::start(&folder, "5m");
+    let id = holder.run_id.clone();
+    let follow = ["runs", "drive", &id, "--json"];
+    let mut follower = folder.command(&follow).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    let mut told = BufReader::new(follower.stdout.take().unwrap());
+    told.read_line(&mut first).unwrap();
+    assert!(first.contains("run.started"), "it follows: {first}");
+    holder.signal("-STOP");
+    let begun = Instant::now();
+    let pid = format!("process {}", holder.child.id());
+    let (look, on) = (
+        format!("ps -o pid,stat,args -p {}", holder.child.id()),
+        format!("kill -CONT {}", holder.child.id()),
+    );
+    let says = [pid.as_str(), ".bandstand", &look, &on, "--data"];
+    let calls = [
+        vec!["run", "quick.yaml"],
+        vec!["runs", "drive", &id],
+        vec!["runs", "cancel", &id, "--yes", "--by", "ada"],
+    ];
+    std::thread::scope(|scope| {
+        for args in &calls {
+            let (folder, says) = (&folder, &says);
+            scope.spawn(move || folder.call(args).expect(3, says));
+        }
+    });
+    // Whoever followed it before it was stopped hears it, too.
+    let last = told.lines().map(Result::unwrap).last();
+    Ended::of(follower.wait_with_output().unwrap()).expect(3, &says);
+    assert!(last.is_none_or(|line| !line.contains("succeeded")));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    // Those that only read do not need it, and it is as good as new when it goes on.
+    assert_eq!(folder.call(&["runs", "list", "--json"]).expect(0, &[]).lines()[0]["status"], "waiting");
+    holder.signal("-CONT");
+    assert_eq!(folder.call(&["run", "quick.yaml"]).expect(0, &[]).json(), json!({"a": 1}));
+    holder.signal("-INT");
+    holder.wait().expect(130, &[]);
+}
+
+// R5.4
+#[test]
+fn a_holder_that_has_nothing_to_say_for_long_is_waited_for() {
+    let folder = Folder::new();
+    // Longer than a holder may be silent.
+    let holder = Holder::start(&folder, "13s");
+    assert_eq!(folder.call(&["runs", "drive", &holder.run_id]).expect(0, &[]).json(), json!({"done": true}));
+    holder.wait().expect(0, &[]);
+}
+
 // R5.1
 #[test]
 fn a_host_whose_directory_is_removed_or_moved_ends_at_once_and_writes_no_more() {
