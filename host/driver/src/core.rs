@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::{CommandId, Input, Run, Timestamp};
 
-use crate::action::{Action, Refusal, Standing};
+use crate::action::{Action, Refusal, Standing, Summary};
 use crate::gate::{Gate, Held};
 use crate::message::{LoadProblem, Message};
 use crate::mistake::{self, Mistake};
@@ -158,6 +158,18 @@ impl Core {
 
     fn loaded(
         &mut self,
+    /// The runs of which calls wait at the gate, by id, and why.
+    pub fn held_runs(&self) -> impl Iterator<Item = (&RunId, Held)> {
+        let because = self.gate.held_because();
+        let waiting = self.runs.iter().filter(|(_, slot)| slot.queued().next().is_some());
+        waiting.map(move |(run_id, _)| (run_id, because))
+    }
+
+    /// Where a run in memory stands, if all that it has decided is durable.
+    pub fn summary(&self, run_id: &str) -> Option<Summary> {
+        self.runs.get(run_id).filter(|slot| slot.is_flushed()).map(|slot| Summary::of(&slot.run))
+    }
+
         mut slot: Slot,
         interrupted: Vec<CommandId>,
         now: Timestamp,

@@ -251,7 +251,7 @@ impl Slot {
         actions.push(Action::Append {
             run_id: self.run_id.clone(),
             rows: batch.rows.clone(),
-            summary: self.summary(),
+            summary: Summary::of(&self.run),
             token,
         });
         self.appending = Some((token, batch));
@@ -387,16 +387,6 @@ impl Slot {
                 reviews.sort();
                 Standing::People { reviews: reviews.into_iter().map(|(_, review_id)| review_id).collect() }
             }
-        }
-    }
-
-    fn summary(&self) -> Summary {
-        let status = self.run.status();
-        Summary {
-            status,
-            stage: self.run.stage(),
-            next_deadline: self.run.next_deadline().filter(|_| !status.is_ended()),
-            owes: !self.owed.is_empty(),
         }
     }
 

@@ -433,6 +433,25 @@ fn an_overload_delays_an_attempt_and_never_spends_one() {
     assert_eq!(world.took(), ["call a@1#1 after 0 interruptions"]);
 }
 
+// R1.9
+#[test]
+fn runs_whose_calls_wait_at_the_gate_are_told_with_the_reason() {
+    let mut world = World::new(race(), Limits { calls_max: 2, ..Limits::default() });
+    world.start();
+    assert_eq!(world.core.summary(RUN), None, "nothing of it is durable");
+    world.sync();
+    let held = |world: &World| world.core.held_runs().map(|(_, held)| held.name()).collect::<Vec<_>>();
+    assert_eq!(held(&world), ["limit"]);
+    assert!(world.core.summary(RUN).unwrap().owes);
+    let id: CommandId = "fan@1/x@1#1".parse().unwrap();
+    world.flying.remove(&id);
+    world.send(Message::CallRefused { run_id: RUN.into(), id });
+    assert_eq!(held(&world), ["overload"]);
+    world.ends("fan@1/y@1#1", done);
+    world.sync_all();
+    assert!(held(&world).is_empty());
+}
+
 #[test]
 fn a_failed_append_ends_everything() {
     let mut world = World::new(two_agents(), Limits::default());

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bandstand_driver::{
-    Action, Core, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token,
+    Action, Core, Held, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token,
 };
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::{Command, CommandId, Graph, Outcome, Snapshot, Status, Timestamp};
@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::call::{Caller, Of};
 use super::clock::now;
+use super::holds::Holds;
 use super::load::Loader;
 use crate::host::Published;
 
@@ -106,11 +107,11 @@ pub struct Parts {
     pub documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     /// Called when the process must end; does not return in a real host.
     pub die: Arc<dyn Fn(&str) + Send + Sync>,
-}
     /// Of the data directory.
     pub place: LockPlace,
     /// Called when the directory is not at its place any more; does not return in a real host.
     pub removed: Arc<dyn Fn() + Send + Sync>,
+}
 
 /// The task's state.
 pub struct Shell {
@@ -124,6 +125,8 @@ pub struct Shell {
     loads: Arc<Semaphore>,
     wake_at: Option<Timestamp>,
     held: bool,
+    holds: Holds,
+    gate_looked_at: Instant,
     actions: Vec<Action>,
 }
 
@@ -144,6 +147,8 @@ impl Shell {
             loads: Arc::new(Semaphore::new(LOADS_MAX)),
             wake_at: None,
             held: false,
+            holds: Holds::default(),
+            gate_looked_at: Instant::now(),
             actions: Vec::new(),
         };
         tokio::spawn(shell.run(people_inbox, others_inbox, close_inbox));
@@ -170,6 +175,7 @@ impl Shell {
                 _ = look.tick() => {
                     self.wake();
                     self.look_at_the_disk();
+                    self.look_at_the_gate();
                 }
             }
             since_yield += 1;
@@ -178,9 +184,15 @@ impl Shell {
                 since_yield = 0;
                 self.wake();
                 self.look_at_the_disk();
+                if self.gate_looked_at.elapsed() >= CLOCK_EVERY {
+                    self.look_at_the_gate();
+                }
                 tokio::task::yield_now().await;
             }
         };
+        for run_id in self.holds.take() {
+            self.show_held(&run_id, None);
+        }
         self.handle(Message::Hold(true));
         let grace = tokio::time::sleep(GRACE);
         tokio::pin!(grace);
@@ -233,6 +245,13 @@ impl Shell {
 
     fn look_at_the_disk(&mut self) {
         let low = self.parts.store.low_space();
+        match self.parts.place.is_there() {
+            Ok(true) => {}
+            Ok(false) => (self.parts.removed)(),
+            Err(error) => {
+                tracing::warn!(%error, "the data directory cannot be looked at; next try in a second")
+            }
+        }
         if low != self.held {
             self.held = low;
             if low {
@@ -243,15 +262,23 @@ impl Shell {
     }
 
     fn carry_out(&mut self, action: Action) {
+    fn look_at_the_gate(&mut self) {
+        self.gate_looked_at = Instant::now();
+        for (run_id, held) in self.holds.look(&self.core) {
+            self.show_held(&run_id, held);
+        }
+    }
+
+    fn show_held(&self, run_id: &RunId, held: Option<Held>) {
+        // One that has more to record says it with that.
+        if let Some(summary) = self.core.summary(run_id) {
+            // When the store takes nothing more, there is nothing to show either.
+            let _ = self.parts.store.change_run(run_id.clone(), now(), change(summary, held), |_| ());
+        }
+    }
+
         match action {
             Action::Append { run_id, rows, summary, token } => self.append(run_id, rows, summary, token),
-        match self.parts.place.is_there() {
-            Ok(true) => {}
-            Ok(false) => (self.parts.removed)(),
-            Err(error) => {
-                tracing::warn!(%error, "the data directory cannot be looked at; next try in a second")
-            }
-        }
             Action::StartCall { run_id, command } => self.start(run_id, command),
             Action::StopCall { run_id, id } => {
                 if let Some(cancel) = self.flying.get(&(run_id, id)) {
@@ -282,6 +309,7 @@ impl Shell {
             Action::Stands { run_id, standing } => {
                 if let Standing::Stuck(problem) = &standing {
                     self.stuck(&run_id, problem);
+                    self.holds.forget(&run_id);
                 }
                 self.parts.caller.hub.stands(&run_id, standing);
             }
@@ -301,9 +329,10 @@ impl Shell {
 
     fn append(&mut self, run_id: RunId, rows: Vec<Row>, summary: Summary, token: Token) {
         let last = rows.len().saturating_sub(1);
+        let held = self.holds.of(&self.core, &run_id);
         let mut size_bytes = 0;
         for (index, row) in rows.into_iter().enumerate() {
-            let change = (index == last).then(|| change(summary));
+            let change = (index == last).then(|| change(summary, held));
             let mut append = Append::new(run_id.clone(), row.seq, row.at, row.events.to_vec(), change);
             if row.seq == 0 {
                 let mut documents = self.parts.documents.lock().unwrap_or_else(PoisonError::into_inner);
@@ -425,7 +454,7 @@ fn change(summary: Summary) -> RunChange {
             Status::Cancelled => RunStatus::Cancelled,
         },
         stage: Some(summary.stage.name().to_owned()),
-        held: None,
+        held: held.map(|held| held.name().to_owned()),
         owed: summary.owes,
         next_deadline: summary.next_deadline,
     }
