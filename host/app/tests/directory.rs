@@ -132,3 +132,85 @@ fn a_host_whose_directory_is_removed_or_moved_ends_at_once_and_writes_no_more() 
     std::fs::rename(&moved, &data).unwrap();
     assert_eq!(folder.call(&["runs", "drive", &id]).expect(0, &[]).json(), json!({"done": true}));
 }
+
+/// A run that has asked a person before it calls its agent, and where its plugin is kept.
+fn before_the_call(folder: &Folder) -> (String, String, PathBuf) {
+    folder.write("agent.wasm", agent::says("{\"said\":1}"));
+    folder.write(
+        "flow.yaml",
+        "format: 1\nname: late\nversion: 1\nplugins:\n  agent: { path: agent.wasm }\nnodes:\n  ask:\n    \
+         review: { title: Go on?, propose: { a: 1 } }\n    approved: call\n    rejected: end\n  \
+         call: { agent: agent, next: end }\n",
+    );
+    folder.call(&["run", "flow.yaml"]).expect(4, &[]);
+    let reviews = folder.call(&["review", "list", "--json"]).lines();
+    let text = |name: &str| reviews[0][name].as_str().unwrap().to_owned();
+    let kept: Vec<_> = std::fs::read_dir(folder.path().join(".bandstand/plugins")).unwrap().collect();
+    assert_eq!(kept.len(), 1);
+    let kept = kept.into_iter().next().unwrap().unwrap().path();
+    (text("run_id"), text("review_id"), kept)
+}
+
+fn names_of_events(folder: &Folder, id: &str) -> Vec<String> {
+    let events = folder.call(&["runs", "show", id, "--events", "--json"]).expect(0, &[]).lines();
+    events.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+}
+
+fn file_name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+// R5.1, R5.4
+#[test]
+fn a_run_whose_plugin_file_is_gone_is_stuck_says_so_and_goes_on_when_it_is_back() {
+    let folder = Folder::new();
+    let (id, review, kept) = before_the_call(&folder);
+    let bytes = std::fs::read(&kept).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    let digest = file_name(&kept).replace("sha256-", "sha256:").replace(".wasm", "");
+    let drive = format!("bandstand runs drive {id}");
+    let says = ["is stuck", digest.as_str(), file_name(&kept), "put the same file back", &drive];
+    // The answer is taken; what it leads to is not started.
+    folder.call(&["review", "approve", &review, "--by", "ada"]).expect(1, &says);
+    let ended = folder.call(&["runs", "drive", &id, "--json"]).expect(1, &[]);
+    assert_eq!(ended.last()["status"], "stuck");
+    assert!(ended.last()["error"]["message"].as_str().unwrap().contains(&digest), "{ended:#?}");
+    let listed = folder.call(&["runs", "list", "--status", "stuck", "--json"]).lines();
+    assert_eq!((listed.len(), &listed[0]["held"]), (1, &json!(null)), "{listed:?}");
+    let shown = folder.call(&["runs", "show", &id, "--json"]).json();
+    assert_eq!(shown["status"], "stuck");
+    assert!(shown["problem"].as_str().unwrap().contains(&digest), "{shown}");
+    let text = folder.call(&["runs", "show", &id]).expect(0, &[]).stdout;
+    assert!(text.contains(&digest) && text.contains(&drive), "{text}");
+    // Half of it is not it.
+    std::fs::write(&kept, &bytes[..bytes.len() / 2]).unwrap();
+    folder
+        .call(&["runs", "drive", &id])
+        .expect(1, &["is stuck", "does not have the digest of its name", &drive]);
+    let before = names_of_events(&folder, &id);
+    assert!(
+        !before.iter().any(|name| name.starts_with("attempt.") && name != "attempt.scheduled"),
+        "{before:?}"
+    );
+
+    std::fs::write(&kept, &bytes).unwrap();
+    assert_eq!(folder.call(&["runs", "drive", &id]).expect(0, &[]).json(), json!({"said": 1}));
+    let after = names_of_events(&folder, &id);
+    assert_eq!(after[..before.len()], before[..], "nothing was lost");
+    let attempts: Vec<_> = after.iter().filter(|name| name.starts_with("attempt.")).collect();
+    assert_eq!(attempts, ["attempt.scheduled", "attempt.succeeded"], "and nothing spent");
+    let shown = folder.call(&["runs", "show", &id, "--json"]).json();
+    assert_eq!((&shown["status"], &shown["problem"]), (&json!("succeeded"), &json!(null)));
+}
+
+// R5.4
+#[test]
+fn a_run_that_is_stuck_can_be_cancelled() {
+    let folder = Folder::new();
+    let (id, review, kept) = before_the_call(&folder);
+    std::fs::remove_file(&kept).unwrap();
+    folder.call(&["review", "approve", &review, "--by", "ada"]).expect(1, &["is stuck"]);
+    folder.call(&["runs", "cancel", &id, "--yes", "--by", "ada"]).expect(0, &["cancelled"]);
+    let shown = folder.call(&["runs", "show", &id, "--json"]).json();
+    assert_eq!((&shown["status"], &shown["problem"]), (&json!("cancelled"), &json!(null)));
+}

@@ -307,6 +307,27 @@ async fn a_hundred_runs_at_once_all_end() {
     access.close().await.unwrap();
 }
 
+// R5.4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stuck_goes_on_in_the_same_host_once_its_plugin_is_back() {
+    let nodes = "nodes:\n  nap: { wait: { for: 300ms }, next: work }\n  work: { agent: p, next: end }\n";
+    let project = Project::new(nodes, &[("p", bandstand_test_guests::echo())]);
+    let access = project.access().await;
+    let run_id = access.start_run(project.request()).await.unwrap();
+    access.close().await.unwrap();
+    let kept = std::fs::read_dir(project.data().join("plugins")).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&kept).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    let access = project.access().await;
+    let stuck = settled(&access, &run_id).await;
+    assert!(matches!(&stuck, Settled::Stuck(why) if why.contains("put the same file back")), "{stuck:?}");
+    assert_eq!(settled(&access, &run_id).await, stuck, "asked again, it says so again");
+    std::fs::write(&kept, bytes).unwrap();
+    assert_eq!(settled(&access, &run_id).await, Settled::Ended(Status::Succeeded));
+    access.close().await.unwrap();
+    assert_eq!(project.count(&run_id, "attempt.scheduled"), 1);
+}
+
 // R1.9
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_calls_wait_for_room_is_shown_as_held_with_the_reason() {

@@ -66,6 +66,11 @@ impl Caller {
         };
         let plugin = match plugin {
             Ok(plugin) => plugin,
+            // The run pins a good plugin: it keeps what it has until the file is back.
+            Err(error) if error.is_of_the_file() => {
+                let problem = format!("{error}; after that: bandstand runs drive {}", of.run_id);
+                return Message::CallBlocked { run_id: of.run_id, id, problem };
+            }
             Err(error) => {
                 let denied = matches!(error, PluginError::Load(bandstand_sandbox::LoadError::NotGranted(_)));
                 return convert::unusable(of.run_id, id, denied, error.to_string());

@@ -9,7 +9,7 @@ use bandstand_driver::{
     Action, Core, Held, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token,
 };
 use bandstand_engine::event::RunStarted;
-use bandstand_engine::{Command, CommandId, Graph, Outcome, Snapshot, Status, Timestamp};
+use bandstand_engine::{Command, CommandId, Graph, Outcome, Run, Snapshot, Status, Timestamp};
 use bandstand_sandbox::CancelToken;
 use bandstand_store::{Append, Document, InFlight, LockPlace, Mark, Refused, RunChange, RunStatus, Store};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -219,7 +219,8 @@ impl Shell {
     fn handle(&mut self, message: Message) {
         if let Message::CallEnded { run_id, id, .. }
         | Message::CallStopped { run_id, id }
-        | Message::CallRefused { run_id, id } = &message
+        | Message::CallRefused { run_id, id }
+        | Message::CallBlocked { run_id, id, .. } = &message
         {
             self.flying.remove(&(run_id.clone(), id.clone()));
         }
@@ -244,7 +245,6 @@ impl Shell {
     }
 
     fn look_at_the_disk(&mut self) {
-        let low = self.parts.store.low_space();
         match self.parts.place.is_there() {
             Ok(true) => {}
             Ok(false) => (self.parts.removed)(),
@@ -252,6 +252,7 @@ impl Shell {
                 tracing::warn!(%error, "the data directory cannot be looked at; next try in a second")
             }
         }
+        let low = self.parts.store.low_space();
         if low != self.held {
             self.held = low;
             if low {
@@ -261,7 +262,6 @@ impl Shell {
         }
     }
 
-    fn carry_out(&mut self, action: Action) {
     fn look_at_the_gate(&mut self) {
         self.gate_looked_at = Instant::now();
         for (run_id, held) in self.holds.look(&self.core) {
@@ -277,6 +277,7 @@ impl Shell {
         }
     }
 
+    fn carry_out(&mut self, action: Action) {
         match action {
             Action::Append { run_id, rows, summary, token } => self.append(run_id, rows, summary, token),
             Action::StartCall { run_id, command } => self.start(run_id, command),
@@ -308,8 +309,8 @@ impl Shell {
             }
             Action::Stands { run_id, standing } => {
                 if let Standing::Stuck(problem) = &standing {
-                    self.stuck(&run_id, problem);
                     self.holds.forget(&run_id);
+                    self.stuck(&run_id, problem);
                 }
                 self.parts.caller.hub.stands(&run_id, standing);
             }
@@ -328,8 +329,8 @@ impl Shell {
     }
 
     fn append(&mut self, run_id: RunId, rows: Vec<Row>, summary: Summary, token: Token) {
-        let last = rows.len().saturating_sub(1);
         let held = self.holds.of(&self.core, &run_id);
+        let last = rows.len().saturating_sub(1);
         let mut size_bytes = 0;
         for (index, row) in rows.into_iter().enumerate() {
             let change = (index == last).then(|| change(summary, held));
@@ -412,10 +413,18 @@ impl Shell {
     fn load(&self, run_id: RunId) {
         let (loader, loads, others) =
             (self.parts.loader.clone(), self.loads.clone(), self.mailbox.others.clone());
+        let store = self.parts.store.clone();
         tokio::spawn(async move {
             let _turn = loads.acquire().await;
             let of = run_id.clone();
-            let loaded = tokio::task::spawn_blocking(move || loader.load(&of)).await;
+            let loaded = tokio::task::spawn_blocking(move || {
+                let message = loader.load(&of);
+                if let Message::Loaded { run, .. } = &message {
+                    no_longer_stuck(&store, &of, run);
+                }
+                message
+            })
+            .await;
             let message = loaded.unwrap_or_else(|error| Message::LoadFailed {
                 run_id,
                 problem: bandstand_driver::LoadProblem::Stuck(format!(
@@ -438,13 +447,21 @@ impl Shell {
     fn stuck(&self, run_id: &RunId, problem: &str) {
         tracing::error!(%run_id, problem, "the host cannot go on with this run; the others go on");
         let stage = self.parts.store.reader().run(run_id).ok().flatten().and_then(|row| row.stage);
-        let change =
-            RunChange { status: RunStatus::Stuck, stage, held: None, owed: false, next_deadline: None };
+        let held = Some(problem.to_owned());
+        let change = RunChange { status: RunStatus::Stuck, stage, held, owed: false, next_deadline: None };
         let _ = self.parts.store.change_run(run_id.clone(), now(), change, |_| ());
     }
 }
 
-fn change(summary: Summary) -> RunChange {
+/// A run that was stuck and can be read is tried again: lists show where it stands. Before the core has it, so that this
+/// row comes before those of its decisions.
+fn no_longer_stuck(store: &Store, run_id: &RunId, run: &Run) {
+    if store.reader().run(run_id).ok().flatten().is_some_and(|row| row.status == RunStatus::Stuck) {
+        let _ = store.change_run(run_id.clone(), now(), change(Summary::of(run), None), |_| ());
+    }
+}
+
+fn change(summary: Summary, held: Option<Held>) -> RunChange {
     RunChange {
         status: match summary.status {
             Status::Running => RunStatus::Running,

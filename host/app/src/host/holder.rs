@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bandstand_driver::{Message, Refusal, RunId};
+use bandstand_driver::{Message, Refusal, RunId, Standing};
 use bandstand_engine::event::{Event, PluginPin, RunStarted};
 use bandstand_engine::run::NewRun;
 use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Start, Timestamp};
@@ -298,7 +298,9 @@ impl Host {
     /// When there is no such run.
     pub async fn watch(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
         let id: RunId = run_id.into();
-        let subscription = self.0.hub.subscribe(&id);
+        let mut subscription = self.0.hub.subscribe(&id);
+        // Driven, it is read anew; whether it is stuck still is told then.
+        subscription.standing.take_if(|standing| matches!(standing, Standing::Stuck(_)));
         self.drive(run_id).await?;
         Ok(Watch::local(id, from_seq, subscription, self.0.store.reader().clone()))
     }
@@ -328,9 +330,9 @@ impl Host {
         let unseen = self.0.mailbox.close().await.unwrap_or_default();
         let host = self.clone();
         let closed = tokio::task::spawn_blocking(move || {
+            let there = lock.place()?.is_there().unwrap_or(true);
             host.0.store.close();
             // Stopped in order, so nothing was interrupted but what nobody has looked at since.
-            let there = lock.place()?.is_there().unwrap_or(true);
             host.0.marks.clear_all_but(|run_id, command| {
                 let id = command.parse::<CommandId>().ok();
                 id.is_some_and(|id| unseen.contains(&(run_id.into(), id)))
@@ -453,8 +455,6 @@ fn end_the_process(problem: &str) {
     std::process::exit(74);
 }
 
-fn random() -> u64 {
-    let mut bytes = [0; 8];
 /// What was acknowledged in the last second may be lost with the directory; nothing more is.
 fn end_without_directory(data_dir: &Path) {
     let problem = removed(data_dir);
@@ -472,6 +472,8 @@ fn removed(data_dir: &Path) -> String {
     )
 }
 
+fn random() -> u64 {
+    let mut bytes = [0; 8];
     // Without a source of randomness the time has to do.
     if getrandom::fill(&mut bytes).is_err() {
         return now().0.unsigned_abs();
