@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bandstand::host::{
-    Access, AnswerRequest, Drive, HostError, HostOptions, Limits, Published, Settled, StartRequest, Watched,
+    Access, AnswerRequest, CancelRequest, Drive, HostError, HostOptions, Limits, Published, Settled,
+    StartRequest, Watched,
 };
 use bandstand::project::load::{self, Resolve};
 use bandstand_engine::event::Event;
-use bandstand_engine::input::Verdict;
+use bandstand_engine::input::{ActorKind, By, Verdict};
 use bandstand_engine::{Run, Status};
 use bandstand_store::Reader;
 use serde_json::json;
@@ -304,4 +305,71 @@ async fn a_hundred_runs_at_once_all_end() {
         assert_eq!(settled(&access, &run_id).await, Settled::Ended(Status::Succeeded));
     }
     access.close().await.unwrap();
+}
+
+// R5.4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_stuck_goes_on_in_the_same_host_once_its_plugin_is_back() {
+    let nodes = "nodes:\n  nap: { wait: { for: 300ms }, next: work }\n  work: { agent: p, next: end }\n";
+    let project = Project::new(nodes, &[("p", bandstand_test_guests::echo())]);
+    let access = project.access().await;
+    let run_id = access.start_run(project.request()).await.unwrap();
+    access.close().await.unwrap();
+    let kept = std::fs::read_dir(project.data().join("plugins")).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&kept).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    let access = project.access().await;
+    let stuck = settled(&access, &run_id).await;
+    assert!(matches!(&stuck, Settled::Stuck(why) if why.contains("put the same file back")), "{stuck:?}");
+    assert_eq!(settled(&access, &run_id).await, stuck, "asked again, it says so again");
+    std::fs::write(&kept, bytes).unwrap();
+    assert_eq!(settled(&access, &run_id).await, Settled::Ended(Status::Succeeded));
+    access.close().await.unwrap();
+    assert_eq!(project.count(&run_id, "attempt.scheduled"), 1);
+}
+
+// R1.9
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_calls_wait_for_room_is_shown_as_held_with_the_reason() {
+    let nodes = "nodes:\n  spin: { agent: s, input: { do: l }, timeout: 2m, next: end }\n";
+    let project = Project::new(nodes, &[("s", bandstand_test_guests::scripted())]);
+    let limits = Limits { calls_max: 1, ..Limits::default() };
+    let access = Access::open(HostOptions { limits, ..HostOptions::new(project.data()) }).await.unwrap();
+    let first = access.start_run(project.request()).await.unwrap();
+    let second = access.start_run(project.request()).await.unwrap();
+    let told = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bandstand"));
+        let output = command.args(args).arg("--data").arg(project.data()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let held = |run_id: &str| {
+        let shown: serde_json::Value =
+            serde_json::from_str(&told(&["runs", "show", run_id, "--json"])).unwrap();
+        assert_eq!((&shown["status"], &shown["problem"]), (&json!("running"), &json!(null)));
+        shown["held"].clone()
+    };
+    let becomes = async |run_id: &str, what: serde_json::Value| {
+        let begun = Instant::now();
+        while held(run_id) != what {
+            assert!(begun.elapsed() < PATIENCE, "{run_id} becomes {what}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    becomes(&second, json!("limit")).await;
+    assert_eq!(held(&first), json!(null));
+    assert!(told(&["runs", "show", &second]).contains("running (held: limit)"));
+    let listed = told(&["runs", "list"]);
+    assert_eq!(listed.matches("running (held: limit)").count(), 1, "{listed}");
+    assert!(told(&["runs", "list", "--json"]).contains(r#""held":"limit""#));
+    // Room for it.
+    let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+    let cancel =
+        |run_id: &str| CancelRequest { run_id: run_id.to_owned(), by: by.clone(), reason: String::new() };
+    access.cancel(cancel(&first)).await.unwrap();
+    becomes(&second, json!(null)).await;
+    // Nobody holds a run whose host has closed.
+    let third = access.start_run(project.request()).await.unwrap();
+    becomes(&third, json!("limit")).await;
+    access.close().await.unwrap();
+    assert_eq!(held(&third), json!(null));
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bandstand_engine::graph::Stage;
-use bandstand_engine::{Command, CommandId, Event, Outcome, Rejected, Snapshot, Status, Timestamp};
+use bandstand_engine::{Command, CommandId, Event, Outcome, Rejected, Run, Snapshot, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Request, RunId, Token};
@@ -122,6 +122,19 @@ pub struct Summary {
     pub next_deadline: Option<Timestamp>,
     /// Whether it owes a call: to be loaded at start.
     pub owes: bool,
+}
+
+impl Summary {
+    /// Of the run as it is in memory.
+    pub fn of(run: &Run) -> Summary {
+        let status = run.status();
+        Summary {
+            status,
+            stage: run.stage(),
+            next_deadline: run.next_deadline().filter(|_| !status.is_ended()),
+            owes: run.owed().next().is_some(),
+        }
+    }
 }
 
 /// Who or what can move a run.

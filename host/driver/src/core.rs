@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::{CommandId, Input, Run, Timestamp};
 
-use crate::action::{Action, Refusal, Standing};
+use crate::action::{Action, Refusal, Standing, Summary};
 use crate::gate::{Gate, Held};
 use crate::message::{LoadProblem, Message};
 use crate::mistake::{self, Mistake};
@@ -78,7 +78,7 @@ impl Core {
                 self.loaded(slot, interrupted, now, actions);
             }
             Message::LoadFailed { run_id, problem } => self.load_failed(run_id, problem, actions),
-            Message::Drive { run_id } => self.drive(run_id, actions),
+            Message::Drive { run_id } => self.drive_again(run_id, actions),
             Message::Sleeper { run_id, deadline } => {
                 if !self.runs.contains_key(&run_id) {
                     self.set_deadline(&run_id, Some(deadline));
@@ -96,6 +96,13 @@ impl Core {
             Message::CallRefused { run_id, id } => {
                 match self.runs.get_mut(&run_id) {
                     Some(slot) => slot.refused(id, now, &mut self.gate, actions),
+                    None => self.gate.release(&run_id, &id),
+                }
+                self.settle(&run_id, now, actions);
+            }
+            Message::CallBlocked { run_id, id, problem } => {
+                match self.runs.get_mut(&run_id) {
+                    Some(slot) => slot.block(id, problem, &mut self.gate, actions),
                     None => self.gate.release(&run_id, &id),
                 }
                 self.settle(&run_id, now, actions);
@@ -151,6 +158,18 @@ impl Core {
         queued.map(|id| (id.clone(), because)).collect()
     }
 
+    /// The runs of which calls wait at the gate, by id, and why.
+    pub fn held_runs(&self) -> impl Iterator<Item = (&RunId, Held)> {
+        let because = self.gate.held_because();
+        let waiting = self.runs.iter().filter(|(_, slot)| slot.queued().next().is_some());
+        waiting.map(move |(run_id, _)| (run_id, because))
+    }
+
+    /// Where a run in memory stands, if all that it has decided is durable.
+    pub fn summary(&self, run_id: &str) -> Option<Summary> {
+        self.runs.get(run_id).filter(|slot| slot.is_flushed()).map(|slot| Summary::of(&slot.run))
+    }
+
     /// Calls in flight.
     pub fn calls(&self) -> usize {
         self.gate.flying()
@@ -202,6 +221,19 @@ impl Core {
                 actions.push(Action::Answer { request, result: Err(refusal.clone()) });
             }
         }
+    }
+
+    /// Somebody wants the run to go on: what kept it may be mended.
+    fn drive_again(&mut self, run_id: RunId, actions: &mut Vec<Action>) {
+        if let Some(problem) = self.stuck.get(&run_id) {
+            if self.gate.flies(&run_id) {
+                // Read anew it would owe these calls, and no command has two in flight.
+                let standing = Standing::Stuck(problem.clone());
+                return actions.push(Action::Stands { run_id, standing });
+            }
+            self.stuck.remove(&run_id);
+        }
+        self.drive(run_id, actions);
     }
 
     fn drive(&mut self, run_id: RunId, actions: &mut Vec<Action>) {
@@ -362,6 +394,10 @@ impl Core {
         let Some(slot) = self.runs.get_mut(run_id) else { return };
         if let Some(token) = slot.settle(&self.limits, &mut self.gate, &mut self.next_token, actions) {
             self.appends.insert(token, run_id.clone());
+        }
+        if let Some(problem) = slot.is_stuck() {
+            let problem = problem.to_owned();
+            return self.give_up(run_id, problem, actions);
         }
         let (deadline, quiet, ended) = (next_deadline(slot), slot.is_quiet(), slot.run.status().is_ended());
         self.set_deadline(run_id, deadline);

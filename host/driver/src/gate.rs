@@ -109,6 +109,11 @@ impl Gate {
         self.flying.len()
     }
 
+    /// Whether calls of that run are in flight.
+    pub fn flies(&self, run_id: &RunId) -> bool {
+        self.flying_by_run.contains_key(run_id)
+    }
+
     /// How many calls wait.
     pub fn waiting(&self) -> usize {
         self.waiting + self.alone.len()

@@ -10,7 +10,7 @@
 //! | action | reported with |
 //! | --- | --- |
 //! | [`Action::Append`] | [`Message::Appended`] once durable, [`Message::AppendRefused`] or [`Message::AppendFailed`] |
-//! | [`Action::StartCall`] | [`Message::CallEnded`], [`Message::CallStopped`] or [`Message::CallRefused`] |
+//! | [`Action::StartCall`] | [`Message::CallEnded`], [`Message::CallStopped`], [`Message::CallRefused`] or [`Message::CallBlocked`] |
 //! | [`Action::Load`] | [`Message::Loaded`] or [`Message::LoadFailed`] |
 //! | [`Action::WakeAt`] | [`Message::Tick`], at that time or later; holds until the next `WakeAt` replaces it |
 //!
@@ -30,6 +30,7 @@
 //!   repeated. After an orderly end ([`Core::is_idle`] or not) the caller removes all marks: nothing was interrupted.
 //! - **Admission** ([`Gate`]): limits and fairness, before a call costs anything. An attempt that was interrupted
 //!   twice runs alone.
+//! - **Nothing is lost of a run that is stuck.** It stays as its journal has it, and [`Message::Drive`] reads it anew.
 //! - Runs without owed commands leave memory after a second and come back for an input or a deadline.
 //!
 //! Everything is deterministic: the same messages at the same times give the same actions.

@@ -37,7 +37,7 @@ pub enum Message {
         /// Why.
         problem: LoadProblem,
     },
-    /// That run is to go on. Loads it unless it is in memory.
+    /// That run is to go on. Loads it unless it is in memory; also one that was stuck, since that may be mended.
     Drive {
         /// Which.
         run_id: RunId,
@@ -80,6 +80,17 @@ pub enum Message {
         run_id: RunId,
         /// Which attempt.
         id: CommandId,
+    },
+    /// The call cannot be made until a person mends something. The attempt did not begin and is not spent. Nothing more
+    /// of the run starts; when its other calls have ended and what they gave is durable, it is stuck. Driving it tries
+    /// again.
+    CallBlocked {
+        /// Which run's.
+        run_id: RunId,
+        /// Which attempt.
+        id: CommandId,
+        /// For people: what is wrong, and what to do.
+        problem: String,
     },
     /// An append is durable.
     Appended {

@@ -32,6 +32,8 @@ pub(crate) struct Slot {
     appending: Option<(Token, Batch)>,
     tail_events: u64,
     tail_bytes: u64,
+    /// A command that cannot be called until a person mends something, and what. Nothing starts meanwhile.
+    blocked: Option<(CommandId, String)>,
     /// As last shown.
     standing: Option<Standing>,
     /// After a tick that changed nothing although a deadline had passed: do not ask again before.
@@ -95,6 +97,7 @@ impl Slot {
             appending: None,
             tail_events: 0,
             tail_bytes: 0,
+            blocked: None,
             standing: None,
             tick_not_before: Timestamp(i64::MIN),
         }
@@ -208,6 +211,35 @@ impl Slot {
         actions.push(Action::ClearMark { run_id: self.run_id.clone(), id });
     }
 
+    /// The call cannot be made. Those in flight go on, so that nothing of them is lost.
+    pub(crate) fn block(
+        &mut self,
+        id: CommandId,
+        problem: String,
+        gate: &mut Gate,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.flying.remove(&id).is_none() {
+            return;
+        }
+        gate.release(&self.run_id, &id);
+        // It never began, so this rests on nothing.
+        actions.push(Action::ClearMark { run_id: self.run_id.clone(), id: id.clone() });
+        let Some(owed) = self.owed.get_mut(&id) else { return };
+        *owed = Owed::Held;
+        for (other, owed) in self.owed.iter_mut().filter(|(_, owed)| **owed == Owed::Queued) {
+            gate.withdraw(&self.workflow, &self.run_id, other);
+            *owed = Owed::Held;
+        }
+        self.blocked = Some((id, problem));
+    }
+
+    /// Why the run cannot go on, once nothing of it is under way.
+    pub(crate) fn is_stuck(&self) -> Option<&str> {
+        let (_, problem) = self.blocked.as_ref()?;
+        (self.flying.is_empty() && self.is_flushed()).then_some(problem.as_str())
+    }
+
     /// The gate let a command through.
     pub(crate) fn start(&mut self, ticket: Ticket, gate: &mut Gate, actions: &mut Vec<Action>) {
         let id = ticket.command.id.clone();
@@ -232,6 +264,11 @@ impl Slot {
         next_token: &mut u64,
         actions: &mut Vec<Action>,
     ) -> Option<Token> {
+        if self.blocked.as_ref().is_some_and(|(id, _)| !self.owed.contains_key(id)) {
+            // Nobody wants that call any more, and the others may start again.
+            self.blocked = None;
+            self.batch.effects.extend(self.owed.keys().cloned().map(Effect::Open));
+        }
         if self.appending.is_some() || (self.batch.rows.is_empty() && self.batch.effects.is_empty()) {
             return None;
         }
@@ -251,7 +288,7 @@ impl Slot {
         actions.push(Action::Append {
             run_id: self.run_id.clone(),
             rows: batch.rows.clone(),
-            summary: self.summary(),
+            summary: Summary::of(&self.run),
             token,
         });
         self.appending = Some((token, batch));
@@ -311,7 +348,7 @@ impl Slot {
 
     /// Puts a command at the gate, unless it is owed no longer, is there, or an earlier call of it still flies.
     fn queue(&mut self, id: &CommandId, gate: &mut Gate) {
-        if self.owed.get(id) != Some(&Owed::Held) || self.flying.contains_key(id) {
+        if self.owed.get(id) != Some(&Owed::Held) || self.flying.contains_key(id) || self.blocked.is_some() {
             return;
         }
         let Some(command) = self.run.command(id).cloned() else { return };
@@ -387,16 +424,6 @@ impl Slot {
                 reviews.sort();
                 Standing::People { reviews: reviews.into_iter().map(|(_, review_id)| review_id).collect() }
             }
-        }
-    }
-
-    fn summary(&self) -> Summary {
-        let status = self.run.status();
-        Summary {
-            status,
-            stage: self.run.stage(),
-            next_deadline: self.run.next_deadline().filter(|_| !status.is_ended()),
-            owes: !self.owed.is_empty(),
         }
     }
 

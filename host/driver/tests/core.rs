@@ -115,6 +115,12 @@ impl World {
         self.send(Message::CallEnded { run_id: RUN.into(), id: id.clone(), input: input(id) });
     }
 
+    fn blocked(&mut self, id: &str) {
+        let id: CommandId = id.parse().unwrap();
+        self.flying.remove(&id);
+        self.send(Message::CallBlocked { run_id: RUN.into(), id, problem: "a file is missing".to_owned() });
+    }
+
     fn wake(&mut self) {
         self.now = self.wake_at.expect("there is something to wake for").max(self.now);
         self.send(Message::Tick);
@@ -424,6 +430,99 @@ fn an_overload_delays_an_attempt_and_never_spends_one() {
     assert_eq!(world.core.held(RUN).len(), 1);
     world.wake();
     assert_eq!(world.took(), ["call a@1#1 after 0 interruptions"]);
+}
+
+// R5.4
+#[test]
+fn a_call_that_cannot_be_made_spends_nothing_stops_no_other_and_is_made_when_driven_again() {
+    let mut nodes = race();
+    nodes["root"]["nodes"]["fan"]["kind"]["parallel"]["join"] = json!("all");
+    let mut world = World::new(nodes, Limits { calls_max: 2, ..Limits::default() });
+    world.start();
+    world.sync();
+    world.took();
+    world.blocked("fan@1/x@1#1");
+    assert_eq!(world.took(), ["clear fan@1/x@1#1"], "z does not take its place");
+    world.send(Message::Drive { run_id: RUN.into() });
+    assert_eq!(world.took(), Vec::<String>::new(), "it is not stuck while y works");
+    world.ends("fan@1/y@1#1", done);
+    assert!(world.took()[0].starts_with("append attempt.succeeded"));
+    world.sync();
+    let took = world.took();
+    assert_eq!(took[..], ["publish 1", "clear fan@1/y@1#1", "stands stuck"], "what y gave is kept");
+    assert_eq!((world.core.calls(), world.core.held(RUN).len()), (0, 0));
+    // Driven, it is read anew and tries again: now with success.
+    for _ in 0..2 {
+        world.send(Message::Drive { run_id: RUN.into() });
+    }
+    assert_eq!(world.took(), ["load"]);
+    world.load(false);
+    let took = world.took();
+    assert_eq!(
+        took,
+        [
+            "stands running",
+            "call fan@1/x@1#1 after 0 interruptions",
+            "call fan@1/z@1#1 after 0 interruptions"
+        ]
+    );
+    world.ends("fan@1/x@1#1", done);
+    world.ends("fan@1/z@1#1", done);
+    world.sync_all();
+    assert!(world.took().contains(&"ended succeeded".to_owned()));
+}
+
+#[test]
+fn a_call_that_cannot_be_made_and_that_nobody_wants_any_more_keeps_nothing_up() {
+    let mut world = World::new(race(), Limits { calls_max: 2, ..Limits::default() });
+    world.start();
+    world.sync();
+    world.took();
+    world.blocked("fan@1/x@1#1");
+    world.ends("fan@1/y@1#1", done);
+    world.sync_all();
+    let took = world.took();
+    assert!(took.contains(&"ended succeeded".to_owned()), "{took:?}");
+    assert!(!took.contains(&"stands stuck".to_owned()), "{took:?}");
+}
+
+#[test]
+fn a_run_that_was_given_up_is_not_read_anew_while_its_calls_have_not_ended() {
+    let mut world = World::new(race(), Limits { calls_max: 2, ..Limits::default() });
+    world.start();
+    world.sync();
+    world.ends("fan@1/x@1#1", failed);
+    let (token, _) = world.appends.pop().unwrap();
+    world.send(Message::AppendRefused { token, problem: "damaged".to_owned() });
+    world.took();
+    world.send(Message::Drive { run_id: RUN.into() });
+    assert_eq!(world.took(), ["stands stuck"]);
+    // z has the place that x left.
+    world.flying.clear();
+    for id in ["fan@1/y@1#1", "fan@1/z@1#1"] {
+        world.send(Message::CallStopped { run_id: RUN.into(), id: id.parse().unwrap() });
+    }
+    world.send(Message::Drive { run_id: RUN.into() });
+    assert_eq!(world.took(), ["load"]);
+}
+
+// R1.9
+#[test]
+fn runs_whose_calls_wait_at_the_gate_are_told_with_the_reason() {
+    let mut world = World::new(race(), Limits { calls_max: 2, ..Limits::default() });
+    world.start();
+    assert_eq!(world.core.summary(RUN), None, "nothing of it is durable");
+    world.sync();
+    let held = |world: &World| world.core.held_runs().map(|(_, held)| held.name()).collect::<Vec<_>>();
+    assert_eq!(held(&world), ["limit"]);
+    assert!(world.core.summary(RUN).unwrap().owes);
+    let id: CommandId = "fan@1/x@1#1".parse().unwrap();
+    world.flying.remove(&id);
+    world.send(Message::CallRefused { run_id: RUN.into(), id });
+    assert_eq!(held(&world), ["overload"]);
+    world.ends("fan@1/y@1#1", done);
+    world.sync_all();
+    assert!(held(&world).is_empty());
 }
 
 #[test]

@@ -106,7 +106,8 @@ pub struct RunChange {
     pub status: RunStatus,
     /// The latest stage, by the language's keyword.
     pub stage: Option<String>,
-    /// Why owed commands are not started: `overload`, `breaker`, `paused`, `limit`.
+    /// Why owed commands are not started: `overload`, `breaker`, `paused`, `limit`. Of a run that is stuck: what is
+    /// wrong, and what to do.
     pub held: Option<String>,
     /// Whether commands are owed: then a starting host loads the run.
     pub owed: bool,

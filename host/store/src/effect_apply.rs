@@ -190,6 +190,17 @@ pub(crate) fn update_run(
     Ok(())
 }
 
+/// A host that died left its reasons behind: it holds nothing any more. Why a run is stuck stays, such a run owes nothing.
+pub(crate) fn forget_held(connection: &Connection) -> rusqlite::Result<()> {
+    // Mostly there are none; then nothing is written.
+    let held = "owed = 1 AND held IS NOT NULL";
+    let any = format!("SELECT EXISTS(SELECT 1 FROM runs WHERE {held})");
+    if connection.query_row(&any, [], |row| row.get(0))? {
+        connection.execute(&format!("UPDATE runs SET held = NULL WHERE {held}"), [])?;
+    }
+    Ok(())
+}
+
 /// SQLite counts in signed 64 bits; what is above (nothing real) stays at the end.
 pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

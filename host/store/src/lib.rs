@@ -38,7 +38,7 @@ pub use codec::{Blob, Encoded, encode};
 pub use effect::{Effect, effects};
 pub use history::{HistoryPage, HistoryRow};
 pub use inflight::{InFlight, InFlightError, Mark};
-pub use lock::{Holder, Lock, LockError};
+pub use lock::{Holder, Lock, LockError, LockPlace};
 pub use memory::{
     AuditEntry, AuditRecord, Fact, FactHit, FactQuery, MemoryError, MemoryLimits, Scope, SearchMode,
 };

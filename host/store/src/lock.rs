@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +24,31 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 pub struct Lock {
     file: File,
     path: PathBuf,
+}
+
+/// Where a lock's file is, to be looked at without the lock.
+#[derive(Clone, Debug)]
+pub struct LockPlace {
+    path: PathBuf,
+    /// Device and number of the locked file.
+    file: (u64, u64),
+}
+
+impl LockPlace {
+    /// Whether the locked file is still at its path. When it is not, the directory was removed, moved or replaced: what
+    /// is written through open files is nobody's then.
+    ///
+    /// # Errors
+    /// When that cannot be told now.
+    pub fn is_there(&self) -> io::Result<bool> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) => Ok((found.dev(), found.ino()) == self.file),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(false),
+                _ => Err(error),
+            },
+        }
+    }
 }
 
 /// Who holds a directory, as the lock file says it.
@@ -98,6 +124,18 @@ impl Lock {
         Ok(Lock { file, path })
     }
 
+    /// Where its file is.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn place(&self) -> Result<LockPlace, LockError> {
+        let found = self.file.metadata();
+        let found = found.map_err(|source| LockError::Io { path: self.path.clone(), source })?;
+        // A relative path would mean another file if the process changed its directory.
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Ok(LockPlace { path, file: (found.dev(), found.ino()) })
+    }
+
     /// Who has the directory now; `None`: nobody.
     ///
     /// # Errors
@@ -138,6 +176,24 @@ fn read_holder(file: &mut File) -> Option<Holder> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // R5.1: nothing is written into a directory that is gone.
+    #[test]
+    fn a_removed_moved_or_replaced_directory_is_noticed() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let (data, moved) = (parent.path().join("data"), parent.path().join("moved"));
+        let lock = Lock::acquire(&data).expect("free");
+        let place = lock.place().expect("looked at");
+        assert!(place.is_there().expect("told"));
+        std::fs::rename(&data, &moved).expect("moved");
+        assert!(!place.is_there().expect("told"), "moved");
+        let other = Lock::acquire(&data).expect("another directory");
+        assert!(!place.is_there().expect("told"), "replaced");
+        assert!(other.place().expect("looked at").is_there().expect("told"));
+        std::fs::remove_dir_all(&data).expect("removed");
+        std::fs::write(&data, "a file").expect("written");
+        assert!(!place.is_there().expect("told"), "a file");
+    }
 
     // R5.4: two hosts on one journal would repeat each other's attempts.
     #[test]

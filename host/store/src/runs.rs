@@ -35,7 +35,7 @@ pub struct RunRow {
     pub status: RunStatus,
     /// The latest stage.
     pub stage: Option<String>,
-    /// Why owed commands are not started.
+    /// Why owed commands are not started; of a run that is stuck, what is wrong.
     pub held: Option<String>,
     /// Whether commands are owed.
     pub owed: bool,

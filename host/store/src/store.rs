@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use crate::append::{Append, AppendError, Appended, Refused, RunChange};
 use crate::checkpoint::{self, Frames};
+use crate::effect_apply;
 use crate::open::{self, OpenError, Options};
 use crate::queue::{Done, Job, Queue, Work};
 use crate::reader::Reader;
@@ -120,6 +121,9 @@ impl Store {
     pub fn open(directory: &Path, options: Options) -> Result<Store, OpenError> {
         let path = directory.join(FILE_NAME);
         let connection = open::writer(&path, &options)?;
+        if let Err(error) = effect_apply::forget_held(&connection) {
+            tracing::warn!(%error, "runs may be listed as held until their next step");
+        }
         let helper = open::checkpointer(&path, &options)
             .map_err(|source| OpenError::Sqlite { path: path.clone(), source })?;
         let reader = Reader::open_with(directory, &options)?;

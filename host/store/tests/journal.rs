@@ -8,7 +8,7 @@ use bandstand_engine::event::{Event, Payload};
 use bandstand_engine::time::Timestamp;
 use bandstand_store::{
     Append, AppendError, Document, DocumentKind, FindError, From, OpenError, OpenRunError, Options, Reader,
-    Refused, RunFilter, RunStatus, Store,
+    Refused, RunChange, RunFilter, RunStatus, Store,
 };
 use serde_json::json;
 use support::*;
@@ -361,6 +361,22 @@ fn deadlines_come_earliest_first() {
     done.recv().expect("answered").expect("changed");
     assert_eq!(reader.run("run-2").expect("read").expect("there").status, RunStatus::Stuck);
     assert_eq!(reader.deadlines_before(Timestamp(i64::MAX), 1).expect("read")[0].0, "run-4");
+}
+
+#[test]
+fn a_host_that_died_holds_nothing_any_more_and_what_is_stuck_stays_so() {
+    let (directory, store) = store();
+    let held = |status, why: &str| RunChange { held: Some(why.to_owned()), ..change(status) };
+    let rows = [("run-1", held(RunStatus::Running, "limit")), ("run-2", held(RunStatus::Stuck, "no plugin"))];
+    for (run, change) in rows {
+        try_append(&store, run, 0, 0, vec![started(run, "w", json!({}))], Some(change)).expect("appended");
+    }
+    let shown = |store: &Store, run: &str| store.reader().run(run).expect("read").expect("there").held;
+    assert_eq!(shown(&store, "run-1").as_deref(), Some("limit"));
+    store.close();
+    let store = Store::open(directory.path(), Options::default()).expect("opened again");
+    assert_eq!(shown(&store, "run-1"), None);
+    assert_eq!(shown(&store, "run-2").as_deref(), Some("no plugin"));
 }
 
 // R5.4: the file is whole for another process while a host writes it.

@@ -76,6 +76,9 @@ pub async fn to_the_end(
                     context
                         .out
                         .error_line(&context.out.paint_err(Tone::Bad, &safe::block(&error.to_string())));
+                    // Nothing may have changed, and a watch says once only that the run waits.
+                    follower.watch = access.watch(run_id, follower.watch.next_seq()).await?;
+                    follower.view.restart();
                 }
                 Err(error) => return Err(error.into()),
             },

@@ -76,6 +76,11 @@ impl Caller {
             });
             match loaded {
                 Ok(plugin) => self.make(plugin, of, command, cancel, tell),
+                // The run pins a good plugin: it keeps what it has until the file is back.
+                Err(error) if error.is_of_the_file() => {
+                    let problem = format!("{error}; after that: bandstand runs drive {}", of.run_id);
+                    tell(Message::CallBlocked { run_id: of.run_id, id: command.id, problem });
+                }
                 Err(error) => {
                     let denied = matches!(error, PluginError::Load(LoadError::NotGranted(_)));
                     tell(convert::unusable(of.run_id, command.id, denied, error.to_string()));

@@ -7,6 +7,7 @@
 mod call;
 mod clock;
 mod convert;
+mod holds;
 mod hub;
 mod load;
 mod plugins;

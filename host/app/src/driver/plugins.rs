@@ -22,18 +22,15 @@ pub struct Plugins {
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// Its bytes are gone.
-    #[error(
-        "the plugin {digest} that this run pins is not in {}; put a copy of the same file there, or start a new run",
-        directory.display()
-    )]
+    #[error("the plugin {digest} that this run pins is missing; put the same file back as {}", path.display())]
     Missing {
         /// Its digest.
         digest: String,
         /// Where it is looked for.
-        directory: PathBuf,
+        path: PathBuf,
     },
     /// Its bytes are others.
-    #[error("{} does not have the digest of its name; put the original there, or start a new run", path.display())]
+    #[error("{} does not have the digest of its name; put the original there", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -49,6 +46,16 @@ pub enum PluginError {
     /// It cannot be run.
     #[error(transparent)]
     Load(#[from] LoadError),
+}
+
+impl PluginError {
+    /// Whether a person can mend it with the file: the plugin itself is not at fault.
+    pub(super) fn is_of_the_file(&self) -> bool {
+        match self {
+            PluginError::Missing { .. } | PluginError::Damaged { .. } | PluginError::Io { .. } => true,
+            PluginError::Load(_) => false,
+        }
+    }
 }
 
 impl Plugins {
@@ -89,22 +96,21 @@ impl Plugins {
     ///
     /// # Errors
     /// When its bytes are gone or damaged, or it may not run with these grants.
-    pub fn get(&self, digest: &str, asked: &Grants) -> Result<Plugin, PluginError> {
-        if let Some(plugin) = self.ready(digest) {
+    pub fn get(&self, pinned: &str, asked: &Grants) -> Result<Plugin, PluginError> {
+        if let Some(plugin) = self.ready(pinned) {
             return Ok(plugin);
         }
-        let path = file_path(&self.directory, digest);
+        let path = file_path(&self.directory, pinned);
         let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => {
-                PluginError::Missing { digest: digest.to_owned(), directory: self.directory.clone() }
-            }
+            io::ErrorKind::NotFound => PluginError::Missing { digest: pinned.to_owned(), path: path.clone() },
             _ => PluginError::Io { path: path.clone(), source },
         })?;
-        let plugin = self.sandbox.load(&bytes, &grants(asked))?;
-        if plugin.digest() != digest {
+        // First, so that half a file counts as damaged and not as a plugin that cannot be run.
+        if digest(&bytes) != pinned {
             return Err(PluginError::Damaged { path });
         }
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.to_owned(), plugin.clone());
+        let plugin = self.sandbox.load(&bytes, &grants(asked))?;
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(pinned.to_owned(), plugin.clone());
         Ok(plugin)
     }
 

@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bandstand_driver::{
-    Action, Core, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token,
+    Action, Core, Held, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token,
 };
 use bandstand_engine::event::RunStarted;
-use bandstand_engine::{Command, CommandId, Graph, Outcome, Snapshot, Status, Timestamp};
+use bandstand_engine::{Command, CommandId, Graph, Outcome, Run, Snapshot, Status, Timestamp};
 use bandstand_sandbox::CancelToken;
-use bandstand_store::{Append, Document, InFlight, Mark, Refused, RunChange, RunStatus, Store};
+use bandstand_store::{Append, Document, InFlight, LockPlace, Mark, Refused, RunChange, RunStatus, Store};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::call::{Caller, Of};
 use super::clock::now;
+use super::holds::Holds;
 use super::load::Loader;
 use crate::host::Published;
 
@@ -106,6 +107,10 @@ pub struct Parts {
     pub documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     /// Called when the process must end; does not return in a real host.
     pub die: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Of the data directory.
+    pub place: LockPlace,
+    /// Called when the directory is not at its place any more; does not return in a real host.
+    pub removed: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The task's state.
@@ -120,6 +125,8 @@ pub struct Shell {
     loads: Arc<Semaphore>,
     wake_at: Option<Timestamp>,
     held: bool,
+    holds: Holds,
+    gate_looked_at: Instant,
     actions: Vec<Action>,
 }
 
@@ -140,6 +147,8 @@ impl Shell {
             loads: Arc::new(Semaphore::new(LOADS_MAX)),
             wake_at: None,
             held: false,
+            holds: Holds::default(),
+            gate_looked_at: Instant::now(),
             actions: Vec::new(),
         };
         tokio::spawn(shell.run(people_inbox, others_inbox, close_inbox));
@@ -166,6 +175,7 @@ impl Shell {
                 _ = look.tick() => {
                     self.wake();
                     self.look_at_the_disk();
+                    self.look_at_the_gate();
                 }
             }
             since_yield += 1;
@@ -174,9 +184,15 @@ impl Shell {
                 since_yield = 0;
                 self.wake();
                 self.look_at_the_disk();
+                if self.gate_looked_at.elapsed() >= CLOCK_EVERY {
+                    self.look_at_the_gate();
+                }
                 tokio::task::yield_now().await;
             }
         };
+        for run_id in self.holds.take() {
+            self.show_held(&run_id, None);
+        }
         self.handle(Message::Hold(true));
         let grace = tokio::time::sleep(GRACE);
         tokio::pin!(grace);
@@ -203,7 +219,8 @@ impl Shell {
     fn handle(&mut self, message: Message) {
         if let Message::CallEnded { run_id, id, .. }
         | Message::CallStopped { run_id, id }
-        | Message::CallRefused { run_id, id } = &message
+        | Message::CallRefused { run_id, id }
+        | Message::CallBlocked { run_id, id, .. } = &message
         {
             self.flying.remove(&(run_id.clone(), id.clone()));
         }
@@ -228,6 +245,13 @@ impl Shell {
     }
 
     fn look_at_the_disk(&mut self) {
+        match self.parts.place.is_there() {
+            Ok(true) => {}
+            Ok(false) => (self.parts.removed)(),
+            Err(error) => {
+                tracing::warn!(%error, "the data directory cannot be looked at; next try in a second")
+            }
+        }
         let low = self.parts.store.low_space();
         if low != self.held {
             self.held = low;
@@ -235,6 +259,21 @@ impl Shell {
                 tracing::warn!("the disk is nearly full: no attempt starts until there is room again");
             }
             self.handle(Message::Hold(low));
+        }
+    }
+
+    fn look_at_the_gate(&mut self) {
+        self.gate_looked_at = Instant::now();
+        for (run_id, held) in self.holds.look(&self.core) {
+            self.show_held(&run_id, held);
+        }
+    }
+
+    fn show_held(&self, run_id: &RunId, held: Option<Held>) {
+        // One that has more to record says it with that.
+        if let Some(summary) = self.core.summary(run_id) {
+            // When the store takes nothing more, there is nothing to show either.
+            let _ = self.parts.store.change_run(run_id.clone(), now(), change(summary, held), |_| ());
         }
     }
 
@@ -270,6 +309,7 @@ impl Shell {
             }
             Action::Stands { run_id, standing } => {
                 if let Standing::Stuck(problem) = &standing {
+                    self.holds.forget(&run_id);
                     self.stuck(&run_id, problem);
                 }
                 self.parts.caller.hub.stands(&run_id, standing);
@@ -289,10 +329,11 @@ impl Shell {
     }
 
     fn append(&mut self, run_id: RunId, rows: Vec<Row>, summary: Summary, token: Token) {
+        let held = self.holds.of(&self.core, &run_id);
         let last = rows.len().saturating_sub(1);
         let mut size_bytes = 0;
         for (index, row) in rows.into_iter().enumerate() {
-            let change = (index == last).then(|| change(summary));
+            let change = (index == last).then(|| change(summary, held));
             let mut append = Append::new(run_id.clone(), row.seq, row.at, row.events.to_vec(), change);
             if row.seq == 0 {
                 let mut documents = self.parts.documents.lock().unwrap_or_else(PoisonError::into_inner);
@@ -370,10 +411,18 @@ impl Shell {
     fn load(&self, run_id: RunId) {
         let (loader, loads, others) =
             (self.parts.loader.clone(), self.loads.clone(), self.mailbox.others.clone());
+        let store = self.parts.store.clone();
         tokio::spawn(async move {
             let _turn = loads.acquire().await;
             let of = run_id.clone();
-            let loaded = tokio::task::spawn_blocking(move || loader.load(&of)).await;
+            let loaded = tokio::task::spawn_blocking(move || {
+                let message = loader.load(&of);
+                if let Message::Loaded { run, .. } = &message {
+                    no_longer_stuck(&store, &of, run);
+                }
+                message
+            })
+            .await;
             let message = loaded.unwrap_or_else(|error| Message::LoadFailed {
                 run_id,
                 problem: bandstand_driver::LoadProblem::Stuck(format!(
@@ -396,13 +445,21 @@ impl Shell {
     fn stuck(&self, run_id: &RunId, problem: &str) {
         tracing::error!(%run_id, problem, "the host cannot go on with this run; the others go on");
         let stage = self.parts.store.reader().run(run_id).ok().flatten().and_then(|row| row.stage);
-        let change =
-            RunChange { status: RunStatus::Stuck, stage, held: None, owed: false, next_deadline: None };
+        let held = Some(problem.to_owned());
+        let change = RunChange { status: RunStatus::Stuck, stage, held, owed: false, next_deadline: None };
         let _ = self.parts.store.change_run(run_id.clone(), now(), change, |_| ());
     }
 }
 
-fn change(summary: Summary) -> RunChange {
+/// A run that was stuck and can be read is tried again: lists show where it stands. Before the core has it, so that this
+/// row comes before those of its decisions.
+fn no_longer_stuck(store: &Store, run_id: &RunId, run: &Run) {
+    if store.reader().run(run_id).ok().flatten().is_some_and(|row| row.status == RunStatus::Stuck) {
+        let _ = store.change_run(run_id.clone(), now(), change(Summary::of(run), None), |_| ());
+    }
+}
+
+fn change(summary: Summary, held: Option<Held>) -> RunChange {
     RunChange {
         status: match summary.status {
             Status::Running => RunStatus::Running,
@@ -412,7 +469,7 @@ fn change(summary: Summary) -> RunChange {
             Status::Cancelled => RunStatus::Cancelled,
         },
         stage: Some(summary.stage.name().to_owned()),
-        held: None,
+        held: held.map(|held| held.name().to_owned()),
         owed: summary.owes,
         next_deadline: summary.next_deadline,
     }

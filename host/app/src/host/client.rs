@@ -1,7 +1,9 @@
 //! The other end of the socket: the verbs of a host that another process holds.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bandstand_store::Lock;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -11,6 +13,10 @@ use super::socket;
 use super::watch::{NO_ROWS, Watch};
 use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire, line};
 use crate::driver::Plugins;
+
+/// How long a holder may say nothing. It gives a sign of life at once and every five seconds, however long the work
+/// takes; one that was stopped takes connections, since the kernel does that for it, and never says anything.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Reaches the process that holds a data directory.
 #[derive(Clone, Debug)]
@@ -23,15 +29,20 @@ pub struct Client {
 pub(super) struct Replies {
     read: BufReader<Take<OwnedReadHalf>>,
     line: Vec<u8>,
+    data_dir: PathBuf,
     /// Kept open: the holder serves as long as somebody listens.
     _write: OwnedWriteHalf,
 }
 
 impl Replies {
     /// The next line. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// [`HostError::Silent`] when the holder gives no sign of life while this waits.
     pub(super) async fn next(&mut self) -> Result<Reply, HostError> {
         loop {
-            let read = self.read.read_until(b'\n', &mut self.line).await;
+            let read = tokio::time::timeout(SILENCE_MAX, self.read.read_until(b'\n', &mut self.line));
+            let read = read.await.map_err(|_| silent(&self.data_dir))?;
             if read.is_err() || self.line.last() != Some(&b'\n') {
                 return Err(HostError::HolderLeft);
             }
@@ -154,8 +165,21 @@ impl Client {
         let stream = socket::connect(&self.data_dir).await.map_err(|_| HostError::HolderLeft)?;
         let (read, mut write) = stream.into_split();
         let line = line(&Envelope { protocol: PROTOCOL, request })?;
-        write.write_all(line.as_bytes()).await.map_err(|_| HostError::HolderLeft)?;
-        Ok(Replies { read: BufReader::new(read.take(LINE_BYTES_MAX)), line: Vec::new(), _write: write })
+        // A long line fills the kernel's buffer; then it waits for the holder to read.
+        let written = tokio::time::timeout(SILENCE_MAX, write.write_all(line.as_bytes())).await;
+        written.map_err(|_| silent(&self.data_dir))?.map_err(|_| HostError::HolderLeft)?;
+        let read = BufReader::new(read.take(LINE_BYTES_MAX));
+        Ok(Replies { read, line: Vec::new(), data_dir: self.data_dir.clone(), _write: write })
+    }
+}
+
+fn silent(data_dir: &Path) -> HostError {
+    let holder = Lock::holder(data_dir).ok().flatten();
+    HostError::Silent {
+        directory: data_dir.to_owned(),
+        // A holder that has not written its name yet counts as process 0.
+        pid: holder.map(|holder| holder.pid).filter(|pid| *pid != 0),
+        seconds: SILENCE_MAX.as_secs(),
     }
 }
 

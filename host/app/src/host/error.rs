@@ -24,6 +24,25 @@ pub enum HostError {
         /// Who has it.
         pid: Option<u32>,
     },
+    /// The holder takes connections and says nothing.
+    #[error(
+        "the data directory {} is held by {}, which has said nothing for {seconds} s and was probably stopped; {}, or \
+         name another data directory with --data",
+        directory.display(),
+        pid.map_or("another process".to_owned(), |pid| format!("process {pid}")),
+        pid.map_or("look for it, make it go on or end it".to_owned(), |pid| format!(
+            "look at it (ps -o pid,stat,args -p {pid}), make it go on (kill -CONT {pid}) or end it (kill -9 {pid}; \
+             runs carry on)"
+        ))
+    )]
+    Silent {
+        /// The data directory.
+        directory: PathBuf,
+        /// Who has it.
+        pid: Option<u32>,
+        /// How long it was listened for.
+        seconds: u64,
+    },
     /// There is no such run.
     #[error("there is no run `{0}` here; `bandstand runs list` shows those there are")]
     NoSuchRun(String),
@@ -106,7 +125,10 @@ impl HostError {
     pub fn exit_code(&self) -> u8 {
         match self {
             HostError::Start(_) | HostError::Plugin { .. } => 2,
-            HostError::InUse { .. } | HostError::NoSuchRun(_) | HostError::RequestTaken { .. } => 3,
+            HostError::InUse { .. }
+            | HostError::Silent { .. }
+            | HostError::NoSuchRun(_)
+            | HostError::RequestTaken { .. } => 3,
             HostError::Refused(Refusal::Stuck { .. }) => 1,
             HostError::Refused(_) => 3,
             HostError::Storage(_) => 74,

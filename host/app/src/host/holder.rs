@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bandstand_driver::{Message, Refusal, RunId};
+use bandstand_driver::{Message, Refusal, RunId, Standing};
 use bandstand_engine::event::{Event, PluginPin, RunStarted};
 use bandstand_engine::run::NewRun;
 use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Start, Timestamp};
@@ -76,6 +76,11 @@ impl Host {
             caller,
             documents: documents.clone(),
             die: Arc::new(end_the_process),
+            place: lock.place()?,
+            removed: {
+                let data_dir = options.data_dir.clone();
+                Arc::new(move || end_without_directory(&data_dir))
+            },
         });
         let host = Host(Arc::new(Inner {
             options,
@@ -295,7 +300,9 @@ impl Host {
         let id: RunId = run_id.into();
         // Whoever wants no rows is not woken for each.
         let wanted = if from_seq == NO_ROWS { Wanted::Standing } else { Wanted::News };
-        let subscription = self.0.hub.subscribe(&id, wanted);
+        let mut subscription = self.0.hub.subscribe(&id, wanted);
+        // Driven, it is read anew; whether it is stuck still is told then.
+        subscription.standing.take_if(|standing| matches!(standing, Standing::Stuck(_)));
         self.drive(run_id).await?;
         Ok(Watch::local(id, from_seq, subscription, self.0.store.reader().clone()))
     }
@@ -325,6 +332,7 @@ impl Host {
         let unseen = self.0.mailbox.close().await.unwrap_or_default();
         let host = self.clone();
         let closed = tokio::task::spawn_blocking(move || {
+            let there = lock.place()?.is_there().unwrap_or(true);
             host.0.store.close();
             // Stopped in order, so nothing was interrupted but what nobody has looked at since.
             host.0.marks.clear_all_but(|run_id, command| {
@@ -332,7 +340,8 @@ impl Host {
                 id.is_some_and(|id| unseen.contains(&(run_id.into(), id)))
             })?;
             drop(lock);
-            Ok::<(), HostError>(())
+            // It may have gone since the last look.
+            if there { Ok(()) } else { Err(HostError::Storage(removed(host.data_dir()))) }
         });
         closed.await.map_err(|_| HostError::Closing)?
     }
@@ -446,6 +455,23 @@ fn end_the_process(problem: &str) {
         "help: nothing that was not saved was acknowledged; see to the disk, then start again: runs carry on"
     );
     std::process::exit(74);
+}
+
+/// What was acknowledged in the last second may be lost with the directory; nothing more is.
+fn end_without_directory(data_dir: &Path) {
+    let problem = removed(data_dir);
+    eprintln!("error: {problem}");
+    eprintln!(
+        "help: its runs went with it; put the directory back if it was moved, then start again: runs carry on"
+    );
+    std::process::exit(74);
+}
+
+fn removed(data_dir: &Path) -> String {
+    format!(
+        "the data directory {} was removed, moved or replaced while this host held it, so nothing more is written",
+        data_dir.display()
+    )
 }
 
 fn random() -> u64 {

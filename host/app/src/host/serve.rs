@@ -18,7 +18,7 @@ use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire,
 
 /// Connections at once; the next ones wait for the kernel's queue.
 const CONNECTIONS_MAX: usize = 256;
-/// While nothing happens to a followed run, its follower hears this often that the holder is there.
+/// While there is nothing else to say, whoever asked or follows hears this often that the holder is there.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 
 /// Listens until it is stopped.
@@ -71,16 +71,20 @@ async fn serve(host: Host, stream: UnixStream) {
     }
     let reply = match serde_json::from_str::<Envelope>(&text) {
         Ok(Envelope { protocol, .. }) if protocol != PROTOCOL => Reply::Protocol { protocol: PROTOCOL },
-        Ok(Envelope { request: Request::Follow { run_id, from_seq }, .. }) => {
-            match follow(&host, &mut write, &run_id, from_seq).await {
-                Ok(()) => return,
-                Err(error) => Reply::error(&error),
-            }
+        Ok(Envelope { request, .. }) => {
+            // Whoever asks gives up on a holder that says nothing. One who has left meanwhile gets what was asked for.
+            let _ = send(&mut write, &Reply::Alive).await;
+            let replied = match request {
+                Request::Follow { run_id, from_seq } => {
+                    match follow(&host, &mut write, &run_id, from_seq).await {
+                        Ok(()) => return,
+                        Err(error) => Err(error),
+                    }
+                }
+                request => answer_alive(&host, &mut write, request).await,
+            };
+            replied.unwrap_or_else(|error| Reply::error(&error))
         }
-        Ok(Envelope { request, .. }) => match answer(&host, request).await {
-            Ok(reply) => reply,
-            Err(error) => Reply::error(&error),
-        },
         Err(error) => {
             // Another version may write requests that do not read at all.
             let theirs = serde_json::from_str::<serde_json::Value>(&text).ok();
@@ -93,6 +97,20 @@ async fn serve(host: Host, stream: UnixStream) {
         }
     };
     let _ = send(&mut write, &reply).await;
+}
+
+/// The answer; until there is one, signs of life. Compiling a plugin may take a while.
+async fn answer_alive(host: &Host, write: &mut OwnedWriteHalf, request: Request) -> Result<Reply, HostError> {
+    let answer = answer(host, request);
+    tokio::pin!(answer);
+    loop {
+        match tokio::time::timeout(ALIVE_EVERY, &mut answer).await {
+            Ok(answer) => return answer,
+            Err(_) => {
+                let _ = send(write, &Reply::Alive).await;
+            }
+        }
+    }
 }
 
 async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {

@@ -70,6 +70,11 @@ impl Watch {
         self
     }
 
+    /// Events before this one were told.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     /// What happens next. After [`Watched::Settled`] it waits until the run goes on. Nothing is lost when the future is
     /// dropped and `next` called again.
     ///

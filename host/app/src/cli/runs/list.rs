@@ -79,12 +79,22 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
 /// `waiting until 2026-...`, `running (held: overload)`.
 pub fn status_words(run: &RunRow) -> String {
     let mut text = run.status.name().to_owned();
-    if let Some(held) = &run.held {
+    if let Some(held) = held(run) {
         text.push_str(&format!(" (held: {held})"));
     } else if let (RunStatus::Waiting, Some(until)) = (run.status, run.next_deadline) {
         text.push_str(&format!(" until {}", words::instant(until)));
     }
     text
+}
+
+/// Why calls that it owes are not started: `overload`, `limit`.
+fn held(run: &RunRow) -> Option<&str> {
+    run.held.as_deref().filter(|_| run.status != RunStatus::Stuck)
+}
+
+/// Why the host could not go on with it, and what to do.
+pub fn problem(run: &RunRow) -> Option<&str> {
+    run.held.as_deref().filter(|_| run.status == RunStatus::Stuck)
 }
 
 /// A run's row.
@@ -97,7 +107,8 @@ pub fn as_json(run: &RunRow) -> Value {
         "user_id": run.user_id,
         "status": run.status.name(),
         "stage": run.stage,
-        "held": run.held,
+        "held": held(run),
+        "problem": problem(run),
         "started_at": run.started_at.to_string(),
         "ended_at": run.ended_at.map(|at| at.to_string()),
         "next_deadline": run.next_deadline.map(|at| at.to_string()),

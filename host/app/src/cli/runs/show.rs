@@ -185,7 +185,7 @@ impl Report {
             "audit": audit.iter().map(audit_json).collect::<Vec<_>>(),
             "audit_cut": audit_cut,
             "state": self.state().ok(),
-            "problem": self.folded.as_ref().err(),
+            "problem": self.folded.as_ref().err().map(String::as_str).or(list::problem(&self.run)),
             "result": self.result(),
             "error": match &history.end { Some(End::Failed(error)) => Some(error.to_visible(None)), _ => None },
             "cancelled": match &history.end {
@@ -227,6 +227,7 @@ impl Report {
         fact("run", run.run_id.clone());
         fact("workflow", format!("{} version {}", run.workflow, run.version));
         fact("status", status_words(run));
+        fact("problem", list::problem(run).unwrap_or_default().to_owned());
         fact("stage", self.stages());
         fact("thread", run.thread_id.clone().unwrap_or_default());
         fact("user", run.user_id.clone().unwrap_or_default());
