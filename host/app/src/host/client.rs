@@ -164,11 +164,16 @@ impl Client {
     async fn send(&self, request: Request) -> Result<Replies, HostError> {
         let stream = socket::connect(&self.data_dir).await.map_err(|_| HostError::HolderLeft)?;
         let (read, mut write) = stream.into_split();
+        let mut read = BufReader::new(read.take(LINE_BYTES_MAX));
+        // Its first sign of life. A holder that was stopped gets no request that it would carry out when it goes on.
+        let mut hello = Vec::new();
+        let heard = tokio::time::timeout(SILENCE_MAX, read.read_until(b'\n', &mut hello)).await;
+        heard.map_err(|_| silent(&self.data_dir))?.map_err(|_| HostError::HolderLeft)?;
         let line = line(&Envelope { protocol: PROTOCOL, request })?;
         // A long line fills the kernel's buffer; then it waits for the holder to read.
         let written = tokio::time::timeout(SILENCE_MAX, write.write_all(line.as_bytes())).await;
         written.map_err(|_| silent(&self.data_dir))?.map_err(|_| HostError::HolderLeft)?;
-        let read = BufReader::new(read.take(LINE_BYTES_MAX));
+        read.get_mut().set_limit(LINE_BYTES_MAX);
         Ok(Replies { read, line: Vec::new(), data_dir: self.data_dir.clone(), _write: write })
     }
 }

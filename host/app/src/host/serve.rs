@@ -64,6 +64,10 @@ impl Server {
 
 async fn serve(host: Host, stream: UnixStream) {
     let (read, mut write) = stream.into_split();
+    // Whoever asks hands nothing to a holder that says nothing: it would do it much later, with nobody waiting.
+    if send(&mut write, &Reply::Alive).await.is_err() {
+        return;
+    }
     let mut text = String::new();
     let read = BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut text).await;
     if read.is_err() || text.is_empty() {
@@ -72,8 +76,6 @@ async fn serve(host: Host, stream: UnixStream) {
     let reply = match serde_json::from_str::<Envelope>(&text) {
         Ok(Envelope { protocol, .. }) if protocol != PROTOCOL => Reply::Protocol { protocol: PROTOCOL },
         Ok(Envelope { request, .. }) => {
-            // Whoever asks gives up on a holder that says nothing. One who has left meanwhile gets what was asked for.
-            let _ = send(&mut write, &Reply::Alive).await;
             let replied = match request {
                 Request::Follow { run_id, from_seq } => {
                     match follow(&host, &mut write, &run_id, from_seq).await {
