@@ -3,6 +3,7 @@
 //! Which run, and what is done about reviews besides asking, is the verbs' business.
 
 use std::io::Write;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bandstand_engine::event::Event;
@@ -45,8 +46,11 @@ pub async fn to_the_end(
         view: View::new(&context.out, manner.from_seq),
         history: History::default(),
     };
+    // One for the whole loop: a signal between following and asking is not missed.
+    let interrupt = told_to_end();
+    tokio::pin!(interrupt);
     loop {
-        let settled = match follower.until_settled().await? {
+        let settled = match follower.until_settled(interrupt.as_mut()).await? {
             Some(settled) => settled,
             None => return interrupted(access, run_id, context),
         };
@@ -62,7 +66,7 @@ pub async fn to_the_end(
         };
         let asked = tokio::select! {
             asked = ask::review(&context.out, run_id, review, name) => asked?,
-            () = told_to_end() => return interrupted(access, run_id, context),
+            () = &mut interrupt => return interrupted(access, run_id, context),
         };
         match asked {
             Asked::Later => return outcome(run_id, &follower.history, &settled, context, manner),
@@ -95,10 +99,11 @@ struct Follower {
 
 impl Follower {
     /// `None`: Ctrl-C.
-    async fn until_settled(&mut self) -> Result<Option<Settled>, Failure> {
+    async fn until_settled(
+        &mut self,
+        mut interrupt: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Option<Settled>, Failure> {
         let mut ticks = tokio::time::interval(Duration::from_millis(REDRAW_MS));
-        let interrupt = told_to_end();
-        tokio::pin!(interrupt);
         loop {
             let watched = {
                 let next = self.watch.next();

@@ -113,7 +113,8 @@ pub fn yes(question: &str) -> bool {
 
 /// `None`: the input has ended.
 fn prompt(question: &str) -> Option<String> {
-    let mut err = std::io::stderr().lock();
+    let mut err = std::io::stderr();
+    // Not locked while the person thinks: whoever is interrupted meanwhile says so there.
     write!(err, "{question}").and_then(|()| err.flush()).ok()?;
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line).ok()?;
