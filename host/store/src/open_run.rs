@@ -135,7 +135,9 @@ impl Opening<'_> {
         let genesis = chain::genesis(self.run_id);
         let first =
             self.rows(run, 0, Some(0))?.pop().ok_or_else(|| self.damaged(0, "its first row is missing"))?;
-        let (_, first_events) = self.checked(&genesis, 0, &first)?;
+        // What it pins is no large value: those are read when they are needed.
+        let (_, text) = self.linked(&genesis, 0, &first)?;
+        let first_events = codec::parse(text).map_err(|error| self.unreadable(0, error))?;
         let pins = self.pins(&first_events)?;
         let snapshot = match from {
             From::Snapshot => self.sql(|connection| snapshot::load(connection, run))?,
@@ -184,6 +186,14 @@ impl Opening<'_> {
 
     /// The row's link and events, if it follows from `previous`.
     fn checked(&self, previous: &Check, seq: u64, row: &Row) -> Result<(Check, Vec<Event>), OpenRunError> {
+        let (check, text) = self.linked(previous, seq, row)?;
+        let events = codec::decode(text, |digest| load_blob(self.connection, digest))
+            .map_err(|error| self.unreadable(seq, error))?;
+        Ok((check, events))
+    }
+
+    /// The row's link and text, if it follows from `previous`.
+    fn linked<'r>(&self, previous: &Check, seq: u64, row: &'r Row) -> Result<(Check, &'r str), OpenRunError> {
         if row.seq != seq {
             return Err(
                 self.damaged(seq, &format!("a row is missing: the next one begins at event {}", row.seq))
@@ -194,17 +204,17 @@ impl Opening<'_> {
             return Err(self.damaged(seq, "the row's check does not follow from the rows before it"));
         }
         let text = std::str::from_utf8(&row.events).map_err(|_| self.damaged(seq, "the row is not text"))?;
-        let events =
-            codec::decode(text, |digest| load_blob(self.connection, digest)).map_err(
-                |error| match error {
-                    // The check holds, so some host wrote it just so.
-                    DecodeError::Unknown(event, problem) => {
-                        OpenRunError::NewerJournal { run_id: self.run_id.to_owned(), seq, event, problem }
-                    }
-                    DecodeError::NotEvents(what) | DecodeError::Blob(what) => self.damaged(seq, &what),
-                },
-            )?;
-        Ok((check, events))
+        Ok((check, text))
+    }
+
+    fn unreadable(&self, seq: u64, error: DecodeError) -> OpenRunError {
+        match error {
+            // The check holds, so some host wrote it just so.
+            DecodeError::Unknown(event, problem) => {
+                OpenRunError::NewerJournal { run_id: self.run_id.to_owned(), seq, event, problem }
+            }
+            DecodeError::NotEvents(what) | DecodeError::Blob(what) => self.damaged(seq, &what),
+        }
     }
 
     fn pins(&self, first: &[Event]) -> Result<Pins, OpenRunError> {

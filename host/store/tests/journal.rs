@@ -270,6 +270,33 @@ fn an_unknown_event_is_refused_by_name() {
     assert_eq!(store.reader().open_run("run-1", From::Start).expect("not concerned").next_seq, 4);
 }
 
+// R5.4: neither is a later version of a known event, nor a word in one that this host does not know.
+#[test]
+fn a_later_version_of_an_event_is_refused_by_name() {
+    for (events, name) in [
+        (r#"[{"type":"node.started@2","p":"a@1"}]"#, "node.started@2"),
+        (
+            r#"[{"type":"stage.entered","stage":"review","p":""},{"type":"node.cancelled","p":"a@1","because":"boredom"}]"#,
+            "node.cancelled",
+        ),
+    ] {
+        let (_directory, store) = three_runs();
+        let mut newer = Append::new(Arc::from("run-2"), 4, Timestamp(0), vec![succeeded(json!(1))], None);
+        newer.events = events.to_owned();
+        send(&store, newer).recv().expect("answered").expect("appended");
+        let error = store.reader().open_run("run-2", From::Start).expect_err("newer");
+        assert!(
+            error.to_string().contains(&format!("run run-2 has an event this host does not know, `{name}`")),
+            "{error}"
+        );
+        for other in ["run-1", "run-3"] {
+            assert_eq!(store.reader().open_run(other, From::Start).expect("not concerned").next_seq, 4);
+        }
+        let page = store.reader().history("run-2", 0, 4).expect("its earlier rows are read");
+        assert_eq!(page.rows.len(), 4);
+    }
+}
+
 #[test]
 fn a_run_is_opened_from_its_snapshot_and_the_tail() {
     let (directory, store) = three_runs();
@@ -293,6 +320,28 @@ fn a_run_is_opened_from_its_snapshot_and_the_tail() {
     raw(directory.path()).execute_batch("UPDATE snapshots SET bytes = x'00'").expect("damaged");
     let run = store.reader().open_run("run-2", From::Snapshot).expect("whole");
     assert_eq!((run.snapshot, run.tail.len()), (None, 5));
+}
+
+// Aim: a long run opens quickly; large values are read when they are needed.
+#[test]
+fn from_a_snapshot_only_the_tail_and_its_values_are_read() {
+    let (directory, store) = store();
+    append(&store, "run-1", 0, 0, vec![started("run-1", "w", json!("x".repeat(5_000)))]);
+    append(&store, "run-1", 1, 0, vec![node_succeeded("a@1", json!("y".repeat(5_000)))]);
+    store.keep_snapshot(Arc::from("run-1"), 2, b"state after 2".to_vec());
+    append(&store, "run-1", 2, 0, vec![node_succeeded("a@2", json!("z".repeat(5_000)))]);
+    let lose = |letter: &str| {
+        let like = format!("\"{letter}%");
+        raw(directory.path())
+            .execute("DELETE FROM blobs WHERE CAST(bytes AS TEXT) LIKE ?1", [like])
+            .expect("lost")
+    };
+    assert_eq!((lose("x"), lose("y")), (1, 1));
+    let opened = store.reader().open_run("run-1", From::Snapshot).expect("it needs neither");
+    assert_eq!((opened.tail.len(), opened.next_seq, opened.pins.workflow.name.as_str()), (1, 3, "w"));
+    assert!(store.reader().open_run("run-1", From::Start).is_err());
+    assert_eq!(lose("z"), 1);
+    assert!(store.reader().open_run("run-1", From::Snapshot).is_err());
 }
 
 #[test]
@@ -327,8 +376,8 @@ fn a_newer_file_or_anothers_is_refused_by_name() {
     store.close();
     raw(directory.path()).pragma_update(None, "user_version", 99).expect("set");
     let newer = Store::open(directory.path(), Options::default()).expect_err("newer");
-    assert!(matches!(newer, OpenError::NewerSchema { found: 99, known: 1, .. }), "{newer}");
-    assert!(newer.to_string().contains("has schema 99, this host reads up to 1"), "{newer}");
+    assert!(matches!(newer, OpenError::NewerSchema { found: 99, known: 2, .. }), "{newer}");
+    assert!(newer.to_string().contains("has schema 99, this host reads up to 2"), "{newer}");
     assert!(matches!(Reader::open(directory.path()), Err(OpenError::NewerSchema { .. })));
 
     let other = tempfile::tempdir().expect("a directory");
