@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bandstand_engine::event::Event;
 use bandstand_engine::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::codec::{Blob, encode};
 use crate::effect::{Effect, effects};
@@ -116,7 +117,8 @@ pub struct RunChange {
 }
 
 /// A run's status. Words of the CLI and the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RunStatus {
     /// Something is to be done now.
     Running,

@@ -4,6 +4,8 @@
 use bandstand_engine::event::{AskedBy, Event, ReviewOutcome};
 use bandstand_engine::input::Verdict;
 
+use crate::pins;
+
 /// One change of the read models.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -21,6 +23,8 @@ pub enum Effect {
         user_id: Option<String>,
         /// The request that asked for it.
         request_id: Option<String>,
+        /// Digests of what it pins, sorted: workflow text, graph, plugins.
+        pins: Vec<String>,
     },
     /// A run ended: its routes learn how.
     RunEnded {
@@ -89,6 +93,7 @@ fn effect(event: &Event) -> Option<Effect> {
             thread_id: started.thread_id.clone(),
             user_id: started.user_id.clone(),
             request_id: started.request_id.clone(),
+            pins: pins::of(started),
         },
         Event::RunSucceeded(_) => Effect::RunEnded { succeeded: true },
         Event::RunFailed(_) | Event::RunCancelled(_) => Effect::RunEnded { succeeded: false },

@@ -4,6 +4,7 @@ use rusqlite::{Connection, params};
 
 use crate::append::{RunChange, RunStatus};
 use crate::effect::Effect;
+use crate::pins;
 
 /// For whom the effects of one row are written.
 pub(crate) struct Subject<'a> {
@@ -96,9 +97,7 @@ fn route_decided(
     confidence: Option<f64>,
     below: bool,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT OR IGNORE INTO run_routes(run, node, route) VALUES (?1, ?2, ?3)")?
-        .execute(params![subject.run, node, route])?;
+    route_of_run(connection, subject.run, (node, route), confidence, below)?;
     connection
         .prepare_cached(
             "INSERT INTO routing_stats(workflow, node, route, count, scored, confidence_sum, confidence_min, \
@@ -114,20 +113,56 @@ fn route_decided(
     Ok(())
 }
 
+/// What a run's choice adds, kept by run.
+pub(crate) fn route_of_run(
+    connection: &Connection,
+    run: i64,
+    (node, route): (&str, &str),
+    confidence: Option<f64>,
+    below: bool,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO run_routes(run, node, route, count, scored, confidence_sum, confidence_min, \
+             confidence_max, low, runs_ended, runs_succeeded, duration_ms_sum) \
+             VALUES (?1, ?2, ?3, 1, ?4 IS NOT NULL, ifnull(?4, 0.0), ?4, ?4, ?5, 0, 0, 0) \
+             ON CONFLICT DO UPDATE SET count = count + 1, scored = scored + excluded.scored, \
+             confidence_sum = confidence_sum + excluded.confidence_sum, \
+             confidence_min = min(ifnull(confidence_min, ?4), ifnull(?4, confidence_min)), \
+             confidence_max = max(ifnull(confidence_max, ?4), ifnull(?4, confidence_max)), \
+             low = low + excluded.low",
+        )?
+        .execute(params![run, node, route, confidence, below])?;
+    Ok(())
+}
+
 /// How a run ended is told to every route it took, once each.
 fn run_ended(connection: &Connection, subject: &Subject<'_>, succeeded: bool) -> rusqlite::Result<()> {
+    let took_ms = subject.at.saturating_sub(subject.started_at);
+    routes_of_run_ended(connection, subject.run, succeeded, took_ms)?;
     connection
         .prepare_cached(
             "UPDATE routing_stats SET runs_ended = runs_ended + 1, runs_succeeded = runs_succeeded + ?3, \
              duration_ms_sum = duration_ms_sum + ?4 \
              WHERE workflow = ?1 AND (node, route) IN (SELECT node, route FROM run_routes WHERE run = ?2)",
         )?
-        .execute(params![
-            subject.workflow,
-            subject.run,
-            succeeded,
-            subject.at.saturating_sub(subject.started_at)
-        ])?;
+        .execute(params![subject.workflow, subject.run, succeeded, took_ms])?;
+    Ok(())
+}
+
+/// The same, kept by run.
+pub(crate) fn routes_of_run_ended(
+    connection: &Connection,
+    run: i64,
+    succeeded: bool,
+    took_ms: i64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE run_routes SET runs_ended = runs_ended + 1, runs_succeeded = runs_succeeded + ?2, \
+             duration_ms_sum = duration_ms_sum + ?3 WHERE run = ?1",
+        )?
+        .execute(params![run, succeeded, took_ms])?;
     Ok(())
 }
 
@@ -136,7 +171,7 @@ pub(crate) fn first_change() -> RunChange {
     RunChange { status: RunStatus::Running, stage: None, held: None, owed: true, next_deadline: None }
 }
 
-/// Inserts a run's row; `run` is its number, or none for the next one. Returns the number.
+/// Inserts a run's row; `run` is its number, or none for the next one, which no deleted run had. Returns the number.
 pub(crate) fn insert_run(
     connection: &Connection,
     run: Option<i64>,
@@ -144,15 +179,19 @@ pub(crate) fn insert_run(
     at: i64,
     change: &RunChange,
 ) -> rusqlite::Result<i64> {
-    let Effect::RunStarted { run_id, workflow, version, thread_id, user_id, request_id } = started else {
+    let Effect::RunStarted { run_id, workflow, version, thread_id, user_id, request_id, pins } = started
+    else {
         return Ok(0);
     };
+    let pins = pins::keep(connection, pins)?;
     connection
         .prepare_cached(
-            "INSERT INTO runs(id, run_id, workflow, version, thread_id, user_id, started_at, status, owed, head_seq) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', 1, 0)",
+            "INSERT INTO runs(id, run_id, workflow, version, thread_id, user_id, started_at, status, owed, head_seq, pins) \
+             VALUES (ifnull(?1, 1 + max(ifnull((SELECT max(id) FROM runs), 0), \
+             ifnull((SELECT number FROM deleted_up_to WHERE what = 'run'), 0))), \
+             ?2, ?3, ?4, ?5, ?6, ?7, 'running', 1, 0, ?8)",
         )?
-        .execute(params![run, run_id, workflow, signed(*version), thread_id, user_id, at])?;
+        .execute(params![run, run_id, workflow, signed(*version), thread_id, user_id, at, pins])?;
     let run = connection.last_insert_rowid();
     if let Some(key) = request_id {
         connection
@@ -174,7 +213,7 @@ pub(crate) fn update_run(
     connection
         .prepare_cached(
             "UPDATE runs SET status = ?2, stage = ?3, held = ?4, owed = ?5, next_deadline = ?6, \
-             ended_at = CASE WHEN ?7 THEN ifnull(ended_at, ?8) END, head_seq = max(head_seq, ?9) WHERE id = ?1",
+             ended_at = CASE WHEN ?7 THEN ifnull(ended_at, ?8) END, head_seq = max(head_seq, ?9), bytes = NULL WHERE id = ?1",
         )?
         .execute(params![
             run,

@@ -6,13 +6,15 @@
 //! about a run: it neither folds events nor knows graphs, plugins, HTTP or tokio.
 //!
 //! Where to look: what is written [`append`], how it is committed `writer`, how a run is opened again [`open_run`],
-//! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], what agents keep [`memory`], one host for each
-//! directory [`lock`], attempts that a crash cut off [`inflight`].
+//! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], what agents keep [`memory`], deleting runs
+//! [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts that a crash cut off
+//! [`inflight`].
 
 pub mod append;
 mod chain;
 mod checkpoint;
 pub mod codec;
+pub mod delete;
 mod effect;
 mod effect_apply;
 pub mod history;
@@ -21,20 +23,24 @@ pub mod lock;
 pub mod memory;
 mod open;
 pub mod open_run;
+mod pins;
 mod place;
 mod queue;
 mod reader;
 mod rebuild;
+pub mod retention;
 pub mod reviews;
 pub mod routing;
 pub mod runs;
 mod schema;
 mod snapshot;
 mod store;
+mod upgrade;
 mod writer;
 
 pub use append::{Append, AppendError, Appended, Document, DocumentKind, Refused, RunChange, RunStatus};
 pub use codec::{Blob, Encoded, encode};
+pub use delete::{Deletion, Shrunk, Swept};
 pub use effect::{Effect, effects};
 pub use history::{HistoryPage, HistoryRow};
 pub use inflight::{InFlight, InFlightError, Mark};
@@ -46,6 +52,7 @@ pub use open::{Durability, OnFatal, OpenError, Options};
 pub use open_run::{From, OpenRunError, OpenedRun, Pins, StoredSnapshot};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{RebuildError, Rebuilt};
+pub use retention::{Because, Chooser, Going, Keep, Retention, Rule};
 pub use reviews::{ReviewDetail, ReviewFilter, ReviewRow};
 pub use routing::RouteStats;
 pub use runs::{FindError, RunFilter, RunPage, RunRow};

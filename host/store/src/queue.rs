@@ -39,6 +39,8 @@ pub(crate) enum JobEnd {
     Keep,
     /// Keep it; it changed runs behind the writer's back.
     KeepAndForgetRuns,
+    /// Keep it; it changed these runs behind the writer's back.
+    KeepAndForget(Vec<String>),
     /// Undo it; the job knows why.
     Undo,
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::sync_channel;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use crate::append::{RunChange, RunStatus};
@@ -106,6 +107,8 @@ impl Job for Replay {
         for table in READ_MODELS {
             connection.execute_batch(&format!("DELETE FROM {table}"))?;
         }
+        // What runs that are gone have added has no other source.
+        connection.execute_batch("INSERT INTO routing_stats SELECT * FROM routing_kept")?;
         let mut known: HashMap<i64, Known> = HashMap::new();
         let mut pos = 0_i64;
         loop {
@@ -177,7 +180,8 @@ struct Raw {
 fn slice(connection: &Connection, pos: i64) -> rusqlite::Result<Vec<Raw>> {
     connection
         .prepare_cached(
-            "SELECT pos, run, seq, at, \"check\", events FROM journal WHERE pos > ?1 ORDER BY pos LIMIT ?2",
+            "SELECT pos, run, seq, at, \"check\", events FROM journal \
+             WHERE pos > ?1 AND run NOT IN (SELECT run FROM doomed) ORDER BY pos LIMIT ?2",
         )?
         .query_map(params![pos, SLICE_ROWS as i64], |row| {
             Ok(Raw {
@@ -227,7 +231,8 @@ impl Job for Stand {
 
 impl Reader {
     /// Every read model as text, a line for each row, for comparing one rebuild with another. `head_seq` is left out:
-    /// it says when a run's row last changed, which a rebuild does not repeat.
+    /// it says when a run's row last changed, which a rebuild does not repeat; so is `bytes`, which is counted when it is
+    /// asked for. Sums of confidences are shown without the last digits, which depend on the order of adding.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -241,8 +246,12 @@ impl Reader {
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
                     let mut line = table.to_owned();
-                    for (index, name) in names.iter().enumerate().filter(|(_, name)| *name != "head_seq") {
-                        line.push_str(&format!(" {name}={:?}", row.get_ref(index)?));
+                    let shown = |name: &str| !["head_seq", "bytes"].contains(&name);
+                    for (index, name) in names.iter().enumerate().filter(|(_, name)| shown(name)) {
+                        line.push_str(&match row.get_ref(index)? {
+                            ValueRef::Real(number) => format!(" {name}={number:.9}"),
+                            value => format!(" {name}={value:?}"),
+                        });
                     }
                     lines.push(line);
                 }

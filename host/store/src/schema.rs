@@ -3,14 +3,22 @@
 
 use rusqlite::Connection;
 
+use crate::upgrade;
+
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
 
+/// One version to the next: tables, then what fills the new ones from the journal.
+struct Step {
+    sql: &'static str,
+    fill: fn(&Connection) -> rusqlite::Result<()>,
+}
+
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [&str; 1] = [V1];
+const STEPS: [Step; 2] = [Step { sql: V1, fill: |_| Ok(()) }, Step { sql: V2, fill: upgrade::to_v2 }];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
 pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> rusqlite::Result<()> {
@@ -18,7 +26,8 @@ pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> ru
     for (index, step) in STEPS.iter().enumerate().skip(first) {
         let version = i64::try_from(index + 1).unwrap_or(VERSION);
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        transaction.execute_batch(step)?;
+        transaction.execute_batch(step.sql)?;
+        (step.fill)(&transaction)?;
         transaction.execute(
             "INSERT INTO migrations(version, at, host) VALUES (?1, ?2, ?3)",
             (version, now_ms, env!("CARGO_PKG_VERSION")),
@@ -31,8 +40,8 @@ pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> ru
 }
 
 /// Tables that [`rebuild`](crate::Store::rebuild) empties and fills again from the journal.
-pub(crate) const READ_MODELS: [&str; 6] =
-    ["runs", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
+pub(crate) const READ_MODELS: [&str; 7] =
+    ["runs", "pins", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
 
 const V1: &str = r#"
 CREATE TABLE migrations(version INTEGER PRIMARY KEY, at INTEGER NOT NULL, host TEXT NOT NULL) STRICT;
@@ -169,5 +178,55 @@ CREATE TABLE memory_counts(
 CREATE TABLE slots(
   workflow TEXT NOT NULL, thread TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY(workflow, thread, name)
+) STRICT, WITHOUT ROWID;
+"#;
+
+const V2: &str = r#"
+-- Which set of documents and plugins a run pins; few sets, each shared by all runs of a workflow's version.
+ALTER TABLE runs ADD COLUMN pins INTEGER;
+-- What an ended run takes, once somebody has counted it: not in a rebuild.
+ALTER TABLE runs ADD COLUMN bytes INTEGER;
+CREATE INDEX runs_pins ON runs(pins);
+CREATE INDEX runs_ended ON runs(ended_at, id) WHERE ended_at IS NOT NULL;
+-- `id` follows from `digests`, a JSON array.
+CREATE TABLE pins(id INTEGER PRIMARY KEY, digests TEXT NOT NULL) STRICT;
+
+-- Runs that are deleted and whose rows are still being removed, a slice at a time.
+CREATE TABLE doomed(run INTEGER PRIMARY KEY) STRICT;
+-- The greatest `runs.id` and `journal.pos` that were deleted: neither names something else later.
+CREATE TABLE deleted_up_to(what TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+-- With what each run adds to the statistics, so that a deleted run's part can be kept.
+DROP TABLE run_routes;
+CREATE TABLE run_routes(
+  run INTEGER NOT NULL,
+  node TEXT NOT NULL,
+  route TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  scored INTEGER NOT NULL,
+  confidence_sum REAL NOT NULL,
+  confidence_min REAL,
+  confidence_max REAL,
+  low INTEGER NOT NULL,
+  runs_ended INTEGER NOT NULL,
+  runs_succeeded INTEGER NOT NULL,
+  duration_ms_sum INTEGER NOT NULL,
+  PRIMARY KEY(run, node, route)
+) STRICT, WITHOUT ROWID;
+-- The statistics of runs that were deleted: a rebuild begins with them.
+CREATE TABLE routing_kept(
+  workflow TEXT NOT NULL,
+  node TEXT NOT NULL,
+  route TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  scored INTEGER NOT NULL,
+  confidence_sum REAL NOT NULL,
+  confidence_min REAL,
+  confidence_max REAL,
+  low INTEGER NOT NULL,
+  runs_ended INTEGER NOT NULL,
+  runs_succeeded INTEGER NOT NULL,
+  duration_ms_sum INTEGER NOT NULL,
+  PRIMARY KEY(workflow, node, route)
 ) STRICT, WITHOUT ROWID;
 "#;

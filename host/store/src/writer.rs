@@ -142,8 +142,12 @@ impl Writer {
                     Ok(Appended { pos: 0 })
                 }
                 Work::Job(job) => {
-                    if let JobEnd::KeepAndForgetRuns = run_job(&self.connection, job.as_mut())? {
-                        self.heads.clear();
+                    match run_job(&self.connection, job.as_mut())? {
+                        JobEnd::KeepAndForgetRuns => self.heads.clear(),
+                        JobEnd::KeepAndForget(run_ids) => {
+                            run_ids.iter().for_each(|run_id| drop(self.heads.remove(run_id.as_str())));
+                        }
+                        JobEnd::Keep | JobEnd::Undo => {}
                     }
                     Ok(Appended { pos: 0 })
                 }
@@ -373,8 +377,8 @@ fn answer(batch: Vec<Work>, ends: Vec<End>) {
 fn run_job(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<JobEnd> {
     connection.execute_batch("SAVEPOINT job")?;
     let end = job.apply(connection)?;
-    connection.execute_batch(match end {
-        JobEnd::Keep | JobEnd::KeepAndForgetRuns => "RELEASE job",
+    connection.execute_batch(match &end {
+        JobEnd::Keep | JobEnd::KeepAndForgetRuns | JobEnd::KeepAndForget(_) => "RELEASE job",
         JobEnd::Undo => "ROLLBACK TO job; RELEASE job",
     })?;
     Ok(end)
@@ -395,8 +399,13 @@ fn insert_blobs(connection: &Connection, run: i64, append: &Append) -> rusqlite:
 
 fn insert_row(connection: &Connection, head: &mut Head, append: &Append) -> rusqlite::Result<i64> {
     let check = chain::link(&head.check, append.seq, append.at.0, append.events.as_bytes());
+    // A place that was deleted is never given again: who follows the journal asks for what comes after the last one.
     connection
-        .prepare_cached("INSERT INTO journal(run, seq, at, \"check\", events) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached(
+            "INSERT INTO journal(pos, run, seq, at, \"check\", events) VALUES (\
+             1 + max(ifnull((SELECT max(pos) FROM journal), 0), \
+             ifnull((SELECT number FROM deleted_up_to WHERE what = 'pos'), 0)), ?1, ?2, ?3, ?4, ?5)",
+        )?
         .execute(params![head.run, signed(append.seq), append.at.0, &check[..], append.events])?;
     head.check = check;
     head.next_seq = append.seq.saturating_add(append.count);

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, channel};
 
 use bandstand_engine::event::{
     AskedBy, Event, NodeSucceeded, Payload, ReviewAnswered, ReviewCause, ReviewDecided, ReviewOpened,
-    ReviewOutcome, RouteDecided, RunStarted, RunSucceeded, WorkflowPin,
+    ReviewOutcome, RouteDecided, RunCancelled, RunStarted, RunSucceeded, WorkflowPin,
 };
-use bandstand_engine::input::Verdict;
+use bandstand_engine::input::{ActorKind, By, Verdict};
 use bandstand_engine::time::Timestamp;
 use bandstand_store::{Append, AppendError, Appended, Options, RunChange, RunStatus, Store};
 use rusqlite::Connection;
@@ -119,6 +119,11 @@ pub(crate) fn review_decided(review_id: &str, outcome: ReviewOutcome) -> Event {
 
 pub(crate) fn succeeded(output: Value) -> Event {
     Event::RunSucceeded(RunSucceeded { output: Payload::new(output) })
+}
+
+pub(crate) fn cancelled() -> Event {
+    let by = By { kind: ActorKind::Person, id: "ada".to_owned() };
+    Event::RunCancelled(RunCancelled { by, reason: String::new() })
 }
 
 /// Hands it over; the answer comes through the receiver.
