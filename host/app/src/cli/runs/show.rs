@@ -1,6 +1,6 @@
 //! `bandstand runs show`: all that R5.3 asks of one run, or its events one by one.
 
-use bandstand_engine::Run;
+use bandstand_engine::{Path, Run};
 use bandstand_store::{AuditRecord, Reader, RunRow, Scope};
 use clap::Args;
 use serde_json::{Value, json};
@@ -17,10 +17,15 @@ use crate::cli::term::{safe, words};
 
 /// Audit entries that are shown, the newest.
 const AUDIT_SHOWN_MAX: usize = 100;
+/// Entries of each other list that are shown, the newest: a run can have a hundred thousand.
+const LISTED_MAX: usize = 100;
 /// Characters of a channel's value that a line shows; `--json` has it whole.
 const VALUE_LENGTH_MAX: usize = 200;
 /// Characters of an audit entry's payload that a line shows.
 const PAYLOAD_LENGTH_MAX: usize = 200;
+
+/// Rows of the journal that are read at a time.
+const PAGE_ROWS: u32 = 500;
 
 /// What `show` is given.
 #[derive(Args, Debug)]
@@ -31,6 +36,12 @@ pub struct ShowArgs {
     /// Show its events instead, one a line
     #[arg(long)]
     pub events: bool,
+    /// With --events: leave out what was before this event
+    #[arg(long, value_name = "SEQ", default_value_t = 0, hide_default_value = true, requires = "events")]
+    pub from: u64,
+    /// With --events: how many at most; what one decision led to is not cut
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, requires = "events", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: u64,
     /// Print one text member of its result as it is, such as `report.markdown`
     #[arg(long, value_name = "PATH", conflicts_with_all = ["json", "events"])]
     pub print: Option<String>,
@@ -41,16 +52,7 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
     let run = stored::run(&reader, &args.run)?;
     if args.events {
-        stored::each_row(&reader, &run.run_id, |row| {
-            for (seq, event) in (row.seq..).zip(&row.events) {
-                if context.out.json {
-                    context.out.json_line(&event_json(&row.run_id, seq, row.at, event));
-                } else if let Some(line) = event_line(&context.out, row.at, event) {
-                    context.out.data(&line);
-                }
-            }
-        })?;
-        return Ok(Exit::Succeeded);
+        return events(args, &reader, &run, context);
     }
     let history = stored::history(&reader, &run.run_id)?;
     if let Some(member) = &args.print {
@@ -74,6 +76,36 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
         context.out.json_line(&report.as_json());
     } else {
         report.lines(context).iter().for_each(|line| context.out.data(line));
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// Its events from one on, so many and no more.
+fn events(args: &ShowArgs, reader: &Reader, run: &RunRow, context: &Context) -> Result<Exit, Failure> {
+    let (mut from, mut shown) = (args.from, 0);
+    while shown < args.limit {
+        let page = reader.history(&run.run_id, from, PAGE_ROWS)?;
+        for row in &page.rows {
+            if shown >= args.limit {
+                from = row.seq;
+                break;
+            }
+            for (seq, event) in (row.seq..).zip(&row.events) {
+                if context.out.json {
+                    context.out.json_line(&event_json(&row.run_id, seq, row.at, event));
+                } else if let Some(line) = event_line(&context.out, row.at, event) {
+                    context.out.data(&line);
+                }
+            }
+            shown += row.events.len() as u64;
+            from = row.seq + row.events.len() as u64;
+        }
+        if page.next.is_none() && page.rows.last().is_none_or(|row| row.seq < from) {
+            return Ok(Exit::Succeeded);
+        }
+    }
+    if !reader.history(&run.run_id, from, 1)?.rows.is_empty() {
+        context.out.note(&format!("there are more events: --from {from}"));
     }
     Ok(Exit::Succeeded)
 }
@@ -119,6 +151,28 @@ impl Report {
         (&self.audit[earlier..], earlier > 0)
     }
 
+    /// How many entries of each list are older than those that are shown; of lists that are shown whole, nothing.
+    fn cut(&self) -> serde_json::Map<String, Value> {
+        let history = &self.history;
+        let lists = [
+            ("stages", history.stages.len()),
+            ("errors", history.errors.len()),
+            ("retries", self.retried().len()),
+            ("reviews", history.reviews.len()),
+            ("routing", history.routes.len()),
+            ("parallel", history.blocks.len()),
+            ("warnings", history.warnings.len()),
+        ];
+        let earlier = lists.into_iter().map(|(name, length)| (name, length.saturating_sub(LISTED_MAX)));
+        earlier.filter(|(_, cut)| *cut > 0).map(|(name, cut)| (name.to_owned(), json!(cut))).collect()
+    }
+
+    /// Visits that were tried more than once, or failed: attempts made and allowed.
+    fn retried(&self) -> Vec<(&Path, (u32, u32))> {
+        let retries = self.history.retries.iter();
+        retries.map(|(path, counts)| (path, *counts)).collect()
+    }
+
     fn as_json(&self) -> Value {
         let history = &self.history;
         let started = history.started.as_deref();
@@ -128,13 +182,11 @@ impl Report {
             .flat_map(|started| &started.plugins)
             .map(|(id, pin)| (id.to_string(), json!(pin.digest)))
             .collect();
-        let stages: Vec<_> = history
-            .stages
+        let stages: Vec<_> = newest(&history.stages)
             .iter()
             .map(|(at, stage, path)| json!({ "stage": stage.name(), "at": at.to_string(), "path": path.to_string() }))
             .collect();
-        let retries: Vec<_> = history
-            .retries
+        let retries: Vec<_> = newest(&self.retried())
             .iter()
             .map(|(path, (made, allowed))| {
                 json!({ "path": path.to_string(), "attempt": made, "attempts_max": allowed })
@@ -150,8 +202,7 @@ impl Report {
                 })
             })
             .collect();
-        let warnings: Vec<_> = history
-            .warnings
+        let warnings: Vec<_> = newest(&history.warnings)
             .iter()
             .map(
                 |(at, path, text)| json!({ "at": at.to_string(), "path": path.to_string(), "message": text }),
@@ -168,20 +219,21 @@ impl Report {
             })),
             "stages": stages,
             "waiting_for": self.waiting_for(),
-            "errors": history.errors.iter().map(failed_json).collect::<Vec<_>>(),
+            "errors": newest(&history.errors).iter().map(failed_json).collect::<Vec<_>>(),
             "retries": retries,
-            "reviews": history.reviews.iter().map(review_json).collect::<Vec<_>>(),
-            "routing": history.routes.iter().map(|(at, route)| {
+            "reviews": newest(&history.reviews).iter().map(review_json).collect::<Vec<_>>(),
+            "routing": newest(&history.routes).iter().map(|(at, route)| {
                 let mut line = serde_json::to_value(route).unwrap_or_default();
                 line["at"] = json!(at.to_string());
                 line
             }).collect::<Vec<_>>(),
-            "parallel": history.blocks.iter().map(block_json).collect::<Vec<_>>(),
+            "parallel": newest(&history.blocks).iter().map(block_json).collect::<Vec<_>>(),
             "nodes": nodes,
             "checkpoints": [],
             "usage": history.usage,
             "interruptions": history.interruptions,
             "warnings": warnings,
+            "cut": self.cut(),
             "audit": audit.iter().map(audit_json).collect::<Vec<_>>(),
             "audit_cut": audit_cut,
             "state": self.state().ok(),
@@ -246,22 +298,31 @@ impl Report {
         };
         section("Waits for", self.waiting_lines());
         section("Nodes", self.node_lines());
-        section("Errors", history.errors.iter().flat_map(failed_lines).collect());
+        section("Errors", newest(&history.errors).iter().flat_map(failed_lines).collect());
         section("Retries", self.retry_lines());
-        section("Reviews", history.reviews.iter().flat_map(review_lines).collect());
+        section("Reviews", newest(&history.reviews).iter().flat_map(review_lines).collect());
         section("Routing", self.route_lines());
-        section("Branches", history.blocks.iter().flat_map(block_lines).collect());
+        section("Branches", newest(&history.blocks).iter().flat_map(block_lines).collect());
         section("Warnings", self.warning_lines());
         section("Audit", self.audit_lines());
         section("State", self.state_lines());
         section("Outcome", self.outcome_lines());
+        section("Not shown", self.cut_lines(context));
+        lines
+    }
+
+    fn cut_lines(&self, context: &Context) -> Vec<String> {
+        let mut lines: Vec<String> =
+            self.cut().into_iter().map(|(name, cut)| format!("{cut} earlier entries of {name}")).collect();
+        if !lines.is_empty() {
+            let data = context.data_option();
+            lines.push(format!("every event: bandstand runs show {} --events{data}", self.run.run_id));
+        }
         lines
     }
 
     fn stages(&self) -> String {
-        let names: Vec<String> = self
-            .history
-            .stages
+        let names: Vec<String> = newest(&self.history.stages)
             .iter()
             .map(|(at, stage, _)| {
                 format!("{} ({})", stage.name(), words::span(at.since_ms(self.run.started_at)))
@@ -314,8 +375,9 @@ impl Report {
     }
 
     fn retry_lines(&self) -> Vec<String> {
-        let retries = self.history.retries.iter().filter(|(_, (made, allowed))| *made > 1 || *allowed > 0);
-        retries
+        let retries = self.retried();
+        newest(&retries)
+            .iter()
             .map(|(path, (made, allowed))| match allowed {
                 0 => format!("{path}: attempt {made}"),
                 allowed => format!("{path}: attempt {made} of {allowed}"),
@@ -324,8 +386,8 @@ impl Report {
     }
 
     fn route_lines(&self) -> Vec<String> {
-        let routes = self.history.routes.iter();
-        routes
+        newest(&self.history.routes)
+            .iter()
             .map(|(at, route)| {
                 safe::line(&format!("{}  {}  {}", words::clock(*at), route.p, route_line(route)))
             })
@@ -333,8 +395,8 @@ impl Report {
     }
 
     fn warning_lines(&self) -> Vec<String> {
-        let warnings = self.history.warnings.iter();
-        warnings
+        newest(&self.history.warnings)
+            .iter()
             .map(|(at, path, text)| safe::line(&format!("{}  {path}  {text}", words::clock(*at))))
             .collect()
     }
@@ -388,6 +450,11 @@ impl Report {
             None => Vec::new(),
         }
     }
+}
+
+/// The entries of a list that are shown.
+fn newest<T>(all: &[T]) -> &[T] {
+    &all[all.len().saturating_sub(LISTED_MAX)..]
 }
 
 /// An audit entry, as agents see it in a snapshot.
