@@ -14,6 +14,7 @@ pub mod history;
 pub mod init;
 pub mod json_input;
 pub mod plugin;
+pub mod prune;
 pub mod review;
 pub mod routing;
 pub mod run;
@@ -82,9 +83,11 @@ pub enum Verb {
     Check(check::CheckArgs),
     /// Run a workflow and follow it to its end
     Run(run::RunArgs),
-    /// Look at runs, drive them on, cancel them
+    /// Look at runs, drive them on, cancel them, delete them
     #[command(subcommand)]
     Runs(runs::RunsVerb),
+    /// Delete ended runs as `[retention]` of bandstand.toml says
+    Prune(prune::PruneArgs),
     /// Look at what waits for people, and answer it
     #[command(subcommand)]
     Review(review::ReviewVerb),
@@ -167,6 +170,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Check(args) => check::execute(&args, context),
         Verb::Run(args) => run::execute(&args, context),
         Verb::Runs(verb) => runs::execute(&verb, context),
+        Verb::Prune(args) => prune::execute(&args, context),
         Verb::Review(verb) => review::execute(&verb, context),
         Verb::Routing(args) => routing::execute(&args, context),
         Verb::Workflow(verb) => workflow::execute(&verb, context),

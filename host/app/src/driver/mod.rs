@@ -18,5 +18,5 @@ pub use clock::now;
 pub use hub::{Hub, Signal, Subscription, Wanted};
 pub use load::Loader;
 pub(crate) use plugins::digest;
-pub use plugins::{PluginError, Plugins};
+pub use plugins::{PLUGIN_SPARED, PluginError, Plugins};
 pub use shell::{Ended, Mailbox, Parts, Shell, Unseen};

@@ -1,15 +1,19 @@
 //! The plugins that runs pin: their bytes by digest in the data directory, so that a run goes on with what it started
 //! with, whatever becomes of the file it came from; and what is compiled of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use bandstand_engine::graph::{Grants, MemoryAccess};
 use bandstand_sandbox::{LoadError, MemoryGrant, Plugin, Sandbox};
 use sha2::{Digest, Sha256};
+
+/// How long a plugin's file stays after a run that pins it was last asked for, though none does: it may be beginning.
+pub const PLUGIN_SPARED: Duration = Duration::from_secs(3_600);
 
 /// Plugins by digest.
 pub struct Plugins {
@@ -64,7 +68,8 @@ impl Plugins {
         Plugins { directory: data_dir.join("plugins"), sandbox, loaded: Mutex::default() }
     }
 
-    /// Keeps bytes; returns their digest. Writes nothing that is there already.
+    /// Keeps bytes; returns their digest. Writes nothing that is there already, but says that it is needed again: a run
+    /// that pins it may be about to begin, in another process even.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -73,7 +78,7 @@ impl Plugins {
         let directory = data_dir.join("plugins");
         let path = file_path(&directory, &digest);
         let io = |source| PluginError::Io { path: path.clone(), source };
-        if fs::metadata(&path).is_ok_and(|file| file.len() == bytes.len() as u64) {
+        if fs::metadata(&path).is_ok_and(|file| file.len() == bytes.len() as u64) && still_there(&path) {
             return Ok(digest);
         }
         fs::create_dir_all(&directory).map_err(io)?;
@@ -90,6 +95,48 @@ impl Plugins {
         }
         fs::File::open(&directory).and_then(|directory| directory.sync_all()).map_err(io)?;
         Ok(digest)
+    }
+
+    /// Removes the files of a data directory that are not among these digests and were not asked for within
+    /// [`PLUGIN_SPARED`]; how many. They may be needed while it goes on: see [`Plugins::keep`].
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or a file in it cannot be removed.
+    pub fn forget(data_dir: &Path, pinned: &BTreeSet<String>) -> io::Result<u64> {
+        let directory = data_dir.join("plugins");
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries?,
+        };
+        let pinned: BTreeSet<PathBuf> = pinned.iter().map(|digest| file_path(&directory, digest)).collect();
+        let mut removed = 0;
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let ours = name.starts_with("sha256-") && name.ends_with(".wasm");
+            // Half a file, or one that was about to be removed, of a process that died.
+            let left_over = name.starts_with('.');
+            if (!ours && !left_over) || pinned.contains(&path) || is_fresh(&path) {
+                continue;
+            }
+            if left_over {
+                fs::remove_file(&path)?;
+                continue;
+            }
+            // Out of the way first: whoever asks for it from now on writes it anew, and whoever asked before has left a
+            // fresh time on it.
+            let aside = directory.join(format!(".gone-{name}"));
+            fs::rename(&path, &aside)?;
+            if is_fresh(&aside) {
+                fs::rename(&aside, &path)?;
+                continue;
+            }
+            fs::remove_file(&aside)?;
+            removed += 1;
+        }
+        Ok(removed)
     }
 
     /// The plugin, compiled. Reads and compiles it the first time, which blocks.
@@ -118,6 +165,19 @@ impl Plugins {
     pub fn ready(&self, digest: &str) -> Option<Plugin> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
+}
+
+/// Leaves a fresh time on the file. Whether it is there after that.
+fn still_there(path: &Path) -> bool {
+    let touched =
+        fs::File::options().write(true).open(path).and_then(|file| file.set_modified(SystemTime::now()));
+    touched.is_ok() && fs::exists(path).unwrap_or(false)
+}
+
+/// Whether somebody asked for the file lately. One whose time cannot be told counts as fresh.
+fn is_fresh(path: &Path) -> bool {
+    let age = fs::metadata(path).and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
+    age.is_none_or(|age| age < PLUGIN_SPARED)
 }
 
 /// The sandbox's word for what a workflow grants.

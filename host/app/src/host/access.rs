@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bandstand_store::Lock;
+use bandstand_store::retention::PASSING_REQUEST;
+use bandstand_store::{Lock, Retention};
 
 use super::client::Client;
 use super::error::HostError;
@@ -13,6 +14,7 @@ use super::holder::Host;
 use super::request::{
     AnswerRequest, CancelRequest, Drive, HostOptions, Settled, StartRequest, Taken, Watched,
 };
+use super::tidy::{Deleted, Pruned};
 use super::watch::{NO_ROWS, Watch};
 
 /// How long a holder may take to begin or to end.
@@ -77,7 +79,7 @@ impl Access {
     pub async fn start_run(&self, mut request: StartRequest) -> Result<String, HostError> {
         if !self.is_holder() {
             // Named, so that a repeated try finds the run that a holder started before it left.
-            request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
+            request.request_id.get_or_insert_with(|| format!("{PASSING_REQUEST}{}", uuid::Uuid::now_v7()));
         }
         loop {
             let request = request.clone();
@@ -141,6 +143,41 @@ impl Access {
                 Way::Closed => Err(HostError::Closing),
             };
             if let Some(done) = self.unless_gone(taken).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Deletes runs that have ended, and what only they needed. Asked again by itself when a holder left meanwhile: then a
+    /// run that it deleted already is told as unknown.
+    ///
+    /// # Errors
+    /// When no host can be reached.
+    pub async fn delete_runs(&self, run_ids: Vec<String>) -> Result<Deleted, HostError> {
+        loop {
+            let deleted = match self.way() {
+                Way::Holder(host) => host.delete_runs(run_ids.clone()).await,
+                Way::Remote(client) => client.delete_runs(run_ids.clone()).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(deleted).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Deletes the ended runs that these rules do not keep, and what only they needed.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or no host can be reached.
+    pub async fn prune(&self, retention: Retention) -> Result<Pruned, HostError> {
+        loop {
+            let pruned = match self.way() {
+                Way::Holder(host) => host.prune(retention.clone()).await,
+                Way::Remote(client) => client.prune(retention.clone()).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(pruned).await? {
                 return Ok(done);
             }
         }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bandstand_store::Lock;
+use bandstand_store::{Lock, Retention};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::error::HostError;
 use super::request::{AnswerRequest, CancelRequest, Settled, StartRequest, Taken, Watched};
 use super::socket;
+use super::tidy::{Deleted, Pruned};
 use super::watch::{NO_ROWS, Watch};
 use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire, line};
 use crate::driver::Plugins;
@@ -126,6 +127,28 @@ impl Client {
     /// As for [`Client::start_run`].
     pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
         self.taken(Request::Cancel(request)).await
+    }
+
+    /// Deletes runs that have ended.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn delete_runs(&self, run_ids: Vec<String>) -> Result<Deleted, HostError> {
+        match self.ask(Request::Delete { run_ids }).await? {
+            Reply::Deleted(deleted) => Ok(deleted),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes the ended runs that these rules do not keep.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn prune(&self, retention: Retention) -> Result<Pruned, HostError> {
+        match self.ask(Request::Prune { retention }).await? {
+            Reply::Pruned(pruned) => Ok(pruned),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Follows a run from that event on.

@@ -9,7 +9,7 @@ use bandstand_engine::event::{Event, PluginPin, RunStarted};
 use bandstand_engine::run::NewRun;
 use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Start, Timestamp};
 use bandstand_sandbox::{Sandbox, Settings};
-use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Store};
+use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Retention, Store};
 
 use super::error::HostError;
 use super::memory;
@@ -17,6 +17,7 @@ use super::request::{
     AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Settled, StartRequest, Taken, Watched,
 };
 use super::serve::Server;
+use super::tidy::{Deleted, Pace, Pruned, Tidy};
 use super::watch::{NO_ROWS, Watch};
 use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Wanted, now};
 
@@ -24,6 +25,9 @@ use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Wanted,
 const DEADLINES_MAX: u32 = 1_000;
 /// How often the next ones are looked for at least. Milliseconds.
 const DEADLINES_EVERY_MS: u64 = 30_000;
+
+/// How often a host that drives all runs looks which ended ones go.
+const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Holds a data directory. Clones are the same host.
 #[derive(Clone)]
@@ -38,6 +42,7 @@ struct Inner {
     hub: Arc<Hub>,
     mailbox: Mailbox,
     documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
+    tidy: Arc<Tidy>,
     /// The socket, and last the lock: given up in this order.
     held: Mutex<Option<(Server, Lock)>>,
 }
@@ -82,6 +87,7 @@ impl Host {
                 Arc::new(move || end_without_directory(&data_dir))
             },
         });
+        let tidy = Arc::new(Tidy::new(store.clone(), options.data_dir.clone()));
         let host = Host(Arc::new(Inner {
             options,
             store,
@@ -91,11 +97,13 @@ impl Host {
             hub,
             mailbox,
             documents,
+            tidy,
             held: Mutex::default(),
         }));
         let server = Server::start(host.clone())?;
         *host.0.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, lock));
         host.carry_on().await?;
+        tokio::spawn(host.clone().keep_tidy());
         Ok(host)
     }
 
@@ -282,6 +290,25 @@ impl Host {
         self.input(&request.run_id, Input::Cancel { by: request.by, reason: request.reason }).await
     }
 
+    /// Deletes runs that have ended, and what only they needed. What could not be deleted is told.
+    ///
+    /// # Errors
+    /// When the host is closing; what was not told may be deleted or not.
+    pub async fn delete_runs(&self, run_ids: Vec<String>) -> Result<Deleted, HostError> {
+        let tidy = self.0.tidy.clone();
+        tokio::task::spawn_blocking(move || tidy.delete(&run_ids)).await.map_err(|_| HostError::Closing)?
+    }
+
+    /// Deletes the ended runs that these rules do not keep, and what only they needed.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the host is closing; what is deleted by then stays deleted.
+    pub async fn prune(&self, retention: Retention) -> Result<Pruned, HostError> {
+        let tidy = self.0.tidy.clone();
+        let pruned = tokio::task::spawn_blocking(move || tidy.prune(&retention, Pace::Brisk));
+        pruned.await.map_err(|_| HostError::Closing)?
+    }
+
     async fn input(&self, run_id: &str, input: Input) -> Result<Taken, HostError> {
         let message = |request| Message::Input { run_id: run_id.into(), input, request: Some(request) };
         match self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing)? {
@@ -389,6 +416,42 @@ impl Host {
             if self.0.held.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
                 return;
             }
+        }
+    }
+
+    /// Finishes what a former host began to delete; then, if it drives all runs, applies its rules from time to time.
+    async fn keep_tidy(self) {
+        let tidy = self.0.tidy.clone();
+        let finished = tokio::task::spawn_blocking(move || tidy.finish()).await;
+        if let Ok(Err(error)) = finished
+            && !error.is_gone()
+        {
+            tracing::warn!(%error, "what deleted runs left stays for now");
+        }
+        let retention = self.0.options.retention.clone();
+        if self.0.options.drive != Drive::All || retention.is_empty() {
+            return;
+        }
+        // Asleep, it keeps nothing of a host that was closed.
+        let host = Arc::downgrade(&self.0);
+        drop(self);
+        while let Some(inner) = host.upgrade() {
+            if inner.held.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+                return;
+            }
+            let (tidy, retention) = (inner.tidy.clone(), retention.clone());
+            drop(inner);
+            let pruned = tokio::task::spawn_blocking(move || tidy.prune(&retention, Pace::Gentle)).await;
+            match pruned {
+                Ok(Ok(pruned)) if pruned.runs() > 0 => {
+                    tracing::info!(runs = pruned.runs(), bytes = pruned.bytes(), "ended runs were deleted");
+                }
+                Ok(Err(error)) if !error.is_gone() => {
+                    tracing::warn!(%error, "ended runs cannot be deleted now; next try in ten minutes");
+                }
+                _ => {}
+            }
+            tokio::time::sleep(PRUNE_EVERY).await;
         }
     }
 

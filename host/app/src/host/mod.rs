@@ -16,6 +16,7 @@ mod memory;
 mod request;
 mod serve;
 mod socket;
+mod tidy;
 mod watch;
 mod wire;
 
@@ -27,4 +28,5 @@ pub use request::{
     AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Limits, Live, LiveKind, Published, Settled,
     StartRequest, Taken, Watched,
 };
+pub use tidy::{Deleted, Pruned, PrunedGroup};
 pub use watch::Watch;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bandstand_engine::event::Event;
 use bandstand_engine::input::{By, Verdict};
 use bandstand_engine::{Graph, Id, Status, Timestamp};
+use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,6 +25,8 @@ pub struct HostOptions {
     pub limits: Limits,
     /// Which runs it makes go on.
     pub drive: Drive,
+    /// Which ended runs it keeps, if it drives all; without rules, all.
+    pub retention: Retention,
 }
 
 impl HostOptions {
@@ -34,6 +37,7 @@ impl HostOptions {
             durability: Durability::Full,
             limits: Limits::default(),
             drive: Drive::Only(Vec::new()),
+            retention: Retention::default(),
         }
     }
 }

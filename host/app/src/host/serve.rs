@@ -127,6 +127,8 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
         }
         Request::Answer(answer) => Reply::Taken(host.answer(answer).await?),
         Request::Cancel(request) => Reply::Taken(host.cancel(request).await?),
+        Request::Delete { run_ids } => Reply::Deleted(host.delete_runs(run_ids).await?),
+        Request::Prune { retention } => Reply::Pruned(host.prune(retention).await?),
         Request::Follow { .. } => Reply::Done,
     })
 }

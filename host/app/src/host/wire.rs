@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use bandstand_engine::{Graph, Id};
+use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::HostError;
 use super::request::{AnswerRequest, CancelRequest, Live, Published, Settled, Taken};
+use super::tidy::{Deleted, Pruned};
 
 /// Version of these messages; the lock file names it, too.
 pub(super) use bandstand_store::lock::PROTOCOL;
@@ -36,6 +38,10 @@ pub(super) enum Request {
     Answer(AnswerRequest),
     /// End a run.
     Cancel(CancelRequest),
+    /// Delete runs that have ended.
+    Delete { run_ids: Vec<String> },
+    /// Delete the ended runs that these rules do not keep.
+    Prune { retention: Retention },
     /// Follow a run.
     Follow { run_id: String, from_seq: u64 },
 }
@@ -63,6 +69,10 @@ pub(super) enum Reply {
     Done,
     /// How it was taken.
     Taken(Taken),
+    /// What became of runs that were to be deleted.
+    Deleted(Deleted),
+    /// What retention took.
+    Pruned(Pruned),
     /// Of a run that is followed.
     Published(Published),
     /// Of a run that is followed.

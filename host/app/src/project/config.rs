@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bandstand_engine::graph::MemoryAccess;
+use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
 /// The name of the file; the folder it lies in is the project directory.
@@ -22,6 +23,8 @@ pub struct Config {
     pub grants: BTreeMap<String, Permitted>,
     /// The most that a workflow file may ask for.
     pub limits: Maxima,
+    /// How long ended runs are kept; nothing: for ever.
+    pub retention: Kept,
 }
 
 /// When an event counts as kept.
@@ -59,6 +62,109 @@ pub struct Maxima {
     /// Log lines and captured output of one attempt.
     #[serde(deserialize_with = "size")]
     pub log: Option<u64>,
+}
+
+/// `[retention]`: what is kept of all ended runs, and what narrower tables say of some.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kept {
+    /// Since their end, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub age: Option<u64>,
+    /// How many, the newest.
+    pub count: Option<u64>,
+    /// How much they may take together, in bytes.
+    #[serde(deserialize_with = "size")]
+    pub size: Option<u64>,
+    /// Runs that ended so.
+    pub status: BTreeMap<EndedStatus, KeptSome>,
+    /// Runs of a workflow, by its name.
+    pub workflow: BTreeMap<String, KeptWorkflow>,
+}
+
+/// `[retention.workflow.NAME]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeptWorkflow {
+    /// As in [`Kept`].
+    #[serde(deserialize_with = "duration")]
+    pub age: Option<u64>,
+    /// As in [`Kept`].
+    pub count: Option<u64>,
+    /// As in [`Kept`].
+    #[serde(deserialize_with = "size")]
+    pub size: Option<u64>,
+    /// All of them, whatever wider tables say.
+    pub all: bool,
+    /// Of these, runs that ended so.
+    pub status: BTreeMap<EndedStatus, KeptSome>,
+}
+
+/// `[retention.status.STATUS]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeptSome {
+    /// As in [`Kept`].
+    #[serde(deserialize_with = "duration")]
+    pub age: Option<u64>,
+    /// As in [`Kept`].
+    pub count: Option<u64>,
+    /// As in [`Kept`].
+    #[serde(deserialize_with = "size")]
+    pub size: Option<u64>,
+    /// All of them, whatever wider tables say.
+    pub all: bool,
+}
+
+/// How a run can have ended. Others are never touched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the words of `RunStatus`
+pub enum EndedStatus {
+    Succeeded,
+    Failed,
+    Cancelled,
+    Killed,
+}
+
+impl Kept {
+    /// As the store takes it.
+    pub fn rules(&self) -> Retention {
+        let some = |some: &KeptSome| Keep {
+            age_ms: some.age,
+            count: some.count,
+            size_bytes: some.size,
+            all: some.all,
+        };
+        let by_status = |workflow: Option<&String>, table: &BTreeMap<EndedStatus, KeptSome>| {
+            let rule = |(status, kept): (&EndedStatus, &KeptSome)| Rule {
+                workflow: workflow.cloned(),
+                status: Some(RunStatus::from(*status)),
+                keep: some(kept),
+            };
+            table.iter().map(rule).collect::<Vec<_>>()
+        };
+        let all = Keep { age_ms: self.age, count: self.count, size_bytes: self.size, all: false };
+        let mut rules = vec![Rule { workflow: None, status: None, keep: all }];
+        rules.extend(by_status(None, &self.status));
+        for (name, kept) in &self.workflow {
+            let keep = Keep { age_ms: kept.age, count: kept.count, size_bytes: kept.size, all: kept.all };
+            rules.push(Rule { workflow: Some(name.clone()), status: None, keep });
+            rules.extend(by_status(Some(name), &kept.status));
+        }
+        Retention { rules }
+    }
+}
+
+impl From<EndedStatus> for RunStatus {
+    fn from(status: EndedStatus) -> RunStatus {
+        match status {
+            EndedStatus::Succeeded => RunStatus::Succeeded,
+            EndedStatus::Failed => RunStatus::Failed,
+            EndedStatus::Cancelled => RunStatus::Cancelled,
+            EndedStatus::Killed => RunStatus::Killed,
+        }
+    }
 }
 
 /// The file cannot be used.
@@ -117,10 +223,11 @@ impl Config {
 /// `64MiB`, as in workflow files.
 fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let parsed = [("KiB", 10), ("MiB", 20)].into_iter().find_map(|(unit, shift)| {
-        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-        number.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
-    });
+    let parsed =
+        [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)].into_iter().find_map(|(unit, shift)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(1_u64 << shift).filter(|bytes| *bytes > 0)
+        });
     parsed
         .map(Some)
         .ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a size such as `64MiB`")))
@@ -129,7 +236,7 @@ fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>
 /// `10s`, as in workflow files.
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let parsed = units.into_iter().find_map(|(unit, factor)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(factor).filter(|ms| *ms > 0)
@@ -154,6 +261,33 @@ mod tests {
         assert_eq!(Config::parse("").unwrap(), Config::default());
     }
 
+    // R5.7
+    #[test]
+    fn what_is_kept_is_said_by_workflow_and_status() {
+        let text = "[retention]\nage = \"30d\"\nsize = \"2GiB\"\n[retention.status.failed]\nage = \"90d\"\n\
+                    [retention.workflow.triage]\ncount = 500\n\
+                    [retention.workflow.\"audit log\".status.succeeded]\nall = true\n";
+        let rules = Config::parse(text).unwrap().retention.rules().rules;
+        let rule = |workflow: Option<&str>, status, keep| Rule {
+            workflow: workflow.map(str::to_owned),
+            status,
+            keep,
+        };
+        let keep = Keep::default();
+        let day = 86_400_000;
+        assert_eq!(
+            rules,
+            [
+                rule(None, None, Keep { age_ms: Some(30 * day), size_bytes: Some(2 << 30), ..keep }),
+                rule(None, Some(RunStatus::Failed), Keep { age_ms: Some(90 * day), ..keep }),
+                rule(Some("audit log"), None, keep),
+                rule(Some("audit log"), Some(RunStatus::Succeeded), Keep { all: true, ..keep }),
+                rule(Some("triage"), None, Keep { count: Some(500), ..keep }),
+            ]
+        );
+        assert!(Config::parse("").unwrap().retention.rules().is_empty());
+    }
+
     #[test]
     fn what_is_unknown_or_malformed_is_refused_with_its_place() {
         for (text, expected) in [
@@ -163,6 +297,11 @@ mod tests {
             ("[limits]\nmemory = \"lots\"", "lots"),
             ("[limits]\ncpu = \"0s\"", "0s"),
             ("[limits", "line 1"),
+            ("[retention]\ncuont = 3", "`cuont`, expected one of `age`, `count`, `size`"),
+            ("[retention]\nage = \"soon\"", "soon"),
+            ("[retention]\ncount = -1", "count"),
+            ("[retention.status.waiting]\ncount = 1", "`waiting`, expected one of `succeeded`, `failed`"),
+            ("[retention.workflow.w]\nkeep = true", "`keep`, expected one of `age`"),
         ] {
             let problem = Config::parse(text).unwrap_err();
             assert!(problem.contains(expected), "{text}: {problem}");

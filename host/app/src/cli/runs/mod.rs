@@ -1,6 +1,7 @@
 //! `bandstand runs ...`: what was run and what goes on.
 
 pub mod cancel;
+pub mod delete;
 pub mod drive;
 pub mod list;
 pub mod show;
@@ -21,6 +22,8 @@ pub enum RunsVerb {
     Drive(drive::DriveArgs),
     /// End a run; attempts that go on are stopped
     Cancel(cancel::CancelArgs),
+    /// Delete runs that have ended, for good; what agents remember stays
+    Delete(delete::DeleteArgs),
 }
 
 /// Does it.
@@ -30,5 +33,6 @@ pub fn execute(verb: &RunsVerb, context: &Context) -> Result<Exit, Failure> {
         RunsVerb::Show(args) => show::execute(args, context),
         RunsVerb::Drive(args) => drive::execute(args, context),
         RunsVerb::Cancel(args) => cancel::execute(args, context),
+        RunsVerb::Delete(args) => delete::execute(args, context),
     }
 }
