@@ -47,7 +47,8 @@ pub(crate) fn fan(branches: usize) -> String {
     text
 }
 
-/// A loop over a state of two channels, of which each turn changes the small one.
+/// A loop over a state of two channels, of which each turn changes the small one. At most as many turns as a run may have
+/// steps.
 pub(crate) fn turns(turns: usize) -> String {
     format!(
         "{HEAD}limits: {{ max-steps: 100000 }}

@@ -1,24 +1,35 @@
-//! Figure (d): how much a loop of 1,000 steps leaves on disk.
+//! Figure (d): how much a loop leaves on disk, and whether its last steps take as long as its first.
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use bandstand::host::{Host, HostOptions};
-use bandstand_store::FILE_NAME;
+use bandstand_engine::event::Event;
+use bandstand_store::{FILE_NAME, Reader};
 use serde_json::json;
 
 use crate::line::run_to_end;
-use crate::measure::{Mark, us_each};
+use crate::measure::{Mark, median, us_each};
 use crate::{Bench, Readings, flows};
 
-const TURNS: usize = 1_000;
+/// Steps of the loop, when nobody says how many.
+pub(crate) const TURNS: usize = 1_000;
+/// Fewer say nothing.
+pub(crate) const TURNS_MIN: usize = 100;
+/// A run may have no more steps.
+pub(crate) const TURNS_MAX: usize = 100_000;
 /// Of the channel that never changes. Bytes.
 const LARGE_BYTES: usize = 10_000;
 /// Of the channel that each turn changes, about. Bytes.
 const SMALL_BYTES: usize = 96;
+/// Windows of steps, each timed on its own.
+const WINDOWS: usize = 100;
+/// Windows at each end that are compared.
+const COMPARED: usize = 10;
 
 /// Measures it: the file before and after, each time with the log moved into it.
 pub(crate) async fn measure(bench: &Bench) -> Result<Readings> {
+    let turns = bench.turns;
     let folder = bench.folder()?;
     let input = json!({ "large": "l".repeat(LARGE_BYTES), "text": "s".repeat(SMALL_BYTES) });
     // The first run brings what is kept once, the documents, and pages that are begun.
@@ -29,31 +40,70 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Readings> {
     let before = file_bytes(folder.path())?;
     let host = Host::open(HostOptions::new(folder.path())).await?;
     let mark = Mark::now();
-    run_to_end(&host, &flows::request(&flows::turns(TURNS), &bench.agent, input)?).await?;
+    let run_id = run_to_end(&host, &flows::request(&flows::turns(turns), &bench.agent, input)?).await?;
     let spent = mark.spent();
     let stats = host.stats();
     host.close().await?;
     drop(host);
     let after = file_bytes(folder.path())?;
+    let windows = windows(folder.path(), &run_id, turns)?;
+    let (first, last) = (
+        median(windows.iter().take(COMPARED).copied()),
+        median(windows.iter().rev().take(COMPARED).copied()),
+    );
     Ok(vec![
         (
-            format!("loop of {TURNS} steps, 10 kB of state, 100 bytes change: growth of the file"),
+            format!("loop of {turns} steps, 10 kB of state, 100 bytes change: growth of the file"),
             format!(
                 "{:.0} kB, {:.0} bytes a step; handed to the store {:.0} bytes a step",
                 (after - before) as f64 / 1e3,
-                (after - before) as f64 / TURNS as f64,
-                stats.bytes as f64 / TURNS as f64
+                (after - before) as f64 / turns as f64,
+                stats.bytes as f64 / turns as f64
             ),
         ),
         (
             "CPU and wall per step of the loop".to_owned(),
             format!(
                 "{:.0} us and {:.0} us",
-                us_each(spent.cpu, TURNS as u64),
-                us_each(spent.wall, TURNS as u64)
+                us_each(spent.cpu, turns as u64),
+                us_each(spent.wall, turns as u64)
             ),
         ),
+        (
+            format!(
+                "wall per step, median of {COMPARED} windows of {} steps: from step {}, and up to step {turns}",
+                turns / WINDOWS,
+                turns / WINDOWS
+            ),
+            format!("{first:.0} us and {last:.0} us, {:+.1} %", (last / first - 1.0) * 100.0),
+        ),
     ])
+}
+
+/// Wall time per step of each window, in microseconds, as the journal's times have it. The first window is left out: there
+/// the agent is loaded.
+fn windows(data_dir: &Path, run_id: &str, turns: usize) -> Result<Vec<f64>> {
+    let reader = Reader::open(data_dir)?;
+    let (mut from, mut ends) = (0, Vec::with_capacity(turns));
+    loop {
+        let page = reader.history(run_id, from, 1_000)?;
+        for row in &page.rows {
+            let ended = row.events.iter().filter(|event| matches!(event, Event::NodeSucceeded(_))).count();
+            ends.extend(std::iter::repeat_n(row.at, ended));
+        }
+        match page.next {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    ensure!(ends.len() == turns, "{} steps of {turns} are in the journal", ends.len());
+    let size = turns / WINDOWS;
+    let edges: Vec<_> = ends.iter().skip(size - 1).step_by(size).collect();
+    let time = |pair: &[&bandstand_engine::Timestamp]| {
+        let [start, end] = pair else { return None };
+        Some(end.since_ms(**start) as f64 * 1e3 / size as f64)
+    };
+    edges.windows(2).map(|pair| time(pair).context("two edges")).collect()
 }
 
 fn file_bytes(dir: &Path) -> Result<u64> {

@@ -1,7 +1,7 @@
 //! Measures the figures that the project promises, and prints them as rows of the table in `README.md`.
 //!
-//! `cargo xtask bench [FIGURE]... [--large] [--rounds N] [--agent FILE] [--dir DIR]`. Each figure has a module and
-//! makes its own data directory. It judges nothing: what an aim is, and where the time goes, stands in `README.md`.
+//! `cargo xtask bench [FIGURE]... [--large] [--rounds N] [--turns N] [--agent FILE] [--dir DIR]`. Each figure has a module
+//! and makes its own data directory. It judges nothing: what an aim is, and where the time goes, stands in `README.md`.
 #![allow(clippy::print_stdout, reason = "a measurement for people")]
 
 mod attempt;
@@ -11,6 +11,7 @@ mod flows;
 mod growth;
 mod line;
 mod measure;
+mod open;
 mod parts;
 mod start;
 mod waiting;
@@ -18,7 +19,7 @@ mod waiting;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use lexopt::prelude::*;
 
 /// What `--help` prints.
@@ -29,13 +30,15 @@ bandstand-bench [FIGURE]... [OPTIONS]
   line       (a) one run of a line of 10 nodes
   many       (b) 200 runs of it at once
   fan        (c) 100 branches and their join
-  growth     (d) a loop of 1,000 steps with 10 kB of state
+  growth     (d) a loop of 1,000 steps (or --turns) with 10 kB of state: file, time per step from first to last
+  open       opening a run of 100,000 events
   start      (e) from the start of the process to the end of the first node
   waiting    (f) 10,000 runs that wait for a review; with --large 1,000,000
   attempt    (g) one attempt against bare wasmtime
 No figure: all of them, the large one only with --large.
 
   --rounds N     how often each is measured; the best counts [default: 5]
+  --turns N      (d) steps of the loop [default: 1000]; with --turns 100000 it takes a minute or more
   --agent FILE   the agent of every node [default: target/plugins/echo.wasm, a Rust component]
   --dir DIR      where data directories are made [default: target/bench]
   --large        (f) with 1,000,000 runs: takes minutes and some gigabytes
@@ -49,6 +52,8 @@ pub(crate) struct Bench {
     pub(crate) dir: PathBuf,
     /// How often each is measured.
     pub(crate) rounds: u32,
+    /// Steps of the long loop.
+    pub(crate) turns: usize,
     /// Whether to measure a million runs.
     pub(crate) large: bool,
 }
@@ -60,18 +65,23 @@ impl Bench {
     }
 }
 
-const FIGURES: [&str; 8] = ["parts", "line", "many", "fan", "growth", "start", "waiting", "attempt"];
+const FIGURES: [&str; 9] = ["parts", "line", "many", "fan", "growth", "open", "start", "waiting", "attempt"];
 
 fn main() -> Result<()> {
     let mut parser = lexopt::Parser::from_env();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let (mut figures, mut rounds, mut large) = (Vec::new(), 5, false);
+    let (mut figures, mut rounds, mut turns, mut large) = (Vec::new(), 5, growth::TURNS, false);
     let mut agent = root.join("target/plugins/echo.wasm");
     let mut dir = root.join("target/bench");
     while let Some(arg) = parser.next()? {
         match arg {
             Value(word) => figures.push(word.string()?),
             Long("rounds") => rounds = parser.value()?.parse::<u32>()?.max(1),
+            Long("turns") => {
+                turns = parser.value()?.parse()?;
+                let (least, most) = (growth::TURNS_MIN, growth::TURNS_MAX);
+                ensure!((least..=most).contains(&turns), "--turns takes {least} to {most}");
+            }
             Long("agent") => agent = parser.value()?.into(),
             Long("dir") => dir = parser.value()?.into(),
             Long("large") => large = true,
@@ -93,7 +103,7 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let bytes = std::fs::read(&agent)
         .with_context(|| format!("cannot read {}; `cargo xtask plugins` builds it", agent.display()))?;
-    let bench = Bench { agent: bytes.into(), dir, rounds, large };
+    let bench = Bench { agent: bytes.into(), dir, rounds, turns, large };
     let named = |name: &str| figures.is_empty() || figures.iter().any(|figure| figure == name);
     println!("load average before: {}", measure::load_average());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -104,6 +114,7 @@ fn main() -> Result<()> {
             "many" => runtime.block_on(line::many(&bench)),
             "fan" => runtime.block_on(fan::measure(&bench)),
             "growth" => runtime.block_on(growth::measure(&bench)),
+            "open" => open::measure(&bench),
             "start" => start::measure(&bench),
             "waiting" => waiting::measure(&bench, &runtime),
             _ => attempt::measure(&bench, &runtime),
