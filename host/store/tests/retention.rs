@@ -131,7 +131,7 @@ fn a_deleted_run_leaves_nothing_and_the_others_keep_what_is_theirs() {
 
     assert_eq!(number(directory.path(), "SELECT count(*) FROM blobs"), 1, "the shared value stays");
     let run = store.reader().open_run("run-2", From::Start).expect("whole");
-    let Event::RunStarted(event) = &run.tail[0].1 else { panic!("its start") };
+    let Event::RunStarted(event) = &run.tail[0].1 else { unreachable!("its start") };
     assert_eq!(event.input.value().map(|value| (**value).clone()), Some(shared));
     assert_eq!(run.pins.source.as_deref(), Some("sha256:source"), "run-2 pins the same documents");
     assert_eq!(store.slot_list(&scope).expect("read").len(), 1, "memory is not the run's");

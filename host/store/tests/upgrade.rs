@@ -157,7 +157,7 @@ fn check(store: &Store, schema: i64, wanted: &[String]) {
     assert_eq!(statuses.len(), 3);
     let waiting = reader.open_run("run-1", From::Start).expect("whole");
     assert_eq!((waiting.next_seq, waiting.pins.source.as_deref()), (6, Some("text")));
-    let Event::RunStarted(event) = &waiting.tail[0].1 else { panic!("its start") };
+    let Event::RunStarted(event) = &waiting.tail[0].1 else { unreachable!("its start") };
     assert_eq!(event.input.value().expect("put back")["large"], "x".repeat(5_000));
     let ended = reader.open_run("run-2", From::Snapshot).expect("whole");
     assert_eq!((ended.snapshot.expect("kept").bytes.as_slice(), ended.tail.len()), (&b"a state"[..], 1));

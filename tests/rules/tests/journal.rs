@@ -6,6 +6,8 @@
 //! `journal/scenarios.rs`, then `BANDSTAND_NEW_FIXTURES=1 cargo test -p bandstand-rules --test journal`; files that are
 //! there are left alone.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 #[path = "journal/coverage.rs"]
 mod coverage;
 #[path = "journal/scenarios.rs"]
