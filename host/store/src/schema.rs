@@ -4,13 +4,13 @@
 use rusqlite::Connection;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [&str; 1] = [V1];
+const STEPS: [&str; 2] = [V1, LINKS];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
 pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> rusqlite::Result<()> {
@@ -31,8 +31,8 @@ pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> ru
 }
 
 /// Tables that [`rebuild`](crate::Store::rebuild) empties and fills again from the journal.
-pub(crate) const READ_MODELS: [&str; 6] =
-    ["runs", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
+pub(crate) const READ_MODELS: [&str; 7] =
+    ["runs", "run_links", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
 
 const V1: &str = r#"
 CREATE TABLE migrations(version INTEGER PRIMARY KEY, at INTEGER NOT NULL, host TEXT NOT NULL) STRICT;
@@ -170,4 +170,10 @@ CREATE TABLE slots(
   workflow TEXT NOT NULL, thread TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY(workflow, thread, name)
 ) STRICT, WITHOUT ROWID;
+"#;
+
+const LINKS: &str = r#"
+-- Which run a run comes from, and how. The other one may be gone, or in another store.
+CREATE TABLE run_links(run INTEGER PRIMARY KEY, from_run TEXT NOT NULL, kind TEXT NOT NULL, seq INTEGER) STRICT;
+CREATE INDEX run_links_from ON run_links(from_run);
 "#;

@@ -82,7 +82,7 @@ pub enum Verb {
     Check(check::CheckArgs),
     /// Run a workflow and follow it to its end
     Run(run::RunArgs),
-    /// Look at runs, drive them on, cancel them
+    /// Look at runs, drive them on, cancel, retry, fork, export them
     #[command(subcommand)]
     Runs(runs::RunsVerb),
     /// Look at what waits for people, and answer it

@@ -92,6 +92,19 @@ impl Plugins {
         Ok(digest)
     }
 
+    /// The bytes that were kept under a digest.
+    ///
+    /// # Errors
+    /// When they are gone or damaged.
+    pub fn kept(data_dir: &Path, digest: &str) -> Result<Vec<u8>, PluginError> {
+        let directory = data_dir.join("plugins");
+        let bytes = read(&directory, digest)?;
+        if self::digest(&bytes) != digest {
+            return Err(PluginError::Damaged { path: file_path(&directory, digest) });
+        }
+        Ok(bytes)
+    }
+
     /// The plugin, compiled. Reads and compiles it the first time, which blocks.
     ///
     /// # Errors
@@ -100,13 +113,10 @@ impl Plugins {
         if let Some(plugin) = self.ready(pinned) {
             return Ok(plugin);
         }
-        let path = file_path(&self.directory, pinned);
-        let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => PluginError::Missing { digest: pinned.to_owned(), path: path.clone() },
-            _ => PluginError::Io { path: path.clone(), source },
-        })?;
+        let bytes = read(&self.directory, pinned)?;
         // First, so that half a file counts as damaged and not as a plugin that cannot be run.
         if digest(&bytes) != pinned {
+            let path = file_path(&self.directory, pinned);
             return Err(PluginError::Damaged { path });
         }
         let plugin = self.sandbox.load(&bytes, &grants(asked))?;
@@ -118,6 +128,14 @@ impl Plugins {
     pub fn ready(&self, digest: &str) -> Option<Plugin> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
+}
+
+fn read(directory: &Path, digest: &str) -> Result<Vec<u8>, PluginError> {
+    let path = file_path(directory, digest);
+    fs::read(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => PluginError::Missing { digest: digest.to_owned(), path: path.clone() },
+        _ => PluginError::Io { path: path.clone(), source },
+    })
 }
 
 /// The sandbox's word for what a workflow grants.
