@@ -99,7 +99,7 @@ nodes:
           nodes:
             look: { review: { title: \"well?\", quorum: 2, timeout: 5m }, approved: end, rejected: end }
         rest: { wait: { for: 1h } }
-        work:
+        job:
           nodes:
             first: { agent: p, next: second }
             second: { agent: p, next: end }
@@ -116,12 +116,12 @@ fn what_was_under_way_is_begun_anew_under_the_new_run() {
     let review = table.review();
     let answer = table.answer(&review, "bo", Verdict::Approved);
     table.handle(bandstand_engine::Input::Answer(answer)).unwrap();
-    table.done("fan@1/work/first@1#1", json!({}));
+    table.done("fan@1/job/first@1#1", json!({}));
     // The run goes on; somebody forks it a day later.
-    let seq = table.before("fan@1/work/second@1");
+    let seq = table.before("fan@1/job/second@1");
     table.now = table.now.plus_ms(86_400_000);
     let mut fork = table.fork(seq, &[]).unwrap();
-    assert_eq!(fork.owed_text(), ["fan@1/work/second@1#1"]);
+    assert_eq!(fork.owed_text(), ["fan@1/job/second@1#1"]);
     assert_ne!(fork.review(), review, "a review of its own");
     let open = fork.run.open_reviews();
     assert_eq!((open[0].approvals, open[0].deadline), (0, fork.now.plus_ms(300_000)), "and its whole time");
