@@ -82,6 +82,10 @@ pub type Actor = By;
 pub enum Event {
     #[serde(rename = "run.started")]
     RunStarted(Box<RunStarted>),
+    #[serde(rename = "run.adopted")]
+    RunAdopted(Box<RunAdopted>),
+    #[serde(rename = "run.retried")]
+    RunRetried(Box<RunRetried>),
     #[serde(rename = "run.succeeded")]
     RunSucceeded(RunSucceeded),
     #[serde(rename = "run.failed")]
@@ -168,6 +172,60 @@ pub struct RunStarted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     /// The request that asked for it, so that a repeated one finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The run that this one does again from the start. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<String>,
+}
+
+/// The run goes on from a point of another one, which stays as it is. Follows `run.started`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunAdopted {
+    /// Whose point, and which.
+    pub from: Origin,
+    /// The point: where the run is from now on, edits included. What was under way there is at rest; the events after
+    /// this one begin it anew.
+    pub snapshot: Payload,
+    /// What somebody changed, for people: the point and the input have it already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<Edited>,
+}
+
+/// A point of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The run.
+    pub run: String,
+    /// How many of its events had happened.
+    pub seq: u64,
+}
+
+/// One value that somebody changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edited {
+    /// Which: `state.CHANNEL...` or `input.MEMBER...`.
+    pub path: String,
+    /// What it became.
+    pub value: Payload,
+}
+
+/// A run that had failed goes on: what failed is tried again, as the same visit with the same key; what had finished
+/// stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRetried {
+    /// By whom.
+    pub by: By,
+    /// The failed visits that are opened again; a scope whose end had failed by its own path.
+    pub paths: Vec<Path>,
+    /// When the run had failed: that is taken back.
+    pub failed_at: Timestamp,
+    /// Where the run is from now on. What was under way there is at rest; the events after this one begin it anew.
+    pub snapshot: Payload,
+    /// When the run must have ended now. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// The request that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
@@ -347,6 +405,10 @@ pub enum AttemptCause {
     Policy,
     /// The agent's `retry-after` was longer than the policy's delay.
     RetryAfter,
+    /// Somebody retried the failed run.
+    Person,
+    /// It was under way at the point that a fork adopted.
+    Adopted,
 }
 
 /// A delayed attempt's time has come.
@@ -751,6 +813,8 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Event::RunStarted(_) => "run.started",
+            Event::RunAdopted(_) => "run.adopted",
+            Event::RunRetried(_) => "run.retried",
             Event::RunSucceeded(_) => "run.succeeded",
             Event::RunFailed(_) => "run.failed",
             Event::RunCancelled(_) => "run.cancelled",
@@ -787,6 +851,7 @@ impl Event {
             Event::RunStarted(_) | Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) => {
                 None
             }
+            Event::RunAdopted(_) | Event::RunRetried(_) => None,
             Event::StageEntered(e) => Some(&e.p),
             Event::NodeStarted(e) => Some(&e.p),
             Event::NodeSucceeded(e) => Some(&e.p),
@@ -821,6 +886,10 @@ impl Event {
         }
         match self {
             Event::RunStarted(e) => std::iter::once(&mut e.input).chain(e.state.values_mut()).collect(),
+            Event::RunAdopted(e) => std::iter::once(&mut e.snapshot)
+                .chain(e.edits.iter_mut().map(|edit| &mut edit.value))
+                .collect(),
+            Event::RunRetried(e) => vec![&mut e.snapshot],
             Event::RunSucceeded(e) => vec![&mut e.output],
             Event::RunFailed(e) => error(&mut e.error).collect(),
             Event::NodeStarted(e) => e.input.iter_mut().collect(),

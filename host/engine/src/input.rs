@@ -49,6 +49,19 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// Somebody wants the failed run to go on.
+    Retry(Box<Retry>),
+}
+
+/// A failed run is to go on.
+#[derive(Clone, Debug)]
+pub struct Retry {
+    /// Who wants it.
+    pub by: By,
+    /// The same id again is the same request: nothing changes.
+    pub request_id: Option<String>,
+    /// Where it goes on: [`Point::of_failure`](crate::run::Point::of_failure) of its whole journal.
+    pub point: crate::run::Point,
 }
 
 /// What an agent said.
@@ -294,4 +307,17 @@ pub enum Rejected {
     /// The run has ended.
     #[error("the run has already {0}")]
     Ended(&'static str),
+    /// Only a failed run can be retried.
+    #[error(
+        "only a failed run can be retried, this one is {0}; to do it anew: bandstand runs rerun, or runs fork"
+    )]
+    NotFailed(&'static str),
+    /// The run went on since the point was taken.
+    #[error("the run went on meanwhile: it has {has} events, not {seen}; look again")]
+    WentOn {
+        /// How many it has.
+        has: u64,
+        /// How many were looked at.
+        seen: u64,
+    },
 }

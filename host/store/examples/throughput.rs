@@ -85,6 +85,7 @@ fn started(run_id: &str) -> Event {
         state: Default::default(),
         deadline: None,
         request_id: None,
+        rerun_of: None,
     }))
 }
 

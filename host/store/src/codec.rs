@@ -207,7 +207,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     let hash = blake3::Hash::from_hex(text).ok()?;
     Some(*hash.as_bytes())
 }

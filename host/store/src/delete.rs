@@ -161,6 +161,7 @@ fn delete(connection: &Connection, run_id: &str, sets: &mut BTreeSet<i64>) -> ru
         "DELETE FROM review_answers WHERE review_id IN (SELECT review_id FROM reviews WHERE run = ?1)",
         "DELETE FROM reviews WHERE run = ?1",
         "DELETE FROM run_routes WHERE run = ?1",
+        "DELETE FROM run_links WHERE run = ?1",
         "DELETE FROM runs WHERE id = ?1",
         "INSERT INTO doomed(run) VALUES (?1)",
     ] {

@@ -25,6 +25,20 @@ pub enum Effect {
         request_id: Option<String>,
         /// Digests of what it pins, sorted: workflow text, graph, plugins.
         pins: Vec<String>,
+        /// The run that it does again.
+        rerun_of: Option<String>,
+    },
+    /// A run goes on from a point of another one.
+    RunAdopted {
+        /// The other one.
+        from: String,
+        /// How many of its events had happened.
+        seq: u64,
+    },
+    /// A failed run goes on: its routes forget how it had ended.
+    RunRetried {
+        /// When it had. Milliseconds since 1970.
+        failed_at: i64,
     },
     /// A run ended: its routes learn how.
     RunEnded {
@@ -94,7 +108,12 @@ fn effect(event: &Event) -> Option<Effect> {
             user_id: started.user_id.clone(),
             request_id: started.request_id.clone(),
             pins: pins::of(started),
+            rerun_of: started.rerun_of.clone(),
         },
+        Event::RunAdopted(adopted) => {
+            Effect::RunAdopted { from: adopted.from.run.clone(), seq: adopted.from.seq }
+        }
+        Event::RunRetried(retried) => Effect::RunRetried { failed_at: retried.failed_at.0 },
         Event::RunSucceeded(_) => Effect::RunEnded { succeeded: true },
         Event::RunFailed(_) | Event::RunCancelled(_) => Effect::RunEnded { succeeded: false },
         Event::RouteDecided(route) => Effect::RouteDecided {

@@ -24,6 +24,8 @@ pub(crate) struct Subject<'a> {
 pub(crate) fn apply(connection: &Connection, subject: &Subject<'_>, effect: &Effect) -> rusqlite::Result<()> {
     match effect {
         Effect::RunStarted { .. } => Ok(()),
+        Effect::RunAdopted { from, seq } => link(connection, subject.run, from, "fork", Some(*seq)),
+        Effect::RunRetried { failed_at } => run_retried(connection, subject, *failed_at),
         Effect::RunEnded { succeeded } => run_ended(connection, subject, *succeeded),
         Effect::RouteDecided { node, route, confidence, below } => {
             route_decided(connection, subject, (node, route), *confidence, *below)
@@ -166,6 +168,31 @@ pub(crate) fn routes_of_run_ended(
     Ok(())
 }
 
+/// The failure is taken back from every route that the run took.
+fn run_retried(connection: &Connection, subject: &Subject<'_>, failed_at: i64) -> rusqlite::Result<()> {
+    let took_ms = failed_at.saturating_sub(subject.started_at);
+    connection
+        .prepare_cached(
+            "UPDATE run_routes SET runs_ended = runs_ended - 1, duration_ms_sum = duration_ms_sum - ?2 WHERE run = ?1",
+        )?
+        .execute(params![subject.run, took_ms])?;
+    connection
+        .prepare_cached(
+            "UPDATE routing_stats SET runs_ended = runs_ended - 1, duration_ms_sum = duration_ms_sum - ?3 \
+             WHERE workflow = ?1 AND (node, route) IN (SELECT node, route FROM run_routes WHERE run = ?2)",
+        )?
+        .execute(params![subject.workflow, subject.run, took_ms])?;
+    Ok(())
+}
+
+/// Which run a run comes from.
+fn link(connection: &Connection, run: i64, from: &str, kind: &str, seq: Option<u64>) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO run_links(run, from_run, kind, seq) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![run, from, kind, seq.map(signed)])?;
+    Ok(())
+}
+
 /// The first values of a run's row, before its caller says more.
 pub(crate) fn first_change() -> RunChange {
     RunChange { status: RunStatus::Running, stage: None, held: None, owed: true, next_deadline: None }
@@ -179,7 +206,16 @@ pub(crate) fn insert_run(
     at: i64,
     change: &RunChange,
 ) -> rusqlite::Result<i64> {
-    let Effect::RunStarted { run_id, workflow, version, thread_id, user_id, request_id, pins } = started
+    let Effect::RunStarted {
+        run_id,
+        workflow,
+        version,
+        thread_id,
+        user_id,
+        request_id,
+        pins,
+        rerun_of,
+    } = started
     else {
         return Ok(0);
     };
@@ -197,6 +233,9 @@ pub(crate) fn insert_run(
         connection
             .prepare_cached("INSERT OR REPLACE INTO requests(key, at, answer) VALUES (?1, ?2, ?3)")?
             .execute(params![key, at, run_id])?;
+    }
+    if let Some(from) = rerun_of {
+        link(connection, run, from, "rerun", None)?;
     }
     update_run(connection, run, at, 0, change)?;
     Ok(run)

@@ -6,19 +6,24 @@
 //! about a run: it neither folds events nor knows graphs, plugins, HTTP or tokio.
 //!
 //! Where to look: what is written [`append`], how it is committed `writer`, how a run is opened again [`open_run`],
-//! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], what agents keep [`memory`], deleting runs
-//! [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts that a crash cut off
-//! [`inflight`].
+//! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], where a run comes from [`links`], whether what is
+//! stored of a run follows from its journal [`compare`], runs as files [`export`] and [`import`], what agents keep
+//! [`memory`], deleting runs [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts
+//! that a crash cut off [`inflight`].
 
 pub mod append;
 mod chain;
 mod checkpoint;
 pub mod codec;
+pub mod compare;
 pub mod delete;
 mod effect;
 mod effect_apply;
+pub mod export;
 pub mod history;
+pub mod import;
 pub mod inflight;
+pub mod links;
 pub mod lock;
 pub mod memory;
 mod open;
@@ -40,10 +45,14 @@ mod writer;
 
 pub use append::{Append, AppendError, Appended, Document, DocumentKind, Refused, RunChange, RunStatus};
 pub use codec::{Blob, Encoded, encode};
+pub use compare::Difference;
 pub use delete::{Deletion, Shrunk, Swept};
 pub use effect::{Effect, effects};
+pub use export::{ExportError, Exported, PluginFile};
 pub use history::{HistoryPage, HistoryRow};
+pub use import::{ImportError, NotAnExport, Parcel};
 pub use inflight::{InFlight, InFlightError, Mark};
+pub use links::{Link, LinkKind, Links};
 pub use lock::{Holder, Lock, LockError, LockPlace};
 pub use memory::{
     AuditEntry, AuditRecord, Fact, FactHit, FactQuery, MemoryError, MemoryLimits, Scope, SearchMode,

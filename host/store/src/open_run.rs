@@ -34,6 +34,8 @@ pub struct OpenedRun {
     pub snapshot: Option<StoredSnapshot>,
     /// Every event since, with the time of its row. Blobs are back in their places.
     pub tail: Vec<(Timestamp, Event)>,
+    /// Where in the tail each row begins.
+    pub tail_rows: Vec<usize>,
     /// How many bytes the rows of the tail have in the journal.
     pub tail_bytes: u64,
     /// How many events the run has: the `seq` of its next append.
@@ -146,6 +148,7 @@ impl Opening<'_> {
         let (mut check, mut next_seq) =
             snapshot.as_ref().map_or((genesis, 0), |(kept, check)| (*check, kept.seq));
         let mut tail = Vec::new();
+        let mut tail_rows = Vec::new();
         let (mut last_row, mut tail_bytes) = (None, 0_u64);
         for row in self.rows(run, next_seq, None)? {
             let (link, events) = self.checked(&check, next_seq, &row)?;
@@ -153,6 +156,7 @@ impl Opening<'_> {
             last_row = Some(row.seq);
             tail_bytes = tail_bytes.saturating_add(row.events.len() as u64);
             next_seq = next_seq.saturating_add(events.len() as u64);
+            tail_rows.push(tail.len());
             tail.extend(events.into_iter().map(|event| (Timestamp(row.at), event)));
         }
         let seen = last_row.unwrap_or_else(|| next_seq.saturating_sub(1));
@@ -162,7 +166,15 @@ impl Opening<'_> {
             );
         }
         let snapshot = snapshot.map(|(kept, _)| kept);
-        Ok(OpenedRun { run_id: self.run_id.to_owned(), pins, snapshot, tail, tail_bytes, next_seq })
+        Ok(OpenedRun {
+            run_id: self.run_id.to_owned(),
+            pins,
+            snapshot,
+            tail,
+            tail_rows,
+            tail_bytes,
+            next_seq,
+        })
     }
 
     fn rows(&self, run: i64, from: u64, to: Option<u64>) -> Result<Vec<Row>, OpenRunError> {

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,7 +18,12 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 2] = [Step { sql: V1, fill: |_| Ok(()) }, Step { sql: V2, fill: upgrade::to_v2 }];
+const STEPS: [Step; 3] = [
+    Step { sql: V1, fill: |_| Ok(()) },
+    Step { sql: V2, fill: upgrade::to_v2 },
+    // Runs of an earlier version come from no other run.
+    Step { sql: V3, fill: |_| Ok(()) },
+];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
 pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> rusqlite::Result<()> {
@@ -40,8 +45,8 @@ pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> ru
 }
 
 /// Tables that [`rebuild`](crate::Store::rebuild) empties and fills again from the journal.
-pub(crate) const READ_MODELS: [&str; 7] =
-    ["runs", "pins", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
+pub(crate) const READ_MODELS: [&str; 8] =
+    ["runs", "pins", "run_links", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
 
 const V1: &str = r#"
 CREATE TABLE migrations(version INTEGER PRIMARY KEY, at INTEGER NOT NULL, host TEXT NOT NULL) STRICT;
@@ -229,4 +234,10 @@ CREATE TABLE routing_kept(
   duration_ms_sum INTEGER NOT NULL,
   PRIMARY KEY(workflow, node, route)
 ) STRICT, WITHOUT ROWID;
+"#;
+
+const V3: &str = r#"
+-- Which run a run comes from, and how. The other one may be gone, or in another store.
+CREATE TABLE run_links(run INTEGER PRIMARY KEY, from_run TEXT NOT NULL, kind TEXT NOT NULL, seq INTEGER) STRICT;
+CREATE INDEX run_links_from ON run_links(from_run);
 "#;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use crate::append::{Append, AppendError, Appended, RunChange, RunStatus};
+use crate::append::{Append, AppendError, Appended, Document, RunChange, RunStatus};
 use crate::chain::{self, Check};
-use crate::codec;
+use crate::codec::{self, Blob};
 use crate::effect::Effect;
 use crate::effect_apply::{self, Subject, signed, unsigned};
 use crate::queue::{Job, JobEnd, Work};
@@ -176,7 +176,7 @@ impl Writer {
                 seq: append.seq,
             }));
         }
-        insert_blobs(connection, head.run, append)?;
+        insert_blobs(connection, head.run, &append.blobs)?;
         let pos = insert_row(connection, head, append)?;
         apply_effects(connection, head, append)?;
         if let Some(change) = &append.change
@@ -211,18 +211,7 @@ impl Writer {
             return Ok(Err(AppendError::DuplicateRequest { key: key.clone(), run_id }));
         }
         let connection = &self.connection;
-        for document in &append.documents {
-            connection
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO documents(digest, kind, sum, bytes) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute(params![
-                    document.digest,
-                    document.kind.name(),
-                    snapshot::sum(&document.bytes).to_vec(),
-                    document.bytes
-                ])?;
-        }
+        insert_documents(connection, &append.documents)?;
         let written = append.change.clone().unwrap_or_else(effect_apply::first_change);
         let run = effect_apply::insert_run(connection, None, started, append.at.0, &written)?;
         let mut head = Head {
@@ -233,7 +222,7 @@ impl Writer {
             check: chain::genesis(&append.run_id),
             written,
         };
-        insert_blobs(connection, run, append)?;
+        insert_blobs(connection, run, &append.blobs)?;
         let pos = insert_row(connection, &mut head, append)?;
         apply_effects(connection, &head, append)?;
         self.remember(append.run_id.clone(), head);
@@ -385,8 +374,8 @@ fn run_job(connection: &Connection, job: &mut dyn Job) -> rusqlite::Result<JobEn
 }
 
 /// Blobs stand before the row that names them, in the same transaction.
-fn insert_blobs(connection: &Connection, run: i64, append: &Append) -> rusqlite::Result<()> {
-    for blob in &append.blobs {
+fn insert_blobs(connection: &Connection, run: i64, blobs: &[Blob]) -> rusqlite::Result<()> {
+    for blob in blobs {
         connection
             .prepare_cached("INSERT OR IGNORE INTO blobs(digest, bytes) VALUES (?1, ?2)")?
             .execute(params![&blob.digest[..], blob.bytes])?;
@@ -395,6 +384,51 @@ fn insert_blobs(connection: &Connection, run: i64, append: &Append) -> rusqlite:
             .execute(params![&blob.digest[..], run])?;
     }
     Ok(())
+}
+
+fn insert_documents(connection: &Connection, documents: &[Document]) -> rusqlite::Result<()> {
+    for document in documents {
+        connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO documents(digest, kind, sum, bytes) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![
+                document.digest,
+                document.kind.name(),
+                snapshot::sum(&document.bytes).to_vec(),
+                document.bytes
+            ])?;
+    }
+    Ok(())
+}
+
+/// A run that is not there yet, with all its rows. The first one begins it.
+pub(crate) fn insert_whole(
+    connection: &Connection,
+    appends: &[Append],
+    blobs: &[Blob],
+    documents: &[Document],
+    stand: &RunChange,
+) -> rusqlite::Result<()> {
+    let (Some(first), Some(last)) = (appends.first(), appends.last()) else { return Ok(()) };
+    let Some(started @ Effect::RunStarted { workflow, .. }) = first.effects.first() else { return Ok(()) };
+    insert_documents(connection, documents)?;
+    let written = effect_apply::first_change();
+    let run = effect_apply::insert_run(connection, None, started, first.at.0, &written)?;
+    let mut head = Head {
+        run,
+        workflow: workflow.clone(),
+        started_at: first.at.0,
+        next_seq: 0,
+        check: chain::genesis(&first.run_id),
+        written,
+    };
+    insert_blobs(connection, run, blobs)?;
+    for append in appends {
+        insert_row(connection, &mut head, append)?;
+        apply_effects(connection, &head, append)?;
+    }
+    effect_apply::update_run(connection, run, last.at.0, signed(last.seq), stand)
 }
 
 fn insert_row(connection: &Connection, head: &mut Head, append: &Append) -> rusqlite::Result<i64> {

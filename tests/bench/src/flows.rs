@@ -103,6 +103,7 @@ pub(crate) fn request(text: &str, agent: &Arc<[u8]>, input: Value) -> Result<Sta
         thread_id: None,
         user_id: None,
         request_id: None,
+        rerun_of: None,
         seed: Some(1),
     })
 }

@@ -144,6 +144,7 @@ fn answer(run_id: &str, review_id: String) -> AnswerRequest {
         saw: None,
         confidence: None,
         request_id: None,
+        rerun_of: None,
     }
 }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bandstand_engine::event::PluginPin;
-use bandstand_engine::input::{By, Choice, Reply, ReplyNext, ReviewRequest, Usage, Verdict};
-use bandstand_engine::run::NewRun;
+use bandstand_engine::input::{By, Choice, Reply, ReplyNext, Retry, ReviewRequest, Usage, Verdict};
+use bandstand_engine::run::{Edit, Fork, ForkError, JournalRow, NewRun, Point};
 use bandstand_engine::{
     Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Snapshot,
     Start, Status, Timestamp,
@@ -26,6 +26,8 @@ pub struct Table {
     pub run: Run,
     /// Its journal.
     pub journal: Vec<(Timestamp, Event)>,
+    /// The same, by rows.
+    pub rows: Vec<JournalRow>,
     /// The time that the next input gets.
     pub now: Timestamp,
     answers: u32,
@@ -48,21 +50,66 @@ impl Table {
 
     /// Starts a run of a checked workflow.
     pub fn start_graph(graph: Arc<Graph>, input: Value) -> Table {
+        let new = Table::new_run(&graph, "run-1", input);
+        let start = Start::new(&graph, new, START).unwrap();
+        let (run, decision) = Run::start(graph, start, START);
+        Table::begun(run, decision, START)
+    }
+
+    fn new_run(graph: &Graph, run_id: &str, input: Value) -> NewRun {
         let plugins =
             graph.plugins.keys().map(|id| (id.clone(), PluginPin { digest: "sha256:00".to_owned() }));
-        let new = NewRun {
+        NewRun {
             plugins: plugins.collect(),
             seed: 7,
             thread_id: Some("t-1".to_owned()),
             user_id: Some("ann".to_owned()),
-            ..NewRun::new("run-1", input)
-        };
-        let start = Start::new(&graph, new, START).unwrap();
-        let (run, decision) = Run::start(graph, start, START);
-        let journal = decision.events.into_iter().map(|event| (START, event)).collect();
-        let table = Table { run, journal, now: START, answers: 0 };
+            ..NewRun::new(run_id, input)
+        }
+    }
+
+    fn begun(run: Run, decision: Decision, now: Timestamp) -> Table {
+        let journal = decision.events.iter().map(|event| (now, event.clone())).collect();
+        let rows = vec![JournalRow { at: now, events: decision.events }];
+        let table = Table { run, journal, rows, now, answers: 0 };
         table.check_fold();
         table
+    }
+
+    /// How many events had happened before that visit was entered first.
+    pub fn before(&self, path: &str) -> u64 {
+        let entered = |event: &Event| matches!(event, Event::NodeStarted(e) if e.p.to_string() == path);
+        self.journal.iter().position(|(_, event)| entered(event)).unwrap() as u64
+    }
+
+    /// A fork of the run from its first `seq` events on, at the table's time, as `run-2`. The run itself is left alone.
+    pub fn fork(&self, seq: u64, edits: &[(&str, Value)]) -> Result<Table, ForkError> {
+        self.fork_with(self.run.graph().clone(), seq, edits)
+    }
+
+    /// The same with another graph.
+    pub fn fork_with(
+        &self,
+        graph: Arc<Graph>,
+        seq: u64,
+        edits: &[(&str, Value)],
+    ) -> Result<Table, ForkError> {
+        let point = Point::within(self.run.graph().clone(), &self.rows, seq).unwrap();
+        let input = (**self.run.started().input.value().unwrap()).clone();
+        let new = Table::new_run(&graph, "run-2", input);
+        let edits = edits
+            .iter()
+            .map(|(path, value)| Edit { path: path.parse().unwrap(), value: value.clone() })
+            .collect();
+        let (run, decision) = Run::fork(graph, Fork { new, point, edits }, self.now)?;
+        Ok(Table::begun(run, decision, self.now))
+    }
+
+    /// Retries the failed run.
+    pub fn retry(&mut self) -> Result<Decision, Rejected> {
+        let point = Point::of_failure(self.run.graph().clone(), &self.rows).unwrap();
+        let by = By { kind: bandstand_engine::input::ActorKind::Person, id: "ann".to_owned() };
+        self.handle(Input::Retry(Box::new(Retry { by, request_id: None, point })))
     }
 
     /// Handles an input now and checks that the journal folds to the same run.
@@ -70,6 +117,9 @@ impl Table {
         let before: Vec<CommandId> = self.owed();
         let decision = self.run.handle(input, self.now)?;
         self.journal.extend(decision.events.iter().map(|event| (self.now, event.clone())));
+        if !decision.events.is_empty() {
+            self.rows.push(JournalRow { at: self.now, events: decision.events.clone() });
+        }
         let mut expected: Vec<CommandId> =
             before.into_iter().filter(|id| !decision.closed.contains(id)).collect();
         expected.extend(decision.opened.iter().cloned());

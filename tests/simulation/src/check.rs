@@ -10,6 +10,7 @@ use bandstand_engine::event::{AttemptCause, AttemptScheduled, BranchKey, BranchO
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::{Kind, Retry, Strategy};
 use bandstand_engine::path::Segment;
+use bandstand_engine::run::JournalRow;
 use bandstand_engine::{CommandId, Event, Graph, Path, Run, Snapshot, Timestamp};
 use serde_json::{Value, json};
 
@@ -27,6 +28,7 @@ pub fn problem<T>(what: impl Into<String>) -> Result<T, Problem> {
 }
 
 /// The books of one run.
+#[derive(Clone)]
 pub struct Checker {
     graph: Arc<Graph>,
     shadow: Option<Run>,
@@ -59,6 +61,16 @@ pub struct Checker {
     /// Nodes entered in the last row.
     entered: usize,
     ended: Option<&'static str>,
+    /// Where rows begin.
+    rows: Vec<usize>,
+    /// Events of failures that were taken back.
+    undone: BTreeSet<usize>,
+    /// Failed visits that may be entered once more.
+    reopened: BTreeSet<Path>,
+    /// Attempts before the policy began to count anew.
+    attempts_before: BTreeMap<Path, u32>,
+    /// Of a fork: the books as it began.
+    base: Option<Box<Checker>>,
 }
 
 impl Checker {
@@ -89,6 +101,11 @@ impl Checker {
             cancelled_branches: BTreeSet::new(),
             entered: 0,
             ended: None,
+            rows: Vec::new(),
+            undone: BTreeSet::new(),
+            reopened: BTreeSet::new(),
+            attempts_before: BTreeMap::new(),
+            base: None,
         }
     }
 
@@ -132,7 +149,11 @@ impl Checker {
             .map_err(|error| Problem(format!("events do not serialize: {error}")))?;
         let read: Vec<Event> = serde_json::from_str(&text)
             .map_err(|error| Problem(format!("events do not read back: {error} in {text}")))?;
+        self.rows.push(self.journal.len());
         for event in events {
+            if let Event::RunRetried(retried) = event {
+                *self = self.taken_back(&retried.paths)?;
+            }
             self.event(at, event).map_err(|Problem(what)| {
                 let text = serde_json::to_string(event).unwrap_or_default();
                 Problem(format!("event {}: {what}: {text}", self.seq()))
@@ -216,7 +237,9 @@ impl Checker {
     }
 
     fn event(&mut self, at: Timestamp, event: &Event) -> Result<(), Problem> {
-        if let Some(ended) = self.ended {
+        if let Some(ended) = self.ended
+            && !matches!(event, Event::RunRetried(_))
+        {
             return problem(format!("the run had {ended}"));
         }
         if let Some(path) = event.path()
@@ -232,6 +255,13 @@ impl Checker {
         }
         match event {
             Event::RunStarted(e) => self.run_deadline = e.deadline,
+            Event::RunAdopted(_) => {}
+            Event::RunRetried(e) => {
+                self.ended = None;
+                self.run_deadline = e.deadline;
+                self.lay_down(e.failed_at, at);
+                self.reopened.extend(e.paths.iter().cloned());
+            }
             Event::RunSucceeded(_) => self.end("succeeded")?,
             Event::RunFailed(e) => {
                 if e.error.failure.code == "run-timeout"
@@ -341,6 +371,10 @@ impl Checker {
             Event::ReviewOpened(e) => {
                 self.timers.insert(e.p.clone(), e.deadline);
                 self.reviews.insert(e.review_id.clone(), e.p.clone());
+                // Asked anew, it has its own answers.
+                self.edits.remove(&e.p);
+                let own = format!("{}!", e.p);
+                self.answers.retain(|id| !id.starts_with(&own));
             }
             Event::ReviewAnswered(e) => {
                 if e.changes.is_some() {
@@ -378,7 +412,8 @@ impl Checker {
 
     fn node_started(&mut self, path: &Path) -> Result<(), Problem> {
         if !self.started.insert(path.clone()) {
-            return problem("the visit started before");
+            // A failed visit that had not come to a call is entered once more, as the same visit.
+            return if self.reopened.remove(path) { Ok(()) } else { problem("the visit started before") };
         }
         let scope = path.parent().unwrap_or_default();
         let (place, visit) = match path.last() {
@@ -416,15 +451,34 @@ impl Checker {
             return problem("not an agent");
         };
         let before = self.attempt.insert(e.p.clone(), e.attempt).unwrap_or(0);
-        let allowed = if agent.retry.strategy == Strategy::None { 1 } else { agent.retry.max_retries + 1 };
-        if e.attempt != before + 1 || e.attempt > allowed {
+        let again = match e.because {
+            // One that had waited for its time keeps its number.
+            AttemptCause::Person | AttemptCause::Adopted => e.attempt == before,
+            _ => false,
+        };
+        if e.because == AttemptCause::Person {
+            self.attempts_before.insert(e.p.clone(), e.attempt - 1);
+            self.reopened.remove(&e.p);
+        }
+        let budget_before = self.attempts_before.get(&e.p).copied().unwrap_or(0);
+        let by_policy = if agent.retry.strategy == Strategy::None { 1 } else { agent.retry.max_retries + 1 };
+        let allowed = budget_before + by_policy;
+        let follows = e.attempt == before + 1 && e.because != AttemptCause::Adopted;
+        if !(follows || again) || e.attempt > allowed {
             return problem(format!("attempt {} follows attempt {before} of {allowed}", e.attempt));
         }
         self.interruptions.remove(&e.p);
         let delay_ms = e.delay_ms.unwrap_or(0);
+        if matches!(e.because, AttemptCause::Person | AttemptCause::Adopted) {
+            match e.due {
+                Some(due) => self.timers.insert(e.p.clone(), due).is_some(),
+                None => self.owed.insert(CommandId { path: e.p.clone(), attempt: e.attempt }),
+            };
+            return Ok(());
+        }
         match e.because {
             AttemptCause::First if e.attempt == 1 && e.due.is_none() => {}
-            AttemptCause::Policy if delay_fits(&agent.retry, e.attempt, delay_ms) => {}
+            AttemptCause::Policy if delay_fits(&agent.retry, e.attempt - budget_before, delay_ms) => {}
             AttemptCause::RetryAfter => {}
             _ => return problem(format!("the delay does not follow from {:?}", agent.retry)),
         }
@@ -446,11 +500,118 @@ impl Checker {
         let open = self.open_items.entry(path.clone()).or_default();
         open.extend(branches.iter().cloned());
         match self.graph.node(path).map(|node| &node.kind) {
-            Some(Kind::Map(map)) if open.len() > map.concurrency as usize => {
+            // A retry opens all items that had failed at once.
+            Some(Kind::Map(map)) if open.len() > map.concurrency as usize && self.undone.is_empty() => {
                 problem(format!("{} items are open, `concurrency` is {}", open.len(), map.concurrency))
             }
             _ => Ok(()),
         }
+    }
+
+    /// The journal by rows.
+    pub fn journal_rows(&self) -> Vec<JournalRow> {
+        let ends = self.rows.iter().skip(1).copied().chain([self.journal.len()]);
+        let rows = self.rows.iter().zip(ends);
+        rows.map(|(from, to)| JournalRow {
+            at: self.journal[*from].0,
+            events: self.journal[*from..to].iter().map(|(_, event)| event.clone()).collect(),
+        })
+        .collect()
+    }
+
+    /// What is under way rests, and begins anew after that; for blocks, time stood still.
+    fn lay_down(&mut self, then: Timestamp, now: Timestamp) {
+        self.owed.clear();
+        let timers = std::mem::take(&mut self.timers);
+        for (path, due) in timers {
+            let timeout_ms = match self.graph.node(&path).map(|node| &node.kind) {
+                Some(Kind::Parallel(block)) => block.timeout_ms,
+                Some(Kind::Map(block)) => block.timeout_ms,
+                _ => None,
+            };
+            let Some(timeout_ms) = timeout_ms else { continue };
+            let due = if due <= then { then.plus_ms(timeout_ms) } else { due };
+            let due = due.plus_ms(now.since_ms(then));
+            self.facts.move_deadline(&path, due);
+            self.timers.insert(path, due);
+        }
+    }
+
+    /// The books without the failure that a retry takes back: what failed and was cancelled with the run, and the
+    /// branches that had failed before and are open again. Everything else stays, above all what had finished.
+    fn taken_back(&self, paths: &[Path]) -> Result<Checker, Problem> {
+        let mut undone = self.undone.clone();
+        let row_of = |index: usize| self.rows.iter().rev().find(|from| **from <= index).copied().unwrap_or(0);
+        let mut spread = |last: usize| {
+            let mut index = last;
+            while index >= row_of(last) && is_of_failure(&self.journal[index].1) {
+                undone.insert(index);
+                let Some(before) = index.checked_sub(1) else { break };
+                index = before;
+            }
+        };
+        spread(self.journal.len() - 1);
+        for (index, (_, event)) in self.journal.iter().enumerate() {
+            let Event::BranchEnded(e) = event else { continue };
+            let branch = e.p.join(e.branch.segment());
+            let opened = |path: &Path| path.is_within(&branch) || *path == branch;
+            if e.outcome == BranchOutcome::Failed && paths.iter().any(opened) {
+                spread(index);
+            }
+        }
+        for (index, (_, event)) in self.journal.iter().enumerate() {
+            if let Event::BranchEnded(e) = event
+                && e.outcome == BranchOutcome::Skipped
+                && paths.iter().any(|path| path.is_within(&e.p))
+            {
+                undone.insert(index);
+            }
+        }
+        let mut books = match &self.base {
+            Some(base) => (**base).clone(),
+            None => Checker::new(self.graph.clone()),
+        };
+        for (index, (at, event)) in self.journal.iter().enumerate() {
+            if !undone.contains(&index) {
+                books.event(*at, event).map_err(|Problem(what)| {
+                    Problem(format!("without the failure that was taken back, event {index}: {what}"))
+                })?;
+                books.facts.learn(*at, event);
+            }
+        }
+        let Checker { shadow, journal, rows, base, .. } = self.clone();
+        Ok(Checker {
+            shadow,
+            journal,
+            rows,
+            base,
+            last_at: self.last_at,
+            entered: self.entered,
+            undone,
+            ..books
+        })
+    }
+
+    /// The books of a fork that adopts this run's first `seq` events, which rested at `then`, and begins at `now`.
+    pub fn fork(&self, seq: u64, now: Timestamp) -> Result<Checker, Problem> {
+        let adopted = usize::try_from(seq).unwrap_or(usize::MAX).min(self.journal.len());
+        let mut prefix = Checker::new(self.graph.clone());
+        for from in self.rows.iter().copied().filter(|from| *from < adopted) {
+            let to = self.rows.iter().copied().find(|next| *next > from).unwrap_or(adopted).min(adopted);
+            let at = self.journal[from].0;
+            let events: Vec<Event> = self.journal[from..to].iter().map(|(_, event)| event.clone()).collect();
+            prefix.row(from as u64, at, &events)?;
+        }
+        let then = prefix.last_at;
+        prefix.lay_down(then, now);
+        prefix.inputs.clear();
+        (prefix.shadow, prefix.base) = (None, None);
+        prefix.journal.clear();
+        prefix.rows.clear();
+        prefix.undone.clear();
+        prefix.last_at = Timestamp(i64::MIN);
+        prefix.base = Some(Box::new(prefix.clone()));
+        Ok(prefix)
     }
 
     /// The number of the last attempt of a visit.
@@ -475,6 +636,21 @@ impl Checker {
     pub fn timed_out(&self) -> bool {
         matches!(self.journal.last(), Some((_, Event::RunFailed(e)))
             if e.error.failure.class == Class::Timeout && e.error.failure.code == "run-timeout")
+    }
+}
+
+/// What a failure spreads by; nothing of it finishes anything.
+fn is_of_failure(event: &Event) -> bool {
+    match event {
+        Event::NodeFailed(_)
+        | Event::NodeCancelled(_)
+        | Event::AttemptCancelled(_)
+        | Event::ReviewWithdrawn(_)
+        | Event::RunFailed(_) => true,
+        Event::StageEntered(e) => e.stage == bandstand_engine::graph::Stage::Error && e.p == Path::root(),
+        Event::BranchesJoined(e) => !e.satisfied,
+        Event::BranchEnded(e) => e.outcome != BranchOutcome::Succeeded,
+        _ => false,
     }
 }
 

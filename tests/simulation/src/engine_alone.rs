@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use bandstand_engine::input::{ActorKind, Answer, By};
-use bandstand_engine::run::NewRun;
-use bandstand_engine::{CommandId, Decision, Input, Outcome, Path, Rejected, Run, Start, Timestamp};
+use bandstand_engine::input::{ActorKind, Answer, By, Retry};
+use bandstand_engine::run::{Fork, NewRun, NoPoint, Point};
+use bandstand_engine::{CommandId, Decision, Input, Outcome, Path, Rejected, Run, Start, Status, Timestamp};
 
 use crate::check::{Checker, Problem, problem};
 use crate::generate::World;
@@ -19,6 +19,10 @@ pub const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// More steps than any generated world needs.
 const STEPS_MAX: u32 = 20_000;
+/// How often a failed run is retried at most.
+const RETRIES_MAX: u32 = 3;
+/// The run that is not a fork.
+const RUN_ID: &str = "run-1";
 
 /// Something on its way to the run.
 #[derive(Clone, Debug)]
@@ -89,7 +93,7 @@ pub fn run(world: &World, tape: &mut Tape, shows: bool) -> Result<Checker, Probl
 
 /// What a caller says about the world's run.
 pub fn new_run(world: &World) -> NewRun {
-    NewRun { seed: world.seed, ..NewRun::new("run-1", world.input.clone()) }
+    NewRun { seed: world.seed, ..NewRun::new(RUN_ID, world.input.clone()) }
 }
 
 impl Subject<'_> {
@@ -99,8 +103,22 @@ impl Subject<'_> {
         }
         let first = std::mem::take(&mut self.first);
         self.decided(&first, START)?;
-        let mut steps = 0;
-        while !self.run.status().is_ended() || !self.coming.is_empty() {
+        self.to_the_end(world)
+    }
+
+    fn to_the_end(&mut self, world: &World) -> Result<(), Problem> {
+        let (mut steps, mut retries) = (0, 0);
+        loop {
+            let (ended, drained) = (self.run.status().is_ended(), self.coming.is_empty());
+            let failed = self.run.status() == Status::Failed && retries < RETRIES_MAX;
+            if failed && (drained || self.tape.chance(20)) && self.tape.chance(60) {
+                retries += 1;
+                self.retry()?;
+                continue;
+            }
+            if ended && drained {
+                break;
+            }
             steps += 1;
             if steps > STEPS_MAX {
                 return problem("the run does not end");
@@ -111,7 +129,67 @@ impl Subject<'_> {
         if !folded.is_same(&self.run) {
             return problem("folding the whole journal leads elsewhere than handling");
         }
-        verdict::judge(world, &self.checker, &self.run, self.cancel_sent)
+        verdict::judge(world, &self.checker, &self.run, self.cancel_sent)?;
+        if self.run.id() == RUN_ID && self.tape.chance(25) {
+            self.fork(world).map_err(|Problem(what)| Problem(format!("in a fork: {what}")))?;
+        }
+        Ok(())
+    }
+
+    /// Somebody retries the failed run.
+    fn retry(&mut self) -> Result<(), Problem> {
+        self.time += *self.tape.pick(&[0, 10, 90_000]);
+        let rows = self.checker.journal_rows();
+        let point = Point::of_failure(self.world.graph.clone(), &rows)
+            .map_err(|error| Problem(format!("a failed run has no point to go on from: {error}")))?;
+        let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+        let retry = Retry { by, request_id: None, point };
+        match self.handle(Input::Retry(Box::new(retry)))? {
+            Some(_) => Ok(()),
+            None => problem("a failed run was not retried"),
+        }
+    }
+
+    /// Somebody forks the run from anywhere: without an edit, the fork must come to what the language says, too.
+    fn fork(&mut self, world: &World) -> Result<(), Problem> {
+        let rows = self.checker.journal_rows();
+        let seq = 1 + self.tape.below(self.checker.seq());
+        let point = match Point::within(world.graph.clone(), &rows, seq) {
+            Ok(point) => point,
+            Err(NoPoint::Ended { .. }) => return Ok(()),
+            Err(error) => return problem(format!("no point at event {seq}: {error}")),
+        };
+        self.time += *self.tape.pick(&[0, 10, 90_000]);
+        let now = self.wall().max(self.run.last_at());
+        let checker = self.checker.fork(point.seq(), now)?;
+        let new = NewRun { run_id: "run-2".to_owned(), ..new_run(world) };
+        let fork = Fork { new, point, edits: Vec::new() };
+        let (run, first) = Run::fork(world.graph.clone(), fork, now)
+            .map_err(|error| Problem(format!("event {seq} cannot be forked: {error}")))?;
+        let mut subject = Subject {
+            world,
+            tape: &mut *self.tape,
+            run,
+            checker,
+            first,
+            time: now.0 - START.0,
+            skew: 0,
+            coming: Vec::new(),
+            owed: BTreeMap::new(),
+            tick_delay: (None, 0),
+            cancel_sent: false,
+            shows: self.shows,
+            story: Vec::new(),
+        };
+        let ended = subject.follow(now);
+        self.story.append(&mut subject.story);
+        ended
+    }
+
+    fn follow(&mut self, now: Timestamp) -> Result<(), Problem> {
+        let first = std::mem::take(&mut self.first);
+        self.decided(&first, now)?;
+        self.to_the_end(self.world)
     }
 
     fn wall(&self) -> Timestamp {

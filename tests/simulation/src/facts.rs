@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bandstand_engine::event::{BranchKey, BranchOutcome, ReviewCause};
+use bandstand_engine::event::{AttemptCause, BranchKey, BranchOutcome, ReviewCause};
 use bandstand_engine::failure::Class;
 use bandstand_engine::{Event, Path, Timestamp};
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub struct Facts {
     pub overdue: BTreeSet<Path>,
     deadlines: BTreeMap<Path, Timestamp>,
     answers: BTreeMap<Path, usize>,
+    /// Attempts that somebody's retry of the run began, with a budget of their own.
+    fresh: BTreeSet<(Path, u32)>,
     /// The oracle's own notes: what blocks gave.
     pub gathered: RefCell<BTreeMap<Path, Value>>,
 }
@@ -49,6 +51,14 @@ impl Facts {
             {
                 self.timed_out.insert(e.p.clone());
             }
+            Event::AttemptScheduled(e) if e.because == AttemptCause::Person => {
+                self.fresh.insert((e.p.clone(), e.attempt));
+            }
+            Event::ReviewOpened(e) => {
+                // Asked anew, it has its own answers.
+                self.answers.remove(&e.p);
+                self.expired.remove(&e.p);
+            }
             Event::ReviewAnswered(e) => *self.answers.entry(e.p.clone()).or_default() += 1,
             Event::ReviewDecided(e) if e.because == ReviewCause::Timeout => {
                 self.expired.insert(e.p.clone(), self.answers.get(&e.p).copied().unwrap_or(0));
@@ -58,6 +68,16 @@ impl Facts {
             }
             _ => {}
         }
+    }
+
+    /// Moves the deadline of a block for which time stood still.
+    pub fn move_deadline(&mut self, path: &Path, to: Timestamp) {
+        self.deadlines.insert(path.clone(), to);
+    }
+
+    /// Whether somebody's retry of the run began that attempt.
+    pub fn is_fresh(&self, path: &Path, attempt: u32) -> bool {
+        self.fresh.contains(&(path.clone(), attempt))
     }
 
     /// The branches of a block's visit in the order in which they ended.

@@ -493,10 +493,15 @@ impl Oracle<'_> {
             return Err(fault(Class::Expression, "input-not-object", path));
         }
         let allowed = if agent.retry.strategy == Strategy::None { 1 } else { agent.retry.max_retries + 1 };
-        let mut attempt = 0;
+        let (mut before, mut attempt) = (0, 0);
         loop {
             attempt += 1;
             self.attempts.insert(path.to_string(), attempt);
+            if self.facts.is_fresh(path, attempt + 1) {
+                // Whatever it said came to nothing: the run failed, and somebody retried it.
+                before = attempt;
+                continue;
+            }
             let behaviour = self.world.script.behaviour(path, attempt);
             let behaviour = behaviour.ok_or_else(|| Stop::Impossible(format!("no script for {path}")))?;
             let (class, code, recoverable) = match &behaviour.end {
@@ -531,7 +536,7 @@ impl Oracle<'_> {
                     });
                 }
             };
-            if !(recoverable && agent.retry.retry_on.contains(&class) && attempt < allowed) {
+            if !(recoverable && agent.retry.retry_on.contains(&class) && attempt - before < allowed) {
                 let fault = Fault { attempt, recoverable, ..Fault::new(class, code, path) };
                 return Err(Stop::Fault(Box::new(fault)));
             }

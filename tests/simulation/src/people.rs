@@ -28,7 +28,7 @@ pub fn answer(
     Answer {
         review_id: review_id.to_owned(),
         feedback_id: answer_id(path, number),
-        request_id: Some(format!("request {}", answer_id(path, number))),
+        request_id: Some(format!("request {review_id} {}", answer_id(path, number))),
         reviewer: plan.reviewer.clone(),
         groups: groups_of(&plan.reviewer),
         decision: plan.verdict,

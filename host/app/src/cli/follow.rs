@@ -158,7 +158,7 @@ fn interrupted(access: &Access, run_id: &str, context: &Context) -> Result<Exit,
 }
 
 /// Says how it went, on the right streams, and gives the exit code.
-fn outcome(
+pub fn outcome(
     run_id: &str,
     history: &History,
     settled: &Settled,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bandstand_engine::event::{
     AskedBy, BranchEnded, BranchKey, BranchOutcome, EdgeCause, Event, Payload, ReviewOpened, ReviewOutcome,
-    RunStarted,
+    RunAdopted, RunRetried, RunStarted,
 };
 use bandstand_engine::graph::{Stage, Target};
 use bandstand_engine::input::Usage;
@@ -33,6 +33,10 @@ pub struct History {
     pub events: u64,
     /// How it ended.
     pub end: Option<End>,
+    /// What it adopted of another run.
+    pub adopted: Option<Box<RunAdopted>>,
+    /// When it was retried, and by whom.
+    pub retried: Vec<(Timestamp, String)>,
     /// The stages with the time and the visit that entered them.
     pub stages: Vec<(Timestamp, Stage, Path)>,
     /// Every failed attempt, and every failed visit.
@@ -202,6 +206,8 @@ impl History {
                 self.stages.push((at, Stage::Init, Path::root()));
                 self.started = Some(e.clone());
             }
+            Event::RunAdopted(e) => self.adopted = Some(e.clone()),
+            Event::RunRetried(e) => self.retried(at, e),
             Event::RunSucceeded(_) => self.end = Some(End::Succeeded),
             Event::RunFailed(e) => self.end = Some(End::Failed(Box::new(e.error.clone()))),
             Event::RunCancelled(e) => self.end = Some(End::Cancelled(e.by.id.clone(), e.reason.clone())),
@@ -326,6 +332,17 @@ impl History {
             | Event::BranchesStarted(_)
             | Event::WaitStarted(_)
             | Event::WaitEnded(_) => {}
+        }
+    }
+
+    /// The failure is taken back, and with it how the branches ended that are open again.
+    fn retried(&mut self, at: Timestamp, e: &RunRetried) {
+        self.end = None;
+        self.retried.push((at, e.by.id.clone()));
+        let opened = |block: &&mut Block| e.paths.iter().any(|path| path.is_within(&block.path));
+        for block in self.blocks.iter_mut().filter(opened) {
+            block.satisfied = None;
+            block.ended.retain(|(_, outcome, ..)| *outcome == BranchOutcome::Succeeded);
         }
     }
 
@@ -495,6 +512,21 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
             Tone::Strong,
             format!("run {} of {} version {} started", e.run_id, e.workflow.name, e.workflow.version),
         ),
+        Event::RunAdopted(e) => {
+            let edits: Vec<&str> = e.edits.iter().map(|edit| edit.path.as_str()).collect();
+            let edited =
+                if edits.is_empty() { String::new() } else { format!(", with other {}", edits.join(", ")) };
+            (Tone::Strong, format!("goes on from event {} of run {}{edited}", e.from.seq, e.from.run))
+        }
+        Event::RunRetried(e) => {
+            let name = |path: &Path| match path.segments() {
+                [] => "the end".to_owned(),
+                _ => path.to_string(),
+            };
+            let paths: Vec<String> = e.paths.iter().map(name).collect();
+            let opened = if paths.is_empty() { String::new() } else { format!(": {}", paths.join(", ")) };
+            (Tone::Strong, format!("run retried by {}{opened}", e.by.id))
+        }
         Event::RunSucceeded(_) => (Tone::Good, "run succeeded".to_owned()),
         Event::RunFailed(e) => (Tone::Bad, format!("run failed: {}", error_line(&e.error))),
         Event::RunCancelled(e) => {

@@ -83,7 +83,7 @@ pub enum Verb {
     Check(check::CheckArgs),
     /// Run a workflow and follow it to its end
     Run(run::RunArgs),
-    /// Look at runs, drive them on, cancel them, delete them
+    /// Look at runs, drive them on, cancel, retry, fork, export, delete them
     #[command(subcommand)]
     Runs(runs::RunsVerb),
     /// Delete ended runs as `[retention]` of bandstand.toml says

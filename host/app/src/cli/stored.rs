@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use bandstand_engine::{Run, Snapshot};
+use bandstand_engine::event::RunStarted;
+use bandstand_engine::run::JournalRow;
+use bandstand_engine::{Event, Graph, Run, Snapshot};
 use bandstand_store::{
-    FindError, From, OpenError, ReadError, Reader, ReviewFilter, RunFilter, RunRow, RunStatus,
+    FindError, From, OpenError, OpenRunError, ReadError, Reader, ReviewFilter, RunFilter, RunRow, RunStatus,
 };
 use serde_json::Value;
 
 use super::context::{Context, now};
 use super::exit::{Exit, Failure};
 use super::history::History;
+use crate::driver::rows;
 
 /// Other open runs that are named; of further ones it is only said that they are there.
 const OTHERS_SHOWN_MAX: usize = 3;
@@ -48,6 +51,36 @@ pub fn history(reader: &Reader, run_id: &str) -> Result<History, Failure> {
     let mut history = History::default();
     each_row(reader, run_id, |row| history.add(row.at, &row.events))?;
     Ok(history)
+}
+
+/// A run with its whole journal, by rows, and its graph.
+pub struct Whole {
+    /// What it pins.
+    pub pins: bandstand_store::Pins,
+    /// Its first event.
+    pub started: Box<RunStarted>,
+    /// Its journal.
+    pub rows: Vec<JournalRow>,
+    /// Its graph.
+    pub graph: Arc<Graph>,
+}
+
+/// Reads a run from its first event on.
+pub fn whole(reader: &Reader, run_id: &str) -> Result<Whole, Failure> {
+    let cannot = |problem: String| Failure::other(format!("run {run_id} cannot be read: {problem}"));
+    let mut opened = reader.open_run(run_id, From::Start).map_err(|error| match error {
+        OpenRunError::Read(error) => error.into(),
+        error => Failure::other(error),
+    })?;
+    let rows = rows(&mut opened);
+    let Some(Event::RunStarted(started)) = rows.first().and_then(|row| row.events.first()).cloned() else {
+        return Err(cannot("its journal has no beginning".to_owned()));
+    };
+    let text =
+        opened.pins.graph.as_ref().ok_or_else(|| cannot("its pinned graph was not kept".to_owned()))?;
+    let graph = serde_json::from_str(text)
+        .map_err(|error| cannot(format!("its pinned graph is of another version of the host: {error}")))?;
+    Ok(Whole { pins: opened.pins, started, rows, graph: Arc::new(graph) })
 }
 
 /// The run as its journal has it, folded; or why that cannot be told.
@@ -97,7 +130,7 @@ pub fn each_row(
 
 /// Whether driving an open run moves it, now or when its time has come. A run of which people are asked, and that must
 /// next be looked at when their time is over, waits for them alone; the inbox names it.
-fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
+pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
     if run.status != RunStatus::Waiting || run.owed || run.next_deadline.is_none_or(|at| at <= now()) {
         return true;
     }

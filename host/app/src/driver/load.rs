@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bandstand_driver::{LoadProblem, Message, RunId};
+use bandstand_engine::run::JournalRow;
 use bandstand_engine::{CommandId, Graph, Run, Snapshot};
-use bandstand_store::{From as OpenFrom, OpenRunError, OpenedRun, Reader};
+use bandstand_store::{From as OpenFrom, OpenRunError, OpenedRun, Reader, RunChange};
 
 /// Reads runs. Blocks.
 pub struct Loader {
@@ -68,6 +69,17 @@ impl Loader {
         Ok((run, tail_events, tail_bytes))
     }
 
+    /// A run's whole journal, by rows, with what it pins and its graph.
+    ///
+    /// # Errors
+    /// When there is no such run, or it cannot be trusted or understood.
+    pub fn whole(&self, run_id: &str) -> Result<(OpenedRun, Vec<JournalRow>, Arc<Graph>), LoadProblem> {
+        let mut opened = self.open(&run_id.into(), OpenFrom::Start)?;
+        let rows = rows(&mut opened);
+        let graph = self.graph(&opened)?;
+        Ok((opened, rows, graph))
+    }
+
     fn open(&self, run_id: &RunId, from: OpenFrom) -> Result<OpenedRun, LoadProblem> {
         self.reader.open_run(run_id, from).map_err(|error| match error {
             OpenRunError::Unknown(_) => LoadProblem::NoSuchRun,
@@ -87,5 +99,29 @@ impl Loader {
         let graph: Graph = serde_json::from_str(text)
             .map_err(|error| stuck(&format!("was written by another version of the host: {error}")))?;
         Ok(self.share(digest, &Arc::new(graph)))
+    }
+}
+
+/// The tail of an opened run by rows; it leaves the opened run.
+pub fn rows(opened: &mut OpenedRun) -> Vec<JournalRow> {
+    let mut events = std::mem::take(&mut opened.tail).into_iter();
+    let mut rows = Vec::with_capacity(opened.tail_rows.len());
+    let ends = opened.tail_rows.iter().skip(1).copied().chain([usize::MAX]);
+    for (begin, end) in opened.tail_rows.iter().zip(ends) {
+        let row: Vec<_> = events.by_ref().take(end.saturating_sub(*begin)).collect();
+        let Some((at, _)) = row.first() else { continue };
+        rows.push(JournalRow { at: *at, events: row.into_iter().map(|(_, event)| event).collect() });
+    }
+    rows
+}
+
+/// Where a folded run stands, as its row says it.
+pub fn stand(run: &Run) -> RunChange {
+    RunChange {
+        status: run.status().into(),
+        stage: Some(run.stage().name().to_owned()),
+        held: None,
+        owed: run.owed().next().is_some(),
+        next_deadline: run.next_deadline(),
     }
 }

@@ -139,6 +139,19 @@ impl Plugins {
         Ok(removed)
     }
 
+    /// The bytes that were kept under a digest.
+    ///
+    /// # Errors
+    /// When they are gone or damaged.
+    pub fn kept(data_dir: &Path, digest: &str) -> Result<Vec<u8>, PluginError> {
+        let directory = data_dir.join("plugins");
+        let bytes = read(&directory, digest)?;
+        if self::digest(&bytes) != digest {
+            return Err(PluginError::Damaged { path: file_path(&directory, digest) });
+        }
+        Ok(bytes)
+    }
+
     /// The plugin, compiled. Reads and compiles it the first time, which blocks.
     ///
     /// # Errors
@@ -147,13 +160,10 @@ impl Plugins {
         if let Some(plugin) = self.ready(pinned) {
             return Ok(plugin);
         }
-        let path = file_path(&self.directory, pinned);
-        let bytes = fs::read(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => PluginError::Missing { digest: pinned.to_owned(), path: path.clone() },
-            _ => PluginError::Io { path: path.clone(), source },
-        })?;
+        let bytes = read(&self.directory, pinned)?;
         // First, so that half a file counts as damaged and not as a plugin that cannot be run.
         if digest(&bytes) != pinned {
+            let path = file_path(&self.directory, pinned);
             return Err(PluginError::Damaged { path });
         }
         let plugin = self.sandbox.load(&bytes, &grants(asked))?;
@@ -178,6 +188,14 @@ fn still_there(path: &Path) -> bool {
 fn is_fresh(path: &Path) -> bool {
     let age = fs::metadata(path).and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
     age.is_none_or(|age| age < PLUGIN_SPARED)
+}
+
+fn read(directory: &Path, digest: &str) -> Result<Vec<u8>, PluginError> {
+    let path = file_path(directory, digest);
+    fs::read(&path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => PluginError::Missing { digest: digest.to_owned(), path: path.clone() },
+        _ => PluginError::Io { path: path.clone(), source },
+    })
 }
 
 /// The sandbox's word for what a workflow grants.

@@ -12,7 +12,8 @@ use super::client::Client;
 use super::error::HostError;
 use super::holder::Host;
 use super::request::{
-    AnswerRequest, CancelRequest, Drive, HostOptions, Settled, StartRequest, Taken, Watched,
+    AnswerRequest, CancelRequest, Drive, ForkRequest, HostOptions, RetryRequest, Settled, StartRequest,
+    Taken, Watched,
 };
 use super::tidy::{Deleted, Pruned};
 use super::watch::{NO_ROWS, Watch};
@@ -166,6 +167,25 @@ impl Access {
         }
     }
 
+    /// Begins a fork; durable when this returns its id.
+    ///
+    /// # Errors
+    /// When there is no such run or point, or the edits do not fit.
+    pub async fn fork(&self, mut request: ForkRequest) -> Result<String, HostError> {
+        request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
+        loop {
+            let request = request.clone();
+            let forked = match self.way() {
+                Way::Holder(host) => host.fork(request).await,
+                Way::Remote(client) => client.fork(request).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(forked).await? {
+                return Ok(done);
+            }
+        }
+    }
+
     /// Deletes the ended runs that these rules do not keep, and what only they needed.
     ///
     /// # Errors
@@ -178,6 +198,42 @@ impl Access {
                 Way::Closed => Err(HostError::Closing),
             };
             if let Some(done) = self.unless_gone(pruned).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Takes an exported run in; durable when this returns its id. Nobody drives it by that.
+    ///
+    /// # Errors
+    /// When the file is not an export that adds up, or the run is here already.
+    pub async fn import(&self, file: &std::path::Path) -> Result<String, HostError> {
+        loop {
+            let imported = match self.way() {
+                Way::Holder(host) => host.import(file).await,
+                Way::Remote(client) => client.import(file).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(imported).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Makes a failed run go on; durable when this returns.
+    ///
+    /// # Errors
+    /// When it has not failed, or there is no such run.
+    pub async fn retry(&self, mut request: RetryRequest) -> Result<Taken, HostError> {
+        request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
+        loop {
+            let request = request.clone();
+            let taken = match self.way() {
+                Way::Holder(host) => host.retry(request).await,
+                Way::Remote(client) => client.retry(request).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(taken).await? {
                 return Ok(done);
             }
         }

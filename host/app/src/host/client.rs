@@ -8,7 +8,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::error::HostError;
-use super::request::{AnswerRequest, CancelRequest, Settled, StartRequest, Taken, Watched};
+use super::request::{
+    AnswerRequest, CancelRequest, ForkRequest, RetryRequest, Settled, StartRequest, Taken, Watched,
+};
 use super::socket;
 use super::tidy::{Deleted, Pruned};
 use super::watch::{NO_ROWS, Watch};
@@ -95,6 +97,7 @@ impl Client {
             user_id: request.user_id,
             request_id: request.request_id,
             seed: request.seed,
+            rerun_of: request.rerun_of,
         };
         match self.ask(Request::Start(Box::new(start))).await? {
             Reply::Started(run_id) => Ok(run_id),
@@ -140,6 +143,17 @@ impl Client {
         }
     }
 
+    /// Begins a fork; durable when this returns its id.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn fork(&self, request: ForkRequest) -> Result<String, HostError> {
+        match self.ask(Request::Fork(Box::new(request))).await? {
+            Reply::Started(run_id) => Ok(run_id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Deletes the ended runs that these rules do not keep.
     ///
     /// # Errors
@@ -149,6 +163,25 @@ impl Client {
             Reply::Pruned(pruned) => Ok(pruned),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Takes an exported run in. The holder reads the file, by its absolute path.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn import(&self, file: &Path) -> Result<String, HostError> {
+        match self.ask(Request::Import { file: file.to_owned() }).await? {
+            Reply::Started(run_id) => Ok(run_id),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes a failed run go on.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn retry(&self, request: RetryRequest) -> Result<Taken, HostError> {
+        self.taken(Request::Retry(request)).await
     }
 
     /// Follows a run from that event on.

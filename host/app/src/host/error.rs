@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use bandstand_driver::Refusal;
 use bandstand_engine::StartError;
+use bandstand_engine::run::{ForkError, NoPoint, NotRetried};
 use bandstand_sandbox::SetupError;
-use bandstand_store::{InFlightError, LockError, OpenError, ReadError};
+use bandstand_store::{ImportError, InFlightError, LockError, OpenError, ReadError};
 
 use crate::driver::PluginError;
 
@@ -62,6 +63,54 @@ pub enum HostError {
     /// The run cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The fork cannot begin.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
+    /// The run has no such point.
+    #[error("run {run_id} cannot be left at event {seq}: {source}")]
+    NoPoint {
+        /// The run.
+        run_id: String,
+        /// The event.
+        seq: u64,
+        /// Why.
+        source: NoPoint,
+    },
+    /// The run cannot be retried.
+    #[error("run {run_id} cannot be retried: {source}")]
+    NotRetried {
+        /// The run.
+        run_id: String,
+        /// Why.
+        source: NotRetried,
+    },
+    /// The file is not taken in.
+    #[error("{} is not imported: {problem}", file.display())]
+    NotImported {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The store did not take the run in.
+    #[error(transparent)]
+    Imported(#[from] ImportError),
+    /// The run has not failed.
+    #[error("run {run_id} cannot be retried: {problem}; to do it anew: bandstand runs rerun {run_id}")]
+    NotFailed {
+        /// The run.
+        run_id: String,
+        /// What it is.
+        problem: String,
+    },
+    /// The run's journal cannot be used.
+    #[error("run {run_id} cannot be read: {problem}")]
+    Unreadable {
+        /// The run.
+        run_id: String,
+        /// Why.
+        problem: String,
+    },
     /// The run did not take it.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -124,7 +173,13 @@ impl HostError {
     /// The exit code that a command ends with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            HostError::Start(_) | HostError::Plugin { .. } => 2,
+            HostError::NotImported { .. } => 2,
+            HostError::Imported(ImportError::Known(_)) => 3,
+            HostError::Imported(ImportError::Stopped) => 74,
+            HostError::Start(_)
+            | HostError::Plugin { .. }
+            | HostError::Fork(ForkError::Start(_) | ForkError::Edit { .. }) => 2,
+            HostError::Fork(_) | HostError::NoPoint { .. } | HostError::NotFailed { .. } => 3,
             HostError::InUse { .. }
             | HostError::Silent { .. }
             | HostError::NoSuchRun(_)
@@ -133,7 +188,9 @@ impl HostError {
             HostError::Refused(_) => 3,
             HostError::Storage(_) => 74,
             HostError::Remote { exit_code, .. } => *exit_code,
-            HostError::PluginMissing(_)
+            HostError::Unreadable { .. }
+            | HostError::NotRetried { .. }
+            | HostError::PluginMissing(_)
             | HostError::Setup(_)
             | HostError::Socket { .. }
             | HostError::Protocol { .. }

@@ -31,16 +31,16 @@ const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Holds a data directory. Clones are the same host.
 #[derive(Clone)]
-pub struct Host(Arc<Inner>);
+pub struct Host(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     options: HostOptions,
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     plugins: Arc<Plugins>,
-    loader: Arc<Loader>,
+    pub(super) loader: Arc<Loader>,
     marks: Arc<InFlight>,
     hub: Arc<Hub>,
-    mailbox: Mailbox,
+    pub(super) mailbox: Mailbox,
     documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     tidy: Arc<Tidy>,
     /// The socket, and last the lock: given up in this order.
@@ -213,24 +213,8 @@ impl Host {
         request: StartRequest,
         digests: BTreeMap<Id, String>,
     ) -> Result<(Run, bandstand_engine::Decision, Timestamp, Vec<Document>), HostError> {
-        for (id, plugin) in &request.graph.plugins {
-            let digest = digests.get(id).ok_or_else(|| HostError::PluginMissing(id.to_string()))?;
-            let loaded = self.0.plugins.get(digest, &plugin.grants);
-            loaded.map_err(|source| HostError::Plugin { plugin: id.to_string(), source })?;
-        }
-        let canonical = serde_json::to_vec(&*request.graph).expect("a graph is JSON: its keys are text");
-        let documents = vec![
-            Document {
-                digest: crate::driver::digest(request.source.as_bytes()),
-                kind: DocumentKind::Source,
-                bytes: request.source.into_bytes(),
-            },
-            Document {
-                digest: crate::driver::digest(&canonical),
-                kind: DocumentKind::Graph,
-                bytes: canonical,
-            },
-        ];
+        self.can_call(&request.graph, &digests)?;
+        let documents = documents(&request.graph, request.source);
         let graph: Arc<Graph> = self.0.loader.share(&documents[1].digest, &request.graph);
         let now = now();
         let new = NewRun {
@@ -244,10 +228,21 @@ impl Host {
             user_id: request.user_id,
             input: request.input,
             request_id: request.request_id,
+            rerun_of: request.rerun_of,
         };
         let start = Start::new(&graph, new, now)?;
         let (run, decision) = Run::start(graph, start, now);
         Ok((run, decision, now, documents))
+    }
+
+    /// Whether every plugin of the graph can be called.
+    pub(super) fn can_call(&self, graph: &Graph, digests: &BTreeMap<Id, String>) -> Result<(), HostError> {
+        for (id, plugin) in &graph.plugins {
+            let digest = digests.get(id).ok_or_else(|| HostError::PluginMissing(id.to_string()))?;
+            let loaded = self.0.plugins.get(digest, &plugin.grants);
+            loaded.map_err(|source| HostError::Plugin { plugin: id.to_string(), source })?;
+        }
+        Ok(())
     }
 
     /// Makes a run go on.
@@ -309,7 +304,7 @@ impl Host {
         pruned.await.map_err(|_| HostError::Closing)?
     }
 
-    async fn input(&self, run_id: &str, input: Input) -> Result<Taken, HostError> {
+    pub(super) async fn input(&self, run_id: &str, input: Input) -> Result<Taken, HostError> {
         let message = |request| Message::Input { run_id: run_id.into(), input, request: Some(request) };
         match self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing)? {
             Ok(Outcome::Changed) => Ok(Taken::Changed),
@@ -455,7 +450,7 @@ impl Host {
         }
     }
 
-    fn documents(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Vec<Document>>> {
+    pub(super) fn documents(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, Vec<Document>>> {
         self.0.documents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -464,6 +459,19 @@ impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("data_dir", &self.0.options.data_dir).finish_non_exhaustive()
     }
+}
+
+/// What a run of this graph pins.
+pub(super) fn documents(graph: &Graph, source: String) -> Vec<Document> {
+    let canonical = serde_json::to_vec(graph).expect("a graph is JSON: its keys are text");
+    vec![
+        Document {
+            digest: crate::driver::digest(source.as_bytes()),
+            kind: DocumentKind::Source,
+            bytes: source.into_bytes(),
+        },
+        Document { digest: crate::driver::digest(&canonical), kind: DocumentKind::Graph, bytes: canonical },
+    ]
 }
 
 /// What is opened before anything runs.

@@ -9,9 +9,11 @@
 //! while a host is open, the process says so on stderr and ends with exit code 74.
 
 mod access;
+mod again;
 mod client;
 mod error;
 mod holder;
+mod import;
 mod memory;
 mod request;
 mod serve;
@@ -25,8 +27,8 @@ pub use client::Client;
 pub use error::HostError;
 pub use holder::Host;
 pub use request::{
-    AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Limits, Live, LiveKind, Published, Settled,
-    StartRequest, Taken, Watched,
+    AnswerRequest, CancelRequest, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live,
+    LiveKind, Published, RetryRequest, Settled, StartRequest, Taken, Watched,
 };
 pub use tidy::{Deleted, Pruned, PrunedGroup};
 pub use watch::Watch;

@@ -82,6 +82,45 @@ pub struct StartRequest {
     pub request_id: Option<String>,
     /// Source of the run's randomness; none: the host picks one.
     pub seed: Option<u64>,
+    /// The run that it does again from the start.
+    pub rerun_of: Option<String>,
+}
+
+/// A run is to go on elsewhere, from one of its points.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ForkRequest {
+    /// The run that is left as it is.
+    pub run_id: String,
+    /// How many of its events are adopted; in the middle of a decision, the point before it.
+    pub seq: u64,
+    /// What is different: `state.CHANNEL...` or `input.MEMBER...`, and what it becomes.
+    pub edits: Vec<(String, Value)>,
+    /// Another workflow than the one that the run pins.
+    pub latest: Option<Box<Latest>>,
+    /// The same id again finds the same fork.
+    pub request_id: Option<String>,
+}
+
+/// A workflow as it is now; its plugins are in the data directory already.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Latest {
+    /// The checked workflow.
+    pub graph: Graph,
+    /// The workflow file's text.
+    pub source: String,
+    /// The digest of each plugin.
+    pub plugins: BTreeMap<Id, String>,
+}
+
+/// Who wants a failed run to go on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RetryRequest {
+    /// The run.
+    pub run_id: String,
+    /// Who.
+    pub by: By,
+    /// The same id again is the same request.
+    pub request_id: Option<String>,
 }
 
 /// A person's answer to a review, as the command line and the socket carry it.

@@ -129,6 +129,9 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
         Request::Cancel(request) => Reply::Taken(host.cancel(request).await?),
         Request::Delete { run_ids } => Reply::Deleted(host.delete_runs(run_ids).await?),
         Request::Prune { retention } => Reply::Pruned(host.prune(retention).await?),
+        Request::Fork(request) => Reply::Started(host.fork(*request).await?),
+        Request::Import { file } => Reply::Started(host.import(&file).await?),
+        Request::Retry(request) => Reply::Taken(host.retry(request).await?),
         Request::Follow { .. } => Reply::Done,
     })
 }
@@ -161,7 +164,7 @@ async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> std::io::Result<()> 
 }
 
 fn start_request(start: StartWire) -> (StartRequest, BTreeMap<Id, String>) {
-    let StartWire { graph, source, plugins, input, thread_id, user_id, request_id, seed } = start;
+    let StartWire { graph, source, plugins, input, thread_id, user_id, request_id, seed, rerun_of } = start;
     let request = StartRequest {
         graph: Arc::new(graph),
         source,
@@ -171,6 +174,7 @@ fn start_request(start: StartWire) -> (StartRequest, BTreeMap<Id, String>) {
         user_id,
         request_id,
         seed,
+        rerun_of,
     };
     (request, plugins)
 }

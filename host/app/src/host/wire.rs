@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::HostError;
-use super::request::{AnswerRequest, CancelRequest, Live, Published, Settled, Taken};
+use super::request::{
+    AnswerRequest, CancelRequest, ForkRequest, Live, Published, RetryRequest, Settled, Taken,
+};
 use super::tidy::{Deleted, Pruned};
 
 /// Version of these messages; the lock file names it, too.
@@ -42,6 +44,12 @@ pub(super) enum Request {
     Delete { run_ids: Vec<String> },
     /// Delete the ended runs that these rules do not keep.
     Prune { retention: Retention },
+    /// Begin a fork of a run.
+    Fork(Box<ForkRequest>),
+    /// Make a failed run go on.
+    Retry(RetryRequest),
+    /// Take in an exported run.
+    Import { file: std::path::PathBuf },
     /// Follow a run.
     Follow { run_id: String, from_seq: u64 },
 }
@@ -57,6 +65,8 @@ pub(super) struct StartWire {
     pub(super) user_id: Option<String>,
     pub(super) request_id: Option<String>,
     pub(super) seed: Option<u64>,
+    #[serde(default)]
+    pub(super) rerun_of: Option<String>,
 }
 
 /// What comes back.

@@ -161,6 +161,7 @@ impl Loaded {
             user_id: None,
             request_id: None,
             seed: None,
+            rerun_of: None,
         })
     }
 }

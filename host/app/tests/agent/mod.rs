@@ -70,3 +70,24 @@ pub(crate) fn workflow(plugin: &str) -> String {
          retry: {{ max-retries: 0 }}\n    next: end\n"
     )
 }
+
+/// Fails permanently in the first attempt of a visit, and gives a fixed text as its output in later ones.
+pub(crate) fn fails_first(output: &str) -> Vec<u8> {
+    let data = format!(
+        r#"(data (i32.const 1024) "busy") (data (i32.const 1040) "the service is busy") (data (i32.const 1100) {output:?})"#
+    );
+    // `attempt` stands at 52 in the call.
+    let run = format!(
+        "(if (result i32) (i32.eq (i32.load offset=52 (local.get $call)) (i32.const 1))
+           (then
+             (i32.store8 (i32.const 0) (i32.const 1)) (i32.store8 (i32.const 8) (i32.const 1))
+             (i32.store (i32.const 12) (i32.const 1024)) (i32.store (i32.const 16) (i32.const 4))
+             (i32.store (i32.const 20) (i32.const 1040)) (i32.store (i32.const 24) (i32.const 19))
+             (i32.const 0))
+           (else
+             (i32.store (i32.const 8) (i32.const 1100)) (i32.store (i32.const 12) (i32.const {}))
+             (i32.const 0)))",
+        output.len()
+    );
+    agent_with("", &data, &run)
+}

@@ -174,13 +174,7 @@ impl Run {
             reviewers,
             quorum: review.quorum,
             deadline: self.clock.plus_ms(review.timeout_ms),
-            on_timeout: match &review.on_timeout {
-                OnTimeout::Fail => "fail".to_owned(),
-                OnTimeout::Approve => "approve".to_owned(),
-                OnTimeout::Reject => "reject".to_owned(),
-                OnTimeout::To(Target::End) => "to end".to_owned(),
-                OnTimeout::To(Target::Node(id)) => format!("to {id}"),
-            },
+            on_timeout: on_timeout_text(&review.on_timeout),
         })
     }
 
@@ -403,7 +397,7 @@ impl Run {
     }
 
     /// Ends a scope whose last node was left by an edge to `end`.
-    fn end_scope(&mut self, path: &Path) {
+    pub(super) fn end_scope(&mut self, path: &Path) {
         let graph = self.graph.clone();
         let last = self.state.root.inner(path.segments()).and_then(|scope| scope.last_output.clone());
         let template = result_of(&graph, path);
@@ -520,6 +514,17 @@ fn result_of<'a>(graph: &'a Graph, path: &Path) -> Option<&'a crate::expression:
             parallel.branches.iter().find(|branch| branch.id == *id)?.result.as_ref()
         }
         _ => None,
+    }
+}
+
+/// As `review.opened` says it.
+pub(super) fn on_timeout_text(on_timeout: &OnTimeout) -> String {
+    match on_timeout {
+        OnTimeout::Fail => "fail".to_owned(),
+        OnTimeout::Approve => "approve".to_owned(),
+        OnTimeout::Reject => "reject".to_owned(),
+        OnTimeout::To(Target::End) => "to end".to_owned(),
+        OnTimeout::To(Target::Node(id)) => format!("to {id}"),
     }
 }
 

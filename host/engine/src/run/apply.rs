@@ -45,6 +45,7 @@ impl State {
             root: Scope { changed: Arc::new(channels), ..Scope::ready(Some(graph.root.start.clone())) },
             requests: Default::default(),
             closed_reviews: Default::default(),
+            retries: 0,
         })
     }
 }
@@ -52,13 +53,15 @@ impl State {
 impl Run {
     /// Folds one event. `Err` says why it does not follow from what was before.
     pub(super) fn apply(&mut self, at: Timestamp, event: &Event) -> Result<(), String> {
-        if self.state.end.is_some() {
+        if self.state.end.is_some() && !matches!(event, Event::RunRetried(_)) {
             return Err("the run has ended".to_owned());
         }
         self.state.now = self.state.now.max(at);
         match event {
             Event::RunStarted(_) if self.state.seq > 0 => return Err("a second start".to_owned()),
             Event::RunStarted(_) | Event::Warning(_) => {}
+            Event::RunAdopted(e) => self.adopted(e)?,
+            Event::RunRetried(e) => self.retried(e)?,
             Event::RunSucceeded(e) => {
                 let output = self.resolve(&e.output)?;
                 self.end(End::Succeeded { output })?;
@@ -187,6 +190,7 @@ impl Run {
                 reply: None,
                 confidence: None,
                 attempts: 1,
+                attempts_before: 0,
                 deadline: e.deadline,
                 phase: Phase::Deciding,
             }));
@@ -412,13 +416,15 @@ impl Run {
             });
             Ok(())
         })?;
-        if let Some(request) = &e.request_id {
-            self.state.requests.push_back(request.clone());
-            if self.state.requests.len() > REMEMBERED_MAX {
-                self.state.requests.pop_front();
-            }
-        }
+        self.remember_request(e.request_id.as_deref());
         Ok(())
+    }
+
+    pub(super) fn remember_request(&mut self, request_id: Option<&str>) {
+        self.state.requests.extend(request_id.map(str::to_owned));
+        if self.state.requests.len() > REMEMBERED_MAX {
+            self.state.requests.pop_front();
+        }
     }
 
     fn review_decided(&mut self, p: &Path, review_id: &str, outcome: ReviewOutcome) -> Result<(), String> {

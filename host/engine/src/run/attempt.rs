@@ -125,7 +125,9 @@ impl Run {
     ) -> bool {
         let failure = self.with_bounded_data(failure);
         let Some(retry) = self.owed_retry(id) else { return false };
-        let allowed = attempts_max(&retry);
+        let before = self.visit(&id.path).map_or(0, |visit| visit.attempts_before);
+        let (by_policy, made) = (attempts_max(&retry), id.attempt.saturating_sub(before));
+        let allowed = before.saturating_add(by_policy);
         let error = ErrorRecord {
             id: self.derived_id("error", &id.to_string()),
             failure: failure.clone(),
@@ -142,9 +144,9 @@ impl Run {
             retry_after_ms,
             usage,
         })));
-        let wanted = failure.recoverable && retry.retry_on.contains(&failure.class) && allowed > 1;
-        if wanted && id.attempt < allowed {
-            self.schedule_retry(id, &retry, retry_after_ms);
+        let wanted = failure.recoverable && retry.retry_on.contains(&failure.class) && by_policy > 1;
+        if wanted && made < by_policy {
+            self.schedule_retry(id, &retry, made, retry_after_ms);
             return true;
         }
         let failure = match wanted {
@@ -170,9 +172,10 @@ impl Run {
         }
     }
 
-    fn schedule_retry(&mut self, id: &CommandId, retry: &Retry, retry_after_ms: Option<u64>) {
+    /// `made`: attempts that count for the policy.
+    fn schedule_retry(&mut self, id: &CommandId, retry: &Retry, made: u32, retry_after_ms: Option<u64>) {
         let next = CommandId { path: id.path.clone(), attempt: id.attempt + 1 };
-        let by_policy = self.delay_ms(&next, retry);
+        let by_policy = self.delay_ms(&next, retry, made);
         let asked = retry_after_ms.unwrap_or(0).min(Retry::DELAY_MS_MAX);
         let (delay_ms, because) = match asked > by_policy {
             true => (asked, AttemptCause::RetryAfter),
@@ -187,14 +190,14 @@ impl Run {
         }));
     }
 
-    /// The policy's delay before attempt `next` (2 is the first retry).
-    fn delay_ms(&self, next: &CommandId, retry: &Retry) -> u64 {
+    /// The policy's delay before attempt `next`, after `made` attempts that count.
+    fn delay_ms(&self, next: &CommandId, retry: &Retry, made: u32) -> u64 {
         let base = retry.base_delay_ms as f64;
         let delay = match retry.strategy {
             Strategy::None | Strategy::Immediate => return 0,
             Strategy::Fixed => base,
             Strategy::Exponential => {
-                base * retry.factor.powi(i32::try_from(next.attempt - 2).unwrap_or(i32::MAX))
+                base * retry.factor.powi(i32::try_from(made.saturating_sub(1)).unwrap_or(i32::MAX))
             }
         };
         let delay = delay.min(retry.max_delay_ms as f64);

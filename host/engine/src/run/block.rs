@@ -81,7 +81,7 @@ impl Run {
     }
 
     /// Skips what can no longer start, joins when the join is decided, else starts what may start.
-    fn go_on_with_block(&mut self, p: &Path) {
+    pub(super) fn go_on_with_block(&mut self, p: &Path) {
         let graph = self.graph.clone();
         let node = graph.node(p).expect("a block is a node of the graph");
         let (join, max_errors) = match &node.kind {

@@ -58,6 +58,7 @@ impl Start {
             state,
             deadline: graph.timeout_ms.map(|timeout_ms| now.plus_ms(timeout_ms)),
             request_id: new.request_id,
+            rerun_of: new.rerun_of,
         }))
     }
 }
@@ -163,6 +164,7 @@ impl Run {
         match input {
             Input::Answer(answer) => self.check_answer(answer).map(|_| ()),
             Input::Cancel { .. } => self.check_cancel().map(|_| ()),
+            Input::Retry(retry) => self.check_retry(retry).map(|_| ()),
             Input::Done { .. } | Input::Failed { .. } | Input::Interrupted { .. } | Input::Tick => Ok(()),
         }
     }
@@ -190,6 +192,12 @@ impl Run {
                 if self.check_cancel()? {
                     self.cancel_scope(&Path::root(), CancelCause::Run);
                     self.emit(Event::RunCancelled(RunCancelled { by, reason }));
+                }
+                true
+            }
+            Input::Retry(retry) => {
+                if self.check_retry(&retry)? {
+                    self.retry(*retry);
                 }
                 true
             }
@@ -250,7 +258,7 @@ impl Run {
         self.events.push(event);
     }
 
-    fn take_decision(&mut self, without_events: Outcome) -> Decision {
+    pub(super) fn take_decision(&mut self, without_events: Outcome) -> Decision {
         let events = std::mem::take(&mut self.events);
         Decision {
             outcome: if events.is_empty() { without_events } else { Outcome::Changed },
@@ -280,7 +288,10 @@ impl Run {
     }
 
     pub(super) fn review_id(&self, p: &Path) -> String {
-        self.derived_id("review", &p.to_string())
+        match self.state.retries {
+            0 => self.derived_id("review", &p.to_string()),
+            retries => self.derived_id("review", &format!("{p}/{retries}")),
+        }
     }
 
     /// The run's id.

@@ -19,8 +19,12 @@ mod attempt;
 mod block;
 mod decide;
 mod exit;
+mod failing;
+mod fork;
 mod measured;
 mod names;
+mod point;
+mod retry;
 mod state;
 mod write;
 
@@ -39,6 +43,9 @@ use crate::input::{Input, Rejected};
 use crate::path::{CommandId, Path};
 use crate::time::Timestamp;
 
+pub use failing::{JournalRow, NotRetried};
+pub use fork::{Edit, EditPath, Fork, ForkError, NotAnEditPath};
+pub use point::{NoPoint, Point};
 pub use state::{OpenReview, Waiting};
 
 /// Version of the deciding logic, recorded in `run.started`. It grows when the same inputs would give other events.
@@ -83,6 +90,8 @@ pub struct NewRun {
     pub input: Value,
     /// The request that asks for it.
     pub request_id: Option<String>,
+    /// The run that it does again from the start.
+    pub rerun_of: Option<String>,
 }
 
 impl NewRun {
@@ -100,6 +109,7 @@ impl NewRun {
             user_id: None,
             input,
             request_id: None,
+            rerun_of: None,
         }
     }
 }

@@ -42,6 +42,13 @@ pub(super) struct State {
     pub(super) requests: VecDeque<String>,
     /// The latest reviews that are no longer open.
     pub(super) closed_reviews: VecDeque<(String, ClosedReview)>,
+    /// How often the run was retried, so that a review that is asked for again is another one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) retries: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How a run ended.
@@ -143,6 +150,9 @@ pub(super) struct Visit {
     pub(super) confidence: Option<f64>,
     /// Attempts so far, the present one included; 1 for what makes none.
     pub(super) attempts: u32,
+    /// Of these, the ones before somebody retried the run: the policy counts from there.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) attempts_before: u32,
     /// When a block must have ended.
     pub(super) deadline: Option<Timestamp>,
     pub(super) phase: Phase,
@@ -499,7 +509,7 @@ fn command(graph: &Graph, path: Path, visit: &Visit) -> Option<Command> {
     Some(Command {
         plugin: agent.plugin.clone(),
         input: visit.input.clone()?,
-        attempts_max: super::attempt::attempts_max(&agent.retry),
+        attempts_max: visit.attempts_before.saturating_add(super::attempt::attempts_max(&agent.retry)),
         timeout_ms: agent.timeout_ms,
         interruptions,
         id: CommandId { path, attempt: number },

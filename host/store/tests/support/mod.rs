@@ -51,6 +51,7 @@ pub(crate) fn started(run_id: &str, workflow: &str, input: Value) -> Event {
         state: BTreeMap::new(),
         deadline: None,
         request_id: None,
+        rerun_of: None,
     }))
 }
 

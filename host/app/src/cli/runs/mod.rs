@@ -1,10 +1,18 @@
 //! `bandstand runs ...`: what was run and what goes on.
 
+mod anew;
 pub mod cancel;
 pub mod delete;
 pub mod drive;
+pub mod export;
+pub mod fork;
+pub mod import;
 pub mod list;
+pub mod replay;
+pub mod rerun;
+pub mod retry;
 pub mod show;
+pub mod watch;
 
 use clap::Subcommand;
 
@@ -24,6 +32,20 @@ pub enum RunsVerb {
     Cancel(cancel::CancelArgs),
     /// Delete runs that have ended, for good; what agents remember stays
     Delete(delete::DeleteArgs),
+    /// Begin a new run that adopts another one's results up to a point, perhaps with edits
+    Fork(fork::ForkArgs),
+    /// Make a failed run go on where it failed; what had finished stays
+    Retry(retry::RetryArgs),
+    /// Do a run again from the start, as a new one
+    Rerun(rerun::RerunArgs),
+    /// Fold a run's journal again and compare with what is stored; nothing is run or changed
+    Replay(replay::ReplayArgs),
+    /// Write a run, with all that it pins, to one file
+    Export(export::ExportArgs),
+    /// Take an exported run into this data directory
+    Import(import::ImportArgs),
+    /// Follow a run that another process drives
+    Watch(watch::WatchArgs),
 }
 
 /// Does it.
@@ -34,5 +56,12 @@ pub fn execute(verb: &RunsVerb, context: &Context) -> Result<Exit, Failure> {
         RunsVerb::Drive(args) => drive::execute(args, context),
         RunsVerb::Cancel(args) => cancel::execute(args, context),
         RunsVerb::Delete(args) => delete::execute(args, context),
+        RunsVerb::Fork(args) => fork::execute(args, context),
+        RunsVerb::Retry(args) => retry::execute(args, context),
+        RunsVerb::Rerun(args) => rerun::execute(args, context),
+        RunsVerb::Replay(args) => replay::execute(args, context),
+        RunsVerb::Export(args) => export::execute(args, context),
+        RunsVerb::Import(args) => import::execute(args, context),
+        RunsVerb::Watch(args) => watch::execute(args, context),
     }
 }

@@ -1,7 +1,7 @@
 //! `bandstand runs show`: all that R5.3 asks of one run, or its events one by one.
 
 use bandstand_engine::{Path, Run};
-use bandstand_store::{AuditRecord, Reader, RunRow, Scope};
+use bandstand_store::{AuditRecord, Link, LinkKind, Links, Reader, RunRow, Scope};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -71,7 +71,8 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
         return Ok(Exit::Succeeded);
     }
     let audit = audit(&reader, &run)?;
-    let report = Report { folded: stored::folded(&reader, &run.run_id), run, history, audit };
+    let links = reader.links(&run.run_id)?;
+    let report = Report { folded: stored::folded(&reader, &run.run_id), run, history, audit, links };
     if context.out.json {
         context.out.json_line(&report.as_json());
     } else {
@@ -117,6 +118,8 @@ struct Report {
     folded: Result<Run, String>,
     /// The latest audit entries of its thread, oldest first; one more than is shown if there are more.
     audit: Vec<AuditRecord>,
+    /// The runs it comes from and that come from it.
+    links: Links,
 }
 
 /// What agents wrote into the audit log of the run's thread.
@@ -217,6 +220,14 @@ impl Report {
                 "source": started.workflow.source, "graph": started.workflow.graph, "plugins": plugins,
                 "host_version": started.host_version,
             })),
+            "from": self.links.from.as_ref().map(link_json),
+            "edits": history.adopted.iter().flat_map(|adopted| &adopted.edits).map(|edit| {
+                json!({ "path": edit.path, "value": edit.value.value() })
+            }).collect::<Vec<_>>(),
+            "forks": self.links.to.iter().map(link_json).collect::<Vec<_>>(),
+            "retried": history.retried.iter().map(|(at, by)| {
+                json!({ "at": at.to_string(), "by": by })
+            }).collect::<Vec<_>>(),
             "stages": stages,
             "waiting_for": self.waiting_for(),
             "errors": newest(&history.errors).iter().map(failed_json).collect::<Vec<_>>(),
@@ -278,8 +289,15 @@ impl Report {
         };
         fact("run", run.run_id.clone());
         fact("workflow", format!("{} version {}", run.workflow, run.version));
+        fact("from", self.links.from.as_ref().map(from_words).unwrap_or_default());
+        for link in &self.links.to {
+            fact("to", to_words(link));
+        }
         fact("status", status_words(run));
         fact("problem", list::problem(run).unwrap_or_default().to_owned());
+        for (at, by) in &history.retried {
+            fact("retried", format!("{} by {by}", words::instant(*at)));
+        }
         fact("stage", self.stages());
         fact("thread", run.thread_id.clone().unwrap_or_default());
         fact("user", run.user_id.clone().unwrap_or_default());
@@ -455,6 +473,26 @@ impl Report {
 /// The entries of a list that are shown.
 fn newest<T>(all: &[T]) -> &[T] {
     &all[all.len().saturating_sub(LISTED_MAX)..]
+}
+
+fn link_json(link: &Link) -> Value {
+    json!({ "run_id": link.run_id, "kind": link.kind.name(), "seq": link.seq })
+}
+
+/// The run that this one comes from.
+fn from_words(link: &Link) -> String {
+    match (link.kind, link.seq) {
+        (LinkKind::Fork, Some(seq)) => format!("fork of run {} from its event {seq}", link.run_id),
+        _ => format!("{} of run {}", link.kind.name(), link.run_id),
+    }
+}
+
+/// A run that comes from this one.
+fn to_words(link: &Link) -> String {
+    match (link.kind, link.seq) {
+        (LinkKind::Fork, Some(seq)) => format!("run {}, a fork from event {seq}", link.run_id),
+        _ => format!("run {}, a {}", link.run_id, link.kind.name()),
+    }
 }
 
 /// An audit entry, as agents see it in a snapshot.

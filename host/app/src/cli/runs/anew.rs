@@ -1,0 +1,104 @@
+//! What fork, rerun and retry share: workflows as they are now, and following what they began.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use bandstand_engine::Id;
+use clap::Args;
+
+use crate::cli::check;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::follow::{self, Manner};
+use crate::cli::review::who_sits_here;
+use crate::cli::stored;
+use crate::cli::workflow::list::workflow_files;
+use crate::driver::Plugins;
+use crate::host::{Access, StartRequest};
+use crate::project::load::{self, Loaded, Resolve};
+
+/// How what was begun is followed.
+#[derive(Args, Clone, Debug)]
+pub struct FollowArgs {
+    /// At a review, do not ask on the terminal: end with exit code 4
+    #[arg(long)]
+    pub no_ask: bool,
+    /// Print one text member of the result as it is, such as `report.markdown`
+    #[arg(long, value_name = "PATH", conflicts_with = "json")]
+    pub print: Option<String>,
+}
+
+/// Follows a run as `run` does, and leaves the data directory.
+pub(super) async fn follow_and_close(
+    access: Access,
+    run_id: &str,
+    from_seq: u64,
+    user: Option<&String>,
+    args: &FollowArgs,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let manner = Manner {
+        from_seq,
+        ask_as: (!args.no_ask).then(|| user.cloned().unwrap_or_else(who_sits_here)),
+        print: args.print.clone(),
+    };
+    let ended = follow::to_the_end(&access, run_id, context, &manner).await;
+    stored::name_other_open_runs(context, run_id);
+    let closed = access.close().await;
+    let exit = ended?;
+    closed?;
+    Ok(exit)
+}
+
+/// The workflow file as it is now: the one named, or the only one below here with that name of a workflow.
+pub(super) fn latest(file: Option<&PathBuf>, workflow: &str, context: &Context) -> Result<Loaded, Failure> {
+    let file = match file {
+        Some(file) => file.clone(),
+        None => find(workflow)?,
+    };
+    let loaded = load::load(&file, Resolve::Yes)?;
+    if !load::can_run(&loaded) {
+        return Err(check::refused(&loaded, context));
+    }
+    let name = loaded.graph.as_ref().map(|graph| graph.name.as_str()).unwrap_or_default();
+    if name != workflow {
+        return Err(Failure::usage(format!(
+            "{} is workflow `{name}`, the run is of `{workflow}`",
+            loaded.file
+        ))
+        .help(format!("to run it: bandstand run {}", loaded.file)));
+    }
+    Ok(loaded)
+}
+
+fn find(workflow: &str) -> Result<PathBuf, Failure> {
+    let is_it = |file: &PathBuf| {
+        let loaded = load::load_to_look_at(file).ok();
+        loaded.and_then(|loaded| loaded.graph).is_some_and(|graph| graph.name == workflow)
+    };
+    let mut found: Vec<PathBuf> =
+        workflow_files(std::path::Path::new("."))?.into_iter().filter(is_it).collect();
+    match (found.pop(), found.is_empty()) {
+        (Some(file), true) => Ok(file),
+        (None, _) => Err(Failure::usage(format!("no workflow file below here is `{workflow}`"))
+            .help("name the file: --latest=FILE; those there are: bandstand workflow list")),
+        (Some(last), false) => {
+            found.push(last);
+            let names: Vec<String> = found.iter().map(|file| file.display().to_string()).collect();
+            Err(Failure::usage(format!("several workflow files are `{workflow}`: {}", names.join(", ")))
+                .help("name the one that is meant: --latest=FILE"))
+        }
+    }
+}
+
+/// Puts the plugins of a workflow into the data directory; their digests.
+pub(super) fn keep_plugins(
+    request: &StartRequest,
+    context: &Context,
+) -> Result<BTreeMap<Id, String>, Failure> {
+    let keep = |(id, bytes): (&Id, &std::sync::Arc<[u8]>)| match Plugins::keep(context.data_dir(), bytes) {
+        Ok(digest) => Ok((id.clone(), digest)),
+        Err(error) => Err(Failure::storage(format!("plugin `{id}` cannot be kept: {error}"))),
+    };
+    request.plugins.iter().map(keep).collect()
+}

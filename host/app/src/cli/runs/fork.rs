@@ -1,0 +1,121 @@
+//! `bandstand runs fork`: a new run that adopts another one's results up to a point and goes on from there.
+
+use std::path::PathBuf;
+
+use bandstand_engine::Event;
+use bandstand_engine::run::EditPath;
+use clap::Args;
+use serde_json::Value;
+
+use super::anew::{self, FollowArgs};
+use crate::cli::arguments;
+use crate::cli::context::{Context, block_on};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::json_input;
+use crate::cli::stored::{self, Whole};
+use crate::host::{Drive, ForkRequest, Latest};
+
+/// Nodes that an error names.
+const NAMED_MAX: usize = 20;
+
+/// What `fork` is given.
+#[derive(Args, Debug)]
+pub struct ForkArgs {
+    /// The run; the beginning of its id is enough
+    #[arg(value_name = "RUN", value_parser = arguments::id)]
+    pub run: String,
+    /// Where to leave it: before a node was entered first (`draft`, `fan/law`), before a visit (`draft@2`), or after so
+    /// many events
+    #[arg(long, value_name = "NODE|PATH|SEQ")]
+    pub from: String,
+    /// What is different: `state.CHANNEL=JSON` or `input.MEMBER=JSON`, deeper with further dots; may be given several
+    /// times
+    #[arg(long, value_name = "PATH=JSON")]
+    pub set: Vec<String>,
+    /// Go on with the workflow file and plugins as they are now, not as they were; without FILE, the one below here with
+    /// the workflow's name
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub latest: Option<Option<PathBuf>>,
+    /// The same id again finds the same fork instead of beginning another
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
+    pub request: Option<String>,
+    /// How it is followed.
+    #[command(flatten)]
+    pub follow: FollowArgs,
+}
+
+/// Begins it and follows it to its end.
+pub fn execute(args: &ForkArgs, context: &Context) -> Result<Exit, Failure> {
+    let edits = args.set.iter().map(|text| edit(text)).collect::<Result<Vec<_>, _>>()?;
+    let reader = stored::open(context)?;
+    let run = stored::run(&reader, &args.run)?;
+    let seq = point(&args.from, &stored::whole(&reader, &run.run_id)?, context)?;
+    drop(reader);
+    let mut config = context.config_here()?;
+    let latest = match &args.latest {
+        None => None,
+        Some(file) => {
+            let loaded = anew::latest(file.as_ref(), &run.workflow, context)?;
+            config = loaded.directory.config.clone();
+            let request = loaded.into_start_request()?;
+            let plugins = anew::keep_plugins(&request, context)?;
+            Some(Box::new(Latest { graph: (*request.graph).clone(), source: request.source, plugins }))
+        }
+    };
+    let request =
+        ForkRequest { run_id: run.run_id.clone(), seq, edits, latest, request_id: args.request.clone() };
+    block_on(async {
+        let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
+        match access.fork(request).await {
+            Ok(fork) => {
+                context.out.note(&format!("run {fork} goes on from event {seq} of run {}", run.run_id));
+                anew::follow_and_close(access, &fork, 0, run.user_id.as_ref(), &args.follow, context).await
+            }
+            Err(error) => {
+                access.close().await?;
+                Err(error.into())
+            }
+        }
+    })
+}
+
+/// `state.total=3`
+fn edit(text: &str) -> Result<(String, Value), Failure> {
+    let Some((path, value)) = text.split_once('=') else {
+        return Err(Failure::usage(format!("--set: `{text}` is not PATH=JSON"))
+            .help("for example: --set state.total=3 --set 'input.name=\"Ada\"'"));
+    };
+    let path: EditPath = path.trim().parse().map_err(|error| Failure::usage(format!("--set: {error}")))?;
+    let value = json_input::parse(value).map_err(|problem| {
+        Failure::usage(format!("--set {path}: `{value}` is not JSON: {problem}"))
+            .help(format!("text stands in quotation marks: --set '{path}=\"...\"'"))
+    })?;
+    Ok((path.to_string(), value))
+}
+
+/// How many events are adopted.
+fn point(from: &str, whole: &Whole, context: &Context) -> Result<u64, Failure> {
+    if let Ok(seq) = from.parse() {
+        return Ok(seq);
+    }
+    let mut visited: Vec<String> = Vec::new();
+    for (seq, event) in (0_u64..).zip(whole.rows.iter().flat_map(|row| &row.events)) {
+        let Event::NodeStarted(entered) = event else { continue };
+        let node = entered.p.node_path();
+        if node == from || entered.p.to_string() == from {
+            return Ok(seq);
+        }
+        if !visited.contains(&node) {
+            visited.push(node);
+        }
+    }
+    let run_id = &whole.started.run_id;
+    let more = if visited.len() > NAMED_MAX { ", ..." } else { "" };
+    visited.truncate(NAMED_MAX);
+    let help = format!(
+        "it entered: {}{more}; its events with their numbers: bandstand runs show {run_id} --events --json{}",
+        visited.join(", "),
+        context.data_option()
+    );
+    Err(Failure::not_found(format!("run {run_id} never entered `{from}`")).help(help))
+}

@@ -1,0 +1,176 @@
+//! Going on from what a run did: forks of it, and retries of one that failed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bandstand_driver::{LoadProblem, Message, Refusal, RunId};
+use bandstand_engine::event::{Event, PluginPin};
+use bandstand_engine::input::Retry;
+use bandstand_engine::run::{Edit, Fork, ForkError, NewRun, NotAnEditPath, NotRetried, Point};
+use bandstand_engine::{Decision, Graph, Id, Input, Run, Timestamp};
+use bandstand_store::{Document, DocumentKind, OpenedRun};
+
+use super::error::HostError;
+use super::holder::{self, Host};
+use super::request::{ForkRequest, RetryRequest, Taken};
+use crate::driver::now;
+
+impl Host {
+    /// Begins a fork; it is durable when this returns its id.
+    ///
+    /// # Errors
+    /// When there is no such run or point, the edits do not fit, or there is no room on the disk.
+    pub async fn fork(&self, request: ForkRequest) -> Result<String, HostError> {
+        let known = match &request.request_id {
+            Some(key) => self.0.store.reader().request(key, now())?,
+            None => None,
+        };
+        if let Some(run_id) = known {
+            self.same_fork(&run_id, &request)?;
+            self.drive(&run_id).await?;
+            return Ok(run_id);
+        }
+        if self.0.store.low_space() {
+            let free = "free some space, or name a data directory on another disk with --data";
+            return Err(HostError::Storage(format!("the disk is nearly full and no run is started; {free}")));
+        }
+        let host = self.clone();
+        let prepared = tokio::task::spawn_blocking(move || host.prepare_fork(request));
+        let (run, decision, at, documents) = prepared.await.map_err(|_| HostError::Closing)??;
+        let run_id: RunId = run.id().into();
+        self.documents().insert(run_id.clone(), documents);
+        let message =
+            |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
+        let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
+        self.documents().remove(&run_id);
+        match taken? {
+            Ok(_) => Ok(run_id.to_string()),
+            Err(Refusal::Stuck { problem, .. }) => Err(HostError::Storage(problem)),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    fn same_fork(&self, run_id: &str, request: &ForkRequest) -> Result<(), HostError> {
+        let links = self.0.store.reader().links(run_id)?;
+        if links.from.as_ref().is_some_and(|from| from.run_id == request.run_id) {
+            return Ok(());
+        }
+        Err(HostError::RequestTaken {
+            request: request.request_id.clone().unwrap_or_default(),
+            run_id: run_id.to_owned(),
+            differs: format!("no fork of run {}", request.run_id),
+        })
+    }
+
+    /// Everything about a fork that takes time but no turn.
+    fn prepare_fork(
+        &self,
+        request: ForkRequest,
+    ) -> Result<(Run, Decision, Timestamp, Vec<Document>), HostError> {
+        let ForkRequest { run_id, seq, edits, latest, request_id } = request;
+        let (opened, rows, graph) =
+            self.0.loader.whole(&run_id).map_err(|problem| unread(&run_id, problem))?;
+        let Some(Event::RunStarted(first)) = rows.first().and_then(|row| row.events.first()).cloned() else {
+            return Err(HostError::Unreadable { run_id, problem: "its journal has no beginning".to_owned() });
+        };
+        let point = Point::within(graph.clone(), &rows, seq).map_err(|source| HostError::NoPoint {
+            run_id: run_id.clone(),
+            seq,
+            source,
+        })?;
+        let edits = edits.into_iter().map(edit).collect::<Result<Vec<_>, _>>()?;
+        let (graph, plugins, documents): (Arc<Graph>, BTreeMap<Id, String>, Vec<Document>) = match latest {
+            None => {
+                let pins = first.plugins.iter().map(|(id, pin)| (id.clone(), pin.digest.clone())).collect();
+                (graph, pins, pinned(opened))
+            }
+            Some(latest) => {
+                let documents = holder::documents(&latest.graph, latest.source);
+                let graph = self.0.loader.share(&documents[1].digest, &Arc::new(latest.graph));
+                (graph, latest.plugins, documents)
+            }
+        };
+        self.can_call(&graph, &plugins)?;
+        let digest =
+            |kind| documents.iter().find(|document| document.kind == kind).map(|it| it.digest.clone());
+        let input = first.input.value().map(|input| (**input).clone()).unwrap_or_default();
+        let new = NewRun {
+            run_id: uuid::Uuid::now_v7().to_string(),
+            source_digest: digest(DocumentKind::Source).unwrap_or(first.workflow.source),
+            graph_digest: digest(DocumentKind::Graph).unwrap_or(first.workflow.graph),
+            plugins: plugins.into_iter().map(|(id, digest)| (id, PluginPin { digest })).collect(),
+            host_version: env!("CARGO_PKG_VERSION").to_owned(),
+            // The same delays, where nothing else differs.
+            seed: first.seed,
+            thread_id: first.thread_id,
+            user_id: first.user_id,
+            input,
+            request_id,
+            rerun_of: None,
+        };
+        let now = now();
+        let (run, decision) = Run::fork(graph, Fork { new, point, edits }, now)?;
+        Ok((run, decision, now, documents))
+    }
+
+    /// Makes a failed run go on; durable when this returns.
+    ///
+    /// # Errors
+    /// When it has not failed, or there is no such run.
+    pub async fn retry(&self, request: RetryRequest) -> Result<Taken, HostError> {
+        let RetryRequest { run_id, by, request_id } = request;
+        let (host, of, key) = (self.clone(), run_id.clone(), request_id.clone());
+        let point = tokio::task::spawn_blocking(move || host.point_of_failure(&of, key.as_deref()));
+        let Some(point) = point.await.map_err(|_| HostError::Closing)?? else { return Ok(Taken::Known) };
+        self.input(&run_id, Input::Retry(Box::new(Retry { by, request_id, point }))).await
+    }
+
+    /// `None`: the request was carried out before.
+    fn point_of_failure(&self, run_id: &str, request_id: Option<&str>) -> Result<Option<Point>, HostError> {
+        let (_, rows, graph) = self.0.loader.whole(run_id).map_err(|problem| unread(run_id, problem))?;
+        let known = |event: &Event| match event {
+            Event::RunRetried(e) => request_id.is_some() && e.request_id.as_deref() == request_id,
+            _ => false,
+        };
+        if rows.iter().flat_map(|row| &row.events).any(known) {
+            return Ok(None);
+        }
+        match Point::of_failure(graph, &rows) {
+            Ok(point) => Ok(Some(point)),
+            Err(source @ NotRetried::NotFailed) => {
+                let row = self.0.store.reader().run(run_id)?;
+                let problem = row.map_or_else(
+                    || source.to_string(),
+                    |row| format!("it is {}; only a failed run is retried", row.status.name()),
+                );
+                Err(HostError::NotFailed { run_id: run_id.to_owned(), problem })
+            }
+            Err(source) => Err(HostError::NotRetried { run_id: run_id.to_owned(), source }),
+        }
+    }
+}
+
+fn edit((path, value): (String, serde_json::Value)) -> Result<Edit, HostError> {
+    let parsed = path.parse().map_err(|problem: NotAnEditPath| {
+        HostError::Fork(ForkError::Edit { path, problem: problem.to_string() })
+    })?;
+    Ok(Edit { path: parsed, value })
+}
+
+/// The texts that a run pins, as far as they were kept.
+fn pinned(opened: OpenedRun) -> Vec<Document> {
+    let pins = opened.pins;
+    let document = |digest: &str, kind, text: Option<String>| {
+        text.map(|text| Document { digest: digest.to_owned(), kind, bytes: text.into_bytes() })
+    };
+    let source = document(&pins.workflow.source, DocumentKind::Source, pins.source);
+    let graph = document(&pins.workflow.graph, DocumentKind::Graph, pins.graph);
+    source.into_iter().chain(graph).collect()
+}
+
+fn unread(run_id: &str, problem: LoadProblem) -> HostError {
+    match problem {
+        LoadProblem::NoSuchRun => HostError::NoSuchRun(run_id.to_owned()),
+        LoadProblem::Stuck(problem) => HostError::Unreadable { run_id: run_id.to_owned(), problem },
+    }
+}

@@ -1,0 +1,282 @@
+//! Where a failed run goes on when it is retried: just before what made it fail.
+//!
+//! A failure spreads within one decision: a visit fails, with it its branch, with that perhaps the block, and so on up
+//! to the run. So the run is taken as it was before the first event of that *spread*, which may be in the middle of a
+//! row: what finished in the same decision stays finished. Branches that had failed before, and which the failed blocks
+//! counted, are taken as they were before their own failures, and put in their places: what went on beside them in
+//! the meantime stays, too.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::point::{Point, shift};
+use super::state::{BranchStatus, Phase, Place, Scope};
+use super::{Corrupt, Run};
+use crate::event::{BranchOutcome, Event};
+use crate::graph::{Graph, Stage};
+use crate::path::Path;
+use crate::time::Timestamp;
+
+/// One row of a run's journal: a decision.
+#[derive(Clone, Debug)]
+pub struct JournalRow {
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// A run cannot be retried.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRetried {
+    /// It did not end as failed.
+    #[error("the run's last event is not its failure")]
+    NotFailed,
+    /// Its journal cannot be folded.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// What had failed is not where the journal says.
+    #[error(
+        "the journal does not tell where `{0}` had been before it failed; please report it with the run's journal"
+    )]
+    Lost(Path),
+}
+
+/// Events from `from` to before `to`, by number, in which a failure spread.
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    from: usize,
+    to: usize,
+}
+
+/// What the events alone say about failures.
+struct Analysis<'a> {
+    events: Vec<(Timestamp, &'a Event)>,
+    /// The latest failure of each branch's scope.
+    branches: BTreeMap<Path, Spread>,
+    /// The run's.
+    run: Spread,
+}
+
+impl Point {
+    /// Where a failed run goes on when it is retried, by its whole journal. Nothing of it is decided again but what
+    /// failed.
+    ///
+    /// # Errors
+    /// When the run has not failed, or the journal cannot be folded.
+    pub fn of_failure(graph: Arc<Graph>, rows: &[JournalRow]) -> Result<Point, NotRetried> {
+        let analysis = Analysis::of(rows).ok_or(NotRetried::NotFailed)?;
+        let mut wanted = BTreeMap::new();
+        analysis.want(&Path::root(), analysis.run, &mut wanted);
+        let (taken, before) = analysis.take(graph.clone(), &wanted)?;
+        let failed_at = analysis.events.last().map_or(Timestamp::default(), |(at, _)| *at);
+        let mut failed = Vec::new();
+        let mut root = analysis.put_together(&Path::root(), analysis.run, failed_at, &taken)?;
+        refresh_overdue(&graph, &Path::root(), &mut root, failed_at, &mut failed);
+        find_failed(&Path::root(), &root, &mut failed);
+        Ok(Point {
+            run_id: before.run_id,
+            seq: analysis.events.len() as u64,
+            at: failed_at,
+            stage: before.stage,
+            steps: 0,
+            root,
+            failed,
+        })
+    }
+}
+
+/// What is kept of the run just before its failure spread.
+struct Before {
+    run_id: String,
+    stage: Stage,
+}
+
+impl<'a> Analysis<'a> {
+    /// `None`: the last event is not a failure of the run.
+    fn of(rows: &'a [JournalRow]) -> Option<Analysis<'a>> {
+        let mut events = Vec::new();
+        let mut branches = BTreeMap::new();
+        let mut run = None;
+        for row in rows {
+            let mut from: Option<usize> = None;
+            for event in &row.events {
+                let index = events.len();
+                match event {
+                    Event::NodeFailed(_)
+                    | Event::NodeCancelled(_)
+                    | Event::AttemptCancelled(_)
+                    | Event::ReviewWithdrawn(_) => {
+                        from.get_or_insert(index);
+                    }
+                    Event::StageEntered(e) if e.stage == Stage::Error && e.p == Path::root() => {
+                        from.get_or_insert(index);
+                    }
+                    Event::BranchesJoined(e) if !e.satisfied => {
+                        from.get_or_insert(index);
+                    }
+                    Event::BranchEnded(e) => match e.outcome {
+                        BranchOutcome::Succeeded => from = None,
+                        BranchOutcome::Skipped => {}
+                        BranchOutcome::Cancelled => {
+                            from.get_or_insert(index);
+                        }
+                        BranchOutcome::Failed => {
+                            let from = *from.get_or_insert(index);
+                            branches.insert(e.p.join(e.branch.segment()), Spread { from, to: index });
+                        }
+                    },
+                    Event::RunFailed(_) => run = Some(Spread { from: from.unwrap_or(index), to: index }),
+                    _ => from = None,
+                }
+                events.push((row.at, event));
+            }
+        }
+        let run = run.filter(|run| run.to + 1 == events.len())?;
+        Some(Analysis { events, branches, run })
+    }
+
+    /// The branches that the blocks which failed in this spread had lost before it.
+    fn lost_before(&self, scope: &Path, spread: Spread) -> impl Iterator<Item = (&Path, Spread)> {
+        let blocks: Vec<&Path> = self.events[spread.from..spread.to]
+            .iter()
+            .filter_map(|(_, event)| match event {
+                Event::BranchesJoined(e) if !e.satisfied && e.p.is_within(scope) => Some(&e.p),
+                _ => None,
+            })
+            .collect();
+        self.branches
+            .iter()
+            .filter(move |(branch, lost)| {
+                lost.to < spread.from
+                    && branch.parent().is_some_and(|block| blocks.iter().any(|failed| **failed == block))
+            })
+            .map(|(branch, lost)| (branch, *lost))
+    }
+
+    /// Which scopes are to be taken before which events.
+    fn want(&self, scope: &Path, spread: Spread, wanted: &mut BTreeMap<usize, Vec<Path>>) {
+        wanted.entry(spread.from).or_default().push(scope.clone());
+        for (branch, lost) in self.lost_before(scope, spread) {
+            self.want(branch, lost, wanted);
+        }
+    }
+
+    /// Folds the journal and takes them.
+    fn take(
+        &self,
+        graph: Arc<Graph>,
+        wanted: &BTreeMap<usize, Vec<Path>>,
+    ) -> Result<(BTreeMap<Path, Scope>, Before), NotRetried> {
+        let mut taken = BTreeMap::new();
+        let first = self.events.iter().take(1).map(|(at, event)| (*at, (*event).clone()));
+        let mut run = Run::fold(graph, None, first)?;
+        for (index, (at, event)) in self.events.iter().enumerate().take(self.run.from + 1).skip(1) {
+            for path in wanted.get(&index).into_iter().flatten() {
+                let scope = run.state.root.inner(path.segments());
+                taken.insert(path.clone(), scope.ok_or_else(|| NotRetried::Lost(path.clone()))?.clone());
+            }
+            if index < self.run.from {
+                let seq = index as u64;
+                run.apply(*at, event).map_err(|problem| Corrupt {
+                    seq,
+                    event: event.name().to_owned(),
+                    problem,
+                })?;
+            }
+        }
+        let before = Before { run_id: run.state.started.run_id.clone(), stage: run.state.stage };
+        Ok((taken, before))
+    }
+
+    /// The scope as it was before the spread, with the branches that were lost before, all as if at `at`.
+    fn put_together(
+        &self,
+        path: &Path,
+        spread: Spread,
+        at: Timestamp,
+        taken: &BTreeMap<Path, Scope>,
+    ) -> Result<Scope, NotRetried> {
+        let mut scope = taken.get(path).ok_or_else(|| NotRetried::Lost(path.clone()))?.clone();
+        let taken_at = self.events[spread.from].0;
+        shift(&mut scope, at.since_ms(taken_at));
+        for (branch, lost) in self.lost_before(path, spread) {
+            let inner = self.put_together(branch, lost, at, taken)?;
+            put_back(&mut scope, path, branch, inner).ok_or_else(|| NotRetried::Lost(branch.clone()))?;
+        }
+        Ok(scope)
+    }
+}
+
+/// Opens a failed branch of a block again, with the siblings that were skipped because of failures. A branch that was
+/// retried before and did not fail since is left alone.
+fn put_back(scope: &mut Scope, path: &Path, branch: &Path, inner: Scope) -> Option<()> {
+    let (segment, block) = branch.segments().split_last()?;
+    let (visit, block) = block.split_last()?;
+    let around = scope.inner_mut(block.get(path.segments().len()..)?)?;
+    let block = around.visit_mut(visit)?.block_mut()?;
+    let position = block.position(segment)?;
+    let state = block.branches.get_mut(position)?;
+    if state.status != BranchStatus::Failed {
+        return Some(());
+    }
+    state.status = BranchStatus::Open;
+    state.scope = Some(Box::new(inner));
+    state.error = None;
+    state.took_ms = None;
+    block.failed -= 1;
+    block.open += 1;
+    for skipped in block.branches.iter_mut().filter(|branch| branch.status == BranchStatus::Skipped) {
+        skipped.status = BranchStatus::Pending;
+        skipped.error = None;
+        block.failed -= 1;
+    }
+    Some(())
+}
+
+/// A block whose time was up gets its whole time again.
+fn refresh_overdue(graph: &Graph, path: &Path, scope: &mut Scope, now: Timestamp, failed: &mut Vec<Path>) {
+    let Place::At(visit) = &mut scope.place else { return };
+    let p = path.join(visit.segment());
+    if visit.deadline.is_some_and(|deadline| deadline <= now) {
+        let timeout_ms = match graph.node(&p).map(|node| &node.kind) {
+            Some(crate::graph::Kind::Parallel(block)) => block.timeout_ms,
+            Some(crate::graph::Kind::Map(block)) => block.timeout_ms,
+            _ => None,
+        };
+        visit.deadline = timeout_ms.map(|timeout_ms| now.plus_ms(timeout_ms));
+        failed.push(p.clone());
+    }
+    if let Phase::Block(block) = &mut visit.phase {
+        for position in 0..block.branches.len() {
+            let inner = p.join(block.key(position).segment());
+            if let Some(scope) = &mut block.branches[position].scope {
+                refresh_overdue(graph, &inner, scope, now, failed);
+            }
+        }
+    }
+}
+
+/// The visits that had failed, and the scopes whose end had.
+fn find_failed(path: &Path, scope: &Scope, failed: &mut Vec<Path>) {
+    let visit = match &scope.place {
+        Place::Ready(_) => return,
+        Place::Left => return failed.push(path.clone()),
+        Place::At(visit) => visit,
+    };
+    let p = path.join(visit.segment());
+    match &visit.phase {
+        Phase::Deciding => failed.push(p),
+        Phase::Block(block) => {
+            if block.joined || block.open == 0 {
+                failed.push(p.clone());
+            }
+            for (position, branch) in block.branches.iter().enumerate() {
+                if let Some(inner) = &branch.scope {
+                    find_failed(&p.join(block.key(position).segment()), inner, failed);
+                }
+            }
+        }
+        Phase::Attempt(_) | Phase::Wait { .. } | Phase::Review(_) => {}
+    }
+}

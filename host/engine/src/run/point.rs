@@ -1,0 +1,417 @@
+//! Points of a run: where it is, to go on from there in another run (a fork) or in the same one (a retry).
+//!
+//! At a point, what is under way is laid down: its visit is between two events, and events begin it anew after the
+//! one that took the point over. Time stands still between the point and then: what was to happen in a minute happens a
+//! minute later, and nobody's deadline passes while a run lies in a drawer.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Run;
+use super::failing::JournalRow;
+use super::state::{Attempt, Phase, Place, ReviewState, Scope, Visit};
+use crate::event::{
+    AttemptCause, AttemptScheduled, Event, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered,
+    WaitStarted,
+};
+use crate::graph::{Graph, Kind, Stage};
+use crate::input::ReplyNext;
+use crate::path::{Path, Segment};
+use crate::time::Timestamp;
+
+/// A point of a run from which it, or another one, can go on.
+#[derive(Clone, Debug)]
+pub struct Point {
+    pub(super) run_id: String,
+    /// How many events had happened; of a failure, all.
+    pub(super) seq: u64,
+    /// The time of the last of them.
+    pub(super) at: Timestamp,
+    pub(super) stage: Stage,
+    pub(super) steps: u64,
+    pub(super) root: Scope,
+    /// Of a failure: the visits that failed, and the scopes whose end did.
+    pub(super) failed: Vec<Path>,
+}
+
+/// A run has no such point.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPoint {
+    /// It had ended.
+    #[error("the run had {how} by then; name an earlier event, or a node before which to leave it")]
+    Ended {
+        /// In one word.
+        how: &'static str,
+    },
+    /// It has fewer events.
+    #[error("the run has {has} events; the points are 1 to {has}")]
+    Beyond {
+        /// How many.
+        has: u64,
+    },
+    /// Its journal cannot be folded.
+    #[error(transparent)]
+    Corrupt(#[from] super::Corrupt),
+}
+
+/// A point as its event keeps it. Other versions are read for as long as journals with them exist.
+#[derive(Serialize, Deserialize)]
+struct StoredPoint {
+    version: u32,
+    steps: u64,
+    root: Scope,
+}
+
+const VERSION: u32 = 1;
+
+/// What a visit that was laid down needs to go on.
+pub(super) enum Work {
+    Attempt {
+        attempt: u32,
+        due: Option<Timestamp>,
+    },
+    Wait {
+        until: Timestamp,
+    },
+    Review(Box<ReviewState>),
+    /// A block whose `update` or exit had failed after its join, or that has nothing open.
+    Block,
+    /// A scope whose end had failed.
+    End,
+}
+
+/// For whom things are laid down.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Fork,
+    Retry,
+}
+
+impl Point {
+    /// The run.
+    pub fn run_id(&self) -> &str {
+        &self.run_id
+    }
+
+    /// How many events of the run are in it.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The visits that failed and are to be opened again, and the scopes whose end failed; empty for a fork.
+    pub fn failed(&self) -> &[Path] {
+        &self.failed
+    }
+
+    /// The latest point of a run within its first `seq` events. There is one before each decision and before each
+    /// node that is entered.
+    ///
+    /// # Errors
+    /// When the run had ended by then, or has fewer events.
+    pub fn within(graph: std::sync::Arc<Graph>, rows: &[JournalRow], seq: u64) -> Result<Point, NoPoint> {
+        let has: u64 = rows.iter().map(|row| row.events.len() as u64).sum();
+        if seq == 0 || seq > has {
+            return Err(NoPoint::Beyond { has });
+        }
+        let (mut before_row, mut rest) = (0_u64, 1_u64);
+        for row in rows {
+            for (index, event) in (before_row..).zip(&row.events) {
+                let is_rest = index == before_row || matches!(event, Event::NodeStarted(_));
+                if is_rest && index <= seq {
+                    rest = rest.max(index);
+                }
+            }
+            before_row += row.events.len() as u64;
+        }
+        if seq == has {
+            rest = has;
+        }
+        let events = rows.iter().flat_map(|row| row.events.iter().map(|event| (row.at, event.clone())));
+        let run = Run::fold(graph, None, events.take(usize::try_from(rest).unwrap_or(usize::MAX)))?;
+        let how = run.status();
+        if how.is_ended() {
+            return Err(NoPoint::Ended { how: how.name() });
+        }
+        Ok(run.point())
+    }
+
+    /// As events keep it.
+    pub(super) fn to_payload(&self) -> Payload {
+        let stored = StoredPoint { version: VERSION, steps: self.steps, root: self.root.clone() };
+        Payload::new(serde_json::to_value(stored).expect("a state is JSON: its keys are text"))
+    }
+
+    /// Moves all times of what is under way, so that time stood still until `now`.
+    pub(super) fn wake_at(&mut self, now: Timestamp) {
+        let span_ms = now.since_ms(self.at);
+        shift(&mut self.root, span_ms);
+        self.at = now;
+    }
+}
+
+impl StoredPoint {
+    fn read(payload: &Payload) -> Result<StoredPoint, String> {
+        let value = payload.value().ok_or("a point that is not at hand")?;
+        let version = value.get("version").and_then(Value::as_u64);
+        if version != Some(u64::from(VERSION)) {
+            return Err(format!("a point of version {version:?}; this host reads {VERSION}"));
+        }
+        StoredPoint::deserialize(&**value).map_err(|error| format!("a point that does not read: {error}"))
+    }
+}
+
+impl Run {
+    /// Where it is. Between two decisions only: then everything is at rest.
+    fn point(&self) -> Point {
+        Point {
+            run_id: self.state.started.run_id.clone(),
+            seq: self.state.seq,
+            at: self.state.now,
+            stage: self.state.stage,
+            steps: self.state.steps,
+            root: self.state.root.clone(),
+            failed: Vec::new(),
+        }
+    }
+
+    pub(super) fn adopted(&mut self, e: &RunAdopted) -> Result<(), String> {
+        if self.state.seq != 1 {
+            return Err("it comes second, or not at all".to_owned());
+        }
+        let point = StoredPoint::read(&e.snapshot)?;
+        self.state.steps = point.steps;
+        self.stand_at(point.root);
+        Ok(())
+    }
+
+    pub(super) fn retried(&mut self, e: &RunRetried) -> Result<(), String> {
+        if !matches!(self.state.end, Some(super::state::End::Failed { .. })) {
+            return Err("the run had not failed".to_owned());
+        }
+        let point = StoredPoint::read(&e.snapshot)?;
+        self.state.end = None;
+        self.state.retries += 1;
+        self.state.started.deadline = e.deadline;
+        self.remember_request(e.request_id.as_deref());
+        self.stand_at(point.root);
+        Ok(())
+    }
+
+    fn stand_at(&mut self, root: Scope) {
+        self.state.root = root;
+        let fresh = super::state::Index::of(&self.graph, &self.state);
+        let index = std::mem::replace(&mut self.index, fresh);
+        (self.index.opened, self.index.closed) = (index.opened, index.closed);
+    }
+
+    /// Begins anew what was laid down at a point that was just taken over.
+    pub(super) fn begin_anew(&mut self, stage: Stage, works: Vec<(Path, Work)>, because: AttemptCause) {
+        if stage != self.state.stage {
+            self.emit(Event::StageEntered(StageEntered { stage, p: Path::root() }));
+        }
+        // What only goes on comes first: what is decided anew may end it.
+        let (ends, goes_on): (Vec<_>, Vec<_>) =
+            works.into_iter().partition(|(_, work)| matches!(work, Work::Block | Work::End));
+        for (p, work) in goes_on {
+            match work {
+                Work::Attempt { attempt, due } => {
+                    let scheduled = AttemptScheduled { p, attempt, due, delay_ms: None, because };
+                    self.emit(Event::AttemptScheduled(scheduled));
+                }
+                Work::Wait { until } => self.emit(Event::WaitStarted(WaitStarted { p, until })),
+                Work::Review(review) => self.review_again(p, *review),
+                Work::Block | Work::End => {}
+            }
+        }
+        for (p, work) in ends {
+            if self.state.end.is_some() {
+                return;
+            }
+            match work {
+                Work::Block => match self.visit(&p).and_then(Visit::block) {
+                    Some(block) if block.joined => {
+                        let payload = Payload::Block(p.clone());
+                        let output = self.resolve(&payload).expect("the block is there until its visit ends");
+                        self.succeed(&p, payload, output, None, &ReplyNext::Edges);
+                    }
+                    Some(_) => self.go_on_with_block(&p),
+                    None => {}
+                },
+                Work::End
+                    if self
+                        .state
+                        .root
+                        .inner(p.segments())
+                        .is_some_and(|scope| scope.place == Place::Left) =>
+                {
+                    self.end_scope(&p);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Asks again what was asked, of people who have not answered yet.
+    fn review_again(&mut self, p: Path, review: ReviewState) {
+        let on_timeout = match self.graph.node(&p).map(|node| &node.kind) {
+            Some(Kind::Review(review)) => super::advance::on_timeout_text(&review.on_timeout),
+            _ => "fail".to_owned(),
+        };
+        let span_ms = review.deadline.since_ms(review.opened_at);
+        self.emit(Event::ReviewOpened(Box::new(ReviewOpened {
+            review_id: self.review_id(&p),
+            p,
+            asked_by: review.asked_by,
+            title: review.title,
+            reason: review.reason,
+            proposed: Payload::Value(review.proposed),
+            form: review.form.map(Payload::Value),
+            reviewers: review.reviewers,
+            quorum: review.quorum,
+            deadline: self.clock.plus_ms(span_ms),
+            on_timeout,
+        })));
+    }
+}
+
+/// Lays down what is under way in a scope, and says what it needs to go on, in order of paths. For a retry, failed
+/// visits get ready to be tried again.
+pub(super) fn lay_down(
+    graph: &Graph,
+    path: &Path,
+    scope: &mut Scope,
+    purpose: Purpose,
+    works: &mut Vec<(Path, Work)>,
+) {
+    let Scope { place, visits, steps, .. } = scope;
+    let visit = match place {
+        Place::Ready(_) => return,
+        Place::Left => return works.push((path.clone(), Work::End)),
+        Place::At(visit) => visit,
+    };
+    let p = path.join(visit.segment());
+    let node = visit.node.clone();
+    match std::mem::replace(&mut visit.phase, Phase::Deciding) {
+        Phase::Attempt(Attempt { number, due, .. }) => {
+            // An attempt that was in flight may have done something: the next one has a number of its own.
+            let attempt = number + u32::from(purpose == Purpose::Retry && due.is_none());
+            if purpose == Purpose::Retry {
+                visit.attempts_before = attempt - 1;
+            }
+            works.push((p, Work::Attempt { attempt, due }));
+        }
+        Phase::Wait { until } => works.push((p, Work::Wait { until })),
+        Phase::Review(review) => works.push((p, Work::Review(review))),
+        Phase::Block(mut block) => {
+            if block.joined || block.open == 0 {
+                works.push((p.clone(), Work::Block));
+            }
+            for position in 0..block.branches.len() {
+                let inner = p.join(block.key(position).segment());
+                if let Some(scope) = &mut block.branches[position].scope {
+                    lay_down(graph, &inner, scope, purpose, works);
+                }
+            }
+            visit.phase = Phase::Block(block);
+        }
+        Phase::Deciding => {
+            let is_agent = matches!(graph.node(&p).map(|node| &node.kind), Some(Kind::Agent(_)));
+            if is_agent && visit.input.is_some() {
+                visit.attempts_before = visit.attempts;
+                visit.reply = None;
+                works.push((p, Work::Attempt { attempt: visit.attempts + 1, due: None }));
+            } else {
+                // It is entered once more, as the same visit.
+                if let Some(entered) = node.as_ref().and_then(|id| visits.get_mut(id)) {
+                    *entered = entered.saturating_sub(1);
+                }
+                *steps = steps.saturating_sub(1);
+                *place = Place::Ready(node);
+            }
+        }
+    }
+}
+
+/// Moves the times of what is under way.
+pub(super) fn shift(scope: &mut Scope, span_ms: u64) {
+    let Place::At(visit) = &mut scope.place else { return };
+    visit.started_at = visit.started_at.plus_ms(span_ms);
+    visit.deadline = visit.deadline.map(|deadline| deadline.plus_ms(span_ms));
+    match &mut visit.phase {
+        Phase::Attempt(attempt) => attempt.due = attempt.due.map(|due| due.plus_ms(span_ms)),
+        Phase::Wait { until } => *until = until.plus_ms(span_ms),
+        Phase::Block(block) => {
+            for branch in &mut block.branches {
+                if let Some(inner) = &mut branch.scope {
+                    branch.started_at = branch.started_at.map(|at| at.plus_ms(span_ms));
+                    shift(inner, span_ms);
+                }
+            }
+        }
+        // A review is asked anew with its whole time.
+        Phase::Review(_) | Phase::Deciding => {}
+    }
+}
+
+/// Whether what is under way in a scope can go on in this graph: the same nodes and branches, of the same kinds.
+pub(super) fn fits(graph: &Graph, path: &Path, scope: &Scope) -> Result<(), String> {
+    let named = |segment: &Segment| format!("`{}`", path.join(segment.clone()));
+    match &scope.place {
+        Place::Ready(node) => {
+            let segment = node.as_ref().map_or(Segment::Sole(1), |id| Segment::Node(id.clone(), 1));
+            match graph.node(&path.join(segment.clone())) {
+                Some(_) => Ok(()),
+                None => Err(format!("it goes on at {}, which the workflow no longer has", named(&segment))),
+            }
+        }
+        Place::Left => Ok(()),
+        Place::At(visit) => {
+            let segment = visit.segment();
+            let p = path.join(segment.clone());
+            let node = graph.node(&p).ok_or_else(|| {
+                format!("{} is under way, which the workflow no longer has", named(&segment))
+            })?;
+            let was = match &visit.phase {
+                Phase::Attempt(_) => "agent",
+                Phase::Wait { .. } => "wait",
+                Phase::Review(review) if review.asked_by == crate::event::AskedBy::Agent => "agent",
+                Phase::Review(_) => "review",
+                Phase::Block(block) if block.items.is_some() => "map",
+                Phase::Block(_) => "parallel",
+                Phase::Deciding => node.kind.name(),
+            };
+            if was != node.kind.name() {
+                return Err(format!(
+                    "{} is under way as `{was}`, and is `{}` in the workflow now",
+                    named(&segment),
+                    node.kind.name()
+                ));
+            }
+            let Phase::Block(block) = &visit.phase else { return Ok(()) };
+            if let Kind::Parallel(parallel) = &node.kind
+                && !parallel.branches.iter().map(|branch| &branch.id).eq(&block.names)
+            {
+                return Err(format!(
+                    "{} is under way with other branches than the workflow has now",
+                    named(&segment)
+                ));
+            }
+            for (position, branch) in block.branches.iter().enumerate() {
+                let inner = branch.scope.as_deref();
+                let written = inner.into_iter().flat_map(|inner| &inner.writes).chain(&branch.writes);
+                let own = inner.into_iter().flat_map(|inner| inner.changed.keys());
+                let mut channels = written.map(|write| &write.channel).chain(own);
+                if let Some(gone) = channels.find(|id| !graph.state.contains_key(*id)) {
+                    return Err(format!(
+                        "a branch of {} has written channel `{gone}`, which the workflow no longer has",
+                        named(&segment)
+                    ));
+                }
+                if let Some(inner) = inner {
+                    fits(graph, &p.join(block.key(position).segment()), inner)?;
+                }
+            }
+            Ok(())
+        }
+    }
+}

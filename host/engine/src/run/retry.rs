@@ -1,0 +1,43 @@
+//! Retrying a failed run: it goes on where it failed. The same visits, the same keys; the budgets of their retries
+//! begin afresh, the attempts' numbers go on.
+
+use super::Run;
+use super::point::{self, Purpose};
+use super::state::End;
+use crate::event::{AttemptCause, Event, RunRetried};
+use crate::input::{Rejected, Retry};
+use crate::path::Path;
+
+impl Run {
+    /// `false`: it was retried so already.
+    pub(super) fn check_retry(&self, retry: &Retry) -> Result<bool, Rejected> {
+        if retry.request_id.as_ref().is_some_and(|request| self.state.requests.contains(request)) {
+            return Ok(false);
+        }
+        match &self.state.end {
+            Some(End::Failed { .. }) => {}
+            _ => return Err(Rejected::NotFailed(self.status().name())),
+        }
+        let (has, seen) = (self.state.seq, retry.point.seq());
+        if has == seen { Ok(true) } else { Err(Rejected::WentOn { has, seen }) }
+    }
+
+    /// Goes on from the point of the failure, which was checked.
+    pub(super) fn retry(&mut self, retry: Retry) {
+        let mut point = retry.point;
+        let (failed_at, stage) = (point.at, point.stage);
+        point.steps = self.state.steps;
+        point.wake_at(self.clock);
+        let mut works = Vec::new();
+        point::lay_down(&self.graph, &Path::root(), &mut point.root, Purpose::Retry, &mut works);
+        self.emit(Event::RunRetried(Box::new(RunRetried {
+            by: retry.by,
+            paths: point.failed.clone(),
+            failed_at,
+            snapshot: point.to_payload(),
+            deadline: self.graph.timeout_ms.map(|timeout_ms| self.clock.plus_ms(timeout_ms)),
+            request_id: retry.request_id,
+        })));
+        self.begin_anew(stage, works, AttemptCause::Person);
+    }
+}

@@ -1,0 +1,82 @@
+//! Where runs come from: forks and reruns, from both ends.
+
+use rusqlite::{OptionalExtension, Row};
+
+use crate::effect_apply::unsigned;
+use crate::reader::{ReadError, Reader};
+
+/// Links that one run shows at most, the newest.
+const SHOWN_MAX: u32 = 100;
+
+/// How one run comes from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// It adopted the other's results up to a point.
+    Fork,
+    /// It does the same again from the start.
+    Rerun,
+}
+
+impl LinkKind {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkKind::Fork => "fork",
+            LinkKind::Rerun => "rerun",
+        }
+    }
+}
+
+/// One end of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The run at the other end.
+    pub run_id: String,
+    /// How they are linked.
+    pub kind: LinkKind,
+    /// Of a fork: how many events of the run that it comes from had happened.
+    pub seq: Option<u64>,
+}
+
+/// The runs that one is linked with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    /// The run it comes from. It need not be in this store.
+    pub from: Option<Link>,
+    /// The runs that come from it, newest first.
+    pub to: Vec<Link>,
+}
+
+impl Reader {
+    /// The runs that a run comes from and that come from it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn links(&self, run_id: &str) -> Result<Links, ReadError> {
+        self.query(|connection| {
+            let from = connection
+                .prepare_cached(
+                    "SELECT l.from_run, l.kind, l.seq FROM run_links l JOIN runs r ON r.id = l.run WHERE r.run_id = ?1",
+                )?
+                .query_row([run_id], link)
+                .optional()?;
+            let to = connection
+                .prepare_cached(
+                    "SELECT r.run_id, l.kind, l.seq FROM run_links l JOIN runs r ON r.id = l.run \
+                     WHERE l.from_run = ?1 ORDER BY l.run DESC LIMIT ?2",
+                )?
+                .query_map(rusqlite::params![run_id, SHOWN_MAX], link)?
+                .collect::<Result<_, _>>()?;
+            Ok(Links { from, to })
+        })
+    }
+}
+
+fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
+    let kind: String = row.get(1)?;
+    Ok(Link {
+        run_id: row.get(0)?,
+        kind: if kind == "rerun" { LinkKind::Rerun } else { LinkKind::Fork },
+        seq: row.get::<_, Option<i64>>(2)?.map(unsigned),
+    })
+}

@@ -1,0 +1,222 @@
+//! R5.5, R4.4: retrying a failed run. What failed is tried again, as the same visit; what finished stays finished.
+
+use bandstand_engine::input::Verdict;
+use bandstand_engine::run::{NotRetried, Point};
+use bandstand_engine::{Event, Rejected, Status};
+use bandstand_rules::{Table, permanent, recoverable};
+use serde_json::json;
+
+const PAIR: &str = "\
+format: 1
+name: pair
+version: 1
+plugins: { p: { builtin: echo } }
+state: { total: { reduce: sum, initial: 0 } }
+nodes:
+  a: { agent: p, update: { total: 1 }, next: b }
+  b: { agent: p, retry: { strategy: fixed, base-delay: 5s, max-retries: 1 }, update: { total: 10 }, next: end }
+result: { total: \"${{ state.total }}\" }
+";
+
+// R5.5
+#[test]
+fn the_failed_visit_gets_the_next_attempt_and_a_fresh_budget() {
+    let mut table = Table::start(PAIR, json!({}));
+    let key = table.run.owed().next().unwrap().idempotency_key("run-1");
+    table.done("a@1#1", json!({}));
+    table.fail("b@1#1", recoverable());
+    table.pass(5_000);
+    table.fail("b@1#2", recoverable());
+    assert_eq!(table.run.status(), Status::Failed);
+    table.now = table.now.plus_ms(60_000);
+    table.retry().unwrap();
+    assert_eq!(table.owed_text(), ["b@1#3"]);
+    assert_eq!(table.run.stage(), bandstand_engine::graph::Stage::Init);
+    let command = table.run.owed().next().unwrap();
+    assert_eq!((command.attempts_max, command.idempotency_key("run-1")), (4, key.replace("a@1", "b@1")));
+    // One retry by policy again, after its first delay.
+    table.fail("b@1#3", recoverable());
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(5_000)));
+    table.pass(5_000);
+    table.done("b@1#4", json!({}));
+    assert_eq!(table.output(), json!({ "total": 11 }));
+    assert_eq!(table.count("node.started"), 2, "nothing was entered twice");
+    assert_eq!(table.count("run.retried"), 1);
+    let Some((_, Event::RunRetried(retried))) = table.journal.iter().find(|(_, e)| e.name() == "run.retried")
+    else {
+        panic!()
+    };
+    assert_eq!(retried.paths, ["b@1".parse().unwrap()]);
+}
+
+// R5.5
+#[test]
+fn only_a_failed_run_is_retried_and_only_once_at_a_time() {
+    let mut table = Table::start(PAIR, json!({}));
+    assert!(matches!(Point::of_failure(table.run.graph().clone(), &table.rows), Err(NotRetried::NotFailed)));
+    table.fail("a@1#1", permanent());
+    let point = Point::of_failure(table.run.graph().clone(), &table.rows).unwrap();
+    table.retry().unwrap();
+    let by =
+        bandstand_engine::input::By { kind: bandstand_engine::input::ActorKind::Person, id: "bo".to_owned() };
+    let late = bandstand_engine::input::Retry { by, request_id: None, point };
+    let refused = table.handle(bandstand_engine::Input::Retry(Box::new(late))).unwrap_err();
+    assert_eq!(refused, Rejected::NotFailed("running"));
+    // It fails again and is retried again.
+    table.fail("a@1#2", permanent());
+    table.retry().unwrap();
+    table.done("a@1#3", json!({}));
+    table.done("b@1#1", json!({}));
+    assert_eq!(table.output(), json!({ "total": 11 }));
+}
+
+fn fan(join: &str) -> String {
+    format!(
+        "format: 1\nname: fan\nversion: 1\nplugins: {{ p: {{ builtin: echo }} }}\nstate: {{ total: {{ reduce: sum, initial: 0 }} }}\nnodes:\n  \
+         fan:\n    parallel:\n      {join}\n      branches:\n        \
+         x: {{ nodes: {{ one: {{ agent: p, update: {{ total: 1 }}, next: two }}, two: {{ agent: p, update: {{ total: 2 }}, next: end }} }} }}\n        \
+         y: {{ nodes: {{ one: {{ agent: p, update: {{ total: 4 }}, next: two }}, two: {{ agent: p, update: {{ total: 8 }}, next: end }} }} }}\n        \
+         z: {{ after: [x], agent: p }}\n    next: end\nresult: {{ total: \"${{{{ state.total }}}}\" }}\n"
+    )
+}
+
+// R4.4, R5.5: `all` fails at once; the sibling that was cancelled is open again, what it had finished stays.
+#[test]
+fn siblings_that_the_join_cancelled_go_on() {
+    let mut table = Table::start(&fan("join: all"), json!({}));
+    table.done("fan@1/x/one@1#1", json!({}));
+    table.fail("fan@1/y/one@1#1", permanent());
+    assert_eq!(table.run.status(), Status::Failed);
+    table.retry().unwrap();
+    assert_eq!(table.owed_text(), ["fan@1/x/two@1#2", "fan@1/y/one@1#2"], "numbers of their own");
+    table.done("fan@1/x/two@1#2", json!({}));
+    table.done("fan@1/y/one@1#2", json!({}));
+    table.done("fan@1/y/two@1#1", json!({}));
+    table.done("fan@1/z@1#1", json!({}));
+    assert_eq!(table.output(), json!({ "total": 15 }));
+}
+
+// R4.4, R5.5: a branch that failed long before the block did.
+#[test]
+fn what_other_branches_did_after_an_early_failure_is_not_done_again() {
+    let mut table = Table::start(&fan("max-errors: 1"), json!({}));
+    table.fail("fan@1/x/one@1#1", permanent()); // and `z`, which needs it, is skipped
+    assert_eq!(table.run.status(), Status::Failed, "two errors are too many");
+    let mut table = Table::start(&fan("max-errors: 2"), json!({}));
+    table.fail("fan@1/x/one@1#1", permanent());
+    table.done("fan@1/y/one@1#1", json!({}));
+    table.fail("fan@1/y/two@1#1", permanent());
+    assert_eq!(table.run.status(), Status::Failed);
+    table.now = table.now.plus_ms(1_000);
+    table.retry().unwrap();
+    assert_eq!(table.owed_text(), ["fan@1/x/one@1#2", "fan@1/y/two@1#2"]);
+    table.done("fan@1/y/two@1#2", json!({}));
+    table.done("fan@1/x/one@1#2", json!({}));
+    table.done("fan@1/x/two@1#1", json!({}));
+    assert_eq!(table.owed_text(), ["fan@1/z@1#1"], "the skipped branch has its turn");
+    table.done("fan@1/z@1#1", json!({}));
+    assert_eq!(table.output(), json!({ "total": 15 }));
+}
+
+// R5.5: nested blocks, items, and a second failure after a retry.
+#[test]
+fn a_retry_reaches_into_blocks_inside_blocks() {
+    let text = "format: 1\nname: nest\nversion: 1\nplugins: { p: { builtin: echo } }\nnodes:\n  \
+        each:\n    map: { over: \"[1, 2, 3]\", join: all, do: { nodes: { pick: { parallel: { join: any, branches: { l: { agent: p }, r: { agent: p } } }, next: end } } }, result: \"${{ item }}\" }\n    next: end\n\
+        result: \"${{ nodes.each.output.results }}\"\n";
+    let mut table = Table::start(text, json!({}));
+    table.done("each@1[2]/pick@1/l@1#1", json!({}));
+    table.fail("each@1[0]/pick@1/l@1#1", permanent());
+    table.fail("each@1[0]/pick@1/r@1#1", permanent());
+    assert_eq!(table.run.status(), Status::Failed);
+    table.retry().unwrap();
+    let owed = [
+        "each@1[0]/pick@1/l@1#2",
+        "each@1[0]/pick@1/r@1#2",
+        "each@1[1]/pick@1/l@1#2",
+        "each@1[1]/pick@1/r@1#2",
+    ];
+    assert_eq!(table.owed_text(), owed);
+    table.done("each@1[1]/pick@1/r@1#2", json!({}));
+    table.fail("each@1[0]/pick@1/r@1#2", permanent());
+    table.fail("each@1[0]/pick@1/l@1#2", permanent());
+    assert_eq!(table.run.status(), Status::Failed);
+    table.retry().unwrap();
+    assert_eq!(table.owed_text(), ["each@1[0]/pick@1/l@1#3", "each@1[0]/pick@1/r@1#3"]);
+    table.done("each@1[0]/pick@1/l@1#3", json!({}));
+    assert_eq!(table.output(), json!([1, 2, 3]));
+}
+
+// R2.5, R5.5
+#[test]
+fn a_rejected_review_is_asked_again_as_another_one() {
+    let text = "format: 1\nname: ask\nversion: 1\nnodes:\n  ask: { review: { title: t }, approved: end, rejected: no }\n  no: { fail: { code: no, message: m } }\n";
+    let plain = "format: 1\nname: ask\nversion: 1\nplugins: { p: { builtin: echo } }\nnodes:\n  ask: { agent: p, next: end }\n";
+    let mut table = Table::start(plain, json!({}));
+    table.reply("ask@1#1", bandstand_rules::asks(json!({ "n": 1 }), "look"));
+    let first = table.review();
+    let answer = table.answer(&first, "bo", Verdict::Rejected);
+    table.handle(bandstand_engine::Input::Answer(answer)).unwrap();
+    assert_eq!(table.failed().1, "review-rejected");
+    table.retry().unwrap();
+    table.reply("ask@1#2", bandstand_rules::asks(json!({ "n": 2 }), "look"));
+    let second = table.review();
+    assert_ne!(second, first);
+    let answer = table.answer(&second, "bo", Verdict::Approved);
+    table.handle(bandstand_engine::Input::Answer(answer)).unwrap();
+    assert_eq!(table.output(), json!({ "n": 2 }));
+    // A `fail` node fails again: it was reached, and is reached again.
+    let mut table = Table::start(text, json!({}));
+    let review = table.review();
+    let answer = table.answer(&review, "bo", Verdict::Rejected);
+    table.handle(bandstand_engine::Input::Answer(answer)).unwrap();
+    table.retry().unwrap();
+    assert_eq!(table.failed().1, "no");
+}
+
+// R5.5: times that passed while the run had failed do not count.
+#[test]
+fn blocks_and_runs_whose_time_was_up_get_it_again() {
+    let text = "format: 1\nname: late\nversion: 1\ntimeout: 1h\nplugins: { p: { builtin: echo } }\nnodes:\n  \
+        fan: { parallel: { branches: { x: { agent: p }, y: { wait: { for: 50s } } } }, timeout: 40s, next: end }\n";
+    let mut table = Table::start(text, json!({}));
+    table.pass(40_000);
+    assert_eq!(table.failed().1, "block-timeout");
+    table.now = table.now.plus_ms(100_000_000);
+    table.retry().unwrap();
+    assert_eq!(table.owed_text(), ["fan@1/x@1#2"]);
+    table.done("fan@1/x@1#2", json!({}));
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(10_000)));
+    table.pass(10_000);
+    assert_eq!(table.run.status(), Status::Succeeded);
+}
+
+// R5.5: what cannot come out otherwise fails again, and harms nothing.
+#[test]
+fn a_failure_of_the_workflow_itself_comes_again() {
+    for (nodes, code) in [
+        ("a: { value: { n: \"${{ input.missing }}\" }, next: end }", "undefined"),
+        ("a: { value: { n: 1 }, update: { total: \"${{ output.n / 0 }}\" }, next: end }", "number"),
+        ("a: { map: { over: \"[]\", join: any, do: { value: 1 } }, next: end }", "all-failed"),
+        (
+            "a: { map: { over: \"[1]\", do: { value: 1 } }, update: { total: \"${{ 1 / 0 }}\" }, next: end }",
+            "number",
+        ),
+        ("a: { next: a2 }\n  a2: { next: [{ when: \"visit > 5000\", to: end }, { to: a }] }", "max-steps"),
+    ] {
+        let text = format!(
+            "format: 1\nname: f\nversion: 1\nstate: {{ total: {{ reduce: sum }} }}\nnodes:\n  {nodes}\n"
+        );
+        let mut table = Table::start(&text, json!({}));
+        while table.run.status() == Status::Running {
+            table.pass(0);
+        }
+        assert_eq!(table.failed().1, code);
+        table.retry().unwrap();
+        while table.run.status() == Status::Running {
+            table.pass(0);
+        }
+        assert_eq!(table.failed().1, code);
+        assert_eq!(table.count("run.retried"), 1);
+    }
+}
