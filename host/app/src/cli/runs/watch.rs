@@ -12,6 +12,7 @@ use crate::cli::context::{Context, block_on, told_to_end};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{self, Manner, event_json, event_line};
 use crate::cli::history::History;
+use crate::cli::runs::list;
 use crate::cli::stored;
 use crate::host::Settled;
 
@@ -19,8 +20,8 @@ use crate::host::Settled;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Rows that are read at a time.
 const PAGE_ROWS: u32 = 500;
-/// Looks without a holder after which somebody is told.
-const LOOKS_ALONE_MAX: u32 = 10;
+/// Every so many looks it is found out whether anybody drives the run. Not at each: asking holds the lock for a moment.
+const LOOKS_BETWEEN_ASKING: u32 = 20;
 
 /// What `watch` is given.
 #[derive(Args, Debug)]
@@ -56,7 +57,7 @@ async fn follow_rows(
     context: &Context,
 ) -> Result<Exit, Failure> {
     let run_id = run.run_id;
-    let (mut history, mut alone) = (History::default(), 0);
+    let (mut history, mut looks, mut told) = (History::default(), 0_u32, false);
     loop {
         // First where it stands, then what led there: nothing is missed.
         let row = reader.run(&run_id)?.ok_or_else(|| Failure::not_found(format!("run {run_id} is gone")))?;
@@ -81,11 +82,12 @@ async fn follow_rows(
             let manner = Manner { from_seq: 0, ask_as: None, print: args.print.clone() };
             return follow::outcome(&run_id, &history, &settled, context, &manner);
         }
-        alone = match Lock::holder(context.data_dir()) {
-            Ok(None) => alone + 1,
-            _ => 0,
-        };
-        if alone == LOOKS_ALONE_MAX {
+        looks = looks.wrapping_add(1);
+        if !told
+            && looks.is_multiple_of(LOOKS_BETWEEN_ASKING)
+            && matches!(Lock::holder(context.data_dir()), Ok(None))
+        {
+            told = true;
             context.out.note(&format!(
                 "no process drives it now; to make it go on: bandstand runs drive {run_id}{}",
                 context.data_option()
@@ -101,9 +103,10 @@ fn settled(reader: &Reader, run: &RunRow) -> Result<Option<Settled>, Failure> {
         RunStatus::Succeeded => Some(Settled::Ended(Status::Succeeded)),
         RunStatus::Failed => Some(Settled::Ended(Status::Failed)),
         RunStatus::Cancelled | RunStatus::Killed => Some(Settled::Ended(Status::Cancelled)),
-        RunStatus::Stuck => Some(Settled::Stuck(
-            "the host that drove it could not go on; driving it again tells why".to_owned(),
-        )),
+        RunStatus::Stuck => {
+            let unknown = "the host that drove it could not go on; driving it again tells why";
+            Some(Settled::Stuck(list::problem(run).unwrap_or(unknown).to_owned()))
+        }
         RunStatus::Running | RunStatus::Paused => None,
         RunStatus::Waiting if stored::can_be_driven(reader, run) => None,
         RunStatus::Waiting => {
