@@ -36,6 +36,7 @@ impl Tape {
             user_id: named.map(str::to_owned),
             input,
             request_id: named.map(|name| format!("request-{name}")),
+            rerun_of: None,
         };
         let start = Start::new(&graph, new, START).unwrap();
         let (run, decision) = Run::start(graph, start, START);
