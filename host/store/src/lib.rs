@@ -25,6 +25,7 @@ pub mod import;
 pub mod inflight;
 pub mod links;
 pub mod lock;
+mod log_room;
 pub mod memory;
 mod open;
 pub mod open_run;

@@ -73,9 +73,14 @@ pub(crate) fn needs_writing(path: &Path, error: &rusqlite::Error) -> bool {
 
 /// Whether there is a log whose content the file may lack.
 pub(crate) fn has_log(path: &Path) -> bool {
+    fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0)
+}
+
+/// Where SQLite keeps the log of a file.
+pub(crate) fn log_of(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    fs::metadata(PathBuf::from(log)).is_ok_and(|log| log.len() > 0)
+    PathBuf::from(log)
 }
 
 /// The name of the network file system that holds the directory, if one does. SQLite's log and file locks do not work

@@ -328,7 +328,7 @@ impl Shared {
         }
     }
 
-    fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         if let Some(fatal) = &*self.fatal.lock().unwrap_or_else(PoisonError::into_inner) {
             return Health::Failed(fatal.clone());
         }

@@ -10,14 +10,17 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use crate::FILE_NAME;
 use crate::append::{Append, AppendError, Appended, Document, RunChange, RunStatus};
 use crate::chain::{self, Check};
 use crate::codec::{self, Blob};
 use crate::effect::Effect;
 use crate::effect_apply::{self, Subject, signed, unsigned};
+use crate::log_room::LogRoom;
+use crate::open::Durability;
 use crate::queue::{Job, JobEnd, Work};
 use crate::snapshot;
-use crate::store::{Fatal, Shared};
+use crate::store::{Fatal, Health, Shared};
 
 /// Runs whose end of journal is remembered; more are looked up again.
 const HEADS_MAX: usize = 20_000;
@@ -51,11 +54,16 @@ pub(crate) struct Writer {
     heads: HashMap<Arc<str>, Head>,
     restarted: Instant,
     requests_swept_at: i64,
+    /// None where commits are not synced: then a longer file costs nothing.
+    log_room: Option<LogRoom>,
 }
 
 impl Writer {
     pub(crate) fn new(connection: Connection, shared: Arc<Shared>) -> Writer {
-        Writer { connection, shared, heads: HashMap::new(), restarted: Instant::now(), requests_swept_at: 0 }
+        let log_room = (shared.options.durability == Durability::Full)
+            .then(|| LogRoom::new(&shared.directory.join(FILE_NAME), shared.options.wal_bytes_max));
+        let (heads, restarted) = (HashMap::new(), Instant::now());
+        Writer { connection, shared, heads, restarted, requests_swept_at: 0, log_room }
     }
 
     pub(crate) fn shared(&self) -> Arc<Shared> {
@@ -85,6 +93,11 @@ impl Writer {
             }
             self.shared.queue.release(bytes);
             self.restart_log();
+            if let Some(room) = &mut self.log_room
+                && matches!(self.shared.health(), Health::Good)
+            {
+                room.committed();
+            }
         }
         Some(self.connection)
     }
