@@ -206,16 +206,8 @@ pub(crate) fn insert_run(
     at: i64,
     change: &RunChange,
 ) -> rusqlite::Result<i64> {
-    let Effect::RunStarted {
-        run_id,
-        workflow,
-        version,
-        thread_id,
-        user_id,
-        request_id,
-        pins,
-        rerun_of,
-    } = started
+    let Effect::RunStarted { run_id, workflow, version, thread_id, user_id, request_id, pins, rerun_of } =
+        started
     else {
         return Ok(0);
     };

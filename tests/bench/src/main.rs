@@ -106,7 +106,7 @@ fn main() -> Result<()> {
     let bench = Bench { agent: bytes.into(), dir, rounds, turns, large };
     let named = |name: &str| figures.is_empty() || figures.iter().any(|figure| figure == name);
     println!("load average before: {}", measure::load_average());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = bandstand::host::runtime()?;
     for figure in FIGURES.into_iter().filter(|name| named(name)) {
         let readings = match figure {
             "parts" => parts::measure(&bench),

@@ -72,7 +72,7 @@ fn with(bench: &Bench, runtime: &Runtime, runs: u64) -> Result<Readings> {
 
 /// The host of those runs, measured from inside; what it prints, `with` reads.
 pub(crate) fn child(data_dir: &Path, first: &str) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = bandstand::host::runtime()?;
     let before = memory("self");
     let begun = Instant::now();
     let options = HostOptions { drive: Drive::All, ..HostOptions::new(data_dir) };

@@ -65,9 +65,7 @@ impl Context {
 
 /// A runtime for the verbs that reach a host.
 pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
+    let runtime = crate::host::runtime()
         .map_err(|error| Failure::other(format!("cannot start the threads of the host: {error}")))?;
     let done = runtime.block_on(work);
     // A thread may still wait for a person to type; nobody waits for that thread.

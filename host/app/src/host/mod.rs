@@ -3,6 +3,7 @@
 //! - [`Host`]: holds the lock; store, sandbox and driver behind one handle.
 //! - [`Client`]: the same verbs, sent to the holder over `host.sock`.
 //! - [`Access`]: whichever of both applies; when the holder leaves, a watching `Access` takes its place.
+//! - [`runtime`]: the threads to open one on.
 //! - [`Watch`]: what happens to one run, from some event on, until only a person can move it.
 //!
 //! Reading verbs (lists, histories) need none of this: they open the store's file read-only. When the storage fails
@@ -18,6 +19,7 @@ mod memory;
 mod request;
 mod serve;
 mod socket;
+mod threads;
 mod tidy;
 mod watch;
 mod wire;
@@ -30,5 +32,6 @@ pub use request::{
     AnswerRequest, CancelRequest, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live,
     LiveKind, Published, RetryRequest, Settled, StartRequest, Taken, Watched,
 };
+pub use threads::runtime;
 pub use tidy::{Deleted, Pruned, PrunedGroup};
 pub use watch::Watch;
