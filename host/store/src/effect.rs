@@ -27,6 +27,8 @@ pub enum Effect {
         /// Whether well.
         succeeded: bool,
     },
+    /// A run was ended at once: as [`Effect::RunEnded`], badly, and its reviews wait no longer.
+    RunKilled,
     /// A route was chosen.
     RouteDecided {
         /// The node, by its path in the graph.
@@ -92,6 +94,7 @@ fn effect(event: &Event) -> Option<Effect> {
         },
         Event::RunSucceeded(_) => Effect::RunEnded { succeeded: true },
         Event::RunFailed(_) | Event::RunCancelled(_) => Effect::RunEnded { succeeded: false },
+        Event::RunKilled(_) => Effect::RunKilled,
         Event::RouteDecided(route) => Effect::RouteDecided {
             node: route.p.node_path(),
             route: route.decision.clone().unwrap_or_else(|| "default".to_owned()),
