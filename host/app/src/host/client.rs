@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::error::HostError;
-use super::request::{AnswerRequest, CancelRequest, Settled, StartRequest, Taken, Watched};
+use super::request::{AnswerRequest, Settled, SignalRequest, StartRequest, SteerRequest, Taken, Watched};
 use super::socket;
 use super::watch::{NO_ROWS, Watch};
 use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire, line};
@@ -120,12 +120,20 @@ impl Client {
         self.taken(Request::Answer(answer)).await
     }
 
-    /// Ends a run.
+    /// Sends a signal to a run.
     ///
     /// # Errors
     /// As for [`Client::start_run`].
-    pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
-        self.taken(Request::Cancel(request)).await
+    pub async fn signal(&self, request: SignalRequest) -> Result<Taken, HostError> {
+        self.taken(Request::Signal(request)).await
+    }
+
+    /// Pauses, resumes, cancels or kills a run.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn steer(&self, request: SteerRequest) -> Result<Taken, HostError> {
+        self.taken(Request::Steer(request)).await
     }
 
     /// Follows a run from that event on.

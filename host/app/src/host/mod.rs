@@ -24,7 +24,7 @@ pub use client::Client;
 pub use error::HostError;
 pub use holder::Host;
 pub use request::{
-    AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Limits, Live, LiveKind, Published, Settled,
-    StartRequest, Taken, Watched,
+    AnswerRequest, Drive, Durability, HostOptions, Limits, Live, LiveKind, Published, Settled, SignalRequest,
+    StartRequest, SteerRequest, Steering, Taken, Watched,
 };
 pub use watch::Watch;

@@ -126,7 +126,8 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
             Reply::Done
         }
         Request::Answer(answer) => Reply::Taken(host.answer(answer).await?),
-        Request::Cancel(request) => Reply::Taken(host.cancel(request).await?),
+        Request::Signal(request) => Reply::Taken(host.signal(request).await?),
+        Request::Steer(request) => Reply::Taken(host.steer(request).await?),
         Request::Follow { .. } => Reply::Done,
     })
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::HostError;
-use super::request::{AnswerRequest, CancelRequest, Live, Published, Settled, Taken};
+use super::request::{AnswerRequest, Live, Published, Settled, SignalRequest, SteerRequest, Taken};
 
 /// Version of these messages; the lock file names it, too.
 pub(super) use bandstand_store::lock::PROTOCOL;
@@ -34,8 +34,10 @@ pub(super) enum Request {
     Drive { run_id: String },
     /// A person's answer.
     Answer(AnswerRequest),
-    /// End a run.
-    Cancel(CancelRequest),
+    /// Send a signal to a run.
+    Signal(SignalRequest),
+    /// Pause, resume, cancel or kill a run.
+    Steer(SteerRequest),
     /// Follow a run.
     Follow { run_id: String, from_seq: u64 },
 }
