@@ -168,7 +168,7 @@ impl Run {
             Event::SignalReceived(e) => {
                 let data = self.resolve(&e.data)?;
                 let kept = KeptSignal { id: e.signal_id.clone(), data };
-                if !(mistake::is(Mistake::SignalLost) && !self.index.signal_waits.contains_key(&e.name)) {
+                if !mistake::is(Mistake::SignalLost) || self.index.signal_waits.contains_key(&e.name) {
                     self.state.signals.entry(e.name.clone()).or_default().push_back(kept);
                 }
                 self.remember_request(e.request_id.as_ref());
