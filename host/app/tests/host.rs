@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bandstand::host::{
-    Access, AnswerRequest, CancelRequest, Drive, HostError, HostOptions, Limits, Published, Settled,
-    StartRequest, Watched,
+    Access, AnswerRequest, Drive, HostError, HostOptions, Limits, Published, Settled, StartRequest,
+    SteerRequest, Steering, Watched,
 };
 use bandstand::project::load::{self, Resolve};
 use bandstand_engine::event::Event;
@@ -364,8 +364,8 @@ async fn a_run_whose_calls_wait_for_room_is_shown_as_held_with_the_reason() {
     // Room for it.
     let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
     let cancel =
-        |run_id: &str| CancelRequest { run_id: run_id.to_owned(), by: by.clone(), reason: String::new() };
-    access.cancel(cancel(&first)).await.unwrap();
+        SteerRequest { run_id: first.clone(), steering: Steering::Cancel, by, reason: String::new() };
+    access.steer(cancel).await.unwrap();
     becomes(&second, json!(null)).await;
     // Nobody holds a run whose host has closed.
     let third = access.start_run(project.request()).await.unwrap();

@@ -120,7 +120,7 @@ pub struct Summary {
     pub stage: Stage,
     /// When it must be looked at again.
     pub next_deadline: Option<Timestamp>,
-    /// Whether it owes a call: to be loaded at start.
+    /// Whether it owes a call that may start: to be loaded at start.
     pub owes: bool,
 }
 
@@ -132,7 +132,7 @@ impl Summary {
             status,
             stage: run.stage(),
             next_deadline: run.next_deadline().filter(|_| !status.is_ended()),
-            owes: run.owed().next().is_some(),
+            owes: run.owed().next().is_some() && !run.is_paused(),
         }
     }
 }
@@ -145,11 +145,13 @@ pub enum Standing {
     Running,
     /// Nothing before that time; maybe people too.
     Sleeping(Timestamp),
-    /// Only people. Deadlines of their reviews and of blocks round them count as such.
+    /// Only people: reviews and signals. Their deadlines, and those of blocks round them, count as such.
     People {
         /// The open reviews, first deadline first.
         reviews: Vec<String>,
     },
+    /// Only people: it is paused, and no call is in flight any more.
+    Paused,
     /// Nothing: it has ended.
     Ended(Status),
     /// The host cannot go on with it. For people: what, and what to do.

@@ -151,11 +151,12 @@ impl Core {
         self.runs.values().map(|slot| &slot.run)
     }
 
-    /// The calls of a run that wait at the gate, and why.
+    /// The calls of a run that do not start, and why.
     pub fn held(&self, run_id: &str) -> Vec<(CommandId, Held)> {
         let because = self.gate.held_because();
-        let queued = self.runs.get(run_id).into_iter().flat_map(Slot::queued);
-        queued.map(|id| (id.clone(), because)).collect()
+        let Some(slot) = self.runs.get(run_id) else { return Vec::new() };
+        let queued = slot.queued().map(|id| (id.clone(), because));
+        queued.chain(slot.parked().map(|id| (id.clone(), Held::Paused))).collect()
     }
 
     /// The runs of which calls wait at the gate, by id, and why.

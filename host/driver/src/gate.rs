@@ -40,6 +40,8 @@ pub enum Held {
     Overload,
     /// One of [`Limits`], its turn, or the disk being nearly full.
     Limit,
+    /// The run is paused.
+    Paused,
 }
 
 impl Held {
@@ -48,6 +50,7 @@ impl Held {
         match self {
             Held::Overload => "overload",
             Held::Limit => "limit",
+            Held::Paused => "paused",
         }
     }
 }

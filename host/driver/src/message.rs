@@ -53,7 +53,7 @@ pub enum Message {
     Input {
         /// Which run.
         run_id: RunId,
-        /// [`Input::Answer`] or [`Input::Cancel`].
+        /// [`Input::Answer`], or one of the verbs such as [`Input::Cancel`].
         input: Input,
         /// Who waits.
         request: Option<Request>,

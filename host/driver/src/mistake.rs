@@ -26,11 +26,13 @@ pub enum Mistake {
     LoseWaiting = 8,
     /// Takes an overload for an end and never starts the attempt again.
     LoseRefused = 9,
+    /// Starts owed calls of a paused run.
+    StartWhilePaused = 10,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 9] = [
+    pub const ALL: [Mistake; 10] = [
         Mistake::ForgetInFlight,
         Mistake::StartEarly,
         Mistake::AnswerEarly,
@@ -40,6 +42,7 @@ impl Mistake {
         Mistake::HideInterruption,
         Mistake::LoseWaiting,
         Mistake::LoseRefused,
+        Mistake::StartWhilePaused,
     ];
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bandstand_engine::run::Waiting;
 use bandstand_engine::{
-    Command, CommandId, Decision, Input, Outcome, Rejected, Run, Snapshot, Status, Timestamp,
+    Command, CommandId, Decision, Event, Input, Outcome, Rejected, Run, Snapshot, Status, Timestamp,
 };
 
 use crate::action::{Action, Refusal, Row, Standing, Summary};
@@ -36,6 +36,10 @@ pub(crate) struct Slot {
     blocked: Option<(CommandId, String)>,
     /// As last shown.
     standing: Option<Standing>,
+    /// The run is paused, or its resumption is not durable yet: no call starts.
+    paused: bool,
+    /// How often it was paused; a resumption counts unless another pause came after it.
+    pauses: u32,
     /// After a tick that changed nothing although a deadline had passed: do not ask again before.
     pub(crate) tick_not_before: Timestamp,
 }
@@ -45,6 +49,8 @@ pub(crate) struct Slot {
 enum Owed {
     /// The append that owes it is not durable, or an earlier call of it has not ended.
     Held,
+    /// It could start, but the run is paused.
+    Parked,
     /// It is at the gate.
     Queued,
     /// Its call is in flight.
@@ -64,6 +70,8 @@ struct Batch {
 enum Effect {
     Open(CommandId),
     Close(CommandId),
+    /// Calls may start again, unless there were more pauses than this since.
+    Resume(u32),
     ClearMark(CommandId),
     Answer(Request, Result<Outcome, Refusal>),
 }
@@ -82,6 +90,7 @@ impl Slot {
         let mut slot = Slot::new(run, last_at);
         (slot.tail_events, slot.tail_bytes) = (tail_events, tail_bytes);
         slot.owed = slot.run.owed().map(|command| (command.id.clone(), Owed::Held)).collect();
+        slot.paused = slot.run.is_paused();
         slot
     }
 
@@ -99,6 +108,8 @@ impl Slot {
             tail_bytes: 0,
             blocked: None,
             standing: None,
+            paused: false,
+            pauses: 0,
             tick_not_before: Timestamp(i64::MIN),
         }
     }
@@ -147,6 +158,13 @@ impl Slot {
 
     /// Takes up a decision: its row and its effects wait for the append.
     fn take(&mut self, seq: u64, at: Timestamp, decision: Decision, gate: &mut Gate) {
+        for event in &decision.events {
+            match event {
+                Event::RunPaused(_) => self.pause(gate),
+                Event::RunResumed(_) => self.batch.effects.push(Effect::Resume(self.pauses)),
+                _ => {}
+            }
+        }
         if !decision.events.is_empty() {
             self.last_at = at;
             self.tail_events += decision.events.len() as u64;
@@ -164,6 +182,18 @@ impl Slot {
                 self.queue(&id, gate);
             }
             self.batch.effects.push(Effect::Open(id));
+        }
+    }
+
+    /// No call starts from now on, even before the pause is durable. What is at the gate is taken back.
+    fn pause(&mut self, gate: &mut Gate) {
+        (self.paused, self.pauses) = (true, self.pauses.wrapping_add(1));
+        if mistake::is(Mistake::StartWhilePaused) {
+            return;
+        }
+        for (id, owed) in self.owed.iter_mut().filter(|(_, owed)| **owed == Owed::Queued) {
+            gate.withdraw(&self.workflow, &self.run_id, id);
+            *owed = Owed::Parked;
         }
     }
 
@@ -204,6 +234,10 @@ impl Slot {
             Some(owed) if !mistake::is(Mistake::LoseRefused) => {
                 *owed = Owed::Queued;
                 gate.refuse(ticket, now);
+                if self.paused {
+                    gate.withdraw(&self.workflow, &self.run_id, &id);
+                    *owed = Owed::Parked;
+                }
             }
             _ => gate.release(&self.run_id, &id),
         }
@@ -269,12 +303,16 @@ impl Slot {
             self.blocked = None;
             self.batch.effects.extend(self.owed.keys().cloned().map(Effect::Open));
         }
-        if self.appending.is_some() || (self.batch.rows.is_empty() && self.batch.effects.is_empty()) {
+        if self.appending.is_some() {
             return None;
         }
         let mut batch = std::mem::take(&mut self.batch);
         if batch.rows.is_empty() {
             self.release(batch, gate, actions);
+            if self.paused && self.run.is_paused() {
+                // That the last call has ended, or did not begin, may have left no row.
+                self.show(self.stands(), actions);
+            }
             return None;
         }
         let token = Token(*next_token);
@@ -327,6 +365,18 @@ impl Slot {
                         actions.push(Action::StopCall { run_id: self.run_id.clone(), id });
                     }
                 }
+                Effect::Resume(pauses) if pauses == self.pauses => {
+                    self.paused = false;
+                    let parked = self.owed.iter_mut().filter(|(_, owed)| **owed == Owed::Parked);
+                    let ids: Vec<CommandId> = parked
+                        .map(|(id, owed)| {
+                            *owed = Owed::Held;
+                            id.clone()
+                        })
+                        .collect();
+                    ids.iter().for_each(|id| self.queue(id, gate));
+                }
+                Effect::Resume(_) => {}
                 Effect::ClearMark(id) => actions.push(Action::ClearMark { run_id: self.run_id.clone(), id }),
                 Effect::Answer(request, result) => actions.push(Action::Answer { request, result }),
             }
@@ -346,9 +396,14 @@ impl Slot {
         self.standing = Some(standing);
     }
 
-    /// Puts a command at the gate, unless it is owed no longer, is there, or an earlier call of it still flies.
+    /// Puts a command at the gate, unless it is owed no longer, is there, or an earlier call of it still flies. Of a paused
+    /// run it is parked instead.
     fn queue(&mut self, id: &CommandId, gate: &mut Gate) {
         if self.owed.get(id) != Some(&Owed::Held) || self.flying.contains_key(id) || self.blocked.is_some() {
+            return;
+        }
+        if self.paused && !mistake::is(Mistake::StartWhilePaused) {
+            self.owed.insert(id.clone(), Owed::Parked);
             return;
         }
         let Some(command) = self.run.command(id).cloned() else { return };
@@ -366,9 +421,9 @@ impl Slot {
         }
     }
 
-    /// Whether nothing is owed, in flight, or on its way to the disk.
+    /// Whether nothing is owed that may start, in flight, or on its way to the disk.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.owed.is_empty() && self.flying.is_empty() && self.is_flushed()
+        self.owed.values().all(|owed| *owed == Owed::Parked) && self.flying.is_empty() && self.is_flushed()
     }
 
     /// Whether everything decided is durable and released.
@@ -379,6 +434,11 @@ impl Slot {
     /// Commands at the gate.
     pub(crate) fn queued(&self) -> impl Iterator<Item = &CommandId> {
         self.owed.iter().filter(|(_, owed)| **owed == Owed::Queued).map(|(id, _)| id)
+    }
+
+    /// Commands that do not start because the run is paused.
+    pub(crate) fn parked(&self) -> impl Iterator<Item = &CommandId> {
+        self.owed.iter().filter(|(_, owed)| **owed == Owed::Parked).map(|(id, _)| id)
     }
 
     /// Gives up on the run: its calls are ended, those who wait are told.
@@ -404,6 +464,11 @@ impl Slot {
         if status.is_ended() {
             return Standing::Ended(status);
         }
+        if status == Status::Paused {
+            // What is in flight may finish.
+            let flies = self.owed.values().any(|owed| *owed == Owed::Flying);
+            return if flies { Standing::Running } else { Standing::Paused };
+        }
         // A long row of pure steps owes no call, but asks to go on at once.
         if !self.owed.is_empty() || status == Status::Running {
             return Standing::Running;
@@ -413,6 +478,8 @@ impl Slot {
         for waiting in self.run.waiting() {
             match waiting {
                 Waiting::Review { review_id, deadline, .. } => reviews.push((deadline, review_id)),
+                // Somebody has to send it; its deadline counts like a review's.
+                Waiting::Signal { .. } => {}
                 Waiting::Retry { due: time, .. } | Waiting::Time { until: time, .. } => {
                     next = Some(next.map_or(time, |next| next.min(time)));
                 }

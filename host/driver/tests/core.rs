@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bandstand_driver::{Action, Core, Limits, LoadProblem, Message, Refusal, Request, Row, Standing, Token};
+use bandstand_driver::{
+    Action, Core, Held, Limits, LoadProblem, Message, Refusal, Request, Row, Standing, Token,
+};
 use bandstand_engine::event::{Event, PluginPin};
 use bandstand_engine::input::{ActorKind, By, Reply, ReplyNext, Usage, Verdict};
 use bandstand_engine::run::NewRun;
@@ -160,6 +162,7 @@ fn word(standing: &Standing) -> String {
         Standing::Running => "running".to_owned(),
         Standing::Sleeping(_) => "sleeping".to_owned(),
         Standing::People { reviews } => format!("people {}", reviews.len()),
+        Standing::Paused => "paused".to_owned(),
         Standing::Ended(status) => status.name().to_owned(),
         Standing::Stuck(_) => "stuck".to_owned(),
     }
@@ -579,6 +582,113 @@ fn a_cancelled_run_stops_its_calls_once_that_is_durable() {
     // A result that comes all the same changes nothing.
     world.ends("a@1#1", done);
     assert_eq!(world.took(), ["clear a@1#1", "evict"]);
+}
+
+fn verb(request: u64, verb: fn(By, String) -> Input) -> Message {
+    let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+    let input = verb(by, String::new());
+    Message::Input { run_id: RUN.into(), input, request: Some(Request(request)) }
+}
+
+fn pause(by: By, reason: String) -> Input {
+    Input::Pause { by, reason }
+}
+
+fn resume(by: By, reason: String) -> Input {
+    Input::Resume { by, reason }
+}
+
+// What is in flight may finish and is decided; what comes after it is owed to nobody before the run is resumed.
+#[test]
+fn a_paused_run_starts_nothing_and_carries_on_when_that_is_durable() {
+    let mut world = World::new(two_agents(), Limits::default());
+    world.start();
+    world.sync();
+    world.send(verb(1, pause));
+    world.took();
+    world.sync();
+    assert_eq!(world.took(), ["publish 1", "answer 1 Changed"], "a call is in flight: it still runs");
+    world.ends("a@1#1", done);
+    world.sync();
+    let took = world.took();
+    assert_eq!(took[took.len() - 2..], ["stands paused", "clear a@1#1"], "{took:?}");
+    world.wake();
+    assert_eq!(world.took(), ["evict"], "nothing holds it in memory");
+
+    world.send(verb(2, resume));
+    world.load(false);
+    world.took();
+    world.sync();
+    let took = world.took();
+    assert!(
+        took.ends_with(&["answer 2 Changed".to_owned(), "call b@1#1 after 0 interruptions".to_owned()]),
+        "{took:?}"
+    );
+}
+
+#[test]
+fn calls_that_wait_when_the_run_is_paused_are_held_for_that_reason() {
+    let limits = Limits { calls_max: 1, ..Limits::default() };
+    let mut world = World::new(race(), limits);
+    world.start();
+    world.sync();
+    let flying: CommandId = world.flying.iter().next().unwrap().clone();
+    assert_eq!(world.core.held(RUN)[0].1, Held::Limit);
+    world.send(verb(1, pause));
+    let held = world.core.held(RUN);
+    assert_eq!((held.len(), held[0].1, held[0].1.name()), (2, Held::Paused, "paused"));
+    // The sandbox had no room: that call, too, waits for the resumption.
+    world.flying.remove(&flying);
+    world.send(Message::CallRefused { run_id: RUN.into(), id: flying });
+    world.sync();
+    assert_eq!(world.core.held(RUN).len(), 3);
+    assert!(world.took().contains(&"stands paused".to_owned()));
+    // Resumed and paused again before either is durable: still nothing starts.
+    world.send(verb(2, resume));
+    world.send(verb(3, pause));
+    world.sync_all();
+    world.now = world.now.plus_ms(60_000);
+    world.send(Message::Tick);
+    assert!(world.flying.is_empty());
+    assert!(world.took().contains(&"evict".to_owned()), "what is parked does not hold it in memory");
+    world.send(verb(4, resume));
+    world.load(false);
+    assert!(world.flying.is_empty(), "not before it is durable");
+    world.sync();
+    assert_eq!(world.flying.len(), 1);
+}
+
+#[test]
+fn what_was_cut_off_in_a_paused_run_is_recorded_and_repeated_after_the_resumption() {
+    let mut world = World::new(two_agents(), Limits::default());
+    world.start();
+    world.sync();
+    world.send(verb(1, pause));
+    world.sync();
+    world.crash();
+    world.sync_all();
+    assert!(world.flying.is_empty() && world.marks.is_empty());
+    world.took();
+    world.send(verb(2, resume));
+    world.sync();
+    assert!(world.took().contains(&"call a@1#1 after 1 interruptions".to_owned()));
+}
+
+#[test]
+fn a_killed_run_ends_with_one_event_and_its_calls_are_stopped() {
+    let mut world = World::new(race(), Limits::default());
+    world.start();
+    world.sync();
+    world.took();
+    world.send(verb(1, |by, reason| Input::Kill { by, reason }));
+    assert_eq!(world.took(), ["append run.killed"]);
+    world.sync();
+    let took = world.took();
+    assert!(
+        took.contains(&"stands killed".to_owned()) && took.contains(&"ended killed".to_owned()),
+        "{took:?}"
+    );
+    assert_eq!(took.iter().filter(|line| line.starts_with("stop ")).count(), 3, "{took:?}");
 }
 
 #[test]

@@ -92,6 +92,12 @@ pub enum Event {
     RunFailed(Box<RunFailed>),
     #[serde(rename = "run.cancelled")]
     RunCancelled(RunCancelled),
+    #[serde(rename = "run.paused")]
+    RunPaused(RunPaused),
+    #[serde(rename = "run.resumed")]
+    RunResumed(RunResumed),
+    #[serde(rename = "run.killed")]
+    RunKilled(RunKilled),
     #[serde(rename = "stage.entered")]
     StageEntered(StageEntered),
     #[serde(rename = "node.started")]
@@ -138,6 +144,10 @@ pub enum Event {
     WaitStarted(WaitStarted),
     #[serde(rename = "wait.ended")]
     WaitEnded(WaitEnded),
+    #[serde(rename = "signal.received")]
+    SignalReceived(SignalReceived),
+    #[serde(rename = "checkpoint.named")]
+    CheckpointNamed(CheckpointNamed),
     #[serde(rename = "warning")]
     Warning(Warning),
 }
@@ -274,6 +284,37 @@ pub struct RunCancelled {
     pub reason: String,
 }
 
+/// Nothing new starts: no node is entered, no attempt begins. What is in flight may finish, reviews can be answered, and
+/// deadlines hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPaused {
+    /// By whom.
+    pub by: By,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// A paused run carries on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunResumed {
+    /// By whom.
+    pub by: By,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// The run was ended at once. Whatever was open in it ends with it and has no event of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunKilled {
+    /// By whom.
+    pub by: By,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
 /// The run entered a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageEntered {
@@ -293,7 +334,7 @@ pub struct NodeStarted {
     /// An agent's evaluated input. Absent on other kinds, and when evaluating it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Payload>,
-    /// When a block must have ended.
+    /// When a block must have ended, or an agent given the reply that is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
 }
@@ -374,6 +415,8 @@ pub enum CancelCause {
     Join,
     /// The block's timeout, or the run's.
     Timeout,
+    /// The agent's deadline.
+    Deadline,
     /// The run ended.
     Run,
 }
@@ -757,18 +800,72 @@ pub struct ReviewWithdrawn {
     pub because: CancelCause,
 }
 
-/// A visit waits for a time.
+/// A visit waits: for a time, or for a signal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitStarted {
     /// The visit.
     pub p: Path,
-    /// Until when.
-    pub until: Timestamp,
+    /// Until when. Absent: for a signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// For which signal. Absent: for a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Id>,
+    /// When the signal must have come. Absent: it may come at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
 }
 
 /// A visit has waited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitEnded {
+    /// The visit.
+    pub p: Path,
+    /// What ended it. Absent: its time had come.
+    #[serde(default, skip_serializing_if = "WaitCause::is_time")]
+    pub because: WaitCause,
+}
+
+/// What ended a wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitCause {
+    /// Its time had come.
+    #[default]
+    Time,
+    /// The signal of that id.
+    Signal(String),
+    /// No signal had come by its deadline.
+    Timeout,
+}
+
+impl WaitCause {
+    fn is_time(&self) -> bool {
+        *self == WaitCause::Time
+    }
+}
+
+/// A signal came. It is kept until a wait takes it, the oldest of its name first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalReceived {
+    /// Its own id, given by the host.
+    pub signal_id: String,
+    /// Its name.
+    pub name: Id,
+    /// What it says.
+    pub data: Payload,
+    /// Who sent it.
+    pub by: By,
+    /// The request that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// The run passed a named point: the exit of that visit was chosen, and nothing after it has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointNamed {
+    /// Its name.
+    pub name: Id,
     /// The visit.
     pub p: Path,
 }
@@ -778,7 +875,7 @@ pub struct WaitEnded {
 pub struct Warning {
     /// The visit.
     pub p: Path,
-    /// Kebab-case: `unused-choices`.
+    /// Kebab-case: `unused-choices`, `unused-signals`.
     pub code: String,
     /// For people.
     pub message: String,
@@ -818,6 +915,9 @@ impl Event {
             Event::RunSucceeded(_) => "run.succeeded",
             Event::RunFailed(_) => "run.failed",
             Event::RunCancelled(_) => "run.cancelled",
+            Event::RunPaused(_) => "run.paused",
+            Event::RunResumed(_) => "run.resumed",
+            Event::RunKilled(_) => "run.killed",
             Event::StageEntered(_) => "stage.entered",
             Event::NodeStarted(_) => "node.started",
             Event::NodeSucceeded(_) => "node.succeeded",
@@ -841,6 +941,8 @@ impl Event {
             Event::ReviewWithdrawn(_) => "review.withdrawn",
             Event::WaitStarted(_) => "wait.started",
             Event::WaitEnded(_) => "wait.ended",
+            Event::SignalReceived(_) => "signal.received",
+            Event::CheckpointNamed(_) => "checkpoint.named",
             Event::Warning(_) => "warning",
         }
     }
@@ -848,10 +950,16 @@ impl Event {
     /// The visit, block or scope it speaks of; none for what concerns the whole run.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Event::RunStarted(_) | Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) => {
-                None
-            }
-            Event::RunAdopted(_) | Event::RunRetried(_) => None,
+            Event::RunStarted(_)
+            | Event::RunAdopted(_)
+            | Event::RunRetried(_)
+            | Event::RunSucceeded(_)
+            | Event::RunFailed(_)
+            | Event::RunCancelled(_)
+            | Event::RunPaused(_)
+            | Event::RunResumed(_)
+            | Event::RunKilled(_)
+            | Event::SignalReceived(_) => None,
             Event::StageEntered(e) => Some(&e.p),
             Event::NodeStarted(e) => Some(&e.p),
             Event::NodeSucceeded(e) => Some(&e.p),
@@ -875,6 +983,7 @@ impl Event {
             Event::ReviewWithdrawn(e) => Some(&e.p),
             Event::WaitStarted(e) => Some(&e.p),
             Event::WaitEnded(e) => Some(&e.p),
+            Event::CheckpointNamed(e) => Some(&e.p),
             Event::Warning(e) => Some(&e.p),
         }
     }
@@ -909,7 +1018,11 @@ impl Event {
             Event::BranchEnded(e) => e.result.iter_mut().chain(e.error.iter_mut().flat_map(error)).collect(),
             Event::ReviewOpened(e) => std::iter::once(&mut e.proposed).chain(e.form.iter_mut()).collect(),
             Event::ReviewAnswered(e) => e.changes.iter_mut().collect(),
+            Event::SignalReceived(e) => vec![&mut e.data],
             Event::RunCancelled(_)
+            | Event::RunPaused(_)
+            | Event::RunResumed(_)
+            | Event::RunKilled(_)
             | Event::StageEntered(_)
             | Event::NodeCancelled(_)
             | Event::AttemptScheduled(_)
@@ -924,6 +1037,7 @@ impl Event {
             | Event::ReviewWithdrawn(_)
             | Event::WaitStarted(_)
             | Event::WaitEnded(_)
+            | Event::CheckpointNamed(_)
             | Event::Warning(_) => Vec::new(),
         }
     }

@@ -245,6 +245,9 @@ pub struct Node {
     /// The nodes that an agent's reply may jump to.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub goto: BTreeSet<Id>,
+    /// What the point after its exit was chosen is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Id>,
 }
 
 /// What a node does.
@@ -260,6 +263,8 @@ pub enum Kind {
         /// The span.
         for_ms: u64,
     },
+    /// Waits for a signal.
+    Signal(SignalWait),
     /// Gives a value.
     Value(Template),
     /// Gives `{}`: a pure step.
@@ -278,7 +283,7 @@ impl Kind {
         match self {
             Kind::Agent(_) => "agent",
             Kind::Review(_) => "review",
-            Kind::Wait { .. } => "wait",
+            Kind::Wait { .. } | Kind::Signal(_) => "wait",
             Kind::Value(_) => "value",
             Kind::Pure => "step",
             Kind::Parallel(_) => "parallel",
@@ -299,6 +304,9 @@ pub struct Agent {
     pub retry: Retry,
     /// The longest one attempt may take, from its actual start.
     pub timeout_ms: u64,
+    /// The longest a visit may take, from its start to the reply that is taken: queueing, attempts and delays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
 }
 
 /// How failures are tried again.
@@ -392,6 +400,22 @@ pub struct Review {
 impl Review {
     /// How long a review waits that says nothing: an hour (R2.2).
     pub const TIMEOUT_MS_DEFAULT: u64 = 60 * 60 * 1_000;
+}
+
+/// A wait for a signal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignalWait {
+    /// Its name.
+    pub signal: Id,
+    /// What its data must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Schema>,
+    /// How long it waits; none: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Where the run goes then; none: the node fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_timeout: Option<Target>,
 }
 
 /// What happens when nobody answers in time.
@@ -626,6 +650,23 @@ impl Stage {
 }
 
 impl Graph {
+    /// Every wait for a signal, in all scopes.
+    pub fn signal_waits(&self) -> Vec<&SignalWait> {
+        let mut nodes: Vec<&Node> = self.root.nodes.values().collect();
+        let mut waits = Vec::new();
+        while let Some(node) = nodes.pop() {
+            match &node.kind {
+                Kind::Signal(wait) => waits.push(wait),
+                Kind::Parallel(block) => {
+                    nodes.extend(block.branches.iter().flat_map(|branch| branch.body.nodes()));
+                }
+                Kind::Map(block) => nodes.extend(block.body.nodes()),
+                _ => {}
+            }
+        }
+        waits
+    }
+
     /// The node that a visit's path names; of a branch's or an item's path, its block. `None`: no such node in this graph.
     pub fn node(&self, path: &crate::path::Path) -> Option<&Node> {
         use crate::path::Segment;
@@ -653,6 +694,13 @@ impl Graph {
 }
 
 impl Body {
+    fn nodes(&self) -> Vec<&Node> {
+        match self {
+            Body::Graph(graph) => graph.nodes.values().collect(),
+            Body::Node(node) => vec![node],
+        }
+    }
+
     fn parts(&self) -> (Option<&ScopeGraph>, Option<&Node>) {
         match self {
             Body::Graph(graph) => (Some(graph), None),

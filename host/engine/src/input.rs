@@ -42,8 +42,31 @@ pub enum Input {
     Tick,
     /// A person answered a review.
     Answer(Answer),
-    /// Somebody wants the run to end.
+    /// Somebody sent a signal.
+    Signal(Signal),
+    /// Somebody wants the run to end, in order.
     Cancel {
+        /// Who.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants nothing new to start.
+    Pause {
+        /// Who.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants a paused run to carry on.
+    Resume {
+        /// Who.
+        by: By,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody wants the run to end now, without cleanup.
+    Kill {
         /// Who.
         by: By,
         /// Why.
@@ -213,6 +236,21 @@ pub struct Answer {
     pub confidence: Option<f64>,
 }
 
+/// A signal for a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// The id of this signal, made by the host.
+    pub signal_id: String,
+    /// Its name, as some `wait` of the workflow has it.
+    pub name: String,
+    /// What it says.
+    pub data: Arc<Value>,
+    /// Who sends it.
+    pub by: By,
+    /// The same id again is the same signal: nothing changes.
+    pub request_id: Option<String>,
+}
+
 /// What a reviewer decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -297,12 +335,39 @@ pub enum Rejected {
     #[error("a confidence lies between 0 and 1, not {0}")]
     BadConfidence(f64),
     /// Above `limits.payload`.
-    #[error("the answer has {bytes} bytes, above `limits.payload` = {bytes_max}")]
+    #[error("what was sent has {bytes} bytes, above `limits.payload` = {bytes_max}")]
     TooLarge {
         /// Its size as JSON.
         bytes: u64,
         /// The limit.
         bytes_max: u64,
+    },
+    /// No wait of the workflow names the signal.
+    #[error("this workflow never waits for signal `{name}`; {known}")]
+    UnknownSignal {
+        /// The name that was given.
+        name: String,
+        /// What it waits for, in words.
+        known: String,
+    },
+    /// The signal's data is not what its wait asks for.
+    #[error("the data of signal `{name}` does not fit: {problem}")]
+    BadSignal {
+        /// Its name.
+        name: String,
+        /// What is wrong, with its place.
+        problem: String,
+    },
+    /// Too many signals are kept.
+    #[error(
+        "{count_max} signals that no wait has taken yet are kept for this run, the most there can be; `{name}` was not \
+         taken: send it again when the run has come further"
+    )]
+    TooManySignals {
+        /// Its name.
+        name: String,
+        /// The limit.
+        count_max: usize,
     },
     /// The run has ended.
     #[error("the run has already {0}")]

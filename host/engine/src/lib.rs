@@ -26,7 +26,7 @@ pub use event::{Event, Payload};
 pub use failure::{Class, ErrorRecord, Failure};
 pub use graph::Graph;
 pub use id::Id;
-pub use input::{Answer, Input, Rejected};
+pub use input::{Answer, Input, Rejected, Signal};
 pub use path::{CommandId, Path};
 pub use run::{Corrupt, Decision, Outcome, Run, Snapshot, Start, StartError, Status};
 pub use time::Timestamp;

@@ -22,11 +22,17 @@ pub enum Mistake {
     JoinOverwrites = 7,
     /// Timers fire up to half a second early.
     TimerEarly = 8,
+    /// A wait takes the newest signal of its name.
+    SignalNewestFirst = 9,
+    /// The deadline of an agent's visit begins anew with each attempt.
+    DeadlineRestarts = 10,
+    /// A signal that comes before its wait is forgotten.
+    SignalLost = 11,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 8] = [
+    pub const ALL: [Mistake; 11] = [
         Mistake::KeyWithoutVisit,
         Mistake::ExitSeesOldState,
         Mistake::DropRetry,
@@ -35,6 +41,9 @@ impl Mistake {
         Mistake::AnswerCountsTwice,
         Mistake::JoinOverwrites,
         Mistake::TimerEarly,
+        Mistake::SignalNewestFirst,
+        Mistake::DeadlineRestarts,
+        Mistake::SignalLost,
     ];
 }
 

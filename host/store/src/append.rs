@@ -185,6 +185,8 @@ impl From<bandstand_engine::Status> for RunStatus {
             Status::Succeeded => RunStatus::Succeeded,
             Status::Failed => RunStatus::Failed,
             Status::Cancelled => RunStatus::Cancelled,
+            Status::Paused => RunStatus::Paused,
+            Status::Killed => RunStatus::Killed,
         }
     }
 }

@@ -45,6 +45,8 @@ pub enum Effect {
         /// Whether well.
         succeeded: bool,
     },
+    /// A run was ended at once: as [`Effect::RunEnded`], badly, and its reviews wait no longer.
+    RunKilled,
     /// A route was chosen.
     RouteDecided {
         /// The node, by its path in the graph.
@@ -116,6 +118,7 @@ fn effect(event: &Event) -> Option<Effect> {
         Event::RunRetried(retried) => Effect::RunRetried { failed_at: retried.failed_at.0 },
         Event::RunSucceeded(_) => Effect::RunEnded { succeeded: true },
         Event::RunFailed(_) | Event::RunCancelled(_) => Effect::RunEnded { succeeded: false },
+        Event::RunKilled(_) => Effect::RunKilled,
         Event::RouteDecided(route) => Effect::RouteDecided {
             node: route.p.node_path(),
             route: route.decision.clone().unwrap_or_else(|| "default".to_owned()),

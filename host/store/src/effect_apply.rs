@@ -27,6 +27,14 @@ pub(crate) fn apply(connection: &Connection, subject: &Subject<'_>, effect: &Eff
         Effect::RunAdopted { from, seq } => link(connection, subject.run, from, "fork", Some(*seq)),
         Effect::RunRetried { failed_at } => run_retried(connection, subject, *failed_at),
         Effect::RunEnded { succeeded } => run_ended(connection, subject, *succeeded),
+        Effect::RunKilled => {
+            connection
+                .prepare_cached(
+                    "UPDATE reviews SET open = 0, outcome = 'withdrawn', closed_at = ?2 WHERE run = ?1 AND open = 1",
+                )?
+                .execute(params![subject.run, subject.at])?;
+            run_ended(connection, subject, false)
+        }
         Effect::RouteDecided { node, route, confidence, below } => {
             route_decided(connection, subject, (node, route), *confidence, *below)
         }

@@ -5,8 +5,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bandstand_engine::event::ReviewOutcome;
-use bandstand_engine::input::Verdict;
+use bandstand_engine::event::{Event, ReviewOutcome, RunKilled};
+use bandstand_engine::input::{ActorKind, By, Verdict};
 use bandstand_engine::time::Timestamp;
 use bandstand_store::{Append, ReadError, ReviewFilter, RunStatus, Store};
 use serde_json::json;
@@ -48,6 +48,24 @@ fn the_inbox_shows_what_waits_oldest_deadline_first() {
     assert_eq!((detail.answers.len(), detail.answers[0].reviewer.as_str()), (1, "ada"));
     assert!(matches!(reader.review("rev-"), Err(ReadError::NotFound(text)) if text.contains("rev-a, rev-b")));
     assert!(reader.review("nope").is_err());
+}
+
+// R5.5: a kill is one event; its reviews wait no longer, those of others do.
+#[test]
+fn a_killed_run_leaves_no_open_review() {
+    let (_directory, store) = store();
+    append(&store, "run-1", 0, 1, vec![started("run-1", "buy", json!({})), review_opened("rev-a", 900)]);
+    append(&store, "run-2", 0, 2, vec![started("run-2", "buy", json!({})), review_opened("rev-b", 100)]);
+    let by = By { kind: ActorKind::Person, id: "ada".to_owned() };
+    let killed = Event::RunKilled(RunKilled { by, reason: String::new() });
+    try_append(&store, "run-1", 2, 60, vec![killed], Some(change(RunStatus::Killed))).expect("appended");
+    let reader = store.reader();
+    let open = reader.reviews(&ReviewFilter::default(), None, 10).expect("read");
+    assert_eq!(open.iter().map(|row| row.review_id.as_str()).collect::<Vec<_>>(), ["rev-b"]);
+    let closed = reader.review("rev-a").expect("there").row;
+    assert_eq!((closed.outcome.as_deref(), closed.closed_at), (Some("withdrawn"), Some(Timestamp(60))));
+    let row = reader.run("run-1").expect("read").expect("there");
+    assert_eq!((row.status, row.ended_at), (RunStatus::Killed, Some(Timestamp(60))));
 }
 
 // R3.4

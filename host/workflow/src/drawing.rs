@@ -131,6 +131,11 @@ impl Drawing {
         {
             self.line(from, target(to), "on-timeout", true);
         }
+        if let Kind::Signal(wait) = &node.kind
+            && let Some(to) = &wait.on_timeout
+        {
+            self.line(from, target(to), "on-timeout", true);
+        }
         for id in &node.goto {
             self.line(from, target(&Target::Node(id.clone())), "goto", true);
         }
@@ -254,6 +259,7 @@ fn label(id: &str, node: &Node) -> String {
     let what = match &node.kind {
         Kind::Agent(agent) => format!("agent {}", agent.plugin),
         Kind::Wait { for_ms } => format!("wait {}", span(*for_ms)),
+        Kind::Signal(wait) => format!("wait for {}", wait.signal),
         Kind::Fail(fail) => format!("fail {}", fail.code),
         Kind::Parallel(parallel) => format!("parallel, {}", join(parallel.join, parallel.max_errors)),
         Kind::Map(map) => format!("map, {}", join(map.join, map.max_errors)),

@@ -10,18 +10,12 @@ use serde::Serialize;
 pub enum Feature {
     /// Child runs: `workflow`, `workflows`.
     Workflow,
-    /// `deadline`.
-    Deadline,
     /// `cache`.
     Cache,
-    /// `checkpoint`.
-    Checkpoint,
     /// `thread`.
     Thread,
     /// `keep: thread`.
     KeepThread,
-    /// `wait: { signal }`.
-    Signal,
     /// The grant `http`.
     Http,
     /// The grant `model`.
@@ -62,12 +56,9 @@ impl Feature {
     /// All of them.
     pub const ALL: &[Feature] = &[
         Feature::Workflow,
-        Feature::Deadline,
         Feature::Cache,
-        Feature::Checkpoint,
         Feature::Thread,
         Feature::KeepThread,
-        Feature::Signal,
         Feature::Http,
         Feature::Model,
         Feature::Tools,
@@ -91,12 +82,9 @@ impl Feature {
     pub fn name(self) -> &'static str {
         match self {
             Feature::Workflow => "workflow",
-            Feature::Deadline => "deadline",
             Feature::Cache => "cache",
-            Feature::Checkpoint => "checkpoint",
             Feature::Thread => "thread",
             Feature::KeepThread => "keep: thread",
-            Feature::Signal => "signal",
             Feature::Http => "grants.http",
             Feature::Model => "grants.model",
             Feature::Tools => "grants.tools",
@@ -120,13 +108,7 @@ impl Feature {
     /// The phase it is due in.
     pub fn phase(self) -> &'static str {
         match self {
-            Feature::Workflow
-            | Feature::Deadline
-            | Feature::Cache
-            | Feature::Checkpoint
-            | Feature::Thread
-            | Feature::KeepThread
-            | Feature::Signal => "B",
+            Feature::Workflow | Feature::Cache | Feature::Thread | Feature::KeepThread => "B",
             Feature::Http
             | Feature::Model
             | Feature::Tools

@@ -227,11 +227,11 @@ macro_rules! node_table {
             key("fail", &Shape::Object(&FAIL), "Fails the scope"),
             key("description", &TEXT, "What the node is for, for people"),
             key("stage", &Shape::Words(&STAGES), "The stage of the run from this node on; root scope only"),
-            later("checkpoint", &ID, Feature::Checkpoint, "Names the point after this node"),
+            key("checkpoint", &ID, "Names the point after this node"),
             key("input", &TEMPLATE, "What the agent or child is given; an object"),
             key("retry", &Shape::Object(&RETRY), "How failures are tried again"),
             key("timeout", &DURATION, "Of an agent: one attempt; of a block or child: from entry to exit"),
-            later("deadline", &DURATION, Feature::Deadline, "The longest a visit may take, with queueing and retries"),
+            key("deadline", &DURATION, "The longest a visit may take, with queueing and retries"),
             later("cache", &Shape::Object(&CACHE), Feature::Cache, "Keeps successes for equal inputs"),
             key("goto", &REFERENCES, "The nodes that the agent's reply may jump to"),
             later("stream", &ID, Feature::Stream, "The public name of the node's progress"),
@@ -278,7 +278,7 @@ table!(pub(crate) REVIEW, "a review", [
 
 table!(pub(crate) WAIT, "a wait", [
     key("for", &DURATION, "How long"),
-    later("signal", &ID, Feature::Signal, "The signal that ends it"),
+    key("signal", &ID, "The signal that ends it"),
     key("schema", &SCHEMA, "JSON Schema of the signal's data"),
     key("timeout", &DURATION, "How long it waits for the signal; default: for ever"),
     key("on-timeout", &Shape::Either { scalar: Some(&Shape::Words(&ON_TIMEOUT_WAIT)), list: None, mapping: Some(&Shape::Object(&TIMEOUT_TARGET)), wanted: "`fail` or `{ to: NODE }`" }, "What happens then; default `fail`"),

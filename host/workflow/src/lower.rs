@@ -10,7 +10,7 @@ use bandstand_engine::graph::Node as GraphNode;
 use bandstand_engine::graph::{
     Agent, Arm, Body, Branch, Channel, Edges, Exit, Fail, Grants, Graph, Join, Keep, Kind, Limits, Map,
     MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits, Reducer, Retry, Review,
-    Route, ScopeGraph, Stage, Strategy, Target, Update,
+    Route, ScopeGraph, SignalWait, Stage, Strategy, Target, Update,
 };
 use bandstand_engine::id::Id;
 use serde_json::Value;
@@ -158,6 +158,7 @@ impl Lower<'_, '_, '_> {
             rejected: edges("rejected")?,
             on_failure,
             goto: goto.iter().map(|id| Id::new(id.text()?).ok()).collect::<Option<BTreeSet<Id>>>()?,
+            checkpoint: step.get("checkpoint").and_then(Node::text).and_then(|name| Id::new(name).ok()),
         })
     }
 
@@ -183,10 +184,22 @@ impl Lower<'_, '_, '_> {
                     },
                     retry: retry(retries.into_iter().flatten()),
                     timeout_ms: timeout_ms.unwrap_or(ATTEMPT_TIMEOUT_MS),
+                    deadline_ms: duration(step.tree, "deadline"),
                 })
             }
             "review" => Kind::Review(self.review(value)?),
-            "wait" => Kind::Wait { for_ms: duration(value, "for")? },
+            "wait" => match value.get("signal") {
+                Some(signal) => Kind::Signal(SignalWait {
+                    signal: Id::new(signal.text()?).ok()?,
+                    schema: self.schemas.of(value.get("schema")).cloned(),
+                    timeout_ms: duration(value, "timeout"),
+                    on_timeout: match value.get("on-timeout").and_then(|node| node.get("to")) {
+                        Some(to) => Some(target(to)?),
+                        None => None,
+                    },
+                }),
+                None => Kind::Wait { for_ms: duration(value, "for")? },
+            },
             "value" => Kind::Value(self.template(value)?),
             "fail" => Kind::Fail(Fail {
                 code: value.get("code")?.text()?.to_owned(),

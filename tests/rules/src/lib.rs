@@ -12,8 +12,8 @@ use bandstand_engine::event::PluginPin;
 use bandstand_engine::input::{By, Choice, Reply, ReplyNext, Retry, ReviewRequest, Usage, Verdict};
 use bandstand_engine::run::{Edit, Fork, ForkError, JournalRow, NewRun, Point};
 use bandstand_engine::{
-    Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Snapshot,
-    Start, Status, Timestamp,
+    Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Signal,
+    Snapshot, Start, Status, Timestamp,
 };
 use serde_json::Value;
 
@@ -212,10 +212,49 @@ impl Table {
         }
     }
 
+    /// Ann sends a signal, by the request of that name.
+    pub fn signal_by(&mut self, request: &str, name: &str, data: Value) -> Result<Decision, Rejected> {
+        self.answers += 1;
+        let signal = Signal {
+            signal_id: format!("s-{}", self.answers),
+            name: name.to_owned(),
+            data: Arc::new(data),
+            by: By { kind: bandstand_engine::input::ActorKind::Person, id: "ann".to_owned() },
+            request_id: Some(request.to_owned()),
+        };
+        self.handle(Input::Signal(signal))
+    }
+
+    /// Ann sends a signal.
+    pub fn signal(&mut self, name: &str, data: Value) -> Result<Decision, Rejected> {
+        let request = format!("request-{}", self.answers);
+        self.signal_by(&request, name, data)
+    }
+
+    /// Ann wants something of the whole run.
+    pub fn verb(&mut self, verb: impl FnOnce(By, String) -> Input) -> Result<Decision, Rejected> {
+        let by = By { kind: bandstand_engine::input::ActorKind::Person, id: "ann".to_owned() };
+        self.handle(verb(by, "enough".to_owned()))
+    }
+
     /// Cancels the run.
     pub fn cancel(&mut self) -> Result<Decision, Rejected> {
-        let by = By { kind: bandstand_engine::input::ActorKind::Person, id: "ann".to_owned() };
-        self.handle(Input::Cancel { by, reason: "enough".to_owned() })
+        self.verb(|by, reason| Input::Cancel { by, reason })
+    }
+
+    /// Pauses the run.
+    pub fn pause(&mut self) -> Result<Decision, Rejected> {
+        self.verb(|by, reason| Input::Pause { by, reason })
+    }
+
+    /// Resumes the run.
+    pub fn resume(&mut self) -> Result<Decision, Rejected> {
+        self.verb(|by, reason| Input::Resume { by, reason })
+    }
+
+    /// Kills the run.
+    pub fn kill(&mut self) -> Result<Decision, Rejected> {
+        self.verb(|by, reason| Input::Kill { by, reason })
     }
 
     /// The names of all events so far.

@@ -3,15 +3,17 @@
 //! The checker reads rows as a store would get them, keeps its own books of them (what is owed, which timers run, what is
 //! finished), folds them into a shadow run through their JSON text, and holds the real run against both.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bandstand_engine::event::{AttemptCause, AttemptScheduled, BranchKey, BranchOutcome, EdgeCause, Payload};
+use bandstand_engine::event::{
+    AttemptCause, AttemptScheduled, BranchKey, BranchOutcome, CancelCause, EdgeCause, Payload, WaitCause,
+};
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::{Kind, Retry, Strategy};
 use bandstand_engine::path::Segment;
 use bandstand_engine::run::JournalRow;
-use bandstand_engine::{CommandId, Event, Graph, Path, Run, Snapshot, Timestamp};
+use bandstand_engine::{CommandId, Event, Graph, Id, Path, Run, Snapshot, Timestamp};
 use serde_json::{Value, json};
 
 use crate::facts::Facts;
@@ -43,6 +45,21 @@ pub struct Checker {
     attempt: BTreeMap<Path, u32>,
     interruptions: BTreeMap<Path, u32>,
     timers: BTreeMap<Path, Timestamp>,
+    /// When retries are due. They do not start while the run is paused.
+    retries: BTreeMap<Path, Timestamp>,
+    paused: bool,
+    /// When agents' visits must have given their reply.
+    deadlines: BTreeMap<Path, Timestamp>,
+    /// Waits for a signal that go on: since when, for which, and whether for ever.
+    pub waits: BTreeMap<Path, (Timestamp, Id, bool)>,
+    /// Signals that no wait has taken, the oldest first.
+    kept: BTreeMap<Id, VecDeque<String>>,
+    /// Signals that are recorded, by id.
+    pub signals: BTreeSet<String>,
+    /// Requests that brought one.
+    pub requests: BTreeSet<String>,
+    /// The edge that was just taken leads past a named point.
+    passes: Option<(Path, Id)>,
     run_deadline: Option<Timestamp>,
     started: BTreeSet<Path>,
     finished: BTreeSet<Path>,
@@ -87,6 +104,14 @@ impl Checker {
             attempt: BTreeMap::new(),
             interruptions: BTreeMap::new(),
             timers: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            paused: false,
+            deadlines: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            signals: BTreeSet::new(),
+            requests: BTreeSet::new(),
+            passes: None,
             run_deadline: None,
             started: BTreeSet::new(),
             finished: BTreeSet::new(),
@@ -129,7 +154,14 @@ impl Checker {
         if self.ended.is_some() {
             return None;
         }
-        self.timers.values().copied().chain(self.run_deadline).min()
+        let retries = self.retries.values().filter(|_| !self.paused);
+        let timers = self.timers.values().chain(self.deadlines.values());
+        timers.chain(retries).copied().chain(self.run_deadline).min()
+    }
+
+    /// Whether the run is paused, by the journal.
+    pub fn is_paused(&self) -> bool {
+        self.paused && self.ended.is_none()
     }
 
     /// Takes up one row.
@@ -160,6 +192,14 @@ impl Checker {
             })?;
             self.facts.learn(at, event);
             self.journal.push((at, event.clone()));
+        }
+        if let Some((path, name)) = &self.passes {
+            return problem(format!("{path} was left past {name}, and that is not said"));
+        }
+        if let Some((path, (_, name, _))) =
+            self.waits.iter().find(|(_, wait)| self.kept.contains_key(&wait.1))
+        {
+            return problem(format!("{path} waits for {name} although one is kept"));
         }
         let rows = read.into_iter().map(|event| (at, event));
         let folded = match self.shadow.take() {
@@ -201,6 +241,10 @@ impl Checker {
             ));
         }
         let waits = !owed.is_empty() || run.next_deadline().is_some();
+        if (run.status() == bandstand_engine::Status::Paused) != self.is_paused() {
+            return problem(format!("the run is {}, by the journal it is otherwise", run.status().name()));
+        }
+        let waits = waits || self.is_paused() || !self.waits.is_empty();
         if run.status().is_ended() == waits || run.status().is_ended() != self.ended.is_some() {
             return problem(format!(
                 "the run is {} and {}",
@@ -243,7 +287,7 @@ impl Checker {
             return problem(format!("the run had {ended}"));
         }
         if let Some(path) = event.path()
-            && !matches!(event, Event::StageEntered(_) | Event::Warning(_))
+            && !matches!(event, Event::StageEntered(_) | Event::Warning(_) | Event::CheckpointNamed(_))
         {
             let mut around = Some(path.clone());
             while let Some(path) = around {
@@ -252,6 +296,20 @@ impl Checker {
                 }
                 around = path.parent();
             }
+        }
+        match (self.passes.take(), event) {
+            (None, Event::CheckpointNamed(e)) => return problem(format!("{} was not just passed", e.name)),
+            (Some((path, name)), Event::CheckpointNamed(e)) if e.p == path && e.name == name => {}
+            (Some((path, name)), _) => {
+                return problem(format!("{path} was left past {name}, and that is not said"));
+            }
+            (None, _) => {}
+        }
+        let ends = matches!(event, Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_));
+        let listed =
+            matches!(self.journal.last(), Some((_, Event::Warning(e))) if e.code == "unused-signals");
+        if ends && listed == self.kept.is_empty() {
+            return problem(format!("{:?} are left over, listed: {listed}", self.kept));
         }
         match event {
             Event::RunStarted(e) => self.run_deadline = e.deadline,
@@ -272,10 +330,33 @@ impl Checker {
                 self.end("failed")?;
             }
             Event::RunCancelled(_) => self.end("cancelled")?,
+            Event::RunKilled(_) => {
+                // Whatever is open ends with it.
+                self.owed.clear();
+                self.timers.clear();
+                self.retries.clear();
+                self.deadlines.clear();
+                self.waits.clear();
+                self.end("killed")?;
+            }
+            Event::RunPaused(_) if self.paused => return problem("it was paused already"),
+            Event::RunPaused(_) => self.paused = true,
+            Event::RunResumed(_) if !self.paused => return problem("it was not paused"),
+            Event::RunResumed(_) => self.paused = false,
             Event::NodeStarted(e) => {
                 self.node_started(&e.p)?;
-                if let Some(deadline) = e.deadline {
-                    self.timers.insert(e.p.clone(), deadline);
+                match (e.deadline, self.graph.node(&e.p).map(|node| &node.kind)) {
+                    (deadline, Some(Kind::Agent(agent))) => {
+                        if deadline != agent.deadline_ms.map(|span_ms| at.plus_ms(span_ms)) {
+                            return problem("the deadline does not follow from the graph");
+                        }
+                        // Without an input there is no attempt, and so nothing to wait for.
+                        if let (Some(deadline), Some(_)) = (deadline, &e.input) {
+                            self.deadlines.insert(e.p.clone(), deadline);
+                        }
+                    }
+                    (Some(deadline), _) => drop(self.timers.insert(e.p.clone(), deadline)),
+                    (None, _) => {}
                 }
             }
             Event::NodeSucceeded(e) => {
@@ -296,6 +377,7 @@ impl Checker {
                     return problem("the block timed out early");
                 }
                 self.timers.remove(&e.p);
+                self.deadlines.remove(&e.p);
                 self.note(
                     &e.p,
                     format!("failed {} {} caught={}", failure.class.name(), failure.code, e.caught),
@@ -306,6 +388,8 @@ impl Checker {
             }
             Event::NodeCancelled(e) => {
                 self.timers.remove(&e.p);
+                self.deadlines.remove(&e.p);
+                self.waits.remove(&e.p);
                 self.finished.insert(e.p.clone());
             }
             Event::EdgeTaken(e) => {
@@ -315,6 +399,8 @@ impl Checker {
                 };
                 self.note(&e.p, edge(&e.to, &why));
                 self.finished.insert(e.p.clone());
+                let name = self.graph.node(&e.p).and_then(|node| node.checkpoint.clone());
+                self.passes = name.map(|name| (e.p.clone(), name));
             }
             Event::RouteDecided(e) => {
                 let routing = json!({
@@ -327,7 +413,13 @@ impl Checker {
             }
             Event::AttemptScheduled(e) => self.scheduled(at, e)?,
             Event::AttemptDue(e) => {
-                self.timer_fired(&e.p, at)?;
+                if self.paused {
+                    return problem("an attempt falls due while the run is paused");
+                }
+                match self.retries.remove(&e.p) {
+                    Some(due) if due <= at => {}
+                    due => return problem(format!("an attempt is due that was due at {due:?}")),
+                }
                 self.owed.insert(CommandId { path: e.p.clone(), attempt: e.attempt });
             }
             Event::AttemptInterrupted(e) => {
@@ -340,6 +432,7 @@ impl Checker {
             }
             Event::AttemptSucceeded(e) => {
                 self.attempt_ended(&e.p, e.attempt)?;
+                self.deadlines.remove(&e.p);
                 if let (Payload::Value(output), bandstand_engine::input::ReplyNext::Review(_)) =
                     (&e.output, &e.next)
                 {
@@ -350,7 +443,13 @@ impl Checker {
             }
             Event::AttemptFailed(e) => self.attempt_ended(&e.p, e.attempt)?,
             Event::AttemptCancelled(e) => {
-                if self.timers.remove(&e.p).is_none() {
+                if e.because == CancelCause::Deadline {
+                    match self.deadlines.remove(&e.p) {
+                        Some(deadline) if deadline <= at => {}
+                        other => return problem(format!("its deadline was {other:?}")),
+                    }
+                }
+                if self.retries.remove(&e.p).is_none() {
                     self.attempt_ended(&e.p, e.attempt)?;
                 }
             }
@@ -394,9 +493,23 @@ impl Checker {
                 self.timers.remove(&e.p);
             }
             Event::WaitStarted(e) => {
-                self.timers.insert(e.p.clone(), e.until);
+                if let Some(time) = e.until.or(e.deadline) {
+                    self.timers.insert(e.p.clone(), time);
+                }
+                if let Some(name) = &e.signal {
+                    self.waits.insert(e.p.clone(), (at, name.clone(), e.deadline.is_none()));
+                }
             }
-            Event::WaitEnded(e) => self.timer_fired(&e.p, at)?,
+            Event::WaitEnded(e) => self.wait_ended(&e.p, &e.because, at)?,
+            Event::SignalReceived(e) => {
+                if !self.signals.insert(e.signal_id.clone())
+                    || !e.request_id.as_ref().is_none_or(|request| self.requests.insert(request.clone()))
+                {
+                    return problem("a signal is recorded twice");
+                }
+                self.kept.entry(e.name.clone()).or_default().push_back(e.signal_id.clone());
+            }
+            Event::CheckpointNamed(_) => {}
             Event::StageEntered(_) | Event::BranchesJoined(_) | Event::Warning(_) => {}
         }
         Ok(())
@@ -404,13 +517,17 @@ impl Checker {
 
     fn end(&mut self, how: &'static str) -> Result<(), Problem> {
         self.ended = Some(how);
-        if !self.owed.is_empty() || !self.timers.is_empty() {
+        let timers = [&self.timers, &self.retries, &self.deadlines].into_iter().all(BTreeMap::is_empty);
+        if !self.owed.is_empty() || !timers || !self.waits.is_empty() {
             return problem(format!("the run {how}, but {:?} and {:?} are open", self.owed, self.timers));
         }
         Ok(())
     }
 
     fn node_started(&mut self, path: &Path) -> Result<(), Problem> {
+        if self.paused {
+            return problem("a node is entered while the run is paused");
+        }
         if !self.started.insert(path.clone()) {
             // A failed visit that had not come to a call is entered once more, as the same visit.
             return if self.reopened.remove(path) { Ok(()) } else { problem("the visit started before") };
@@ -431,6 +548,32 @@ impl Checker {
             return problem(format!("{steps} steps are above max-steps"));
         }
         Ok(())
+    }
+
+    fn wait_ended(&mut self, path: &Path, because: &WaitCause, at: Timestamp) -> Result<(), Problem> {
+        let wait = self.waits.remove(path);
+        match (because, wait) {
+            (WaitCause::Time, None) | (WaitCause::Timeout, Some((_, _, false))) => self.timer_fired(path, at),
+            (WaitCause::Signal(id), Some((since, name, _))) => {
+                self.timers.remove(path);
+                let earlier = self
+                    .waits
+                    .iter()
+                    .find(|(other, wait)| wait.1 == name && (wait.0, *other) < (since, path));
+                if let Some((other, _)) = earlier {
+                    return problem(format!("{other} waits longer"));
+                }
+                let kept = self.kept.entry(name.clone()).or_default();
+                if kept.pop_front().as_ref() != Some(id) {
+                    return problem(format!("{id} is not the oldest of {name}"));
+                }
+                if kept.is_empty() {
+                    self.kept.remove(&name);
+                }
+                Ok(())
+            }
+            (because, wait) => problem(format!("{wait:?} ended by {because:?}")),
+        }
     }
 
     fn timer_fired(&mut self, path: &Path, at: Timestamp) -> Result<(), Problem> {
@@ -487,7 +630,7 @@ impl Checker {
         }
         match e.due {
             Some(due) => {
-                self.timers.insert(e.p.clone(), due);
+                self.retries.insert(e.p.clone(), due);
             }
             None => {
                 self.owed.insert(CommandId { path: e.p.clone(), attempt: e.attempt });

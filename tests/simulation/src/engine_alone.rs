@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 use bandstand_engine::input::{ActorKind, Answer, By, Retry};
 use bandstand_engine::run::{Fork, NewRun, NoPoint, Point};
-use bandstand_engine::{CommandId, Decision, Input, Outcome, Path, Rejected, Run, Start, Status, Timestamp};
+use bandstand_engine::{
+    CommandId, Decision, Event, Input, Outcome, Path, Rejected, Run, Start, Status, Timestamp,
+};
 
 use crate::check::{Checker, Problem, problem};
 use crate::generate::World;
 use crate::people;
+use crate::signals::Sending;
 use crate::tape::Tape;
+use crate::verbs::{Expected, Sent, Verb};
 use crate::verdict;
 
 /// The beginning of simulated time.
@@ -38,7 +42,13 @@ enum Coming {
     },
     /// An answer that must change nothing.
     Noise(Box<Answer>),
-    Cancel,
+    Verb(Verb),
+    Signal(Sending),
+    /// Somebody notices that a wait would go on for ever.
+    Wanted {
+        path: Path,
+        number: u32,
+    },
 }
 
 struct Subject<'w> {
@@ -55,7 +65,7 @@ struct Subject<'w> {
     coming: Vec<(i64, Coming)>,
     owed: BTreeMap<CommandId, ()>,
     tick_delay: (Option<Timestamp>, i64),
-    cancel_sent: bool,
+    sent: Sent,
     /// Whether to keep what happens, for a person.
     shows: bool,
     story: Vec<String>,
@@ -78,7 +88,7 @@ pub fn run(world: &World, tape: &mut Tape, shows: bool) -> Result<Checker, Probl
         coming: Vec::new(),
         owed: BTreeMap::new(),
         tick_delay: (None, 0),
-        cancel_sent: false,
+        sent: Sent::default(),
         shows,
         story: Vec::new(),
     };
@@ -98,8 +108,11 @@ pub fn new_run(world: &World) -> NewRun {
 
 impl Subject<'_> {
     fn all(&mut self, world: &World) -> Result<(), Problem> {
-        if let Some(cancel_ms) = world.cancel_ms {
-            self.coming.push((i64::try_from(cancel_ms).unwrap_or(0), Coming::Cancel));
+        for (after_ms, verb) in &world.verbs {
+            self.coming.push((i64::try_from(*after_ms).unwrap_or(0), Coming::Verb(*verb)));
+        }
+        for (after_ms, sending) in &world.signals {
+            self.coming.push((i64::try_from(*after_ms).unwrap_or(0), Coming::Signal(sending.clone())));
         }
         let first = std::mem::take(&mut self.first);
         self.decided(&first, START)?;
@@ -129,7 +142,7 @@ impl Subject<'_> {
         if !folded.is_same(&self.run) {
             return problem("folding the whole journal leads elsewhere than handling");
         }
-        verdict::judge(world, &self.checker, &self.run, self.cancel_sent)?;
+        verdict::judge(world, &self.checker, &self.run, self.sent)?;
         if self.run.id() == RUN_ID && self.tape.chance(25) {
             self.fork(world).map_err(|Problem(what)| Problem(format!("in a fork: {what}")))?;
         }
@@ -177,7 +190,7 @@ impl Subject<'_> {
             coming: Vec::new(),
             owed: BTreeMap::new(),
             tick_delay: (None, 0),
-            cancel_sent: false,
+            sent: Sent::default(),
             shows: self.shows,
             story: Vec::new(),
         };
@@ -275,14 +288,26 @@ impl Subject<'_> {
                 }
                 Ok(())
             }
-            Coming::Cancel => {
-                let ended = self.run.status().is_ended();
-                self.cancel_sent = true;
-                let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
-                let decision = self.handle(Input::Cancel { by, reason: String::new() })?;
-                if decision.is_some() && ended {
-                    return problem("a run that had ended was cancelled");
+            Coming::Verb(verb) => {
+                let expected = verb.expected(self.checker.ended(), self.checker.is_paused());
+                self.sent.note(verb);
+                let decision = self.handle(verb.input())?;
+                let found = Expected::found(decision.map(|decision| decision.outcome));
+                if found != expected {
+                    return problem(format!("{verb:?} was {found:?}, expected {expected:?}"));
                 }
+                if let Verb::Pause { for_ms } = verb {
+                    let at = self.time + i64::try_from(for_ms).unwrap_or(0);
+                    self.coming.push((at, Coming::Verb(Verb::Resume)));
+                }
+                Ok(())
+            }
+            Coming::Signal(sending) => self.signal(sending),
+            Coming::Wanted { path, number } => {
+                let Some((_, name, true)) = self.checker.waits.get(&path) else { return Ok(()) };
+                self.signal(Sending::wanted(name.as_str(), &path, number))?;
+                let at = self.time + i64::try_from(self.tape.below(3_000)).unwrap_or(0);
+                self.coming.push((at, Coming::Wanted { path, number: number + 1 }));
                 Ok(())
             }
             Coming::Noise(answer) => {
@@ -296,6 +321,21 @@ impl Subject<'_> {
             }
             Coming::Person { path, review_id, number } => self.person(path, review_id, number),
         }
+    }
+
+    fn signal(&mut self, sending: Sending) -> Result<(), Problem> {
+        let known = self.checker.requests.contains(&sending.request);
+        let expected = sending.expected(self.world, self.checker.ended(), known);
+        let decision = self.handle(Input::Signal(sending.signal()))?;
+        let found = Expected::found(decision.map(|decision| decision.outcome));
+        if found != expected {
+            return problem(format!("{sending:?} was {found:?}, expected {expected:?}"));
+        }
+        if found == Expected::Changed && self.tape.chance(25) {
+            let at = self.time + i64::try_from(self.tape.below(3_000)).unwrap_or(0);
+            self.coming.push((at, Coming::Signal(sending.again())));
+        }
+        Ok(())
     }
 
     fn person(&mut self, path: Path, review_id: String, number: usize) -> Result<(), Problem> {
@@ -416,8 +456,15 @@ impl Subject<'_> {
         self.checker.row(seq, at, &decision.events)?;
         self.checker.same(&self.run)?;
         for event in &decision.events {
-            if let bandstand_engine::Event::ReviewOpened(opened) = event {
-                self.next_answer(opened.p.clone(), opened.review_id.clone(), 0);
+            match event {
+                Event::ReviewOpened(opened) => {
+                    self.next_answer(opened.p.clone(), opened.review_id.clone(), 0)
+                }
+                Event::WaitStarted(e) if e.signal.is_some() && e.deadline.is_none() => {
+                    let at = self.time + i64::try_from(self.tape.below(4_000)).unwrap_or(0);
+                    self.coming.push((at, Coming::Wanted { path: e.p.clone(), number: 0 }));
+                }
+                _ => {}
             }
         }
         Ok(())

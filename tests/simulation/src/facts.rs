@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bandstand_engine::event::{AttemptCause, BranchKey, BranchOutcome, ReviewCause};
+use bandstand_engine::event::{AttemptCause, BranchKey, BranchOutcome, CancelCause, ReviewCause, WaitCause};
 use bandstand_engine::failure::Class;
 use bandstand_engine::{Event, Path, Timestamp};
 use serde_json::Value;
@@ -17,6 +17,12 @@ pub struct Facts {
     pub timed_out: BTreeSet<Path>,
     /// Reviews that ended by their timeout, and how many answers they had by then.
     pub expired: BTreeMap<Path, usize>,
+    /// Waits for a signal that ended: by which signal, or by their timeout.
+    pub waits: BTreeMap<Path, Option<String>>,
+    /// Agents whose deadline passed: in which attempt, and how many were made.
+    pub late: BTreeMap<Path, (u32, u32)>,
+    /// Attempts that wait for their time.
+    delayed: BTreeSet<Path>,
     /// Visits that were ended from outside.
     pub cancelled: BTreeSet<Path>,
     /// Blocks that were ended when their time was up, whatever came of it.
@@ -62,6 +68,17 @@ impl Facts {
             Event::ReviewAnswered(e) => *self.answers.entry(e.p.clone()).or_default() += 1,
             Event::ReviewDecided(e) if e.because == ReviewCause::Timeout => {
                 self.expired.insert(e.p.clone(), self.answers.get(&e.p).copied().unwrap_or(0));
+            }
+            Event::WaitEnded(e) => match &e.because {
+                WaitCause::Time => {}
+                WaitCause::Signal(id) => drop(self.waits.insert(e.p.clone(), Some(id.clone()))),
+                WaitCause::Timeout => drop(self.waits.insert(e.p.clone(), None)),
+            },
+            Event::AttemptScheduled(e) if e.due.is_some() => drop(self.delayed.insert(e.p.clone())),
+            Event::AttemptDue(e) => drop(self.delayed.remove(&e.p)),
+            Event::AttemptCancelled(e) if e.because == CancelCause::Deadline => {
+                let made = e.attempt - u32::from(self.delayed.contains(&e.p));
+                self.late.insert(e.p.clone(), (e.attempt, made));
             }
             Event::NodeCancelled(e) => {
                 self.cancelled.insert(e.p.clone());

@@ -19,7 +19,9 @@ use bandstand_engine::schema::Schema;
 use serde_json::{Value, json};
 
 use crate::script::Script;
+use crate::signals::Sending;
 use crate::tape::Tape;
+use crate::verbs::Verb;
 
 /// Half of these are on in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,11 @@ pub enum Feature {
     Stages,
     StepLimits,
     Cancel,
+    Kill,
+    Pauses,
+    Signals,
+    Deadlines,
+    Checkpoints,
     ManySteps,
 }
 
@@ -69,8 +76,12 @@ pub struct World {
     pub input: Value,
     /// What agents and people do.
     pub script: Script,
-    /// When somebody cancels the run, from its start.
-    pub cancel_ms: Option<u64>,
+    /// What somebody wants of the whole run, and when, from its start.
+    pub verbs: Vec<(u64, Verb)>,
+    /// Signals that are sent whether anybody waits or not, and when, from its start.
+    pub signals: Vec<(u64, Sending)>,
+    /// The signals that some node waits for, and whether they must be objects.
+    pub awaited: BTreeMap<String, bool>,
     /// The run's seed.
     pub seed: u64,
 }
@@ -83,6 +94,7 @@ pub fn world(tape: &mut Tape) -> World {
         Feature::BadWrites,
         Feature::FailNodes,
         Feature::Cancel,
+        Feature::Kill,
         Feature::RunTimeout,
         Feature::StepLimits,
         Feature::Schemas,
@@ -100,6 +112,7 @@ pub fn world(tape: &mut Tape) -> World {
         next_id: 0,
         nodes_left: 20,
         channels: BTreeMap::new(),
+        awaited: BTreeMap::new(),
     };
     generator.world()
 }
@@ -111,6 +124,7 @@ struct Generator<'t> {
     next_id: u32,
     nodes_left: u32,
     channels: BTreeMap<Id, Channel>,
+    awaited: BTreeMap<String, bool>,
 }
 
 /// What may be named where a node stands.
@@ -201,14 +215,50 @@ impl Generator<'_> {
             root,
             result,
         };
-        let cancel_ms = self.maybe(Feature::Cancel, 50).then(|| self.tape.below(5_000));
+        let verbs = self.verbs();
+        let signals = self.signals();
         World {
             graph: Arc::new(graph),
             input,
             script: self.script,
-            cancel_ms,
+            verbs,
+            signals,
+            awaited: self.awaited,
             seed: self.tape.below(1 << 32),
         }
+    }
+
+    fn verbs(&mut self) -> Vec<(u64, Verb)> {
+        let mut verbs = Vec::new();
+        for (feature, verb) in [(Feature::Cancel, Verb::Cancel), (Feature::Kill, Verb::Kill)] {
+            if self.maybe(feature, 40) {
+                verbs.push((self.tape.below(5_000), verb));
+            }
+        }
+        if self.maybe(Feature::Pauses, 70) {
+            for _ in 0..1 + self.tape.below(3) {
+                let for_ms = *self.tape.pick(&[200, 0, 3_000, 20_000]);
+                verbs.push((self.tape.below(4_000), Verb::Pause { for_ms }));
+            }
+            if self.tape.chance(30) {
+                verbs.push((self.tape.below(4_000), Verb::Resume));
+            }
+        }
+        verbs
+    }
+
+    fn signals(&mut self) -> Vec<(u64, Sending)> {
+        if !self.on(Feature::Signals) {
+            return Vec::new();
+        }
+        (0..self.tape.below(7))
+            .map(|number| {
+                let name = *self.tape.pick(&["go", "go", "stop", "go", "nosuch"]);
+                let id =
+                    if self.tape.chance(15) { format!("bad {number}") } else { format!("early {number}") };
+                (self.tape.below(3_000), Sending::early(name, &id))
+            })
+            .collect()
     }
 
     fn make_channels(&mut self) {

@@ -11,14 +11,16 @@ mod store;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_driver::{Action, Core, Limits, Message, Request, RunId, Token};
-use bandstand_engine::input::{ActorKind, Answer, By};
+use bandstand_engine::input::Answer;
 use bandstand_engine::{CommandId, Input, Path, Run, Start, Timestamp};
 
 use crate::check::{Checker, Problem, problem};
 use crate::engine_alone::{START, new_run};
 use crate::generate::World;
 use crate::people;
+use crate::signals::Sending;
 use crate::tape::Tape;
+use crate::verbs::{Sent, Verb};
 use crate::verdict;
 use fault::Faults;
 use store::Stored;
@@ -79,8 +81,19 @@ enum Asked {
         run_id: RunId,
         answer: Box<Answer>,
     },
-    Cancel {
+    Verb {
         run_id: RunId,
+        verb: Verb,
+    },
+    Signal {
+        run_id: RunId,
+        sending: Sending,
+    },
+    /// Somebody notices that a wait would go on for ever.
+    Wanted {
+        run_id: RunId,
+        path: Path,
+        number: u32,
     },
 }
 
@@ -89,7 +102,7 @@ struct Case {
     world: World,
     checker: Checker,
     stored: Stored,
-    cancel_sent: bool,
+    sent: Sent,
     /// Events published by the present process.
     published: Option<u64>,
     /// Reviews that somebody was told of.
@@ -159,7 +172,7 @@ pub fn run(
                 world,
                 checker,
                 stored: Stored::default(),
-                cancel_sent: false,
+                sent: Sent::default(),
                 published: None,
                 told: BTreeSet::new(),
                 stuck: false,
@@ -200,14 +213,18 @@ pub fn run(
 
 impl Host<'_> {
     fn all(&mut self) -> Result<(), Problem> {
-        let starts: Vec<(RunId, Option<u64>)> =
-            self.cases.iter().map(|(run_id, case)| (run_id.clone(), case.world.cancel_ms)).collect();
-        for (run_id, cancel_ms) in starts {
+        let starts: Vec<(RunId, World)> =
+            self.cases.iter().map(|(run_id, case)| (run_id.clone(), case.world.clone())).collect();
+        for (run_id, world) in starts {
             let at = i64::try_from(self.tape.below(500)).unwrap_or(0);
             self.coming.push((at, Coming::Ask(Asked::Start { run_id: run_id.clone() })));
-            if let Some(cancel_ms) = cancel_ms {
-                let at = at + i64::try_from(cancel_ms).unwrap_or(0);
-                self.coming.push((at, Coming::Ask(Asked::Cancel { run_id })));
+            for (after_ms, verb) in world.verbs {
+                let at = at + i64::try_from(after_ms).unwrap_or(0);
+                self.coming.push((at, Coming::Ask(Asked::Verb { run_id: run_id.clone(), verb })));
+            }
+            for (after_ms, sending) in world.signals {
+                let at = at + i64::try_from(after_ms).unwrap_or(0);
+                self.coming.push((at, Coming::Ask(Asked::Signal { run_id: run_id.clone(), sending })));
             }
         }
         while !self.is_over() {
@@ -223,7 +240,7 @@ impl Host<'_> {
             if !whole.is_same(&opened) {
                 return problem(format!("{run_id}: its snapshot and the tail are not its whole journal"));
             }
-            verdict::judge(&case.world, &case.checker, &whole, case.cancel_sent)
+            verdict::judge(&case.world, &case.checker, &whole, case.sent)
                 .map_err(|Problem(what)| Problem(format!("{run_id}: {what}")))?;
         }
         Ok(())
@@ -388,20 +405,37 @@ impl Host<'_> {
                     Message::RunStarted { run: Box::new(run), decision, at: now, request: Some(request) };
                 (Asked::Start { run_id }, message)
             }
-            Asked::Cancel { run_id } => {
+            Asked::Verb { run_id, verb } => {
                 let case = self.cases.get_mut(&run_id).expect("asked about a known run");
                 if case.stored.rows.is_empty() {
                     let at = self.time + 100;
-                    self.coming.push((at, Coming::Ask(Asked::Cancel { run_id })));
+                    self.coming.push((at, Coming::Ask(Asked::Verb { run_id, verb })));
                     return Ok(());
                 }
-                case.cancel_sent = true;
-                let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
-                let input = Input::Cancel { by, reason: String::new() };
-                (
-                    Asked::Cancel { run_id: run_id.clone() },
-                    Message::Input { run_id, input, request: Some(request) },
-                )
+                case.sent.note(verb);
+                let message =
+                    Message::Input { run_id: run_id.clone(), input: verb.input(), request: Some(request) };
+                (Asked::Verb { run_id, verb }, message)
+            }
+            Asked::Wanted { run_id, path, number } => {
+                let Some((_, name, true)) = self.cases[&run_id].checker.waits.get(&path) else {
+                    return Ok(());
+                };
+                let sending = Sending::wanted(name.as_str(), &path, number);
+                let at = self.later(3_000);
+                let next = Asked::Wanted { run_id: run_id.clone(), path, number: number + 1 };
+                self.coming.push((at, Coming::Ask(next)));
+                return self.ask(Asked::Signal { run_id, sending });
+            }
+            Asked::Signal { run_id, sending } => {
+                if self.cases[&run_id].stored.rows.is_empty() {
+                    let at = self.time + 100;
+                    self.coming.push((at, Coming::Ask(Asked::Signal { run_id, sending })));
+                    return Ok(());
+                }
+                let input = Input::Signal(sending.signal());
+                let message = Message::Input { run_id: run_id.clone(), input, request: Some(request) };
+                (Asked::Signal { run_id, sending }, message)
             }
             Asked::Person { run_id, path, number, review_id } => {
                 let case = &self.cases[&run_id];

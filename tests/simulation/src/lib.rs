@@ -19,5 +19,7 @@ pub mod report;
 pub mod script;
 pub mod seed;
 pub mod shrink;
+pub mod signals;
 pub mod tape;
+pub mod verbs;
 pub mod verdict;

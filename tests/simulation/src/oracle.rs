@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::facts::Facts;
 use crate::generate::World;
 use crate::script::{AttemptEnd, Wish, normal, output_of};
+use crate::signals;
 use names::Scope;
 
 /// What became of a run.
@@ -429,6 +430,21 @@ impl Oracle<'_> {
         match &node.kind {
             Kind::Value(template) => plain(scope.template(self.world, template, &extra).map_err(at(path))?),
             Kind::Pure | Kind::Wait { .. } => plain(json!({})),
+            Kind::Signal(wait) => match (self.facts.waits.get(path), &wait.on_timeout) {
+                (None, _) => Err(Stop::Impossible(format!("the wait at {path} never ended"))),
+                (Some(Some(id)), _) => plain(signals::data(id)),
+                (Some(None), _) if wait.timeout_ms.is_none() => {
+                    Err(Stop::Impossible(format!("the wait at {path} expired, but has no timeout")))
+                }
+                (Some(None), None) => Err(fault(Class::Timeout, "wait-expired", path)),
+                (Some(None), Some(to)) => Ok(Done {
+                    output: Value::Null,
+                    confidence: None,
+                    leave: Leave::Expired(to.clone()),
+                    joined: Vec::new(),
+                    attempts: 1,
+                }),
+            },
             Kind::Fail(fail) => {
                 let data = match &fail.data {
                     Some(data) => scope.template(self.world, data, &extra).map_err(at(path))?,
@@ -501,6 +517,13 @@ impl Oracle<'_> {
                 // Whatever it said came to nothing: the run failed, and somebody retried it.
                 before = attempt;
                 continue;
+            }
+            if let Some((late, made)) = self.facts.late.get(path).filter(|(late, _)| *late == attempt) {
+                if agent.deadline_ms.is_none() || *made == 0 {
+                    return Err(Stop::Impossible(format!("{path} was late in attempt {late}, {made} made")));
+                }
+                let fault = Fault { attempt: *made, ..Fault::new(Class::Timeout, "deadline", path) };
+                return Err(Stop::Fault(Box::new(fault)));
             }
             let behaviour = self.world.script.behaviour(path, attempt);
             let behaviour = behaviour.ok_or_else(|| Stop::Impossible(format!("no script for {path}")))?;

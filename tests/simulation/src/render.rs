@@ -64,10 +64,11 @@ pub fn workflow(graph: &Graph) -> String {
 pub fn world(world: &World) -> String {
     let script = serde_json::to_string_pretty(&world.script).unwrap_or_default();
     format!(
-        "# workflow\n{}\n# input\n{}\n\n# script (by the place in the graph; the attempt's id picks one)\n{script}\n\n# cancelled after {:?} ms\n",
+        "# workflow\n{}\n# input\n{}\n\n# script (by the place in the graph; the attempt's id picks one)\n{script}\n\n# verbs and signals (after so many ms)\n{:?}\n{:?}\n",
         workflow(&world.graph),
         world.input,
-        world.cancel_ms
+        world.verbs,
+        world.signals
     )
 }
 
@@ -110,6 +111,9 @@ fn node(node: &Node, alone: bool) -> Vec<(String, Yaml)> {
     let mut lines: Vec<(String, Yaml)> = Vec::new();
     kind(&node.kind, &mut lines);
     let mut add = |key: &str, value: Value| lines.push((key.to_owned(), Yaml::Flow(value)));
+    if let Some(name) = &node.checkpoint {
+        add("checkpoint", json!(name));
+    }
     if let Some(stage) = node.stage {
         add("stage", json!(stage.name()));
     }
@@ -167,6 +171,9 @@ fn kind(kind: &Kind, lines: &mut Vec<(String, Yaml)>) {
             add("input", Yaml::Flow(template(&agent.input)));
             add("retry", Yaml::Flow(retry(&agent.retry)));
             add("timeout", span(agent.timeout_ms));
+            if let Some(deadline_ms) = agent.deadline_ms {
+                add("deadline", span(deadline_ms));
+            }
         }
         Kind::Review(review) => {
             let mut shown = vec![
@@ -196,6 +203,19 @@ fn kind(kind: &Kind, lines: &mut Vec<(String, Yaml)>) {
             add("review", Yaml::Map(shown));
         }
         Kind::Wait { for_ms } => add("wait", Yaml::Flow(json!({ "for": format!("{for_ms}ms") }))),
+        Kind::Signal(wait) => {
+            let mut shown = json!({ "signal": wait.signal });
+            if let Some(schema) = &wait.schema {
+                shown["schema"] = (**schema.source()).clone();
+            }
+            if let Some(timeout_ms) = wait.timeout_ms {
+                shown["timeout"] = json!(format!("{timeout_ms}ms"));
+            }
+            if let Some(to) = &wait.on_timeout {
+                shown["on-timeout"] = json!({ "to": target(to) });
+            }
+            add("wait", Yaml::Flow(shown));
+        }
         Kind::Value(value) => add("value", Yaml::Flow(template(value))),
         Kind::Pure => {}
         Kind::Fail(fail) => {

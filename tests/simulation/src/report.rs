@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bandstand_engine::Event;
+use bandstand_engine::event::WaitCause;
 
 use crate::seed::{Found, run_seed, show};
 use crate::shrink::shrink;
@@ -66,6 +67,11 @@ fn name(event: &Event) -> String {
         Event::NodeFailed(e) => format!("{name} {} {}", e.error.failure.class.name(), e.error.failure.code),
         Event::RunFailed(e) => format!("{name} {}", e.error.failure.code),
         Event::EdgeTaken(e) => format!("{name} {:?}", e.because),
+        Event::WaitEnded(e) => match e.because {
+            WaitCause::Time => format!("{name} Time"),
+            WaitCause::Signal(_) => format!("{name} Signal"),
+            WaitCause::Timeout => format!("{name} Timeout"),
+        },
         Event::BranchEnded(e) => format!("{name} {:?}", e.outcome),
         Event::ReviewDecided(e) => format!("{name} {:?} {:?}", e.outcome, e.because),
         _ => name.to_owned(),

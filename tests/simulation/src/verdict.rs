@@ -8,11 +8,15 @@ use crate::check::{Checker, Problem, problem};
 use crate::generate::World;
 use crate::oracle;
 use crate::script::normal;
+use crate::verbs::Sent;
 
 /// Whether the run came to what the language says.
-pub fn judge(world: &World, checker: &Checker, run: &Run, cancel_sent: bool) -> Result<(), Problem> {
+pub fn judge(world: &World, checker: &Checker, run: &Run, sent: Sent) -> Result<(), Problem> {
     if run.status() == Status::Cancelled {
-        return if cancel_sent { Ok(()) } else { problem("the run is cancelled, but nobody asked for it") };
+        return if sent.cancel { Ok(()) } else { problem("the run is cancelled, but nobody asked for it") };
+    }
+    if run.status() == Status::Killed {
+        return if sent.kill { Ok(()) } else { problem("the run is killed, but nobody asked for it") };
     }
     if checker.timed_out() {
         return Ok(());

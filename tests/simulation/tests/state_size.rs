@@ -27,6 +27,7 @@ fn graph() -> Arc<Graph> {
                 .unwrap(),
             retry: bandstand_engine::graph::Retry::default(),
             timeout_ms: 60_000,
+            deadline_ms: None,
         }),
         description: String::new(),
         stage: None,
@@ -43,6 +44,7 @@ fn graph() -> Arc<Graph> {
         rejected: None,
         on_failure: None,
         goto: Default::default(),
+        checkpoint: None,
     };
     graph["root"]["nodes"]["again"] = serde_json::to_value(node).unwrap();
     Arc::new(serde_json::from_value(graph).unwrap())

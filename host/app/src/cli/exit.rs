@@ -13,7 +13,7 @@ pub enum Exit {
     Usage = 2,
     /// There is no such thing, or it is not in a state for this.
     NotFound = 3,
-    /// A run waits for a person.
+    /// A run waits for a person: for a review, a signal, or to be resumed.
     Waiting = 4,
     /// The disk did not keep what it was given.
     Storage = 74,
@@ -25,10 +25,10 @@ impl Exit {
     /// All of them with their meaning, for the reference.
     pub const ALL: [(Exit, &'static str); 7] = [
         (Exit::Succeeded, "done; the run succeeded"),
-        (Exit::Failed, "the run failed or was cancelled, or the host met something unforeseen"),
+        (Exit::Failed, "the run failed, was cancelled or killed, or the host met something unforeseen"),
         (Exit::Usage, "wrong usage, invalid input, or an invalid file"),
         (Exit::NotFound, "not found, or a conflict: answered otherwise, already ended, in use"),
-        (Exit::Waiting, "the run waits for a review"),
+        (Exit::Waiting, "the run waits for a person: for a review, a signal, or because it is paused"),
         (Exit::Storage, "storage failed; nothing unsaved was acknowledged"),
         (Exit::Interrupted, "interrupted by Ctrl-C; the run stays and can be driven on"),
     ];

@@ -167,7 +167,7 @@ pub fn outcome(
 ) -> Result<Exit, Failure> {
     let exit = match settled {
         Settled::Ended(Status::Succeeded) => Exit::Succeeded,
-        Settled::WaitingForPeople { .. } => Exit::Waiting,
+        Settled::WaitingForPeople { .. } | Settled::Paused => Exit::Waiting,
         Settled::Ended(_) | Settled::Stuck(_) => Exit::Failed,
     };
     if context.out.json {
@@ -191,11 +191,11 @@ pub fn outcome(
                     let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
                     format!("run {run_id} failed{place}: {}", history::error_line(error))
                 }
-                Some(End::Cancelled(by, reason)) if reason.is_empty() => {
-                    format!("run {run_id} was cancelled by {by}")
-                }
                 Some(End::Cancelled(by, reason)) => {
-                    format!("run {run_id} was cancelled by {by}: {}", safe::told(reason))
+                    history::by_whom(&format!("run {run_id} was cancelled"), by, reason)
+                }
+                Some(End::Killed(by, reason)) => {
+                    history::by_whom(&format!("run {run_id} was killed"), by, reason)
                 }
                 _ => format!("run {run_id} did not succeed"),
             };
@@ -213,16 +213,29 @@ pub fn outcome(
             out.error_line(&format!(" {} {help}", out.paint_err(Tone::Good, "help:")));
         }
         Settled::WaitingForPeople { reviews } => waiting(run_id, history, reviews, out, &data),
+        Settled::Paused => {
+            let what = format!("run {run_id} is paused");
+            let told = match &history.paused {
+                Some((_, by, reason)) => history::by_whom(&what, by, reason),
+                None => what,
+            };
+            out.error_line(&out.paint_err(Tone::Attention, &told));
+            out.error_line(&format!("    resume:   bandstand runs resume {run_id}{data}"));
+        }
     }
     Ok(exit)
 }
 
 /// Whom the run waits for, and the commands that answer. Not silenced by `--quiet`: somebody must act.
 fn waiting(run_id: &str, history: &History, reviews: &[String], out: &Out, data: &str) {
-    out.error_line(&out.paint_err(
-        Tone::Attention,
-        &format!("run {run_id} waits for {}", words::count(reviews.len(), "review")),
-    ));
+    let signals = &history.signal_waits;
+    let counts: Vec<String> = [(reviews.len(), "review"), (signals.len(), "signal")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| words::count(count, what))
+        .collect();
+    let whom = if counts.is_empty() { "people".to_owned() } else { counts.join(" and ") };
+    out.error_line(&out.paint_err(Tone::Attention, &format!("run {run_id} waits for {whom}")));
     let open = history.open_reviews();
     for id in reviews {
         if let Some(review) = open.iter().find(|review| review.opened.review_id == *id) {
@@ -232,6 +245,12 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], out: &Out, data:
         out.error_line(&format!("    look:     bandstand review show {id}{data}"));
         out.error_line(&format!("    approve:  bandstand review approve {id} --by NAME{data}"));
         out.error_line(&format!("    reject:   bandstand review reject {id} --by NAME{data}"));
+    }
+    for (name, until) in signals.values() {
+        let until =
+            until.map_or(String::new(), |until| format!(" (expires {})", words::relative(until, now())));
+        out.error_line(&format!("  signal {name}{until}"));
+        out.error_line(&format!("    send:     bandstand runs signal {run_id} {name} --input JSON{data}"));
     }
 }
 
@@ -252,12 +271,22 @@ fn outcome_json(
                 Some(End::Cancelled(by, reason)) => {
                     line["error"] = json!({ "message": format!("cancelled by {by}"), "reason": reason });
                 }
+                Some(End::Killed(by, reason)) => {
+                    line["error"] = json!({ "message": format!("killed by {by}"), "reason": reason });
+                }
                 None => {}
             }
         }
         Settled::WaitingForPeople { reviews } => {
             line["status"] = json!("waiting");
             line["reviews"] = json!(reviews);
+            line["signals"] = history.signal_waits.values().map(|(name, _)| json!(name)).collect();
+        }
+        Settled::Paused => {
+            line["status"] = json!("paused");
+            if let Some((at, by, reason)) = &history.paused {
+                line["paused"] = json!({ "by": by, "reason": reason, "at": at.to_string() });
+            }
         }
         Settled::Stuck(why) => {
             line["status"] = json!("stuck");

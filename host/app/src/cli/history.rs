@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bandstand_engine::event::{
     AskedBy, BranchEnded, BranchKey, BranchOutcome, EdgeCause, Event, Payload, ReviewOpened, ReviewOutcome,
-    RunAdopted, RunRetried, RunStarted,
+    RunAdopted, RunRetried, RunStarted, WaitCause, WaitStarted,
 };
 use bandstand_engine::graph::{Stage, Target};
 use bandstand_engine::input::Usage;
@@ -37,6 +37,8 @@ pub struct History {
     pub adopted: Option<Box<RunAdopted>>,
     /// When it was retried, and by whom.
     pub retried: Vec<(Timestamp, String)>,
+    /// Since when it is paused, by whom, and why.
+    pub paused: Option<(Timestamp, String, String)>,
     /// The stages with the time and the visit that entered them.
     pub stages: Vec<(Timestamp, Stage, Path)>,
     /// Every failed attempt, and every failed visit.
@@ -57,6 +59,12 @@ pub struct History {
     pub warnings: Vec<(Timestamp, Path, String)>,
     /// What all attempts together cost.
     pub usage: Usage,
+    /// The named points it passed: when, the event's number, the name and the visit.
+    pub checkpoints: Vec<(Timestamp, u64, String, Path)>,
+    /// Every signal, in order of arrival.
+    pub signals: Vec<ReceivedSignal>,
+    /// Visits that wait for a signal: its name, and until when.
+    pub signal_waits: BTreeMap<Path, (String, Option<Timestamp>)>,
     /// Visits that wait for a time: `wait` or `retry`, and until when.
     pub timers: BTreeMap<Path, (&'static str, Timestamp)>,
     /// Of visits, and of scopes: what their last node gave.
@@ -72,6 +80,25 @@ pub enum End {
     Failed(Box<ErrorRecord>),
     /// By somebody, for a reason.
     Cancelled(String, String),
+    /// At once, by somebody, for a reason.
+    Killed(String, String),
+}
+
+/// A signal, and what became of it.
+#[derive(Clone, Debug)]
+pub struct ReceivedSignal {
+    /// When it came.
+    pub at: Timestamp,
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Who sent it.
+    pub by: String,
+    /// What it says.
+    pub data: Arc<Value>,
+    /// When a wait took it, and which.
+    pub taken: Option<(Timestamp, Path)>,
 }
 
 /// A failed attempt, or a failed visit.
@@ -171,13 +198,15 @@ impl History {
         }
     }
 
-    /// `running`, `waiting`, `succeeded`, `failed` or `cancelled`, as far as events alone tell: a run that is not
+    /// `running`, `paused`, `succeeded`, `failed`, `cancelled` or `killed`, as far as events alone tell: a run that is not
     /// driven by anybody still counts as running.
     pub fn status(&self) -> &'static str {
         match &self.end {
             Some(End::Succeeded) => "succeeded",
             Some(End::Failed(_)) => "failed",
             Some(End::Cancelled(..)) => "cancelled",
+            Some(End::Killed(..)) => "killed",
+            None if self.paused.is_some() => "paused",
             None => "running",
         }
     }
@@ -211,6 +240,9 @@ impl History {
             Event::RunSucceeded(_) => self.end = Some(End::Succeeded),
             Event::RunFailed(e) => self.end = Some(End::Failed(Box::new(e.error.clone()))),
             Event::RunCancelled(e) => self.end = Some(End::Cancelled(e.by.id.clone(), e.reason.clone())),
+            Event::RunKilled(e) => self.end = Some(End::Killed(e.by.id.clone(), e.reason.clone())),
+            Event::RunPaused(e) => self.paused = Some((at, e.by.id.clone(), e.reason.clone())),
+            Event::RunResumed(_) => self.paused = None,
             Event::StageEntered(e) => self.stages.push((at, e.stage, e.p.clone())),
             Event::NodeStarted(e) => self.node(&e.p).visits += 1,
             Event::NodeSucceeded(e) => {
@@ -325,13 +357,31 @@ impl History {
                 }
             }
             Event::Warning(e) => self.warnings.push((at, e.p.clone(), format!("{}: {}", e.code, e.message))),
+            Event::SignalReceived(e) => self.signals.push(ReceivedSignal {
+                at,
+                id: e.signal_id.clone(),
+                name: e.name.to_string(),
+                by: e.by.id.clone(),
+                data: self.value(&e.data).unwrap_or_default(),
+                taken: None,
+            }),
+            Event::WaitEnded(e) => {
+                if let WaitCause::Signal(id) = &e.because
+                    && let Some(signal) = self.signals.iter_mut().find(|signal| signal.id == *id)
+                {
+                    signal.taken = Some((at, e.p.clone()));
+                    self.outputs.insert(e.p.clone(), signal.data.clone());
+                }
+            }
+            Event::CheckpointNamed(e) => {
+                self.checkpoints.push((at, self.events - 1, e.name.to_string(), e.p.clone()));
+            }
             Event::NodeCancelled(_)
             | Event::AttemptDue(_)
             | Event::AttemptCancelled(_)
             | Event::EdgeTaken(_)
             | Event::BranchesStarted(_)
-            | Event::WaitStarted(_)
-            | Event::WaitEnded(_) => {}
+            | Event::WaitStarted(_) => {}
         }
     }
 
@@ -349,7 +399,12 @@ impl History {
     fn add_timer(&mut self, event: &Event) {
         match event {
             Event::WaitStarted(e) => {
-                self.timers.insert(e.p.clone(), ("wait", e.until));
+                if let Some(until) = e.until {
+                    self.timers.insert(e.p.clone(), ("wait", until));
+                }
+                if let Some(name) = &e.signal {
+                    self.signal_waits.insert(e.p.clone(), (name.to_string(), e.deadline));
+                }
             }
             Event::AttemptScheduled(e) => {
                 if let Some(due) = e.due {
@@ -364,9 +419,13 @@ impl History {
             | Event::NodeCancelled(_) => {
                 if let Some(path) = event.path() {
                     self.timers.remove(path);
+                    self.signal_waits.remove(path);
                 }
             }
-            Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) => self.timers.clear(),
+            Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) | Event::RunKilled(_) => {
+                self.timers.clear();
+                self.signal_waits.clear();
+            }
             _ => {}
         }
     }
@@ -529,11 +588,10 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         }
         Event::RunSucceeded(_) => (Tone::Good, "run succeeded".to_owned()),
         Event::RunFailed(e) => (Tone::Bad, format!("run failed: {}", error_line(&e.error))),
-        Event::RunCancelled(e) => {
-            let reason =
-                if e.reason.is_empty() { String::new() } else { format!(": {}", safe::told(&e.reason)) };
-            (Tone::Bad, format!("run cancelled by {}{reason}", e.by.id))
-        }
+        Event::RunCancelled(e) => (Tone::Bad, by_whom("run cancelled", &e.by.id, &e.reason)),
+        Event::RunKilled(e) => (Tone::Bad, by_whom("run killed", &e.by.id, &e.reason)),
+        Event::RunPaused(e) => (Tone::Attention, by_whom("run paused", &e.by.id, &e.reason)),
+        Event::RunResumed(e) => (Tone::Busy, by_whom("run resumed", &e.by.id, &e.reason)),
         Event::StageEntered(e) => (Tone::Faint, format!("stage {}", e.stage.name())),
         Event::NodeStarted(e) => (Tone::Busy, format!("started ({})", e.kind)),
         Event::NodeSucceeded(e) => {
@@ -610,7 +668,9 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         }
         Event::ReviewDecided(e) => (Tone::Busy, format!("review {}", e.outcome.name())),
         Event::ReviewWithdrawn(e) => (Tone::Faint, format!("review withdrawn by {}", cause(e.because))),
-        Event::WaitStarted(e) => (Tone::Attention, format!("waits until {}", words::instant(e.until))),
+        Event::WaitStarted(e) => (Tone::Attention, waits_for(e)),
+        Event::SignalReceived(e) => (Tone::Busy, by_whom(&format!("signal {} sent", e.name), &e.by.id, "")),
+        Event::CheckpointNamed(e) => (Tone::Faint, format!("passes checkpoint {}", e.name)),
         Event::Warning(e) => (Tone::Attention, format!("warning {}: {}", e.code, safe::told(&e.message))),
         Event::AttemptCancelled(e) if verbose => {
             (Tone::Faint, format!("attempt {} cancelled by {}", e.attempt, cause(e.because)))
@@ -642,6 +702,22 @@ pub fn last_cry(error: &ErrorRecord) -> Option<String> {
     Some(safe::short(&cry, CRY_LENGTH_MAX))
 }
 
+/// `waits until 2026-..`, `waits for signal go (until 2026-..)`.
+pub fn waits_for(e: &WaitStarted) -> String {
+    match (&e.signal, e.until.or(e.deadline)) {
+        (None, Some(until)) => format!("waits until {}", words::instant(until)),
+        (Some(name), Some(until)) => format!("waits for signal {name} (until {})", words::instant(until)),
+        (Some(name), None) => format!("waits for signal {name}"),
+        (None, None) => "waits".to_owned(),
+    }
+}
+
+/// `run paused by ann: the service is down`.
+pub fn by_whom(what: &str, by: &str, reason: &str) -> String {
+    let reason = if reason.is_empty() { String::new() } else { format!(": {}", safe::told(reason)) };
+    format!("{what} by {}{reason}", safe::told(by))
+}
+
 /// `agent/overloaded: the service is busy`.
 pub fn error_line(error: &ErrorRecord) -> String {
     format!("{}/{}: {}", error.failure.class.name(), error.failure.code, safe::told(&error.failure.message))
@@ -667,6 +743,7 @@ fn cause(because: bandstand_engine::event::CancelCause) -> &'static str {
     match because {
         CancelCause::Join => "the join",
         CancelCause::Timeout => "a timeout",
+        CancelCause::Deadline => "its deadline",
         CancelCause::Run => "the run's end",
     }
 }

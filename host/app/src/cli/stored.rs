@@ -129,9 +129,11 @@ pub fn each_row(
 }
 
 /// Whether driving an open run moves it, now or when its time has come. A run of which people are asked, and that must
-/// next be looked at when their time is over, waits for them alone; the inbox names it.
+/// next be looked at when their time is over, waits for them alone; the inbox names it. One without any time waits for a
+/// signal.
 pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
-    if run.status != RunStatus::Waiting || run.owed || run.next_deadline.is_none_or(|at| at <= now()) {
+    let Some(deadline) = run.next_deadline else { return run.status != RunStatus::Waiting || run.owed };
+    if run.status != RunStatus::Waiting || run.owed || deadline <= now() {
         return true;
     }
     let filter = ReviewFilter { run_id: Some(run.run_id.clone()), ..ReviewFilter::default() };

@@ -159,7 +159,7 @@ impl Tree {
             Event::WaitStarted(e) => {
                 let row = self.row(&row_of(&e.p), at);
                 row.state = State::Waiting;
-                row.note = format!("until {}", words::instant(e.until));
+                row.note = history::waits_for(e);
             }
             _ => {}
         }

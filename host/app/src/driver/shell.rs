@@ -460,14 +460,9 @@ fn no_longer_stuck(store: &Store, run_id: &RunId, run: &Run) {
 }
 
 fn change(summary: Summary, held: Option<Held>) -> RunChange {
+    let held = if summary.status == Status::Paused { Some(Held::Paused) } else { held };
     RunChange {
-        status: match summary.status {
-            Status::Running => RunStatus::Running,
-            Status::Waiting => RunStatus::Waiting,
-            Status::Succeeded => RunStatus::Succeeded,
-            Status::Failed => RunStatus::Failed,
-            Status::Cancelled => RunStatus::Cancelled,
-        },
+        status: summary.status.into(),
         stage: Some(summary.stage.name().to_owned()),
         held: held.map(|held| held.name().to_owned()),
         owed: summary.owes,

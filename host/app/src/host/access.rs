@@ -12,8 +12,8 @@ use super::client::Client;
 use super::error::HostError;
 use super::holder::Host;
 use super::request::{
-    AnswerRequest, CancelRequest, Drive, ForkRequest, HostOptions, RetryRequest, Settled, StartRequest,
-    Taken, Watched,
+    AnswerRequest, Drive, ForkRequest, HostOptions, RetryRequest, Settled, SignalRequest, StartRequest,
+    SteerRequest, Taken, Watched,
 };
 use super::tidy::{Deleted, Pruned};
 use super::watch::{NO_ROWS, Watch};
@@ -131,16 +131,35 @@ impl Access {
         }
     }
 
-    /// Ends a run; durable when this returns.
+    /// Takes a signal for a run; durable when this returns. Makes the run go on.
     ///
     /// # Errors
-    /// When it has ended otherwise, or there is no such run.
-    pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
+    /// When the run refuses it, or there is no such run.
+    pub async fn signal(&self, mut request: SignalRequest) -> Result<Taken, HostError> {
+        request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
         loop {
             let request = request.clone();
             let taken = match self.way() {
-                Way::Holder(host) => host.cancel(request).await,
-                Way::Remote(client) => client.cancel(request).await,
+                Way::Holder(host) => host.signal(request).await,
+                Way::Remote(client) => client.signal(request).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(taken).await? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Pauses, resumes, cancels or kills a run; durable when this returns.
+    ///
+    /// # Errors
+    /// When it has ended otherwise, or there is no such run.
+    pub async fn steer(&self, request: SteerRequest) -> Result<Taken, HostError> {
+        loop {
+            let request = request.clone();
+            let taken = match self.way() {
+                Way::Holder(host) => host.steer(request).await,
+                Way::Remote(client) => client.steer(request).await,
                 Way::Closed => Err(HostError::Closing),
             };
             if let Some(done) = self.unless_gone(taken).await? {

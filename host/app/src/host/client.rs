@@ -9,7 +9,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::error::HostError;
 use super::request::{
-    AnswerRequest, CancelRequest, ForkRequest, RetryRequest, Settled, StartRequest, Taken, Watched,
+    AnswerRequest, ForkRequest, RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Taken,
+    Watched,
 };
 use super::socket;
 use super::tidy::{Deleted, Pruned};
@@ -124,12 +125,20 @@ impl Client {
         self.taken(Request::Answer(answer)).await
     }
 
-    /// Ends a run.
+    /// Sends a signal to a run.
     ///
     /// # Errors
     /// As for [`Client::start_run`].
-    pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
-        self.taken(Request::Cancel(request)).await
+    pub async fn signal(&self, request: SignalRequest) -> Result<Taken, HostError> {
+        self.taken(Request::Signal(request)).await
+    }
+
+    /// Pauses, resumes, cancels or kills a run.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn steer(&self, request: SteerRequest) -> Result<Taken, HostError> {
+        self.taken(Request::Steer(request)).await
     }
 
     /// Deletes runs that have ended.

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bandstand_driver::{Message, Refusal, RunId, Standing};
 use bandstand_engine::event::{Event, PluginPin, RunStarted};
 use bandstand_engine::run::NewRun;
-use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Start, Timestamp};
+use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Signal, Start, Timestamp};
 use bandstand_sandbox::{Sandbox, Settings};
 use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Retention, Store};
 
 use super::error::HostError;
 use super::memory;
 use super::request::{
-    AnswerRequest, CancelRequest, Drive, Durability, HostOptions, Settled, StartRequest, Taken, Watched,
+    AnswerRequest, Drive, Durability, HostOptions, Settled, SignalRequest, StartRequest, SteerRequest,
+    Steering, Taken, Watched,
 };
 use super::serve::Server;
 use super::tidy::{Deleted, Pace, Pruned, Tidy};
@@ -277,12 +278,34 @@ impl Host {
         self.input(&answer.run_id, input).await
     }
 
-    /// Ends a run; durable when this returns.
+    /// Takes a signal for a run; durable when this returns. Makes the run go on.
+    ///
+    /// # Errors
+    /// When the run refuses it, or there is no such run.
+    pub async fn signal(&self, request: SignalRequest) -> Result<Taken, HostError> {
+        let signal = Signal {
+            signal_id: uuid::Uuid::now_v7().to_string(),
+            name: request.name,
+            data: Arc::new(request.data),
+            by: request.by,
+            request_id: request.request_id,
+        };
+        self.input(&request.run_id, Input::Signal(signal)).await
+    }
+
+    /// Pauses, resumes, cancels or kills a run; durable when this returns.
     ///
     /// # Errors
     /// When it has ended otherwise, or there is no such run.
-    pub async fn cancel(&self, request: CancelRequest) -> Result<Taken, HostError> {
-        self.input(&request.run_id, Input::Cancel { by: request.by, reason: request.reason }).await
+    pub async fn steer(&self, request: SteerRequest) -> Result<Taken, HostError> {
+        let SteerRequest { run_id, steering, by, reason } = request;
+        let input = match steering {
+            Steering::Pause => Input::Pause { by, reason },
+            Steering::Resume => Input::Resume { by, reason },
+            Steering::Cancel => Input::Cancel { by, reason },
+            Steering::Kill => Input::Kill { by, reason },
+        };
+        self.input(&run_id, input).await
     }
 
     /// Deletes runs that have ended, and what only they needed. What could not be deleted is told.

@@ -29,8 +29,8 @@ pub use client::Client;
 pub use error::HostError;
 pub use holder::Host;
 pub use request::{
-    AnswerRequest, CancelRequest, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live,
-    LiveKind, Published, RetryRequest, Settled, StartRequest, Taken, Watched,
+    AnswerRequest, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live, LiveKind, Published,
+    RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Watched,
 };
 pub use threads::runtime;
 pub use tidy::{Deleted, Pruned, PrunedGroup};

@@ -164,11 +164,55 @@ pub enum Taken {
     Known,
 }
 
-/// Who wants a run to end, and why.
+/// A signal for a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CancelRequest {
+pub struct SignalRequest {
     /// The run.
     pub run_id: String,
+    /// The signal's name, as a `wait` of the workflow has it.
+    pub name: String,
+    /// What it says.
+    pub data: Value,
+    /// Who sends it.
+    pub by: By,
+    /// The same id again is the same signal.
+    #[serde(default)]
+    pub request_id: Option<String>,
+}
+
+/// What people may want of a whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Steering {
+    /// Nothing new starts.
+    Pause,
+    /// A paused run carries on.
+    Resume,
+    /// It ends, in order.
+    Cancel,
+    /// It ends at once.
+    Kill,
+}
+
+impl Steering {
+    /// The verb of the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Steering::Pause => "pause",
+            Steering::Resume => "resume",
+            Steering::Cancel => "cancel",
+            Steering::Kill => "kill",
+        }
+    }
+}
+
+/// Who wants what of a run, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SteerRequest {
+    /// The run.
+    pub run_id: String,
+    /// What.
+    pub steering: Steering,
     /// Who.
     pub by: By,
     /// Why; may be empty.
@@ -244,6 +288,8 @@ pub enum LiveKind {
 pub enum Settled {
     /// It has ended.
     Ended(Status),
+    /// A person paused it: only a person can resume it.
+    Paused,
     /// Only a person can move it.
     WaitingForPeople {
         /// Ids of the reviews that are open, in order of their deadlines.

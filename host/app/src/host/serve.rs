@@ -126,7 +126,8 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
             Reply::Done
         }
         Request::Answer(answer) => Reply::Taken(host.answer(answer).await?),
-        Request::Cancel(request) => Reply::Taken(host.cancel(request).await?),
+        Request::Signal(request) => Reply::Taken(host.signal(request).await?),
+        Request::Steer(request) => Reply::Taken(host.steer(request).await?),
         Request::Delete { run_ids } => Reply::Deleted(host.delete_runs(run_ids).await?),
         Request::Prune { retention } => Reply::Pruned(host.prune(retention).await?),
         Request::Fork(request) => Reply::Started(host.fork(*request).await?),

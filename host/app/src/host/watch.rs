@@ -171,6 +171,7 @@ fn settled(standing: &Standing) -> Option<Settled> {
     match standing {
         Standing::Running | Standing::Sleeping(_) => None,
         Standing::People { reviews } => Some(Settled::WaitingForPeople { reviews: reviews.clone() }),
+        Standing::Paused => Some(Settled::Paused),
         Standing::Ended(status) => Some(Settled::Ended(*status)),
         Standing::Stuck(problem) => Some(Settled::Stuck(problem.clone())),
     }

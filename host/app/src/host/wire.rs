@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::HostError;
 use super::request::{
-    AnswerRequest, CancelRequest, ForkRequest, Live, Published, RetryRequest, Settled, Taken,
+    AnswerRequest, ForkRequest, Live, Published, RetryRequest, Settled, SignalRequest, SteerRequest, Taken,
 };
 use super::tidy::{Deleted, Pruned};
 
@@ -38,8 +38,10 @@ pub(super) enum Request {
     Drive { run_id: String },
     /// A person's answer.
     Answer(AnswerRequest),
-    /// End a run.
-    Cancel(CancelRequest),
+    /// Send a signal to a run.
+    Signal(SignalRequest),
+    /// Pause, resume, cancel or kill a run.
+    Steer(SteerRequest),
     /// Delete runs that have ended.
     Delete { run_ids: Vec<String> },
     /// Delete the ended runs that these rules do not keep.

@@ -10,9 +10,9 @@ use super::names::Context;
 use super::state::{Json, Place, View, VisitStatus};
 use super::write::{Changed, json_bytes, type_name};
 use crate::event::{
-    AskedBy, AttemptCause, AttemptScheduled, BranchOutcome, EdgeCause, EdgeTaken, Event, NodeFailed,
-    NodeStarted, NodeSucceeded, Payload, ReviewOpened, RunFailed, RunSucceeded, StageEntered, WaitStarted,
-    Warning,
+    AskedBy, AttemptCause, AttemptScheduled, BranchOutcome, CheckpointNamed, EdgeCause, EdgeTaken, Event,
+    NodeFailed, NodeStarted, NodeSucceeded, Payload, ReviewOpened, RunFailed, RunSucceeded, StageEntered,
+    WaitStarted, Warning,
 };
 use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Graph, Kind, Node, OnFailure, OnTimeout, Review, Stage, Target};
@@ -47,10 +47,10 @@ enum Prepared {
 }
 
 impl Run {
-    /// Enters nodes until nothing is ready, or enough for one decision.
+    /// Enters nodes until nothing is ready, or enough for one decision. A paused run enters none.
     pub(super) fn advance(&mut self) {
         for _ in 0..STEPS_PER_DECISION_MAX {
-            if self.state.end.is_some() {
+            if self.state.end.is_some() || self.state.paused {
                 return;
             }
             let Some(scope) = self.index.ready.first().cloned() else { return };
@@ -82,6 +82,7 @@ impl Run {
         let timeout_ms = match &node.kind {
             Kind::Parallel(block) => block.timeout_ms,
             Kind::Map(block) => block.timeout_ms,
+            Kind::Agent(agent) => agent.deadline_ms,
             _ => None,
         };
         self.emit(Event::NodeStarted(NodeStarted {
@@ -144,7 +145,7 @@ impl Run {
                     ..Failure::permanent(Class::Workflow, &fail.code, context.text(&fail.message)?)
                 }))
             }
-            Kind::Wait { .. } | Kind::Pure | Kind::Parallel(_) => Ok(Prepared::Nothing),
+            Kind::Wait { .. } | Kind::Signal(_) | Kind::Pure | Kind::Parallel(_) => Ok(Prepared::Nothing),
         }
     }
 
@@ -189,9 +190,15 @@ impl Run {
                 because: AttemptCause::First,
             })),
             (Kind::Wait { for_ms }, _) => {
-                let until = self.clock.plus_ms(*for_ms);
-                self.emit(Event::WaitStarted(WaitStarted { p: p.clone(), until }));
+                let until = Some(self.clock.plus_ms(*for_ms));
+                self.emit(Event::WaitStarted(WaitStarted {
+                    p: p.clone(),
+                    until,
+                    signal: None,
+                    deadline: None,
+                }));
             }
+            (Kind::Signal(wait), _) => self.wait_for_signal(p, wait),
             (Kind::Parallel(parallel), _) => self.open_parallel(p, parallel),
             (Kind::Map(_), Prepared::Items(items)) => self.open_map(p, items),
             (_, Prepared::Review(opened)) => self.emit(Event::ReviewOpened(opened)),
@@ -298,6 +305,10 @@ impl Run {
     fn take_edge(&mut self, p: &Path, to: Target, because: EdgeCause) {
         let ends = to == Target::End;
         self.emit(Event::EdgeTaken(EdgeTaken { p: p.clone(), to, because }));
+        let name = self.graph.node(p).and_then(|node| node.checkpoint.clone());
+        if let Some(name) = name {
+            self.emit(Event::CheckpointNamed(CheckpointNamed { name, p: p.clone() }));
+        }
         if ends {
             let scope = p.parent().expect("a visit is in a scope");
             self.end_scope(&scope);
@@ -432,6 +443,7 @@ impl Run {
         if self.state.stage != Stage::Completion {
             self.emit(Event::StageEntered(StageEntered { stage: Stage::Completion, p: Path::root() }));
         }
+        self.list_unused_signals();
         self.emit(Event::RunSucceeded(RunSucceeded { output: payload }));
     }
 
@@ -453,6 +465,7 @@ impl Run {
     pub(super) fn fail_run(&mut self, error: ErrorRecord) {
         self.cancel_scope(&Path::root(), crate::event::CancelCause::Run);
         self.emit(Event::StageEntered(StageEntered { stage: Stage::Error, p: Path::root() }));
+        self.list_unused_signals();
         // What a failed block had gathered is in its node's record.
         let error = ErrorRecord { block: None, ..error };
         self.emit(Event::RunFailed(Box::new(RunFailed { error })));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Run;
 use super::advance::Leave;
 use super::apply::{approvals, edit_digest, merge_patch};
-use super::state::{ClosedReview, ReviewState};
+use super::state::{ClosedReview, End, ReviewState};
 use super::write::{VALUE_DEPTH_MAX, is_too_deep, json_bytes};
 use crate::event::{Event, Payload, ReviewAnswered, ReviewCause, ReviewDecided, ReviewOutcome};
 use crate::failure::{Class, Failure};
@@ -25,6 +25,10 @@ impl Run {
         let Some(p) = self.index.reviews.get(id) else {
             let closed = self.state.closed_reviews.iter().rev().find(|(closed, _)| closed == id);
             return match closed {
+                // A kill ends reviews without a word about each.
+                None if matches!(self.state.end, Some(End::Killed { .. })) => {
+                    self.check_open().map(|()| None)
+                }
                 None => Err(Rejected::UnknownReview(id.clone())),
                 Some((_, ClosedReview::Withdrawn)) => Err(Rejected::Withdrawn(id.clone())),
                 Some((_, ClosedReview::Decided { outcome, edits })) => match (outcome, answer.decision) {

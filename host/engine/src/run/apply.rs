@@ -2,23 +2,24 @@
 //!
 //! Every arm checks that the event follows from what was before, so that a damaged journal is found instead of believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::Run;
 use super::state::{
-    Attempt, Block, BranchState, BranchStatus, ClosedReview, End, GivenAnswer, Json, Phase, Place,
-    REMEMBERED_MAX, ReviewState, Scope, State, View, Visit, VisitStatus,
+    Attempt, Block, BranchState, BranchStatus, ClosedReview, End, GivenAnswer, Json, KeptSignal, Phase,
+    Place, REMEMBERED_MAX, ReviewState, Scope, State, View, Visit, VisitStatus,
 };
 use super::write;
 use crate::event::{
     AskedBy, BranchEnded, BranchOutcome, Event, NodeFailed, NodeStarted, NodeSucceeded, Payload,
-    ReviewAnswered, ReviewOpened, ReviewOutcome, RouteDecided, RunStarted,
+    ReviewAnswered, ReviewOpened, ReviewOutcome, RouteDecided, RunStarted, WaitCause, WaitEnded,
 };
 use crate::graph::{Body, Graph, Kind, Stage, Target};
 use crate::id::Id;
+use crate::mistake::{self, Mistake};
 use crate::path::{Path, Segment};
 use crate::time::Timestamp;
 
@@ -41,8 +42,10 @@ impl State {
             seq: 0,
             steps: 0,
             stage: Stage::Init,
+            paused: false,
             end: None,
             root: Scope { changed: Arc::new(channels), ..Scope::ready(Some(graph.root.start.clone())) },
+            signals: BTreeMap::new(),
             requests: Default::default(),
             closed_reviews: Default::default(),
             retries: 0,
@@ -70,6 +73,15 @@ impl Run {
             Event::RunCancelled(e) => {
                 self.end(End::Cancelled { by: e.by.clone(), reason: e.reason.clone() })?
             }
+            Event::RunPaused(_) if self.state.paused => return Err("it is paused already".to_owned()),
+            Event::RunPaused(_) => self.state.paused = true,
+            Event::RunResumed(_) if !self.state.paused => return Err("it is not paused".to_owned()),
+            Event::RunResumed(_) => self.state.paused = false,
+            Event::RunKilled(e) => {
+                self.index.clear();
+                self.state.root.place = Place::Left;
+                self.state.end = Some(End::Killed { by: e.by.clone(), reason: e.reason.clone() });
+            }
             Event::StageEntered(e) => self.state.stage = e.stage,
             Event::NodeStarted(e) => self.node_started(e)?,
             Event::NodeSucceeded(e) => self.node_succeeded(e)?,
@@ -84,8 +96,13 @@ impl Run {
             }
             Event::AttemptScheduled(e) => {
                 let attempt = Attempt { number: e.attempt, due: e.due, interruptions: 0 };
+                let now = self.state.now;
                 self.change_phase(&e.p, |visit| {
                     visit.attempts = e.attempt;
+                    if mistake::is(Mistake::DeadlineRestarts) {
+                        let gone_ms = now.since_ms(visit.started_at);
+                        visit.deadline = visit.deadline.map(|deadline| deadline.plus_ms(gone_ms));
+                    }
                     Ok(Phase::Attempt(attempt))
                 })?;
             }
@@ -142,11 +159,24 @@ impl Run {
                 })?;
                 self.remember_review(&e.review_id, ClosedReview::Withdrawn);
             }
-            Event::WaitStarted(e) => self.change_phase(&e.p, |_| Ok(Phase::Wait { until: e.until }))?,
-            Event::WaitEnded(e) => self.change_phase(&e.p, |visit| match visit.phase {
-                Phase::Wait { .. } => Ok(Phase::Deciding),
-                _ => Err("it does not wait".to_owned()),
-            })?,
+            Event::WaitStarted(e) => {
+                let phase = match (e.until, &e.signal) {
+                    (Some(until), None) => Phase::Wait { until },
+                    (None, Some(name)) => Phase::Signal { name: name.clone(), deadline: e.deadline },
+                    _ => return Err("a wait for a time or for a signal".to_owned()),
+                };
+                self.change_phase(&e.p, |_| Ok(phase))?;
+            }
+            Event::WaitEnded(e) => self.wait_ended(e)?,
+            Event::SignalReceived(e) => {
+                let data = self.resolve(&e.data)?;
+                let kept = KeptSignal { id: e.signal_id.clone(), data };
+                if !mistake::is(Mistake::SignalLost) || self.index.signal_waits.contains_key(&e.name) {
+                    self.state.signals.entry(e.name.clone()).or_default().push_back(kept);
+                }
+                self.remember_request(e.request_id.as_deref());
+            }
+            Event::CheckpointNamed(_) => {}
         }
         self.state.seq += 1;
         Ok(())
@@ -374,6 +404,31 @@ impl Run {
         Ok(())
     }
 
+    fn wait_ended(&mut self, e: &WaitEnded) -> Result<(), String> {
+        let phase = self.visit(&e.p).map(|visit| &visit.phase);
+        let taken = match (phase, &e.because) {
+            (Some(Phase::Wait { .. }), WaitCause::Time)
+            | (Some(Phase::Signal { .. }), WaitCause::Timeout) => None,
+            (Some(Phase::Signal { name, .. }), WaitCause::Signal(id)) => {
+                let name = name.clone();
+                let kept = self.state.signals.get_mut(&name).ok_or("no such signal was kept")?;
+                let taken = next_signal(kept).filter(|at| kept[*at].id == *id).and_then(|at| kept.remove(at));
+                if kept.is_empty() {
+                    self.state.signals.remove(&name);
+                }
+                Some(taken.ok_or("that signal is not the oldest of its name")?.data)
+            }
+            _ => return Err("it does not wait for that".to_owned()),
+        };
+        self.change_phase(&e.p, |visit| {
+            if taken.is_some() {
+                visit.reply = taken;
+            }
+            Ok(Phase::Deciding)
+        })
+    }
+
+    /// Keeps in mind that a request has come, to know it when it comes again.
     fn review_opened(&mut self, e: &ReviewOpened) -> Result<(), String> {
         let proposed = self.resolve(&e.proposed)?;
         let form = e.form.as_ref().map(|form| self.resolve(form)).transpose()?;
@@ -554,6 +609,12 @@ fn open_block(names: Vec<Id>, items: Option<Json>) -> Result<Block, String> {
         next_item: 0,
         joined: false,
     })
+}
+
+/// Which of the kept signals of a name a wait takes: the oldest.
+pub(super) fn next_signal(kept: &VecDeque<KeptSignal>) -> Option<usize> {
+    let last = kept.len().checked_sub(1)?;
+    Some(if mistake::is(Mistake::SignalNewestFirst) { last } else { 0 })
 }
 
 /// `nodes.X.routing`.

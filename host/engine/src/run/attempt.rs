@@ -4,8 +4,8 @@ use super::Run;
 use super::state::{Attempt, Phase};
 use super::write::{VALUE_DEPTH_MAX, is_too_deep};
 use crate::event::{
-    AskedBy, AttemptCause, AttemptDue, AttemptFailed, AttemptInterrupted, AttemptScheduled, AttemptSucceeded,
-    Event, Payload, ReviewOpened,
+    AskedBy, AttemptCancelled, AttemptCause, AttemptDue, AttemptFailed, AttemptInterrupted, AttemptScheduled,
+    AttemptSucceeded, CancelCause, Event, Payload, ReviewOpened,
 };
 use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Kind, Retry, Strategy};
@@ -224,6 +224,23 @@ impl Run {
             times,
         }));
         true
+    }
+
+    /// The visit's deadline has passed before a reply was taken.
+    pub(super) fn deadline_passed(&mut self, p: &Path) {
+        let Some(Phase::Attempt(attempt)) = self.visit(p).map(|visit| &visit.phase) else { return };
+        // One that waits for its time was not made.
+        let (number, made) = (attempt.number, attempt.number - u32::from(attempt.due.is_some()));
+        let deadline_ms = match self.graph.node(p).map(|node| &node.kind) {
+            Some(Kind::Agent(agent)) => agent.deadline_ms.unwrap_or(0),
+            _ => 0,
+        };
+        let because = CancelCause::Deadline;
+        self.emit(Event::AttemptCancelled(AttemptCancelled { p: p.clone(), attempt: number, because }));
+        let message =
+            format!("no reply came within the visit's `deadline` of {deadline_ms} ms, in {made} attempts");
+        let failure = Failure::permanent(Class::Timeout, "deadline", message);
+        self.fail_visit(p, failure, (made, made), false, None);
     }
 
     /// The time of a delayed attempt has come.

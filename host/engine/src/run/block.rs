@@ -239,7 +239,7 @@ impl Run {
                 self.emit(Event::ReviewWithdrawn(ReviewWithdrawn { review_id, p: p.clone(), because }));
             }
             Phase::Block(_) => self.cancel_branches(&p, because),
-            Phase::Wait { .. } | Phase::Deciding => {}
+            Phase::Wait { .. } | Phase::Signal { .. } | Phase::Deciding => {}
         }
         self.emit(Event::NodeCancelled(NodeCancelled { p, because }));
     }

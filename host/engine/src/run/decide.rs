@@ -11,7 +11,7 @@ use super::{
     Command, Corrupt, Decision, ErrorRecord, Event, Graph, Id, Input, NewRun, Outcome, Path, Payload, RULES,
     Rejected, Run, RunStarted, Snapshot, Stage, Start, StartError, Status, Timestamp, apply, write,
 };
-use crate::event::{CancelCause, RunCancelled, WaitEnded};
+use crate::event::{CancelCause, RunCancelled, RunKilled, RunPaused, RunResumed, WaitCause, WaitEnded};
 use crate::expression;
 use crate::failure::{Class, Failure};
 use crate::input::ReplyNext;
@@ -163,8 +163,12 @@ impl Run {
     pub fn check(&self, input: &Input, _now: Timestamp) -> Result<(), Rejected> {
         match input {
             Input::Answer(answer) => self.check_answer(answer).map(|_| ()),
+            Input::Signal(signal) => self.check_signal(signal).map(|_| ()),
             Input::Cancel { .. } => self.check_cancel().map(|_| ()),
             Input::Retry(retry) => self.check_retry(retry).map(|_| ()),
+            Input::Pause { .. } => self.check_pause().map(|_| ()),
+            Input::Resume { .. } => self.check_resume().map(|_| ()),
+            Input::Kill { .. } => self.check_kill().map(|_| ()),
             Input::Done { .. } | Input::Failed { .. } | Input::Interrupted { .. } | Input::Tick => Ok(()),
         }
     }
@@ -188,9 +192,16 @@ impl Run {
                 }
                 true
             }
+            Input::Signal(signal) => {
+                if let Some(name) = self.check_signal(&signal)? {
+                    self.take_signal(name, signal);
+                }
+                true
+            }
             Input::Cancel { by, reason } => {
                 if self.check_cancel()? {
                     self.cancel_scope(&Path::root(), CancelCause::Run);
+                    self.list_unused_signals();
                     self.emit(Event::RunCancelled(RunCancelled { by, reason }));
                 }
                 true
@@ -201,19 +212,27 @@ impl Run {
                 }
                 true
             }
+            Input::Pause { by, reason } => {
+                if self.check_pause()? {
+                    self.emit(Event::RunPaused(RunPaused { by, reason }));
+                }
+                true
+            }
+            Input::Resume { by, reason } => {
+                if self.check_resume()? {
+                    self.emit(Event::RunResumed(RunResumed { by, reason }));
+                }
+                true
+            }
+            Input::Kill { by, reason } => {
+                if self.check_kill()? {
+                    self.emit(Event::RunKilled(RunKilled { by, reason }));
+                }
+                true
+            }
         };
         self.advance();
         Ok(self.take_decision(if known { Outcome::Unchanged } else { Outcome::Stale }))
-    }
-
-    /// `false`: it is cancelled already.
-    fn check_cancel(&self) -> Result<bool, Rejected> {
-        match &self.state.end {
-            None => Ok(true),
-            Some(End::Cancelled { .. }) => Ok(false),
-            Some(End::Succeeded { .. }) => Err(Rejected::Ended("succeeded")),
-            Some(End::Failed { .. }) => Err(Rejected::Ended("failed")),
-        }
     }
 
     fn tick(&mut self) {
@@ -228,17 +247,19 @@ impl Run {
             return self.fail_run(error);
         }
         for _ in 0..TIMERS_PER_DECISION_MAX {
-            let Some((at, p, timer)) = self.index.timers.first().cloned() else { return };
+            let Some((at, p, timer)) = self.index.next_timer(self.state.paused).cloned() else { return };
             let early_ms = if mistake::is(Mistake::TimerEarly) { 500 } else { 0 };
             if at > self.clock.plus_ms(early_ms) || self.state.end.is_some() {
                 return;
             }
             match timer {
+                Timer::Deadline => self.deadline_passed(&p),
                 Timer::Retry => self.attempt_due(&p),
+                Timer::Signal => self.signal_expired(&p),
                 Timer::Block => self.block_expired(&p),
                 Timer::Review => self.review_expired(&p),
                 Timer::Wait => {
-                    self.emit(Event::WaitEnded(WaitEnded { p: p.clone() }));
+                    self.emit(Event::WaitEnded(WaitEnded { p: p.clone(), because: WaitCause::Time }));
                     let nothing = super::advance::empty();
                     self.succeed(&p, Payload::Value(nothing.clone()), nothing, None, &ReplyNext::Edges);
                 }
@@ -340,9 +361,16 @@ impl Run {
             Some(End::Succeeded { .. }) => Status::Succeeded,
             Some(End::Failed { .. }) => Status::Failed,
             Some(End::Cancelled { .. }) => Status::Cancelled,
+            Some(End::Killed { .. }) => Status::Killed,
+            None if self.state.paused => Status::Paused,
             None if self.index.commands.is_empty() && self.index.ready.is_empty() => Status::Waiting,
             None => Status::Running,
         }
+    }
+
+    /// Whether nothing new may start: neither a node nor an attempt, not even one that is owed.
+    pub fn is_paused(&self) -> bool {
+        self.state.paused && self.state.end.is_none()
     }
 
     /// What it returned.
@@ -381,10 +409,10 @@ impl Run {
         if self.state.end.is_some() {
             return None;
         }
-        if !self.index.ready.is_empty() {
+        if !self.index.ready.is_empty() && !self.state.paused {
             return Some(self.state.now);
         }
-        let timer = self.index.timers.first().map(|(at, _, _)| *at);
+        let timer = self.index.next_timer(self.state.paused).map(|(at, _, _)| *at);
         timer.into_iter().chain(self.state.started.deadline).min()
     }
 
@@ -421,21 +449,29 @@ impl Run {
         reviews
     }
 
-    /// What the parts of the run wait for, the earliest first.
+    /// What the parts of the run wait for, the earliest first; last the signals, in the order in which they are given out.
     pub fn waiting(&self) -> Vec<Waiting> {
         let timers = self.index.timers.iter();
-        timers
-            .filter_map(|(at, p, _)| match &self.visit(p)?.phase {
-                Phase::Attempt(Attempt { number, .. }) => {
-                    Some(Waiting::Retry { path: p.clone(), attempt: *number, due: *at })
+        let timed = timers.filter_map(|(at, p, timer)| match (&self.visit(p)?.phase, timer) {
+            (Phase::Attempt(Attempt { number, .. }), Timer::Retry) => {
+                Some(Waiting::Retry { path: p.clone(), attempt: *number, due: *at })
+            }
+            (Phase::Wait { until }, _) => Some(Waiting::Time { path: p.clone(), until: *until }),
+            (Phase::Review(review), _) => {
+                Some(Waiting::Review { review_id: review.id.clone(), path: p.clone(), deadline: *at })
+            }
+            (Phase::Attempt(_) | Phase::Signal { .. } | Phase::Block(_) | Phase::Deciding, _) => None,
+        });
+        let waits = self.index.signal_waits.iter();
+        let signals = waits.flat_map(|(name, paths)| {
+            paths.iter().filter_map(|(_, p)| match &self.visit(p)?.phase {
+                Phase::Signal { deadline, .. } => {
+                    Some(Waiting::Signal { name: name.clone(), path: p.clone(), deadline: *deadline })
                 }
-                Phase::Wait { until } => Some(Waiting::Time { path: p.clone(), until: *until }),
-                Phase::Review(review) => {
-                    Some(Waiting::Review { review_id: review.id.clone(), path: p.clone(), deadline: *at })
-                }
-                Phase::Block(_) | Phase::Deciding => None,
+                _ => None,
             })
-            .collect()
+        });
+        timed.chain(signals).collect()
     }
 
     /// Its whole state, for opening it later without its history.

@@ -81,6 +81,7 @@ impl Point {
             stage: before.stage,
             steps: 0,
             root,
+            signals: BTreeMap::new(),
             failed,
         })
     }
@@ -115,6 +116,8 @@ impl<'a> Analysis<'a> {
                     Event::BranchesJoined(e) if !e.satisfied => {
                         from.get_or_insert(index);
                     }
+                    // Signals left over are listed while the failure spreads.
+                    Event::Warning(_) => {}
                     Event::BranchEnded(e) => match e.outcome {
                         BranchOutcome::Succeeded => from = None,
                         BranchOutcome::Skipped => {}
@@ -277,6 +280,6 @@ fn find_failed(path: &Path, scope: &Scope, failed: &mut Vec<Path>) {
                 }
             }
         }
-        Phase::Attempt(_) | Phase::Wait { .. } | Phase::Review(_) => {}
+        Phase::Attempt(_) | Phase::Wait { .. } | Phase::Signal { .. } | Phase::Review(_) => {}
     }
 }

@@ -113,7 +113,7 @@ impl Run {
         let from = Origin { run: point.run_id.clone(), seq: point.seq };
         point.wake_at(now);
         let mut works = Vec::new();
-        point::lay_down(&graph, &Path::root(), &mut point.root, Purpose::Fork, &mut works);
+        point::lay_down(&graph, &Path::root(), &mut point.root, Purpose::Fork, now, &mut works);
         let adopted = RunAdopted {
             from,
             snapshot: point.to_payload(),

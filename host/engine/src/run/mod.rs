@@ -25,7 +25,9 @@ mod measured;
 mod names;
 mod point;
 mod retry;
+mod signal;
 mod state;
+mod verb;
 mod write;
 
 use std::collections::BTreeMap;
@@ -180,12 +182,16 @@ pub enum Status {
     Running,
     /// Nothing can move before a time or a person does.
     Waiting,
+    /// Nothing new starts before a person resumes it.
+    Paused,
     /// Ended well.
     Succeeded,
     /// Ended badly.
     Failed,
-    /// Ended by somebody.
+    /// Ended by somebody, in order.
     Cancelled,
+    /// Ended by somebody, at once.
+    Killed,
 }
 
 impl Status {
@@ -194,15 +200,17 @@ impl Status {
         match self {
             Status::Running => "running",
             Status::Waiting => "waiting",
+            Status::Paused => "paused",
             Status::Succeeded => "succeeded",
             Status::Failed => "failed",
             Status::Cancelled => "cancelled",
+            Status::Killed => "killed",
         }
     }
 
     /// Whether nothing more will happen.
     pub fn is_ended(self) -> bool {
-        matches!(self, Status::Succeeded | Status::Failed | Status::Cancelled)
+        matches!(self, Status::Succeeded | Status::Failed | Status::Cancelled | Status::Killed)
     }
 }
 

@@ -4,17 +4,20 @@
 //! one that took the point over. Time stands still between the point and then: what was to happen in a minute happens a
 //! minute later, and nobody's deadline passes while a run lies in a drawer.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Run;
 use super::failing::JournalRow;
-use super::state::{Attempt, Phase, Place, ReviewState, Scope, Visit};
+use super::state::{Attempt, KeptSignal, Phase, Place, ReviewState, Scope, Visit};
 use crate::event::{
     AttemptCause, AttemptScheduled, Event, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered,
     WaitStarted,
 };
 use crate::graph::{Graph, Kind, Stage};
+use crate::id::Id;
 use crate::input::ReplyNext;
 use crate::path::{Path, Segment};
 use crate::time::Timestamp;
@@ -30,6 +33,8 @@ pub struct Point {
     pub(super) stage: Stage,
     pub(super) steps: u64,
     pub(super) root: Scope,
+    /// Signals that no wait had taken. A retry keeps those that the run has.
+    pub(super) signals: BTreeMap<Id, VecDeque<KeptSignal>>,
     /// Of a failure: the visits that failed, and the scopes whose end did.
     pub(super) failed: Vec<Path>,
 }
@@ -60,6 +65,8 @@ struct StoredPoint {
     version: u32,
     steps: u64,
     root: Scope,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    signals: BTreeMap<Id, VecDeque<KeptSignal>>,
 }
 
 const VERSION: u32 = 1;
@@ -72,6 +79,10 @@ pub(super) enum Work {
     },
     Wait {
         until: Timestamp,
+    },
+    Signal {
+        name: Id,
+        deadline: Option<Timestamp>,
     },
     Review(Box<ReviewState>),
     /// A block whose `update` or exit had failed after its join, or that has nothing open.
@@ -137,7 +148,8 @@ impl Point {
 
     /// As events keep it.
     pub(super) fn to_payload(&self) -> Payload {
-        let stored = StoredPoint { version: VERSION, steps: self.steps, root: self.root.clone() };
+        let (root, signals) = (self.root.clone(), self.signals.clone());
+        let stored = StoredPoint { version: VERSION, steps: self.steps, root, signals };
         Payload::new(serde_json::to_value(stored).expect("a state is JSON: its keys are text"))
     }
 
@@ -170,6 +182,7 @@ impl Run {
             stage: self.state.stage,
             steps: self.state.steps,
             root: self.state.root.clone(),
+            signals: self.state.signals.clone(),
             failed: Vec::new(),
         }
     }
@@ -180,6 +193,7 @@ impl Run {
         }
         let point = StoredPoint::read(&e.snapshot)?;
         self.state.steps = point.steps;
+        self.state.signals = point.signals;
         self.stand_at(point.root);
         Ok(())
     }
@@ -212,15 +226,36 @@ impl Run {
         // What only goes on comes first: what is decided anew may end it.
         let (ends, goes_on): (Vec<_>, Vec<_>) =
             works.into_iter().partition(|(_, work)| matches!(work, Work::Block | Work::End));
+        let mut signalled = Vec::new();
         for (p, work) in goes_on {
             match work {
                 Work::Attempt { attempt, due } => {
                     let scheduled = AttemptScheduled { p, attempt, due, delay_ms: None, because };
                     self.emit(Event::AttemptScheduled(scheduled));
                 }
-                Work::Wait { until } => self.emit(Event::WaitStarted(WaitStarted { p, until })),
+                Work::Wait { until } => self.emit(Event::WaitStarted(WaitStarted {
+                    p,
+                    until: Some(until),
+                    signal: None,
+                    deadline: None,
+                })),
+                Work::Signal { name, deadline } => {
+                    signalled.push(p.clone());
+                    self.emit(Event::WaitStarted(WaitStarted {
+                        p,
+                        until: None,
+                        signal: Some(name),
+                        deadline,
+                    }));
+                }
                 Work::Review(review) => self.review_again(p, *review),
                 Work::Block | Work::End => {}
+            }
+        }
+        for p in signalled {
+            // It may have come already.
+            if self.state.end.is_none() {
+                self.end_signal_wait(&p);
             }
         }
         for (p, work) in ends {
@@ -281,6 +316,7 @@ pub(super) fn lay_down(
     path: &Path,
     scope: &mut Scope,
     purpose: Purpose,
+    now: Timestamp,
     works: &mut Vec<(Path, Work)>,
 ) {
     let Scope { place, visits, steps, .. } = scope;
@@ -291,6 +327,12 @@ pub(super) fn lay_down(
     };
     let p = path.join(visit.segment());
     let node = visit.node.clone();
+    if purpose == Purpose::Retry
+        && let Some(Kind::Agent(agent)) = graph.node(&p).map(|node| &node.kind)
+    {
+        // Its whole time again, as its attempts.
+        visit.deadline = agent.deadline_ms.map(|deadline_ms| now.plus_ms(deadline_ms));
+    }
     match std::mem::replace(&mut visit.phase, Phase::Deciding) {
         Phase::Attempt(Attempt { number, due, .. }) => {
             // An attempt that was in flight may have done something: the next one has a number of its own.
@@ -301,6 +343,7 @@ pub(super) fn lay_down(
             works.push((p, Work::Attempt { attempt, due }));
         }
         Phase::Wait { until } => works.push((p, Work::Wait { until })),
+        Phase::Signal { name, deadline } => works.push((p, Work::Signal { name, deadline })),
         Phase::Review(review) => works.push((p, Work::Review(review))),
         Phase::Block(mut block) => {
             if block.joined || block.open == 0 {
@@ -309,7 +352,7 @@ pub(super) fn lay_down(
             for position in 0..block.branches.len() {
                 let inner = p.join(block.key(position).segment());
                 if let Some(scope) = &mut block.branches[position].scope {
-                    lay_down(graph, &inner, scope, purpose, works);
+                    lay_down(graph, &inner, scope, purpose, now, works);
                 }
             }
             visit.phase = Phase::Block(block);
@@ -340,6 +383,7 @@ pub(super) fn shift(scope: &mut Scope, span_ms: u64) {
     match &mut visit.phase {
         Phase::Attempt(attempt) => attempt.due = attempt.due.map(|due| due.plus_ms(span_ms)),
         Phase::Wait { until } => *until = until.plus_ms(span_ms),
+        Phase::Signal { deadline, .. } => *deadline = deadline.map(|deadline| deadline.plus_ms(span_ms)),
         Phase::Block(block) => {
             for branch in &mut block.branches {
                 if let Some(inner) = &mut branch.scope {
@@ -373,7 +417,7 @@ pub(super) fn fits(graph: &Graph, path: &Path, scope: &Scope) -> Result<(), Stri
             })?;
             let was = match &visit.phase {
                 Phase::Attempt(_) => "agent",
-                Phase::Wait { .. } => "wait",
+                Phase::Wait { .. } | Phase::Signal { .. } => "wait",
                 Phase::Review(review) if review.asked_by == crate::event::AskedBy::Agent => "agent",
                 Phase::Review(_) => "review",
                 Phase::Block(block) if block.items.is_some() => "map",

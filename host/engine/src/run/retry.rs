@@ -29,7 +29,8 @@ impl Run {
         point.steps = self.state.steps;
         point.wake_at(self.clock);
         let mut works = Vec::new();
-        point::lay_down(&self.graph, &Path::root(), &mut point.root, Purpose::Retry, &mut works);
+        let now = self.clock;
+        point::lay_down(&self.graph, &Path::root(), &mut point.root, Purpose::Retry, now, &mut works);
         self.emit(Event::RunRetried(Box::new(RunRetried {
             by: retry.by,
             paths: point.failed.clone(),

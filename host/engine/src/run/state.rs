@@ -36,9 +36,15 @@ pub(super) struct State {
     pub(super) seq: u64,
     pub(super) steps: u64,
     pub(super) stage: Stage,
+    /// Nothing new starts. Absent: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) paused: bool,
     pub(super) end: Option<End>,
     pub(super) root: Scope,
-    /// The latest requests that brought an answer.
+    /// Signals that no wait has taken yet, the oldest first. Absent: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) signals: BTreeMap<Id, VecDeque<KeptSignal>>,
+    /// The latest requests that brought an answer or a signal.
     pub(super) requests: VecDeque<String>,
     /// The latest reviews that are no longer open.
     pub(super) closed_reviews: VecDeque<(String, ClosedReview)>,
@@ -51,12 +57,20 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// A signal that no wait has taken yet.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct KeptSignal {
+    pub(super) id: String,
+    pub(super) data: Json,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum End {
     Succeeded { output: Json },
     Failed { error: ErrorRecord },
     Cancelled { by: By, reason: String },
+    Killed { by: By, reason: String },
 }
 
 /// Why a review is no longer open.
@@ -153,7 +167,7 @@ pub(super) struct Visit {
     /// Of these, the ones before somebody retried the run: the policy counts from there.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) attempts_before: u32,
-    /// When a block must have ended.
+    /// When a block must have ended, or an agent given the reply that is taken.
     pub(super) deadline: Option<Timestamp>,
     pub(super) phase: Phase,
 }
@@ -166,6 +180,10 @@ pub(super) enum Phase {
     Attempt(Attempt),
     Wait {
         until: Timestamp,
+    },
+    Signal {
+        name: Id,
+        deadline: Option<Timestamp>,
     },
     Review(Box<ReviewState>),
     Block(Box<Block>),
@@ -399,10 +417,20 @@ fn even_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
+    /// Before a retry of the same time: what must have ended does not begin.
+    Deadline,
     Retry,
     Wait,
+    Signal,
     Review,
     Block,
+}
+
+impl Timer {
+    /// Whether it would start something, and so does not fire while the run is paused.
+    fn starts(self) -> bool {
+        matches!(self, Timer::Retry)
+    }
 }
 
 /// What follows from the state, kept at hand.
@@ -414,12 +442,19 @@ pub(super) struct Index {
     pub(super) ready: BTreeSet<Path>,
     /// Open reviews by id.
     pub(super) reviews: BTreeMap<String, Path>,
+    /// Waits for each signal, the earliest first.
+    pub(super) signal_waits: BTreeMap<Id, BTreeSet<(Timestamp, Path)>>,
     /// Commands that came and went since the last decision was handed out.
     pub(super) opened: BTreeSet<CommandId>,
     pub(super) closed: BTreeSet<CommandId>,
 }
 
 impl Index {
+    /// The timer that fires next.
+    pub(super) fn next_timer(&self, paused: bool) -> Option<&(Timestamp, Path, Timer)> {
+        self.timers.iter().find(|(_, _, timer)| !(paused && timer.starts()))
+    }
+
     /// The index of a state that was read from a snapshot.
     pub(super) fn of(graph: &Graph, state: &State) -> Index {
         let mut index = Index::default();
@@ -450,8 +485,12 @@ impl Index {
             }
             Place::At(visit) => {
                 let visit_path = path.join(visit.segment());
-                if let Some(timer) = timer(visit) {
-                    self.timers.insert((timer.0, visit_path.clone(), timer.1));
+                for (at, timer) in timers(visit) {
+                    self.timers.insert((at, visit_path.clone(), timer));
+                }
+                if let Phase::Signal { name, .. } = &visit.phase {
+                    let waits = self.signal_waits.entry(name.clone()).or_default();
+                    waits.insert((visit.started_at, visit_path.clone()));
                 }
                 if let Some(review) = visit.review() {
                     self.reviews.insert(review.id.clone(), visit_path.clone());
@@ -467,6 +506,19 @@ impl Index {
         }
     }
 
+    /// Drops everything at once: the run has ended and nothing is left to be done.
+    pub(super) fn clear(&mut self) {
+        for (id, _) in std::mem::take(&mut self.commands) {
+            if !self.opened.remove(&id) {
+                self.closed.insert(id);
+            }
+        }
+        self.timers.clear();
+        self.ready.clear();
+        self.reviews.clear();
+        self.signal_waits.clear();
+    }
+
     /// Drops what [`Index::add_place`] took up.
     pub(super) fn remove_place(&mut self, path: &Path, place: &Place) {
         match place {
@@ -475,8 +527,16 @@ impl Index {
             }
             Place::At(visit) => {
                 let visit_path = path.join(visit.segment());
-                if let Some(timer) = timer(visit) {
-                    self.timers.remove(&(timer.0, visit_path.clone(), timer.1));
+                for (at, timer) in timers(visit) {
+                    self.timers.remove(&(at, visit_path.clone(), timer));
+                }
+                if let Phase::Signal { name, .. } = &visit.phase
+                    && let Some(waits) = self.signal_waits.get_mut(name)
+                {
+                    waits.remove(&(visit.started_at, visit_path.clone()));
+                    if waits.is_empty() {
+                        self.signal_waits.remove(name);
+                    }
                 }
                 if let Some(review) = visit.review() {
                     self.reviews.remove(&review.id);
@@ -493,14 +553,18 @@ impl Index {
     }
 }
 
-fn timer(visit: &Visit) -> Option<(Timestamp, Timer)> {
-    match &visit.phase {
-        Phase::Attempt(Attempt { due: Some(due), .. }) => Some((*due, Timer::Retry)),
-        Phase::Wait { until } => Some((*until, Timer::Wait)),
-        Phase::Review(review) => Some((review.deadline, Timer::Review)),
-        Phase::Block(_) => visit.deadline.map(|deadline| (deadline, Timer::Block)),
-        Phase::Attempt(_) | Phase::Deciding => None,
-    }
+fn timers(visit: &Visit) -> impl Iterator<Item = (Timestamp, Timer)> {
+    let all = match &visit.phase {
+        Phase::Attempt(Attempt { due, .. }) => {
+            [due.map(|due| (due, Timer::Retry)), visit.deadline.map(|deadline| (deadline, Timer::Deadline))]
+        }
+        Phase::Wait { until } => [Some((*until, Timer::Wait)), None],
+        Phase::Signal { deadline, .. } => [deadline.map(|deadline| (deadline, Timer::Signal)), None],
+        Phase::Review(review) => [Some((review.deadline, Timer::Review)), None],
+        Phase::Block(_) => [visit.deadline.map(|deadline| (deadline, Timer::Block)), None],
+        Phase::Deciding => [None, None],
+    };
+    all.into_iter().flatten()
 }
 
 fn command(graph: &Graph, path: Path, visit: &Visit) -> Option<Command> {
@@ -565,6 +629,15 @@ pub enum Waiting {
         attempt: u32,
         /// Its time.
         due: Timestamp,
+    },
+    /// A signal.
+    Signal {
+        /// Its name.
+        name: Id,
+        /// The visit.
+        path: Path,
+        /// Until when; none: for ever.
+        deadline: Option<Timestamp>,
     },
     /// A `wait` node's time.
     Time {

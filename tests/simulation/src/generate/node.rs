@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::graph::{
     Agent, Arm, Body, Branch, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors, Node, OnFailure,
-    OnTimeout, Parallel, Reducer, Review, Route, Stage, Target, Update,
+    OnTimeout, Parallel, Reducer, Review, Route, SignalWait, Stage, Target, Update,
 };
 use serde_json::{Value, json};
 
@@ -56,12 +56,14 @@ impl Generator<'_> {
             rejected: None,
             on_failure: None,
             goto: if is_agent { goto.iter().map(|to| id(to)).collect() } else { BTreeSet::new() },
+            checkpoint: None,
             kind,
         };
         if matches!(node.kind, Kind::Fail(_)) {
             return node;
         }
         self.writes(&place, &mut node);
+        node.checkpoint = self.maybe(Feature::Checkpoints, 30).then(|| id(&format!("k_{name}")));
         node.on_failure = self.on_failure(&place, position);
         if is_review {
             if position.is_some() {
@@ -94,6 +96,9 @@ impl Generator<'_> {
         let deep = place.depth >= 2 || self.nodes_left == 0;
         let choice = self.tape.below(20);
         match choice {
+            8 | 9 | 19 if self.on(Feature::Signals) => {
+                (Kind::Signal(self.signal_wait(position)), OutputShape::Other)
+            }
             1..=9 => {
                 // An agent names routes and nodes that exist, and sometimes one that does not.
                 let mut wishes = goto.to_vec();
@@ -109,6 +114,7 @@ impl Generator<'_> {
                     input: self.template(&input),
                     retry: self.retry(),
                     timeout_ms: 60_000,
+                    deadline_ms: self.maybe(Feature::Deadlines, 50).then(|| 1 + self.tape.below(6_000)),
                 };
                 (Kind::Agent(agent), OutputShape::Agent)
             }
@@ -145,6 +151,22 @@ impl Generator<'_> {
                 }
                 (Kind::Value(self.template(&value)), OutputShape::Numbered)
             }
+        }
+    }
+
+    fn signal_wait(&mut self, position: Position<'_>) -> SignalWait {
+        let name = *self.tape.pick(&["go", "stop"]);
+        let strict = self.maybe(Feature::Schemas, 40);
+        *self.awaited.entry(name.to_owned()).or_default() |= strict;
+        SignalWait {
+            signal: id(name),
+            schema: strict.then(|| schema(&json!({ "type": "object" }))),
+            timeout_ms: (!self.tape.chance(40)).then(|| 1 + self.tape.below(8_000)),
+            on_timeout: if self.tape.chance(50) && position.is_some() {
+                Some(self.forward(position))
+            } else {
+                None
+            },
         }
     }
 

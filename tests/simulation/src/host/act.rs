@@ -6,6 +6,8 @@ use bandstand_engine::{Command, CommandId, Event, Outcome};
 
 use super::{Asked, Case, Coming, Host, Parcel, store};
 use crate::check::{Problem, problem};
+use crate::signals::Sending;
+use crate::verbs::{Expected, Verb};
 
 pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
     match action {
@@ -53,6 +55,9 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             let case = host.case(&run_id)?;
             match standing {
                 Standing::Stuck(_) if case.stuck => Ok(()),
+                Standing::Paused if !case.checker.is_paused() => {
+                    problem(format!("{run_id} stands as paused, durable is otherwise"))
+                }
                 Standing::Stuck(why) => problem(format!("{run_id} is stuck: {why}")),
                 Standing::Ended(status) if case.checker.ended() != Some(status.name()) => problem(format!(
                     "{run_id} stands as {}, durable is {:?}",
@@ -125,6 +130,9 @@ impl Host<'_> {
             return problem(format!("{run_id}: {id} starts although the host holds"));
         }
         let case = self.case(&run_id)?;
+        if case.checker.is_paused() {
+            return problem(format!("{run_id}: {id} starts, but by what is durable the run is paused"));
+        }
         if !case.checker.owed().contains(&id) {
             return problem(format!("{run_id}: {id} starts, but is not owed by what is durable"));
         }
@@ -155,7 +163,7 @@ impl Host<'_> {
     fn published(&mut self, run_id: &RunId, rows: &[Row]) -> Result<(), Problem> {
         let case =
             self.cases.get_mut(run_id).ok_or_else(|| Problem(format!("the core publishes {run_id}")))?;
-        let mut opened = Vec::new();
+        let (mut opened, mut wanted) = (Vec::new(), Vec::new());
         for row in rows {
             if case.published.is_some_and(|next| next != row.seq) {
                 return problem(format!("{run_id}: published {} after {:?}", row.seq, case.published));
@@ -174,10 +182,21 @@ impl Host<'_> {
                 {
                     opened.push((review.p.clone(), review.review_id.clone()));
                 }
+                if let Event::WaitStarted(wait) = event
+                    && wait.signal.is_some()
+                    && wait.deadline.is_none()
+                    && case.told.insert(wait.p.to_string())
+                {
+                    wanted.push(wait.p.clone());
+                }
             }
         }
         for (path, review_id) in opened {
             self.next_answer(run_id.clone(), path, review_id, 0);
+        }
+        for path in wanted {
+            let at = self.later(4_000);
+            self.coming.push((at, Coming::Ask(Asked::Wanted { run_id: run_id.clone(), path, number: 0 })));
         }
         Ok(())
     }
@@ -211,18 +230,27 @@ impl Host<'_> {
                     ));
                 }
             }
-            Asked::Cancel { run_id } => {
+            Asked::Verb { run_id, verb } => {
                 let ended = self.case(&run_id)?.checker.ended();
+                let wanted = match verb {
+                    Verb::Cancel => Some("cancelled"),
+                    Verb::Kill => Some("killed"),
+                    Verb::Pause { .. } | Verb::Resume => None,
+                };
                 match (&result, ended) {
-                    (Ok(_), Some("cancelled")) => {}
-                    (Err(Refusal::Rejected(_)), Some(how)) if how != "cancelled" => {}
+                    (Ok(_), how) if wanted.is_none() || wanted == how => {}
+                    (Err(Refusal::Rejected(_)), Some(how)) if wanted != Some(how) => {}
                     _ => {
-                        return problem(format!(
-                            "{run_id}: a cancellation got {result:?}, durable is {ended:?}"
-                        ));
+                        return problem(format!("{run_id}: {verb:?} got {result:?}, durable is {ended:?}"));
                     }
                 }
+                if let Verb::Pause { for_ms } = verb {
+                    let at = self.time + i64::try_from(for_ms).unwrap_or(0);
+                    self.coming.push((at, Coming::Ask(Asked::Verb { run_id, verb: Verb::Resume })));
+                }
             }
+            Asked::Signal { run_id, sending } => self.signalled(&run_id, &sending, &result)?,
+            Asked::Wanted { .. } => {}
             Asked::Noise { answer, .. } => {
                 if result == Ok(Outcome::Changed) {
                     return problem(format!("an answer changed what it must not: {answer:?}"));
@@ -245,6 +273,34 @@ impl Host<'_> {
                 }
                 self.next_answer(run_id, path, review_id, number + 1);
             }
+        }
+        Ok(())
+    }
+
+    fn signalled(
+        &mut self,
+        run_id: &RunId,
+        sending: &Sending,
+        result: &Result<Outcome, Refusal>,
+    ) -> Result<(), Problem> {
+        let case = self.case(run_id)?;
+        let recorded = case.checker.signals.contains(&sending.id);
+        let known = case.checker.requests.contains(&sending.request);
+        // Whether it is known, and whether the run goes on, may have changed since it was sent.
+        let open = sending.expected(&case.world, None, false);
+        let fits = match result {
+            Ok(Outcome::Changed) => recorded && open == Expected::Changed,
+            Ok(_) => known,
+            Err(Refusal::Rejected(_)) => case.checker.ended().is_some() || open == Expected::Refused,
+            Err(_) => false,
+        };
+        if !fits {
+            return problem(format!("{run_id}: {sending:?} got {result:?}, recorded is {recorded}"));
+        }
+        if recorded && self.tape.chance(25) && !sending.id.starts_with("again") {
+            let at = self.later(3_000);
+            let again = Asked::Signal { run_id: run_id.clone(), sending: sending.again() };
+            self.coming.push((at, Coming::Ask(again)));
         }
         Ok(())
     }
@@ -319,7 +375,7 @@ impl Host<'_> {
             }
         }
         let summary = write.summary;
-        let owes = !case.checker.owed().is_empty();
+        let owes = !case.checker.owed().is_empty() && !case.checker.is_paused();
         let deadline = case.checker.next_deadline();
         if summary.owes != owes || (summary.next_deadline != deadline && !case.checker.is_amid_steps()) {
             return problem(format!(

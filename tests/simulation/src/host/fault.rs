@@ -182,6 +182,17 @@ impl Host<'_> {
                 }
             }
         }
+        // So are waits that would go on for ever.
+        let mut wanted = Vec::new();
+        for (run_id, case) in &mut self.cases {
+            let for_ever = case.checker.waits.iter().filter(|(_, (_, _, for_ever))| *for_ever);
+            for (path, _) in for_ever {
+                if case.told.insert(path.to_string()) {
+                    wanted.push(Asked::Wanted { run_id: run_id.clone(), path: path.clone(), number: 0 });
+                }
+            }
+        }
+        self.coming.extend(wanted.into_iter().map(|ask| (self.time + 3, Coming::Ask(ask))));
         let _: Timestamp = self.wall();
         for message in messages {
             self.handle(message)?;

@@ -63,7 +63,7 @@ pub fn execute(args: &DriveArgs, context: &Context) -> Result<Exit, Failure> {
 }
 
 async fn one(access: &Access, run: &RunRow, args: &DriveArgs, context: &Context) -> Result<Exit, Failure> {
-    if !is_ended(run.status) {
+    if !run.status.is_ended() {
         access.drive(&run.run_id).await?;
     }
     let manner = Manner {
@@ -79,7 +79,8 @@ async fn one(access: &Access, run: &RunRow, args: &DriveArgs, context: &Context)
 /// One line for each run as it settles. Failed ones outweigh waiting ones in the exit code.
 async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
-    let statuses = vec![RunStatus::Running, RunStatus::Waiting];
+    // A paused one does not go on, but its deadlines hold, and whoever drives all is to hear of it.
+    let statuses = vec![RunStatus::Running, RunStatus::Waiting, RunStatus::Paused];
     let filter = RunFilter { statuses, ..RunFilter::default() };
     let mut cursor = None;
     let mut open = tokio::task::JoinSet::new();
@@ -119,10 +120,11 @@ async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
         let status = match &settled {
             Settled::Ended(status) => status.name(),
             Settled::WaitingForPeople { .. } => "waiting",
+            Settled::Paused => "paused",
             Settled::Stuck(_) => "stuck",
         };
-        waiting |= status == "waiting";
-        failed |= !["succeeded", "waiting", "cancelled"].contains(&status);
+        waiting |= ["waiting", "paused"].contains(&status);
+        failed |= ["failed", "stuck"].contains(&status);
         if context.out.json {
             context.out.json_line(&json!({ "type": "outcome", "run_id": run_id, "status": status }));
         } else {
@@ -134,8 +136,4 @@ async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
         (false, true) => Exit::Waiting,
         (false, false) => Exit::Succeeded,
     })
-}
-
-fn is_ended(status: RunStatus) -> bool {
-    matches!(status, RunStatus::Succeeded | RunStatus::Failed | RunStatus::Cancelled | RunStatus::Killed)
 }

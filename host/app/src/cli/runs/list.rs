@@ -79,7 +79,7 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
 /// `waiting until 2026-...`, `running (held: overload)`.
 pub fn status_words(run: &RunRow) -> String {
     let mut text = run.status.name().to_owned();
-    if let Some(held) = held(run) {
+    if let Some(held) = held(run).filter(|held| *held != run.status.name()) {
         text.push_str(&format!(" (held: {held})"));
     } else if let (RunStatus::Waiting, Some(until)) = (run.status, run.next_deadline) {
         text.push_str(&format!(" until {}", words::instant(until)));
@@ -87,7 +87,7 @@ pub fn status_words(run: &RunRow) -> String {
     text
 }
 
-/// Why calls that it owes are not started: `overload`, `limit`.
+/// Why calls that it owes are not started: `overload`, `limit`, `paused`.
 fn held(run: &RunRow) -> Option<&str> {
     run.held.as_deref().filter(|_| run.status != RunStatus::Stuck)
 }

@@ -7,11 +7,16 @@ pub mod drive;
 pub mod export;
 pub mod fork;
 pub mod import;
+pub mod kill;
 pub mod list;
+pub mod pause;
 pub mod replay;
 pub mod rerun;
+pub mod resume;
 pub mod retry;
 pub mod show;
+pub mod signal;
+pub mod steer;
 pub mod watch;
 
 use clap::Subcommand;
@@ -28,8 +33,16 @@ pub enum RunsVerb {
     Show(show::ShowArgs),
     /// Make a run go on, and follow it
     Drive(drive::DriveArgs),
-    /// End a run; attempts that go on are stopped
+    /// Pause a run: nothing new starts, what goes on may finish
+    Pause(pause::PauseArgs),
+    /// Make a paused run carry on, and follow it
+    Resume(resume::ResumeArgs),
+    /// Send a signal to a run, and make it go on
+    Signal(signal::SignalArgs),
+    /// End a run in order; attempts that go on are stopped
     Cancel(cancel::CancelArgs),
+    /// End a run at once, without cleanup
+    Kill(kill::KillArgs),
     /// Delete runs that have ended, for good; what agents remember stays
     Delete(delete::DeleteArgs),
     /// Begin a new run that adopts another one's results up to a point, perhaps with edits
@@ -54,7 +67,11 @@ pub fn execute(verb: &RunsVerb, context: &Context) -> Result<Exit, Failure> {
         RunsVerb::List(args) => list::execute(args, context),
         RunsVerb::Show(args) => show::execute(args, context),
         RunsVerb::Drive(args) => drive::execute(args, context),
+        RunsVerb::Pause(args) => pause::execute(args, context),
+        RunsVerb::Resume(args) => resume::execute(args, context),
+        RunsVerb::Signal(args) => signal::execute(args, context),
         RunsVerb::Cancel(args) => cancel::execute(args, context),
+        RunsVerb::Kill(args) => kill::execute(args, context),
         RunsVerb::Delete(args) => delete::execute(args, context),
         RunsVerb::Fork(args) => fork::execute(args, context),
         RunsVerb::Retry(args) => retry::execute(args, context),

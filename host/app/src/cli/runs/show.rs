@@ -1,6 +1,6 @@
 //! `bandstand runs show`: all that R5.3 asks of one run, or its events one by one.
 
-use bandstand_engine::{Path, Run};
+use bandstand_engine::{Path, Run, Timestamp};
 use bandstand_store::{AuditRecord, Link, LinkKind, Links, Reader, RunRow, Scope};
 use clap::Args;
 use serde_json::{Value, json};
@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use crate::cli::context::{Context, now};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{event_json, event_line};
-use crate::cli::history::{Block, End, Failed, History, Review, error_line, route_line};
+use crate::cli::history::{
+    self, Block, End, Failed, History, ReceivedSignal, Review, error_line, route_line,
+};
 use crate::cli::runs::list::{self, status_words};
 use crate::cli::stored;
 use crate::cli::term::out::Tone;
@@ -240,7 +242,10 @@ impl Report {
             }).collect::<Vec<_>>(),
             "parallel": newest(&history.blocks).iter().map(block_json).collect::<Vec<_>>(),
             "nodes": nodes,
-            "checkpoints": [],
+            "checkpoints": history.checkpoints.iter().map(|(at, seq, name, path)| json!({
+                "name": name, "path": path.to_string(), "at": at.to_string(), "seq": seq,
+            })).collect::<Vec<_>>(),
+            "signals": history.signals.iter().map(signal_json).collect::<Vec<_>>(),
             "usage": history.usage,
             "interruptions": history.interruptions,
             "warnings": warnings,
@@ -255,11 +260,23 @@ impl Report {
                 Some(End::Cancelled(by, reason)) => Some(json!({ "by": by, "reason": reason })),
                 _ => None,
             },
+            "killed": match &history.end {
+                Some(End::Killed(by, reason)) => Some(json!({ "by": by, "reason": reason })),
+                _ => None,
+            },
+            "paused": self.paused().map(|(at, by, reason)| {
+                json!({ "by": by, "reason": reason, "at": at.to_string() })
+            }),
         });
         if let (Value::Object(report), Value::Object(further)) = (&mut report, further) {
             report.extend(further);
         }
         report
+    }
+
+    /// Since when it is paused, by whom, and why.
+    fn paused(&self) -> Option<&(Timestamp, String, String)> {
+        self.history.paused.as_ref().filter(|_| self.history.end.is_none())
     }
 
     fn waiting_for(&self) -> Vec<Value> {
@@ -272,7 +289,13 @@ impl Report {
         let timers = self.history.timers.iter().map(|(path, (kind, until))| {
             json!({ "kind": kind, "path": path.to_string(), "until": until.to_string() })
         });
-        reviews.chain(timers).collect()
+        let signals = self.history.signal_waits.iter().map(|(path, (name, until))| {
+            json!({
+                "kind": "signal", "path": path.to_string(), "until": until.map(|until| until.to_string()),
+                "signal": name,
+            })
+        });
+        reviews.chain(signals).chain(timers).collect()
     }
 
     fn lines(&self, context: &Context) -> Vec<String> {
@@ -320,6 +343,8 @@ impl Report {
         section("Retries", self.retry_lines());
         section("Reviews", newest(&history.reviews).iter().flat_map(review_lines).collect());
         section("Routing", self.route_lines());
+        section("Signals", newest(&history.signals).iter().map(signal_line).collect());
+        section("Checkpoints", self.checkpoint_lines());
         section("Branches", newest(&history.blocks).iter().flat_map(block_lines).collect());
         section("Warnings", self.warning_lines());
         section("Audit", self.audit_lines());
@@ -361,7 +386,22 @@ impl Report {
         let timers = self.history.timers.iter().map(|(path, (kind, until))| {
             format!("{kind} at {path}, {} ({})", words::instant(*until), words::relative(*until, now()))
         });
-        reviews.chain(timers).collect()
+        let paused = self.paused().map(|(at, by, reason)| {
+            format!("resumption: {} ({})", history::by_whom("paused", by, reason), words::instant(*at))
+        });
+        let signals = self.history.signal_waits.iter().map(|(path, (name, until))| {
+            let until =
+                until.map_or(String::new(), |until| format!(" (expires {})", words::relative(until, now())));
+            format!("signal {name} at {path}{until}")
+        });
+        paused.into_iter().chain(reviews).chain(signals).chain(timers).collect()
+    }
+
+    fn checkpoint_lines(&self) -> Vec<String> {
+        let checkpoints = self.history.checkpoints.iter();
+        checkpoints
+            .map(|(at, seq, name, path)| format!("{}  {name} after {path} (event {seq})", words::clock(*at)))
+            .collect()
     }
 
     fn node_lines(&self) -> Vec<String> {
@@ -464,7 +504,8 @@ impl Report {
                 .map(|result| safe::json_pretty(&result).lines().map(str::to_owned).collect())
                 .unwrap_or_default(),
             Some(End::Failed(error)) => vec![format!("failed at {}: {}", error.path, error_line(error))],
-            Some(End::Cancelled(by, reason)) => vec![safe::line(&format!("cancelled by {by} {reason}"))],
+            Some(End::Cancelled(by, reason)) => vec![history::by_whom("cancelled", by, reason)],
+            Some(End::Killed(by, reason)) => vec![history::by_whom("killed", by, reason)],
             None => Vec::new(),
         }
     }
@@ -508,6 +549,27 @@ fn audit_json(record: &AuditRecord) -> Value {
         "payload": serde_json::from_str(payload).unwrap_or_else(|_| json!(payload)),
         "tags": record.entry.tags,
     })
+}
+
+fn signal_json(signal: &ReceivedSignal) -> Value {
+    json!({
+        "signal_id": signal.id,
+        "name": signal.name,
+        "at": signal.at.to_string(),
+        "by": signal.by,
+        "data": signal.data,
+        "taken_by": signal.taken.as_ref().map(|(_, path)| path.to_string()),
+        "taken_at": signal.taken.as_ref().map(|(at, _)| at.to_string()),
+    })
+}
+
+fn signal_line(signal: &ReceivedSignal) -> String {
+    let taken = match &signal.taken {
+        Some((_, path)) => format!("taken by {path}"),
+        None => "not taken".to_owned(),
+    };
+    let data = safe::short(&safe::json(&signal.data), VALUE_LENGTH_MAX);
+    safe::line(&format!("{}  {} by {}, {taken}: {data}", words::clock(signal.at), signal.name, signal.by))
 }
 
 fn failed_json(failed: &Failed) -> Value {
