@@ -2,7 +2,9 @@
 //! product; a new verb or state does not compile before it says what is expected of it.
 
 use bandstand_engine::input::Verdict::Approved;
-use bandstand_engine::{Decision, Input, Outcome, Rejected, Status};
+use bandstand_engine::input::{ActorKind, By, Retry};
+use bandstand_engine::run::{NotRetried, Point};
+use bandstand_engine::{Input, Outcome, Rejected, Status};
 use bandstand_rules::{Table, permanent, recoverable};
 use serde_json::json;
 
@@ -25,13 +27,15 @@ enum State {
     PausedInRetry,
     /// Paused, and a review waits.
     PausedInReview,
+    /// Paused, and a `wait` waits for a signal.
+    PausedInSignal,
     Succeeded,
     Failed,
     Cancelled,
     Killed,
 }
 
-const STATES: [State; 12] = [
+const STATES: [State; 13] = [
     State::Running,
     State::Retry,
     State::Time,
@@ -40,6 +44,7 @@ const STATES: [State; 12] = [
     State::Paused,
     State::PausedInRetry,
     State::PausedInReview,
+    State::PausedInSignal,
     State::Succeeded,
     State::Failed,
     State::Cancelled,
@@ -55,9 +60,24 @@ enum Verb {
     Kill,
     /// A signal that the workflow waits for somewhere.
     Signal,
+    /// Going on where it failed.
+    Retry,
+    /// Another run that goes on from where this one is.
+    Fork,
+    /// Another run that goes on from where this one began.
+    ForkFromStart,
 }
 
-const VERBS: [Verb; 5] = [Verb::Pause, Verb::Resume, Verb::Cancel, Verb::Kill, Verb::Signal];
+const VERBS: [Verb; 8] = [
+    Verb::Pause,
+    Verb::Resume,
+    Verb::Cancel,
+    Verb::Kill,
+    Verb::Signal,
+    Verb::Retry,
+    Verb::Fork,
+    Verb::ForkFromStart,
+];
 
 /// What must come of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +86,18 @@ enum Expected {
     Does(Status),
     /// It has come true already.
     Unchanged,
+    /// Another run begins and stands so; this one stays as it is.
+    Begins(Status),
     /// It is refused, in these words.
     Refused(&'static str),
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Here(Outcome),
+    /// In another run, which stands so.
+    Elsewhere(Status),
 }
 
 const FLOW: &str = "
@@ -98,7 +128,7 @@ fn in_state(state: State) -> Table {
     let mut table = match state {
         State::Time => at("wait"),
         State::Review | State::PausedInReview => at("review"),
-        State::Signal => at("signal"),
+        State::Signal | State::PausedInSignal => at("signal"),
         _ => at("work"),
     };
     if matches!(state, State::Retry | State::PausedInRetry) {
@@ -106,7 +136,7 @@ fn in_state(state: State) -> Table {
     }
     match state {
         State::Running | State::Retry | State::Time | State::Review | State::Signal => {}
-        State::Paused | State::PausedInReview => drop(table.pause().unwrap()),
+        State::Paused | State::PausedInReview | State::PausedInSignal => drop(table.pause().unwrap()),
         State::PausedInRetry => {
             drop(table.pause().unwrap());
             table.pass(60_000);
@@ -123,7 +153,9 @@ fn status(state: State) -> Status {
     match state {
         State::Running => Status::Running,
         State::Retry | State::Time | State::Review | State::Signal => Status::Waiting,
-        State::Paused | State::PausedInRetry | State::PausedInReview => Status::Paused,
+        State::Paused | State::PausedInRetry | State::PausedInReview | State::PausedInSignal => {
+            Status::Paused
+        }
         State::Succeeded => Status::Succeeded,
         State::Failed => Status::Failed,
         State::Cancelled => Status::Cancelled,
@@ -131,61 +163,131 @@ fn status(state: State) -> Status {
     }
 }
 
-fn ask(table: &mut Table, verb: Verb) -> Result<Decision, Rejected> {
-    match verb {
+fn ask(table: &mut Table, verb: Verb) -> Result<Came, String> {
+    let decision = match verb {
         Verb::Pause => table.pause(),
         Verb::Resume => table.resume(),
         Verb::Cancel => table.cancel(),
         Verb::Kill => table.kill(),
         Verb::Signal => table.signal_by("the same", "go", json!({ "n": 1 })),
-    }
+        Verb::Retry => retry(table),
+        Verb::Fork => return fork(table, table.run.seq()),
+        Verb::ForkFromStart => return fork(table, 1),
+    };
+    decision.map(|decision| Came::Here(decision.outcome)).map_err(|rejected| rejected.to_string())
+}
+
+/// Without a failure there is no point of it, and the engine refuses every other one.
+fn retry(table: &mut Table) -> Result<bandstand_engine::Decision, Rejected> {
+    let graph = table.run.graph().clone();
+    let point = match Point::of_failure(graph.clone(), &table.rows) {
+        Ok(point) => point,
+        Err(none) => {
+            assert_eq!(none, NotRetried::NotFailed);
+            assert_ne!(table.run.status(), Status::Failed);
+            Point::within(graph, &table.rows, 1).unwrap()
+        }
+    };
+    let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+    let request_id = Some("the same retry".to_owned());
+    table.handle(Input::Retry(Box::new(Retry { by, request_id, point })))
+}
+
+fn fork(table: &Table, seq: u64) -> Result<Came, String> {
+    // Asked for apart: the table takes a refusal of the point for a mistake of the test.
+    Point::within(table.run.graph().clone(), &table.rows, seq).map_err(|none| none.to_string())?;
+    let fork = table.fork(seq, &[]).map_err(|refused| refused.to_string())?;
+    Ok(Came::Elsewhere(fork.run.status()))
 }
 
 fn expected(verb: Verb, state: State) -> Expected {
-    use Expected::{Does, Refused, Unchanged};
+    use Expected::{Begins, Does, Refused, Unchanged};
+    use State::{
+        Cancelled, Failed, Killed, Paused, PausedInRetry, PausedInReview, PausedInSignal, Review, Running,
+        Signal, Succeeded, Time,
+    };
     match (verb, state) {
-        (Verb::Cancel, State::Cancelled) | (Verb::Kill, State::Killed) => Unchanged,
-        (Verb::Signal, State::Signal) => Does(Status::Running),
-        (Verb::Signal, State::Running | State::Paused) => Does(status(state)),
-        (Verb::Signal, State::Retry | State::Time | State::Review) => Does(Status::Waiting),
-        (Verb::Signal, State::PausedInRetry | State::PausedInReview) => Does(Status::Paused),
-        (_, State::Succeeded) => Refused("the run has already succeeded"),
-        (_, State::Failed) => Refused("the run has already failed"),
-        (_, State::Cancelled) => Refused("the run has already been cancelled"),
-        (_, State::Killed) => Refused("the run has already been killed"),
-        (Verb::Pause, State::Paused | State::PausedInRetry | State::PausedInReview) => Unchanged,
-        (Verb::Pause, State::Running | State::Retry | State::Time | State::Review | State::Signal) => {
-            Does(Status::Paused)
-        }
-        (Verb::Resume, State::Paused) => Does(Status::Running),
-        (Verb::Resume, State::PausedInRetry | State::PausedInReview) => Does(Status::Waiting),
-        (Verb::Resume, State::Running | State::Retry | State::Time | State::Review | State::Signal) => {
-            Unchanged
+        (Verb::Cancel, Cancelled) | (Verb::Kill, Killed) => Unchanged,
+        (Verb::Retry, Failed) => Does(Status::Running),
+        (Verb::Retry, Running) => Refused(NOT_FAILED[0]),
+        (Verb::Retry, State::Retry | Time | Review | Signal) => Refused(NOT_FAILED[1]),
+        (Verb::Retry, Paused | PausedInRetry | PausedInReview | PausedInSignal) => Refused(NOT_FAILED[2]),
+        (Verb::Retry, Succeeded) => Refused(NOT_FAILED[3]),
+        (Verb::Retry, Cancelled) => Refused(NOT_FAILED[4]),
+        (Verb::Retry, Killed) => Refused(NOT_FAILED[5]),
+        // A fork is paused by nobody.
+        (Verb::Fork, Running | Paused) => Begins(Status::Running),
+        (
+            Verb::Fork,
+            State::Retry | Time | Review | Signal | PausedInRetry | PausedInReview | PausedInSignal,
+        ) => Begins(Status::Waiting),
+        (Verb::Fork, Succeeded) => Refused(NO_POINT[0]),
+        (Verb::Fork, Failed) => Refused(NO_POINT[1]),
+        (Verb::Fork, Cancelled) => Refused(NO_POINT[2]),
+        (Verb::Fork, Killed) => Refused(NO_POINT[3]),
+        (Verb::ForkFromStart, Time | Review | Signal | PausedInReview | PausedInSignal) => {
+            Begins(Status::Waiting)
         }
         (
+            Verb::ForkFromStart,
+            Running | State::Retry | Paused | PausedInRetry | Succeeded | Failed | Cancelled | Killed,
+        ) => Begins(Status::Running),
+        (_, Succeeded) => Refused("the run has already succeeded"),
+        (_, Failed) => Refused("the run has already failed"),
+        (_, Cancelled) => Refused("the run has already been cancelled"),
+        (_, Killed) => Refused("the run has already been killed"),
+        (Verb::Signal, Signal) => Does(Status::Running),
+        (
+            Verb::Signal,
+            Running | State::Retry | Time | Review | Paused | PausedInRetry | PausedInReview | PausedInSignal,
+        ) => Does(status(state)),
+        (Verb::Pause, Paused | PausedInRetry | PausedInReview | PausedInSignal) => Unchanged,
+        (Verb::Pause, Running | State::Retry | Time | Review | Signal) => Does(Status::Paused),
+        (Verb::Resume, Paused) => Does(Status::Running),
+        (Verb::Resume, PausedInRetry | PausedInReview | PausedInSignal) => Does(Status::Waiting),
+        (Verb::Resume, Running | State::Retry | Time | Review | Signal) => Unchanged,
+        (
             Verb::Cancel,
-            State::Running
+            Running
             | State::Retry
-            | State::Time
-            | State::Review
-            | State::Signal
-            | State::Paused
-            | State::PausedInRetry
-            | State::PausedInReview,
+            | Time
+            | Review
+            | Signal
+            | Paused
+            | PausedInRetry
+            | PausedInReview
+            | PausedInSignal,
         ) => Does(Status::Cancelled),
         (
             Verb::Kill,
-            State::Running
+            Running
             | State::Retry
-            | State::Time
-            | State::Review
-            | State::Signal
-            | State::Paused
-            | State::PausedInRetry
-            | State::PausedInReview,
+            | Time
+            | Review
+            | Signal
+            | Paused
+            | PausedInRetry
+            | PausedInReview
+            | PausedInSignal,
         ) => Does(Status::Killed),
     }
 }
+
+const NOT_FAILED: [&str; 6] = [
+    "only a failed run can be retried, this one is running; to do it anew: bandstand runs rerun, or runs fork",
+    "only a failed run can be retried, this one is waiting; to do it anew: bandstand runs rerun, or runs fork",
+    "only a failed run can be retried, this one is paused; to do it anew: bandstand runs rerun, or runs fork",
+    "only a failed run can be retried, this one is succeeded; to do it anew: bandstand runs rerun, or runs fork",
+    "only a failed run can be retried, this one is cancelled; to do it anew: bandstand runs rerun, or runs fork",
+    "only a failed run can be retried, this one is killed; to do it anew: bandstand runs rerun, or runs fork",
+];
+
+const NO_POINT: [&str; 4] = [
+    "the run had succeeded by then; name an earlier event, or a node before which to leave it",
+    "the run had failed by then; name an earlier event, or a node before which to leave it",
+    "the run had been cancelled by then; name an earlier event, or a node before which to leave it",
+    "the run had been killed by then; name an earlier event, or a node before which to leave it",
+];
 
 // R5.5
 #[test]
@@ -195,22 +297,31 @@ fn every_verb_in_every_state_does_what_it_says_or_refuses_with_a_reason() {
             let case = format!("{verb:?} on a run that is {state:?}");
             let mut table = in_state(state);
             assert_eq!(table.run.status(), status(state), "{case}");
-            let events = table.journal.len();
+            let before = table.run.snapshot();
             let asked = ask(&mut table, verb);
+            let unchanged = |table: &Table| {
+                let (before, after) =
+                    (serde_json::to_value(&before), serde_json::to_value(table.run.snapshot()));
+                assert_eq!(before.unwrap(), after.unwrap(), "{case}");
+            };
             match expected(verb, state) {
                 Expected::Does(after) => {
-                    assert_eq!(asked.unwrap().outcome, Outcome::Changed, "{case}");
+                    assert_eq!(asked, Ok(Came::Here(Outcome::Changed)), "{case}");
                     assert_eq!(table.run.status(), after, "{case}");
                     // Asked again it has come true.
-                    assert_eq!(ask(&mut table, verb).unwrap().outcome, Outcome::Unchanged, "{case}");
+                    assert_eq!(ask(&mut table, verb), Ok(Came::Here(Outcome::Unchanged)), "{case}");
                 }
                 Expected::Unchanged => {
-                    assert_eq!(asked.unwrap().outcome, Outcome::Unchanged, "{case}");
-                    assert_eq!((table.run.status(), table.journal.len()), (status(state), events), "{case}");
+                    assert_eq!(asked, Ok(Came::Here(Outcome::Unchanged)), "{case}");
+                    unchanged(&table);
+                }
+                Expected::Begins(there) => {
+                    assert_eq!(asked, Ok(Came::Elsewhere(there)), "{case}");
+                    unchanged(&table);
                 }
                 Expected::Refused(reason) => {
-                    assert_eq!(asked.unwrap_err().to_string(), reason, "{case}");
-                    assert_eq!((table.run.status(), table.journal.len()), (status(state), events), "{case}");
+                    assert_eq!(asked, Err(reason.to_owned()), "{case}");
+                    unchanged(&table);
                 }
             }
             let waits = !table.owed().is_empty() || table.run.next_deadline().is_some();

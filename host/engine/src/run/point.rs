@@ -18,7 +18,7 @@ use crate::event::{
 };
 use crate::graph::{Graph, Kind, Stage};
 use crate::id::Id;
-use crate::input::ReplyNext;
+use crate::input::{Rejected, ReplyNext};
 use crate::path::{Path, Segment};
 use crate::time::Timestamp;
 
@@ -45,7 +45,7 @@ pub enum NoPoint {
     /// It had ended.
     #[error("the run had {how} by then; name an earlier event, or a node before which to leave it")]
     Ended {
-        /// In one word.
+        /// In words that follow `had`.
         how: &'static str,
     },
     /// It has fewer events.
@@ -139,11 +139,10 @@ impl Point {
         }
         let events = rows.iter().flat_map(|row| row.events.iter().map(|event| (row.at, event.clone())));
         let run = Run::fold(graph, None, events.take(usize::try_from(rest).unwrap_or(usize::MAX)))?;
-        let how = run.status();
-        if how.is_ended() {
-            return Err(NoPoint::Ended { how: how.name() });
+        match run.check_open() {
+            Err(Rejected::Ended(how)) => Err(NoPoint::Ended { how }),
+            _ => Ok(run.point()),
         }
-        Ok(run.point())
     }
 
     /// As events keep it.
