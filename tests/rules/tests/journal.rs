@@ -3,11 +3,13 @@
 //! again: what folds otherwise than it did is a mistake in the engine.
 //!
 //! An event type, or an optional field of one, without a fixture fails a test here. To add some: write a scenario in
-//! `journal/scenarios.rs`, then `BANDSTAND_NEW_FIXTURES=1 cargo test -p bandstand-rules --test journal`; files that are
+//! `journal/scenarios.rs` or `journal/asked.rs`, then `BANDSTAND_NEW_FIXTURES=1 cargo test -p bandstand-rules --test journal`; files that are
 //! there are left alone.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "journal/asked.rs"]
+mod asked;
 #[path = "journal/coverage.rs"]
 mod coverage;
 #[path = "journal/scenarios.rs"]

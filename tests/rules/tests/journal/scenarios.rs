@@ -1,5 +1,5 @@
 //! Runs that together have every event, and every optional field of one both there and absent. Small: a fixture is read by
-//! people when it fails.
+//! people when it fails. What people ask of whole runs is in `asked.rs`.
 
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use bandstand_engine::input::{ActorKind, By, Choice, Reply, ReplyNext, ReviewReq
 use bandstand_engine::{Answer, Class, Failure, Input};
 use serde_json::{Value, json};
 
+use crate::asked;
 use crate::tape::Tape;
 
 /// Every scenario by the name of its fixture.
 pub(crate) fn all() -> Vec<(&'static str, Tape)> {
-    vec![
+    let mut all = vec![
         ("line", line()),
         ("retries", retries()),
         ("interrupted", interrupted()),
@@ -29,7 +30,9 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("wait-and-fail", wait_and_fail()),
         ("cancelled", cancelled("enough")),
         ("cancelled-without-reason", cancelled("")),
-    ]
+    ];
+    all.extend(asked::all());
+    all
 }
 
 const USAGE: Usage =
@@ -43,7 +46,7 @@ fn done(tape: &mut Tape, id: &str, reply: Reply, usage: Usage) {
     tape.take(Input::Done { id: id.parse().unwrap(), reply, usage });
 }
 
-fn done_plainly(tape: &mut Tape, id: &str, output: Value) {
+pub(crate) fn done_plainly(tape: &mut Tape, id: &str, output: Value) {
     done(tape, id, reply(output), Usage::default());
 }
 
@@ -89,7 +92,7 @@ result: { log: \"${{ state.log }}\", last: \"${{ state.last }}\" }
     tape
 }
 
-fn failure(code: &str) -> Failure {
+pub(crate) fn failure(code: &str) -> Failure {
     Failure { recoverable: true, ..Failure::permanent(Class::Agent, code, "it did not work") }
 }
 

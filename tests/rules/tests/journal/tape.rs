@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bandstand_engine::event::PluginPin;
-use bandstand_engine::input::Usage;
-use bandstand_engine::run::NewRun;
+use bandstand_engine::input::{ActorKind, By, Retry, Usage};
+use bandstand_engine::run::{Edit, Fork, JournalRow, NewRun, Point};
 use bandstand_engine::{Event, Failure, Graph, Input, Run, Start, Timestamp};
 use serde_json::{Value, json};
 
@@ -24,9 +24,24 @@ impl Tape {
     /// Starts a run of a workflow given as text; `named`: for somebody, in a thread, by a request.
     pub(crate) fn start(text: &str, input: Value, named: Option<&str>) -> Tape {
         let graph: Arc<Graph> = bandstand_rules::graph(text);
-        let digest = |id: &str| PluginPin { digest: format!("sha256:{id}") };
+        let new = Tape::new_run(&graph, "run-1", input, named);
+        Tape::start_new(graph, new)
+    }
+
+    /// Starts a run that does another one again.
+    pub(crate) fn rerun(text: &str, of: &str) -> Tape {
+        let graph: Arc<Graph> = bandstand_rules::graph(text);
         let new = NewRun {
-            run_id: "run-1".to_owned(),
+            rerun_of: Some(of.to_owned()),
+            ..Tape::new_run(&graph, "run-2", Value::Object(serde_json::Map::new()), None)
+        };
+        Tape::start_new(graph, new)
+    }
+
+    fn new_run(graph: &Graph, run_id: &str, input: Value, named: Option<&str>) -> NewRun {
+        let digest = |id: &str| PluginPin { digest: format!("sha256:{id}") };
+        NewRun {
+            run_id: run_id.to_owned(),
             source_digest: "sha256:source".to_owned(),
             graph_digest: "sha256:graph".to_owned(),
             plugins: graph.plugins.keys().map(|id| (id.clone(), digest(id.as_str()))).collect(),
@@ -37,12 +52,41 @@ impl Tape {
             input,
             request_id: named.map(|name| format!("request-{name}")),
             rerun_of: None,
-        };
+        }
+    }
+
+    fn start_new(graph: Arc<Graph>, new: NewRun) -> Tape {
         let start = Start::new(&graph, new, START).unwrap();
         let (run, decision) = Run::start(graph, start, START);
         let mut tape = Tape { run, rows: Vec::new(), views: Vec::new(), now: START };
         tape.keep(decision.events);
         tape
+    }
+
+    /// The rows as the store would give them to whoever looks for a point.
+    fn stored(&self) -> Vec<JournalRow> {
+        self.rows.iter().map(|(at, events)| JournalRow { at: *at, events: events.clone() }).collect()
+    }
+
+    /// A fork from this run's present point, ten minutes later.
+    pub(crate) fn fork(&self, edits: Vec<Edit>) -> Tape {
+        let graph = self.run.graph().clone();
+        let point = Point::within(graph.clone(), &self.stored(), self.run.seq()).unwrap();
+        let input = (**self.run.started().input.value().unwrap()).clone();
+        let new = Tape::new_run(&graph, "run-2", input, None);
+        let now = self.now.plus_ms(600_000);
+        let (run, decision) = Run::fork(graph, Fork { new, point, edits }, now).unwrap();
+        let mut tape = Tape { run, rows: Vec::new(), views: Vec::new(), now };
+        tape.keep(decision.events);
+        tape
+    }
+
+    /// Ann retries the failed run, by that request.
+    pub(crate) fn retry(&mut self, request_id: Option<&str>) {
+        let point = Point::of_failure(self.run.graph().clone(), &self.stored()).unwrap();
+        let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+        let request_id = request_id.map(str::to_owned);
+        self.take(Input::Retry(Box::new(Retry { by, request_id, point })));
     }
 
     fn keep(&mut self, events: Vec<Event>) {
