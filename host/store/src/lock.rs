@@ -204,7 +204,7 @@ mod tests {
         let refused = Lock::acquire(directory.path()).expect_err("held");
         let me = std::process::id();
         assert!(
-            matches!(&refused, LockError::Held { holder: Some(Holder { pid, protocol: 1 }), .. } if *pid == me)
+            matches!(&refused, LockError::Held { holder: Some(Holder { pid, protocol: PROTOCOL }), .. } if *pid == me)
         );
         assert!(refused.to_string().contains(&format!("process id {me}")), "{refused}");
         assert_eq!(Lock::holder(directory.path()).expect("read").map(|holder| holder.pid), Some(me));
