@@ -80,7 +80,8 @@ fn same((event, payload, known): &(usize, usize, Arc<Value>), value: &Value) -> 
 
 /// Equal to the last byte: `==` alone takes `-0.0` for `0.0`.
 fn equal(known: &Value, value: &Value) -> bool {
-    known == value && known.to_string() == value.to_string()
+    let text = Value::to_string;
+    known == value && text(known) == text(value)
 }
 
 /// Whether the value's JSON is surely not short, told without writing it.

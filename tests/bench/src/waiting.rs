@@ -144,7 +144,6 @@ fn answer(run_id: &str, review_id: String) -> AnswerRequest {
         saw: None,
         confidence: None,
         request_id: None,
-        rerun_of: None,
     }
 }
 
