@@ -220,3 +220,35 @@ fn a_failure_of_the_workflow_itself_comes_again() {
         assert_eq!(table.count("run.retried"), 1);
     }
 }
+
+// R5.5: nobody could resume a run that has failed, so its pause ends there.
+#[test]
+fn a_run_that_failed_while_it_was_paused_is_retried_at_once() {
+    let mut table = Table::start(PAIR, json!({}));
+    table.pause().unwrap();
+    table.fail("a@1#1", permanent());
+    assert_eq!(table.resume().unwrap_err(), Rejected::Ended("failed"));
+    table.retry().unwrap();
+    assert_eq!((table.run.status(), table.run.is_paused()), (Status::Running, false));
+    table.done("a@1#2", json!({}));
+    assert_eq!(table.owed_text(), ["b@1#1"], "the next node is entered");
+    // It can be paused again.
+    table.pause().unwrap();
+    assert_eq!(table.run.status(), Status::Paused);
+}
+
+// R5.5
+#[test]
+fn a_killed_run_is_not_retried() {
+    let mut table = Table::start(PAIR, json!({}));
+    table.fail("a@1#1", permanent());
+    let point = Point::of_failure(table.run.graph().clone(), &table.rows).unwrap();
+    table.retry().unwrap();
+    table.kill().unwrap();
+    assert!(matches!(Point::of_failure(table.run.graph().clone(), &table.rows), Err(NotRetried::NotFailed)));
+    let by =
+        bandstand_engine::input::By { kind: bandstand_engine::input::ActorKind::Person, id: "bo".to_owned() };
+    let retry = bandstand_engine::input::Retry { by, request_id: None, point };
+    let refused = table.handle(bandstand_engine::Input::Retry(Box::new(retry))).unwrap_err();
+    assert_eq!(refused, Rejected::NotFailed("killed"));
+}

@@ -203,6 +203,8 @@ impl Run {
         }
         let point = StoredPoint::read(&e.snapshot)?;
         self.state.end = None;
+        // A pause ended with the run: nobody could resume it since.
+        self.state.paused = false;
         self.state.retries += 1;
         self.state.started.deadline = e.deadline;
         self.remember_request(e.request_id.as_deref());
