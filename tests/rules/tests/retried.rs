@@ -252,3 +252,66 @@ fn a_killed_run_is_not_retried() {
     let refused = table.handle(bandstand_engine::Input::Retry(Box::new(retry))).unwrap_err();
     assert_eq!(refused, Rejected::NotFailed("killed"));
 }
+
+const HEARING: &str = "\
+format: 1
+name: hearing
+version: 1
+plugins: { p: { builtin: echo } }
+nodes:
+  fan:
+    parallel:
+      max-errors: 1
+      branches:
+        x:
+          nodes:
+            inner:
+              parallel:
+                join: all
+                branches:
+                  late: { nodes: { nap: { wait: { for: 1s }, next: hear }, hear: { wait: { signal: go }, next: end } } }
+                  soon: { wait: { signal: go } }
+                  boom: { agent: p }
+              next: end
+          result: \"${{ output.results }}\"
+        y: { agent: p }
+        z: { agent: p }
+    next: end
+result: \"${{ nodes.fan.output.results.x }}\"
+";
+
+// R5.5: what came while the waits were lost is kept, and given in the order in which they had been entered.
+#[test]
+fn waits_of_a_retried_run_take_what_came_meanwhile_in_their_old_order() {
+    let mut table = Table::start(HEARING, json!({}));
+    table.pass(1_000);
+    table.fail("fan@1/x/inner@1/boom@1#1", permanent());
+    table.signal("go", json!("first")).unwrap();
+    table.fail("fan@1/y@1#1", permanent());
+    assert_eq!(table.run.status(), Status::Failed);
+    table.now = table.now.plus_ms(5_000);
+    table.retry().unwrap();
+    table.signal("go", json!("second")).unwrap();
+    for id in ["fan@1/x/inner@1/boom@1#2", "fan@1/y@1#2", "fan@1/z@1#2"] {
+        table.done(id, json!({}));
+    }
+    assert_eq!(table.output(), json!({ "boom": {}, "late": "second", "soon": "first" }));
+}
+
+// R5.5: a signal that the failed visit had taken is spent; a wait that expired waits its whole time again.
+#[test]
+fn a_wait_that_failed_waits_anew() {
+    let text = "format: 1\nname: hear\nversion: 1\nstate: { got: { reduce: sum } }\nnodes:\n  \
+        hear: { wait: { signal: go, timeout: 10s }, update: { got: \"${{ output }}\" }, next: end }\nresult: \"${{ state.got }}\"\n";
+    let mut table = Table::start(text, json!({}));
+    table.signal("go", json!("no number")).unwrap();
+    assert_eq!(table.failed().1, "bad-operand");
+    table.retry().unwrap();
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(10_000)));
+    table.pass(10_000);
+    assert_eq!(table.failed().1, "wait-expired");
+    table.retry().unwrap();
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(10_000)));
+    table.signal("go", json!(7)).unwrap();
+    assert_eq!(table.output(), json!(7));
+}

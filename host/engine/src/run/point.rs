@@ -253,6 +253,8 @@ impl Run {
                 Work::Block | Work::End => {}
             }
         }
+        // Who waits longest is served first.
+        signalled.sort_by_key(|p| self.visit(p).map(|visit| visit.started_at));
         for p in signalled {
             // It may have come already.
             if self.state.end.is_none() {
