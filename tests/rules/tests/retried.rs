@@ -253,6 +253,27 @@ fn a_killed_run_is_not_retried() {
     assert_eq!(refused, Rejected::NotFailed("killed"));
 }
 
+// R1, R5.5: a visit whose deadline passed while it waited for its next attempt does not wait on.
+#[test]
+fn a_visit_that_was_late_is_tried_at_once_with_its_whole_time() {
+    let text = PAIR.replace(
+        "agent: p, update: { total: 1 }",
+        "agent: p, timeout: 10s, deadline: 30s, update: { total: 1 }",
+    );
+    let mut table = Table::start(&text, json!({}));
+    table.fail_after("a@1#1", recoverable(), Some(600_000));
+    table.pass(30_000);
+    assert_eq!(table.failed().1, "deadline");
+    table.now = table.now.plus_ms(1_000);
+    table.retry().unwrap();
+    assert_eq!(table.run.next_deadline(), Some(table.now), "the second attempt is due");
+    table.pass(0);
+    assert_eq!(table.owed_text(), ["a@1#2"]);
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(30_000)));
+    table.done("a@1#2", json!({}));
+    assert_eq!(table.owed_text(), ["b@1#1"]);
+}
+
 const HEARING: &str = "\
 format: 1
 name: hearing

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::point::{Point, shift};
-use super::state::{BranchStatus, Phase, Place, Scope};
+use super::state::{Attempt, BranchStatus, Phase, Place, Scope};
 use super::{Corrupt, Run};
 use crate::event::{BranchOutcome, Event};
 use crate::graph::{Graph, Stage};
@@ -237,7 +237,8 @@ fn put_back(scope: &mut Scope, path: &Path, branch: &Path, inner: Scope) -> Opti
     Some(())
 }
 
-/// A block whose time was up gets its whole time again.
+/// A block whose time was up gets its whole time again. An agent whose time was up, and that waited for its next attempt,
+/// need not wait for it any longer.
 fn refresh_overdue(graph: &Graph, path: &Path, scope: &mut Scope, now: Timestamp, failed: &mut Vec<Path>) {
     let Place::At(visit) = &mut scope.place else { return };
     let p = path.join(visit.segment());
@@ -248,6 +249,9 @@ fn refresh_overdue(graph: &Graph, path: &Path, scope: &mut Scope, now: Timestamp
             _ => None,
         };
         visit.deadline = timeout_ms.map(|timeout_ms| now.plus_ms(timeout_ms));
+        if let Phase::Attempt(Attempt { due: Some(due), .. }) = &mut visit.phase {
+            *due = now;
+        }
         failed.push(p.clone());
     }
     if let Phase::Block(block) = &mut visit.phase {
