@@ -336,3 +336,23 @@ fn a_wait_that_failed_waits_anew() {
     table.signal("go", json!(7)).unwrap();
     assert_eq!(table.output(), json!(7));
 }
+
+// R5.5: a branch that `max-steps` stopped was entering a node, so no visit of it failed; the branch itself is named.
+#[test]
+fn a_branch_that_max_steps_stopped_is_named_and_opened_again() {
+    let text = "format: 1\nname: steps\nversion: 1\nplugins: { p: { builtin: echo } }\nlimits: { max-steps: 2 }\nnodes:\n  \
+        fan:\n    parallel:\n      max-errors: 1\n      branches:\n        \
+        x: { nodes: { one: { agent: p, next: [{ when: \"visit < 9\", to: one }, { to: end }] } } }\n        \
+        y: { agent: p }\n        z: { agent: p }\n    next: end\n";
+    let mut table = Table::start(text, json!({}));
+    table.done("fan@1/x/one@1#1", json!({}));
+    table.done("fan@1/x/one@2#1", json!({}));
+    table.fail("fan@1/y@1#1", permanent());
+    assert_eq!(table.failed().1, "too-many-errors");
+    table.retry().unwrap();
+    let retried = table.journal.iter().find_map(|(_, event)| match event {
+        Event::RunRetried(retried) => Some(retried.paths.clone()),
+        _ => None,
+    });
+    assert_eq!(retried.unwrap(), ["fan@1/x".parse().unwrap(), "fan@1/y@1".parse().unwrap()]);
+}

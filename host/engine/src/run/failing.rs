@@ -74,6 +74,13 @@ impl Point {
         let mut root = analysis.put_together(&Path::root(), analysis.run, failed_at, &taken)?;
         refresh_overdue(&graph, &Path::root(), &mut root, failed_at, &mut failed);
         find_failed(&Path::root(), &root, &mut failed);
+        // A branch that may enter no more nodes stopped between two visits.
+        let stopped = analysis.branches.keys().filter(|branch| {
+            root.inner(branch.segments()).is_some_and(|scope| matches!(scope.place, Place::Ready(_)))
+        });
+        failed.extend(stopped.cloned());
+        failed.sort();
+        failed.dedup();
         Ok(Point {
             run_id: before.run_id,
             seq: analysis.events.len() as u64,
