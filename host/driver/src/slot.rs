@@ -161,7 +161,10 @@ impl Slot {
         for event in &decision.events {
             match event {
                 Event::RunPaused(_) => self.pause(gate),
-                Event::RunResumed(_) => self.batch.effects.push(Effect::Resume(self.pauses)),
+                // A retry ends a pause, too.
+                Event::RunResumed(_) | Event::RunRetried(_) => {
+                    self.batch.effects.push(Effect::Resume(self.pauses))
+                }
                 _ => {}
             }
         }

@@ -9,8 +9,8 @@ use bandstand_driver::{
     Action, Core, Held, Limits, LoadProblem, Message, Refusal, Request, Row, Standing, Token,
 };
 use bandstand_engine::event::{Event, PluginPin};
-use bandstand_engine::input::{ActorKind, By, Reply, ReplyNext, Usage, Verdict};
-use bandstand_engine::run::NewRun;
+use bandstand_engine::input::{ActorKind, By, Reply, ReplyNext, Retry, Usage, Verdict};
+use bandstand_engine::run::{JournalRow, NewRun, Point};
 use bandstand_engine::{Answer, Class, CommandId, Failure, Graph, Id, Input, Run, Start, Timestamp};
 use serde_json::{Value, json};
 
@@ -624,6 +624,31 @@ fn a_paused_run_starts_nothing_and_carries_on_when_that_is_durable() {
         took.ends_with(&["answer 2 Changed".to_owned(), "call b@1#1 after 0 interruptions".to_owned()]),
         "{took:?}"
     );
+}
+
+// The run failed while it was paused: its retry ends the pause, and calls start when that is durable.
+#[test]
+fn the_calls_of_a_retried_run_start_although_it_was_paused_when_it_failed() {
+    let mut world = World::new(graph("a", json!({ "a": agent(json!("end"), 0) })), Limits::default());
+    world.start();
+    world.sync();
+    world.send(verb(1, pause));
+    world.sync();
+    world.ends("a@1#1", failed);
+    world.sync_all();
+    let rows: Vec<JournalRow> =
+        world.disk.iter().map(|row| JournalRow { at: row.at, events: row.events.to_vec() }).collect();
+    let point = Point::of_failure(world.graph.clone(), &rows).unwrap();
+    let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
+    let input = Input::Retry(Box::new(Retry { by, request_id: None, point }));
+    world.send(Message::Input { run_id: RUN.into(), input, request: Some(Request(2)) });
+    if world.appends.is_empty() {
+        world.load(false); // it had left memory when it ended
+    }
+    assert!(!world.took().iter().any(|line| line.starts_with("call a@1#2")), "not before it is durable");
+    world.sync_all();
+    let took = world.took();
+    assert!(took.contains(&"call a@1#2 after 0 interruptions".to_owned()), "{took:?}");
 }
 
 #[test]

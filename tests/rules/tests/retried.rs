@@ -220,3 +220,139 @@ fn a_failure_of_the_workflow_itself_comes_again() {
         assert_eq!(table.count("run.retried"), 1);
     }
 }
+
+// R5.5: nobody could resume a run that has failed, so its pause ends there.
+#[test]
+fn a_run_that_failed_while_it_was_paused_is_retried_at_once() {
+    let mut table = Table::start(PAIR, json!({}));
+    table.pause().unwrap();
+    table.fail("a@1#1", permanent());
+    assert_eq!(table.resume().unwrap_err(), Rejected::Ended("failed"));
+    table.retry().unwrap();
+    assert_eq!((table.run.status(), table.run.is_paused()), (Status::Running, false));
+    table.done("a@1#2", json!({}));
+    assert_eq!(table.owed_text(), ["b@1#1"], "the next node is entered");
+    // It can be paused again.
+    table.pause().unwrap();
+    assert_eq!(table.run.status(), Status::Paused);
+}
+
+// R5.5
+#[test]
+fn a_killed_run_is_not_retried() {
+    let mut table = Table::start(PAIR, json!({}));
+    table.fail("a@1#1", permanent());
+    let point = Point::of_failure(table.run.graph().clone(), &table.rows).unwrap();
+    table.retry().unwrap();
+    table.kill().unwrap();
+    assert!(matches!(Point::of_failure(table.run.graph().clone(), &table.rows), Err(NotRetried::NotFailed)));
+    let by =
+        bandstand_engine::input::By { kind: bandstand_engine::input::ActorKind::Person, id: "bo".to_owned() };
+    let retry = bandstand_engine::input::Retry { by, request_id: None, point };
+    let refused = table.handle(bandstand_engine::Input::Retry(Box::new(retry))).unwrap_err();
+    assert_eq!(refused, Rejected::NotFailed("killed"));
+}
+
+// R1, R5.5: a visit whose deadline passed while it waited for its next attempt does not wait on.
+#[test]
+fn a_visit_that_was_late_is_tried_at_once_with_its_whole_time() {
+    let text = PAIR.replace(
+        "agent: p, update: { total: 1 }",
+        "agent: p, timeout: 10s, deadline: 30s, update: { total: 1 }",
+    );
+    let mut table = Table::start(&text, json!({}));
+    table.fail_after("a@1#1", recoverable(), Some(600_000));
+    table.pass(30_000);
+    assert_eq!(table.failed().1, "deadline");
+    table.now = table.now.plus_ms(1_000);
+    table.retry().unwrap();
+    assert_eq!(table.run.next_deadline(), Some(table.now), "the second attempt is due");
+    table.pass(0);
+    assert_eq!(table.owed_text(), ["a@1#2"]);
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(30_000)));
+    table.done("a@1#2", json!({}));
+    assert_eq!(table.owed_text(), ["b@1#1"]);
+}
+
+const HEARING: &str = "\
+format: 1
+name: hearing
+version: 1
+plugins: { p: { builtin: echo } }
+nodes:
+  fan:
+    parallel:
+      max-errors: 1
+      branches:
+        x:
+          nodes:
+            inner:
+              parallel:
+                join: all
+                branches:
+                  late: { nodes: { nap: { wait: { for: 1s }, next: hear }, hear: { wait: { signal: go }, next: end } } }
+                  soon: { wait: { signal: go } }
+                  boom: { agent: p }
+              next: end
+          result: \"${{ output.results }}\"
+        y: { agent: p }
+        z: { agent: p }
+    next: end
+result: \"${{ nodes.fan.output.results.x }}\"
+";
+
+// R5.5: what came while the waits were lost is kept, and given in the order in which they had been entered.
+#[test]
+fn waits_of_a_retried_run_take_what_came_meanwhile_in_their_old_order() {
+    let mut table = Table::start(HEARING, json!({}));
+    table.pass(1_000);
+    table.fail("fan@1/x/inner@1/boom@1#1", permanent());
+    table.signal("go", json!("first")).unwrap();
+    table.fail("fan@1/y@1#1", permanent());
+    assert_eq!(table.run.status(), Status::Failed);
+    table.now = table.now.plus_ms(5_000);
+    table.retry().unwrap();
+    table.signal("go", json!("second")).unwrap();
+    for id in ["fan@1/x/inner@1/boom@1#2", "fan@1/y@1#2", "fan@1/z@1#2"] {
+        table.done(id, json!({}));
+    }
+    assert_eq!(table.output(), json!({ "boom": {}, "late": "second", "soon": "first" }));
+}
+
+// R5.5: a signal that the failed visit had taken is spent; a wait that expired waits its whole time again.
+#[test]
+fn a_wait_that_failed_waits_anew() {
+    let text = "format: 1\nname: hear\nversion: 1\nstate: { got: { reduce: sum } }\nnodes:\n  \
+        hear: { wait: { signal: go, timeout: 10s }, update: { got: \"${{ output }}\" }, next: end }\nresult: \"${{ state.got }}\"\n";
+    let mut table = Table::start(text, json!({}));
+    table.signal("go", json!("no number")).unwrap();
+    assert_eq!(table.failed().1, "bad-operand");
+    table.retry().unwrap();
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(10_000)));
+    table.pass(10_000);
+    assert_eq!(table.failed().1, "wait-expired");
+    table.retry().unwrap();
+    assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(10_000)));
+    table.signal("go", json!(7)).unwrap();
+    assert_eq!(table.output(), json!(7));
+}
+
+// R5.5: a branch that `max-steps` stopped was entering a node, so no visit of it failed; the branch itself is named.
+#[test]
+fn a_branch_that_max_steps_stopped_is_named_and_opened_again() {
+    let text = "format: 1\nname: steps\nversion: 1\nplugins: { p: { builtin: echo } }\nlimits: { max-steps: 2 }\nnodes:\n  \
+        fan:\n    parallel:\n      max-errors: 1\n      branches:\n        \
+        x: { nodes: { one: { agent: p, next: [{ when: \"visit < 9\", to: one }, { to: end }] } } }\n        \
+        y: { agent: p }\n        z: { agent: p }\n    next: end\n";
+    let mut table = Table::start(text, json!({}));
+    table.done("fan@1/x/one@1#1", json!({}));
+    table.done("fan@1/x/one@2#1", json!({}));
+    table.fail("fan@1/y@1#1", permanent());
+    assert_eq!(table.failed().1, "too-many-errors");
+    table.retry().unwrap();
+    let retried = table.journal.iter().find_map(|(_, event)| match event {
+        Event::RunRetried(retried) => Some(retried.paths.clone()),
+        _ => None,
+    });
+    assert_eq!(retried.unwrap(), ["fan@1/x".parse().unwrap(), "fan@1/y@1".parse().unwrap()]);
+}

@@ -317,7 +317,10 @@ impl Checker {
             Event::RunRetried(e) => {
                 self.ended = None;
                 self.run_deadline = e.deadline;
-                self.lay_down(e.failed_at, at);
+                self.paused = false;
+                self.lay_down(e.failed_at, at, true);
+                // An agent that is tried again gets its whole time again.
+                self.deadlines.clear();
                 self.reopened.extend(e.paths.iter().cloned());
             }
             Event::RunSucceeded(_) => self.end("succeeded")?,
@@ -433,10 +436,9 @@ impl Checker {
             Event::AttemptSucceeded(e) => {
                 self.attempt_ended(&e.p, e.attempt)?;
                 self.deadlines.remove(&e.p);
-                if let (Payload::Value(output), bandstand_engine::input::ReplyNext::Review(_)) =
-                    (&e.output, &e.next)
-                {
-                    let _ = output; // a person may still change it
+                if matches!(e.next, bandstand_engine::input::ReplyNext::Review(_)) {
+                    // A person may still change it; what an earlier attempt said holds no longer either.
+                    self.outputs.remove(&e.p);
                 } else if let Payload::Value(output) = &e.output {
                     self.outputs.insert(e.p.clone(), (**output).clone());
                 }
@@ -497,7 +499,9 @@ impl Checker {
                     self.timers.insert(e.p.clone(), time);
                 }
                 if let Some(name) = &e.signal {
-                    self.waits.insert(e.p.clone(), (at, name.clone(), e.deadline.is_none()));
+                    // Begun anew after a point, it has its turn by when it was entered.
+                    let since = self.waits.get(&e.p).map_or(at, |(since, _, _)| *since);
+                    self.waits.insert(e.p.clone(), (since, name.clone(), e.deadline.is_none()));
                 }
             }
             Event::WaitEnded(e) => self.wait_ended(&e.p, &e.because, at)?,
@@ -613,10 +617,13 @@ impl Checker {
         self.interruptions.remove(&e.p);
         let delay_ms = e.delay_ms.unwrap_or(0);
         if matches!(e.because, AttemptCause::Person | AttemptCause::Adopted) {
+            if let (AttemptCause::Person, Some(span_ms)) = (e.because, agent.deadline_ms) {
+                self.deadlines.insert(e.p.clone(), at.plus_ms(span_ms));
+            }
             match e.due {
-                Some(due) => self.timers.insert(e.p.clone(), due).is_some(),
-                None => self.owed.insert(CommandId { path: e.p.clone(), attempt: e.attempt }),
-            };
+                Some(due) => drop(self.retries.insert(e.p.clone(), due)),
+                None => drop(self.owed.insert(CommandId { path: e.p.clone(), attempt: e.attempt })),
+            }
             return Ok(());
         }
         match e.because {
@@ -662,9 +669,13 @@ impl Checker {
         .collect()
     }
 
-    /// What is under way rests, and begins anew after that; for blocks, time stood still.
-    fn lay_down(&mut self, then: Timestamp, now: Timestamp) {
+    /// What is under way rests, and begins anew after that; for blocks, time stood still. `retried`: those whose time was up
+    /// get it again.
+    fn lay_down(&mut self, then: Timestamp, now: Timestamp, retried: bool) {
         self.owed.clear();
+        self.retries.clear();
+        let span_ms = now.since_ms(then);
+        self.deadlines.values_mut().for_each(|deadline| *deadline = deadline.plus_ms(span_ms));
         let timers = std::mem::take(&mut self.timers);
         for (path, due) in timers {
             let timeout_ms = match self.graph.node(&path).map(|node| &node.kind) {
@@ -673,8 +684,8 @@ impl Checker {
                 _ => None,
             };
             let Some(timeout_ms) = timeout_ms else { continue };
-            let due = if due <= then { then.plus_ms(timeout_ms) } else { due };
-            let due = due.plus_ms(now.since_ms(then));
+            let due = if retried && due <= then { then.plus_ms(timeout_ms) } else { due };
+            let due = due.plus_ms(span_ms);
             self.facts.move_deadline(&path, due);
             self.timers.insert(path, due);
         }
@@ -703,9 +714,10 @@ impl Checker {
             }
         }
         for (index, (_, event)) in self.journal.iter().enumerate() {
+            // The block itself is among the paths when only what came after its join failed.
             if let Event::BranchEnded(e) = event
                 && e.outcome == BranchOutcome::Skipped
-                && paths.iter().any(|path| path.is_within(&e.p))
+                && paths.iter().any(|path| path.is_within(&e.p) && *path != e.p)
             {
                 undone.insert(index);
             }
@@ -714,6 +726,8 @@ impl Checker {
             Some(base) => (**base).clone(),
             None => Checker::new(self.graph.clone()),
         };
+        // They know from the start that failed items are open beside others.
+        books.undone.clone_from(&undone);
         for (index, (at, event)) in self.journal.iter().enumerate() {
             if !undone.contains(&index) {
                 books.event(*at, event).map_err(|Problem(what)| {
@@ -723,16 +737,7 @@ impl Checker {
             }
         }
         let Checker { shadow, journal, rows, base, .. } = self.clone();
-        Ok(Checker {
-            shadow,
-            journal,
-            rows,
-            base,
-            last_at: self.last_at,
-            entered: self.entered,
-            undone,
-            ..books
-        })
+        Ok(Checker { shadow, journal, rows, base, last_at: self.last_at, entered: self.entered, ..books })
     }
 
     /// The books of a fork that adopts this run's first `seq` events, which rested at `then`, and begins at `now`.
@@ -746,8 +751,12 @@ impl Checker {
             prefix.row(from as u64, at, &events)?;
         }
         let then = prefix.last_at;
-        prefix.lay_down(then, now);
+        prefix.lay_down(then, now, false);
         prefix.inputs.clear();
+        prefix.paused = false;
+        // Nothing was sent to the fork itself yet.
+        prefix.signals.clear();
+        prefix.requests.clear();
         (prefix.shadow, prefix.base) = (None, None);
         prefix.journal.clear();
         prefix.rows.clear();
@@ -789,6 +798,7 @@ fn is_of_failure(event: &Event) -> bool {
         | Event::NodeCancelled(_)
         | Event::AttemptCancelled(_)
         | Event::ReviewWithdrawn(_)
+        | Event::Warning(_)
         | Event::RunFailed(_) => true,
         Event::StageEntered(e) => e.stage == bandstand_engine::graph::Stage::Error && e.p == Path::root(),
         Event::BranchesJoined(e) => !e.satisfied,

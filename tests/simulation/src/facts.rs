@@ -17,6 +17,9 @@ pub struct Facts {
     pub timed_out: BTreeSet<Path>,
     /// Reviews that ended by their timeout, and how many answers they had by then.
     pub expired: BTreeMap<Path, usize>,
+    /// Reviews of agents' attempts that people decided.
+    decided: BTreeSet<(Path, u32)>,
+    attempt: BTreeMap<Path, u32>,
     /// Waits for a signal that ended: by which signal, or by their timeout.
     pub waits: BTreeMap<Path, Option<String>>,
     /// Agents whose deadline passed: in which attempt, and how many were made.
@@ -57,8 +60,15 @@ impl Facts {
             {
                 self.timed_out.insert(e.p.clone());
             }
-            Event::AttemptScheduled(e) if e.because == AttemptCause::Person => {
-                self.fresh.insert((e.p.clone(), e.attempt));
+            Event::AttemptScheduled(e) => {
+                self.attempt.insert(e.p.clone(), e.attempt);
+                if e.because == AttemptCause::Person {
+                    self.fresh.insert((e.p.clone(), e.attempt));
+                }
+                match e.due {
+                    Some(_) => self.delayed.insert(e.p.clone()),
+                    None => self.delayed.remove(&e.p),
+                };
             }
             Event::ReviewOpened(e) => {
                 // Asked anew, it has its own answers.
@@ -69,12 +79,16 @@ impl Facts {
             Event::ReviewDecided(e) if e.because == ReviewCause::Timeout => {
                 self.expired.insert(e.p.clone(), self.answers.get(&e.p).copied().unwrap_or(0));
             }
+            Event::ReviewDecided(e) => {
+                if let Some(attempt) = self.attempt.get(&e.p) {
+                    self.decided.insert((e.p.clone(), *attempt));
+                }
+            }
             Event::WaitEnded(e) => match &e.because {
                 WaitCause::Time => {}
                 WaitCause::Signal(id) => drop(self.waits.insert(e.p.clone(), Some(id.clone()))),
                 WaitCause::Timeout => drop(self.waits.insert(e.p.clone(), None)),
             },
-            Event::AttemptScheduled(e) if e.due.is_some() => drop(self.delayed.insert(e.p.clone())),
             Event::AttemptDue(e) => drop(self.delayed.remove(&e.p)),
             Event::AttemptCancelled(e) if e.because == CancelCause::Deadline => {
                 let made = e.attempt - u32::from(self.delayed.contains(&e.p));
@@ -95,6 +109,11 @@ impl Facts {
     /// Whether somebody's retry of the run began that attempt.
     pub fn is_fresh(&self, path: &Path, attempt: u32) -> bool {
         self.fresh.contains(&(path.clone(), attempt))
+    }
+
+    /// Whether people decided the review that an attempt asked for.
+    pub fn is_decided(&self, path: &Path, attempt: u32) -> bool {
+        self.decided.contains(&(path.clone(), attempt))
     }
 
     /// The branches of a block's visit in the order in which they ended.

@@ -514,8 +514,19 @@ impl Oracle<'_> {
             attempt += 1;
             self.attempts.insert(path.to_string(), attempt);
             if self.facts.is_fresh(path, attempt + 1) {
-                // Whatever it said came to nothing: the run failed, and somebody retried it.
+                // Whatever it said came to nothing: the run failed, and somebody retried it. What people decided stays said.
                 before = attempt;
+                if self.facts.is_decided(path, attempt)
+                    && let Some(behaviour) = self.world.script.behaviour(path, attempt)
+                    && let AttemptEnd::Reply { next: Wish::Review { propose, form, quorum, .. }, .. } =
+                        &behaviour.end
+                {
+                    let output = output_of(behaviour, &input);
+                    let people = review::People::asked(form.as_ref(), *quorum);
+                    let plan = self.world.script.review(path);
+                    let told = review::tell(&people, propose.as_ref().unwrap_or(&output), plan, None, path);
+                    scope.review = Some(told.map_err(Stop::Impossible)?.output);
+                }
                 continue;
             }
             if let Some((late, made)) = self.facts.late.get(path).filter(|(late, _)| *late == attempt) {

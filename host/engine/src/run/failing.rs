@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::point::{Point, shift};
-use super::state::{BranchStatus, Phase, Place, Scope};
+use super::state::{Attempt, BranchStatus, Phase, Place, Scope};
 use super::{Corrupt, Run};
 use crate::event::{BranchOutcome, Event};
 use crate::graph::{Graph, Stage};
@@ -74,6 +74,13 @@ impl Point {
         let mut root = analysis.put_together(&Path::root(), analysis.run, failed_at, &taken)?;
         refresh_overdue(&graph, &Path::root(), &mut root, failed_at, &mut failed);
         find_failed(&Path::root(), &root, &mut failed);
+        // A branch that may enter no more nodes stopped between two visits.
+        let stopped = analysis.branches.keys().filter(|branch| {
+            root.inner(branch.segments()).is_some_and(|scope| matches!(scope.place, Place::Ready(_)))
+        });
+        failed.extend(stopped.cloned());
+        failed.sort();
+        failed.dedup();
         Ok(Point {
             run_id: before.run_id,
             seq: analysis.events.len() as u64,
@@ -237,7 +244,8 @@ fn put_back(scope: &mut Scope, path: &Path, branch: &Path, inner: Scope) -> Opti
     Some(())
 }
 
-/// A block whose time was up gets its whole time again.
+/// A block whose time was up gets its whole time again. An agent whose time was up, and that waited for its next attempt,
+/// need not wait for it any longer.
 fn refresh_overdue(graph: &Graph, path: &Path, scope: &mut Scope, now: Timestamp, failed: &mut Vec<Path>) {
     let Place::At(visit) = &mut scope.place else { return };
     let p = path.join(visit.segment());
@@ -248,6 +256,9 @@ fn refresh_overdue(graph: &Graph, path: &Path, scope: &mut Scope, now: Timestamp
             _ => None,
         };
         visit.deadline = timeout_ms.map(|timeout_ms| now.plus_ms(timeout_ms));
+        if let Phase::Attempt(Attempt { due: Some(due), .. }) = &mut visit.phase {
+            *due = now;
+        }
         failed.push(p.clone());
     }
     if let Phase::Block(block) = &mut visit.phase {

@@ -203,6 +203,8 @@ impl Run {
         }
         let point = StoredPoint::read(&e.snapshot)?;
         self.state.end = None;
+        // A pause ended with the run: nobody could resume it since.
+        self.state.paused = false;
         self.state.retries += 1;
         self.state.started.deadline = e.deadline;
         self.remember_request(e.request_id.as_deref());
@@ -251,6 +253,8 @@ impl Run {
                 Work::Block | Work::End => {}
             }
         }
+        // Who waits longest is served first.
+        signalled.sort_by_key(|p| self.visit(p).map(|visit| visit.started_at));
         for p in signalled {
             // It may have come already.
             if self.state.end.is_none() {
