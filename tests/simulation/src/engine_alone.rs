@@ -116,10 +116,10 @@ impl Subject<'_> {
         }
         let first = std::mem::take(&mut self.first);
         self.decided(&first, START)?;
-        self.to_the_end(world)
+        self.finish(world)
     }
 
-    fn to_the_end(&mut self, world: &World) -> Result<(), Problem> {
+    fn finish(&mut self, world: &World) -> Result<(), Problem> {
         let (mut steps, mut retries) = (0, 0);
         loop {
             let (ended, drained) = (self.run.status().is_ended(), self.coming.is_empty());
@@ -202,7 +202,7 @@ impl Subject<'_> {
     fn follow(&mut self, now: Timestamp) -> Result<(), Problem> {
         let first = std::mem::take(&mut self.first);
         self.decided(&first, now)?;
-        self.to_the_end(self.world)
+        self.finish(self.world)
     }
 
     fn wall(&self) -> Timestamp {
