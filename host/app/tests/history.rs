@@ -279,3 +279,36 @@ fn a_watch_follows_what_another_process_drives() {
     let lines = folder.call(&["runs", "watch", &run]).expect(0, &["rest@1", "run succeeded"]);
     assert_eq!(lines.json(), json!({ "well": true }));
 }
+
+// R5.5: the run's row tells of the latest end, also when that is the same failure at once.
+#[test]
+fn a_retry_that_fails_again_is_the_runs_new_end() {
+    let folder = Folder::new();
+    folder.write(
+        "fails.yaml",
+        "format: 1\nname: fails\nversion: 1\nnodes:\n  no: { fail: { code: never, message: no } }\n",
+    );
+    folder.call(&["run", "fails.yaml"]).expect(1, &["never"]);
+    let run = folder.call(&["runs", "list", "--json"]).last()["run_id"].as_str().unwrap().to_owned();
+    let first = show(&folder, &run)["ended_at"].clone();
+    folder.call(&["runs", "retry", &run]).expect(1, &["never"]);
+    assert_ne!(show(&folder, &run)["ended_at"], first);
+    folder.call(&["runs", "replay", &run]).expect(0, &[]);
+}
+
+// R5.5, R5.4
+#[test]
+fn an_imported_run_answers_no_request_of_a_run_that_was_begun_here() {
+    let (here, there) = (project(), project());
+    let start = |folder: &Folder| {
+        folder.write("say.yaml", "format: 1\nname: say\nversion: 1\nnodes:\n  a: { value: 1, next: end }\n");
+        folder.call(&["run", "say.yaml", "--request", "once", "--json"]).expect(0, &[]);
+        folder.call(&["runs", "list", "--json"]).last()["run_id"].as_str().unwrap().to_owned()
+    };
+    let (local, other) = (start(&here), start(&there));
+    there.call(&["runs", "export", &other, "--output", "other.ndjson"]).expect(0, &[]);
+    let file = there.path().join("other.ndjson");
+    here.call(&["runs", "import", file.to_str().unwrap()]).expect(0, &[]);
+    let again = here.call(&["run", "say.yaml", "--request", "once", "--json"]).expect(0, &[]);
+    assert_eq!(again.last()["run_id"], json!(local));
+}

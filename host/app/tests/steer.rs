@@ -90,3 +90,10 @@ fn a_killed_run_is_over_and_a_cancelled_one_too() {
     let cancelled = folder.call(&["runs", "cancel", &run, "--yes", "--json"]).expect(0, &[]).last();
     assert_eq!((&cancelled["status"], &cancelled["changed"]), (&json!("cancelled"), &json!(true)));
 }
+
+#[test]
+fn a_watch_ends_at_a_pause_since_only_a_person_ends_it() {
+    let (folder, run) = hearing();
+    folder.call(&["runs", "pause", &run, "--by", "ada"]).expect(0, &[]);
+    folder.call(&["runs", "watch", &run]).expect(4, &["paused"]);
+}

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use crate::append::{RunChange, RunStatus};
 use crate::effect::Effect;
 use crate::pins;
+use crate::writer::REQUEST_KEPT_MS;
 
 /// For whom the effects of one row are written.
 pub(crate) struct Subject<'a> {
@@ -184,6 +185,10 @@ fn run_retried(connection: &Connection, subject: &Subject<'_>, failed_at: i64) -
             "UPDATE run_routes SET runs_ended = runs_ended - 1, duration_ms_sum = duration_ms_sum - ?2 WHERE run = ?1",
         )?
         .execute(params![subject.run, took_ms])?;
+    // It has an end again when it ends again, and another size.
+    connection
+        .prepare_cached("UPDATE runs SET ended_at = NULL, bytes = NULL WHERE id = ?1")?
+        .execute([subject.run])?;
     connection
         .prepare_cached(
             "UPDATE routing_stats SET runs_ended = runs_ended - 1, duration_ms_sum = duration_ms_sum - ?3 \
@@ -231,8 +236,13 @@ pub(crate) fn insert_run(
     let run = connection.last_insert_rowid();
     if let Some(key) = request_id {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO requests(key, at, answer) VALUES (?1, ?2, ?3)")?
-            .execute(params![key, at, run_id])?;
+            // One that still holds stays: a run that was imported answers no request of a run that was begun here.
+            .prepare_cached(
+                "INSERT INTO requests(key, at, answer) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT DO UPDATE SET at = excluded.at, answer = excluded.answer \
+                 WHERE requests.at < excluded.at - ?4",
+            )?
+            .execute(params![key, at, run_id, REQUEST_KEPT_MS])?;
     }
     if let Some(from) = rerun_of {
         link(connection, run, from, "rerun", None)?;

@@ -242,10 +242,11 @@ impl Chooser {
             Some(Because::Age)
         } else if bounds.count.is_some_and(|(_, count_max)| kept(bounds.count).0 >= count_max) {
             Some(Because::Count)
-        } else if bounds
-            .size_bytes
-            .is_some_and(|(_, max)| kept(bounds.size_bytes).1.saturating_add(size) > max)
-        {
+        } else if bounds.size_bytes.is_some_and(|(_, max)| {
+            // The newest stays, however large.
+            let newer = kept(bounds.size_bytes).1;
+            newer > 0 && newer.saturating_add(size) > max
+        }) {
             Some(Because::Size)
         } else {
             None

@@ -192,6 +192,10 @@ impl Writer {
         insert_blobs(connection, head.run, &append.blobs)?;
         let pos = insert_row(connection, head, append)?;
         apply_effects(connection, head, append)?;
+        if append.effects.iter().any(|effect| matches!(effect, Effect::RunRetried { .. })) {
+            // Its end was taken out of the run's row: whatever comes next is written, even the same failure again.
+            head.written.stage = Some(String::new());
+        }
         if let Some(change) = &append.change
             && *change != head.written
         {

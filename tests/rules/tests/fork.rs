@@ -2,7 +2,7 @@
 
 use bandstand_engine::event::{AttemptCause, Origin};
 use bandstand_engine::input::Verdict;
-use bandstand_engine::run::ForkError;
+use bandstand_engine::run::{EditPath, ForkError};
 use bandstand_engine::{Event, Status};
 use bandstand_rules::{Table, graph, permanent, recoverable, says};
 use serde_json::json;
@@ -182,4 +182,15 @@ fn a_failed_run_can_be_forked_before_its_failure() {
     // And a fork of the fork.
     let again = fork.fork(fork.before("c@1"), &[]).unwrap();
     assert_eq!(again.owed_text(), ["c@1#1"]);
+}
+
+// R5.5: what people type never makes a value that cannot be walked.
+#[test]
+fn an_edit_names_no_place_deeper_than_values_nest() {
+    let path = |names: usize| format!("input{}", ".a".repeat(names)).parse::<EditPath>();
+    assert!(path(64).is_ok());
+    for names in [0, 65, 60_000] {
+        let problem = path(names).unwrap_err().to_string();
+        assert!(problem.len() < 500 && problem.contains("state.CHANNEL"), "{problem}");
+    }
 }

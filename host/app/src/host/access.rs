@@ -191,7 +191,8 @@ impl Access {
     /// # Errors
     /// When there is no such run or point, or the edits do not fit.
     pub async fn fork(&self, mut request: ForkRequest) -> Result<String, HostError> {
-        request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
+        // Nobody asks for it again by this id once it has begun.
+        request.request_id.get_or_insert_with(|| format!("{PASSING_REQUEST}{}", uuid::Uuid::now_v7()));
         loop {
             let request = request.clone();
             let forked = match self.way() {

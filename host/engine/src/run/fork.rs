@@ -253,7 +253,8 @@ impl FromStr for EditPath {
     type Err = NotAnEditPath;
 
     fn from_str(text: &str) -> Result<EditPath, NotAnEditPath> {
-        let wrong = || NotAnEditPath(text.to_owned());
+        // Shown to people: enough of it to know it by.
+        let wrong = || NotAnEditPath(text.chars().take(200).collect());
         let mut parts = text.split('.');
         let of_state = match parts.next() {
             Some("state") => true,
@@ -261,7 +262,8 @@ impl FromStr for EditPath {
             _ => return Err(wrong()),
         };
         let names: Vec<String> = parts.map(str::to_owned).collect();
-        if names.is_empty() || names.iter().any(String::is_empty) {
+        // Values nest no deeper; and a path of thousands of names would make one that no stack can walk.
+        if names.is_empty() || names.len() > VALUE_DEPTH_MAX || names.iter().any(String::is_empty) {
             return Err(wrong());
         }
         Ok(EditPath { of_state, names })

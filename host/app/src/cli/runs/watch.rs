@@ -107,7 +107,8 @@ fn settled(reader: &Reader, run: &RunRow) -> Result<Option<Settled>, Failure> {
             let unknown = "the host that drove it could not go on; driving it again tells why";
             Some(Settled::Stuck(list::problem(run).unwrap_or(unknown).to_owned()))
         }
-        RunStatus::Running | RunStatus::Paused => None,
+        RunStatus::Paused => Some(Settled::Paused),
+        RunStatus::Running => None,
         RunStatus::Waiting if stored::can_be_driven(reader, run) => None,
         RunStatus::Waiting => {
             let filter = ReviewFilter { run_id: Some(run.run_id.clone()), ..ReviewFilter::default() };
