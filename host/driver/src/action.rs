@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bandstand_engine::graph::Stage;
+use bandstand_engine::event::{ChildPins, Parent};
+use bandstand_engine::graph::{ChildWorkflow, Stage};
+use bandstand_engine::run::ChildRun;
 use bandstand_engine::{Command, CommandId, Event, Outcome, Rejected, Run, Snapshot, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,20 @@ pub enum Action {
         run_id: RunId,
         /// What to call, and with what.
         command: Command,
+    },
+    /// See to it that this child run is there and goes on.
+    StartChild {
+        /// Which run's.
+        run_id: RunId,
+        /// The run that is to be there.
+        new: Box<NewChild>,
+    },
+    /// Write this standing to the store's table of runs. Need not succeed: the run is looked at once more then.
+    Change {
+        /// Which run's.
+        run_id: RunId,
+        /// Its standing.
+        summary: Summary,
     },
     /// End that call: nobody wants its result. It is still reported when it has ended.
     StopCall {
@@ -100,6 +116,25 @@ pub enum Action {
     },
 }
 
+/// A child run that is to be there: what it begins with, should it not have begun yet.
+#[derive(Debug)]
+pub struct NewChild {
+    /// Its id, and what it is given.
+    pub child: ChildRun,
+    /// The attempt that it is.
+    pub parent: Parent,
+    /// Digest of the parent's graph; with the name of the child's workflow it tells what the child runs.
+    pub parent_graph: String,
+    /// What it runs, and the text of its file.
+    pub definition: ChildWorkflow,
+    /// The plugins that it and its own children use.
+    pub pins: ChildPins,
+    /// As the parent's.
+    pub thread_id: Option<String>,
+    /// As the parent's.
+    pub user_id: Option<String>,
+}
+
 /// One decision of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
@@ -120,12 +155,12 @@ pub struct Summary {
     pub stage: Stage,
     /// When it must be looked at again.
     pub next_deadline: Option<Timestamp>,
-    /// Whether it owes a call that may start: to be loaded at start.
+    /// Whether it owes a call that may start, or a child run that is not known to go on by itself: to be loaded at start.
     pub owes: bool,
 }
 
 impl Summary {
-    /// Of the run as it is in memory.
+    /// Of a run of whose child runs nothing is known.
     pub fn of(run: &Run) -> Summary {
         let status = run.status();
         Summary {
@@ -141,13 +176,13 @@ impl Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
-    /// Calls are owed.
+    /// Calls are owed, or child runs are at work.
     Running,
     /// Nothing before that time; maybe people too.
     Sleeping(Timestamp),
     /// Only people: reviews and signals. Their deadlines, and those of blocks round them, count as such.
     People {
-        /// The open reviews, first deadline first.
+        /// The open reviews, first deadline first; after them those of its child runs.
         reviews: Vec<String>,
     },
     /// Only people: it is paused, and no call is in flight any more.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bandstand_engine::input::ChildOutcome;
 use bandstand_engine::{CommandId, Input, Run, Timestamp};
 
 use crate::action::{Action, Refusal, Standing, Summary};
+use crate::children;
 use crate::gate::{Gate, Held};
-use crate::message::{LoadProblem, Message};
+use crate::message::{LoadProblem, Message, Unwanted};
 use crate::mistake::{self, Mistake};
 use crate::slot::Slot;
 use crate::{Limits, Request, RunId, Token};
@@ -19,12 +21,14 @@ const TICK_AGAIN_MS: u64 = 1_000;
 pub struct Core {
     limits: Limits,
     gate: Gate,
-    runs: BTreeMap<RunId, Slot>,
+    pub(crate) runs: BTreeMap<RunId, Slot>,
     /// Runs on their way from the store, and the inputs that wait for them.
     loading: BTreeMap<RunId, Vec<(Input, Option<Request>)>>,
     /// Runs that this process cannot go on with, and why.
     stuck: BTreeMap<RunId, String>,
     appends: BTreeMap<Token, RunId>,
+    /// The parents in memory of child runs, and which attempts of them those are.
+    pub(crate) child_of: BTreeMap<RunId, (RunId, CommandId)>,
     next_token: u64,
     /// The next deadline of each run, in memory or not.
     deadlines: BTreeSet<(Timestamp, RunId)>,
@@ -47,6 +51,7 @@ impl Core {
             loading: BTreeMap::new(),
             stuck: BTreeMap::new(),
             appends: BTreeMap::new(),
+            child_of: BTreeMap::new(),
             next_token: 0,
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
@@ -63,7 +68,9 @@ impl Core {
         if self.dead {
             return;
         }
+        let first = actions.len();
         match message {
+            Message::RunStarted { run, .. } if !self.wants(&run) => {}
             Message::RunStarted { run, decision, at, request } => {
                 let mut slot = Slot::started(*run, decision, at, &mut self.gate);
                 if let Some(request) = request {
@@ -73,9 +80,9 @@ impl Core {
                 self.runs.insert(run_id.clone(), slot);
                 self.settle(&run_id, now, actions);
             }
-            Message::Loaded { run, tail_events, tail_bytes, interrupted } => {
+            Message::Loaded { run, tail_events, tail_bytes, interrupted, unwanted } => {
                 let slot = Slot::loaded(*run, tail_events, tail_bytes);
-                self.loaded(slot, interrupted, now, actions);
+                self.loaded(slot, interrupted, unwanted, now, actions);
             }
             Message::LoadFailed { run_id, problem } => self.load_failed(run_id, problem, actions),
             Message::Drive { run_id } => self.drive_again(run_id, actions),
@@ -107,6 +114,10 @@ impl Core {
                 }
                 self.settle(&run_id, now, actions);
             }
+            Message::ChildRefused { run_id, id, failure } => {
+                let outcome = ChildOutcome::Failed(failure);
+                self.input(run_id, Input::ChildEnded { id, outcome }, None, now, actions);
+            }
             Message::Appended { token, size_bytes } => {
                 let Some(run_id) = self.appends.remove(&token) else { return };
                 if let Some(slot) = self.runs.get_mut(&run_id) {
@@ -127,6 +138,7 @@ impl Core {
             Message::Hold(held) => self.gate.hold(held),
             Message::Tick => self.tick(now, actions),
         }
+        self.tell_parents(first, now, actions);
         self.admit(now, actions);
         self.wake(actions);
     }
@@ -168,7 +180,7 @@ impl Core {
 
     /// Where a run in memory stands, if all that it has decided is durable.
     pub fn summary(&self, run_id: &str) -> Option<Summary> {
-        self.runs.get(run_id).filter(|slot| slot.is_flushed()).map(|slot| Summary::of(&slot.run))
+        self.runs.get(run_id).filter(|slot| slot.is_flushed()).map(Slot::summary)
     }
 
     /// Calls in flight.
@@ -180,6 +192,7 @@ impl Core {
         &mut self,
         mut slot: Slot,
         interrupted: Vec<CommandId>,
+        unwanted: Option<Unwanted>,
         now: Timestamp,
         actions: &mut Vec<Action>,
     ) {
@@ -196,6 +209,16 @@ impl Core {
         self.runs.insert(run_id.clone(), slot);
         if let Err(problem) = recovered {
             return self.give_up(&run_id, problem, actions);
+        }
+        if let Some(unwanted) = unwanted {
+            let parent = self.run(&run_id).and_then(|run| run.started().parent.clone());
+            self.decide(
+                &run_id,
+                children::end(unwanted, parent.map(|parent| parent.run)),
+                None,
+                now,
+                actions,
+            );
         }
         for (input, request) in waiting {
             if !mistake::is(Mistake::LoseWaiting) {
@@ -237,7 +260,7 @@ impl Core {
         self.drive(run_id, actions);
     }
 
-    fn drive(&mut self, run_id: RunId, actions: &mut Vec<Action>) {
+    pub(crate) fn drive(&mut self, run_id: RunId, actions: &mut Vec<Action>) {
         let known = self.runs.contains_key(&run_id) || self.stuck.contains_key(&run_id);
         if !known && !self.loading.contains_key(&run_id) {
             self.loading.insert(run_id.clone(), Vec::new());
@@ -339,6 +362,7 @@ impl Core {
 
     fn give_up(&mut self, run_id: &RunId, problem: String, actions: &mut Vec<Action>) {
         if let Some(slot) = self.runs.remove(run_id) {
+            self.forget_children(&slot);
             slot.give_up(&problem, &mut self.gate, actions);
         }
         self.set_deadline(run_id, None);
@@ -391,7 +415,7 @@ impl Core {
     }
 
     /// What every change of a run in memory ends with.
-    fn settle(&mut self, run_id: &RunId, now: Timestamp, actions: &mut Vec<Action>) {
+    pub(crate) fn settle(&mut self, run_id: &RunId, now: Timestamp, actions: &mut Vec<Action>) {
         let Some(slot) = self.runs.get_mut(run_id) else { return };
         if let Some(token) = slot.settle(&self.limits, &mut self.gate, &mut self.next_token, actions) {
             self.appends.insert(token, run_id.clone());
@@ -400,21 +424,39 @@ impl Core {
             let problem = problem.to_owned();
             return self.give_up(run_id, problem, actions);
         }
+        let (starting, stopping) = slot.take_children();
+        self.start_children(run_id, starting, actions);
+        let Some(slot) = self.runs.get_mut(run_id) else { return };
         let (deadline, quiet, ended) = (next_deadline(slot), slot.is_quiet(), slot.run.status().is_ended());
+        let killed = slot.run.status() == bandstand_engine::Status::Killed;
+        let end = if quiet && ended { children::end_of(&slot.run) } else { None };
         self.set_deadline(run_id, deadline);
         match (quiet, ended) {
-            (true, true) => self.evict(run_id, actions),
+            (true, true) => {
+                self.evict(run_id, actions);
+                if let Some((parent, id, outcome)) = end {
+                    self.input(parent, Input::ChildEnded { id, outcome }, None, now, actions);
+                }
+            }
             (true, false) if self.eviction_of.contains_key(run_id) => {}
             (true, false) => self.set_eviction(run_id, Some(now.plus_ms(self.limits.quiet_ms))),
             (false, _) => self.set_eviction(run_id, None),
+        }
+        for child in stopping {
+            self.child_of.remove(&child);
+            let how = if killed { Unwanted::Kill } else { Unwanted::Cancel };
+            self.input(child, children::end(how, Some(run_id.to_string())), None, now, actions);
         }
     }
 
     fn evict(&mut self, run_id: &RunId, actions: &mut Vec<Action>) {
         self.set_eviction(run_id, None);
-        if self.runs.remove(run_id).is_some() {
-            actions.push(Action::Evict { run_id: run_id.clone() });
+        let Some(mut slot) = self.runs.remove(run_id) else { return };
+        if let Some(summary) = slot.unwritten().filter(|summary| !summary.status.is_ended()) {
+            actions.push(Action::Change { run_id: run_id.clone(), summary });
         }
+        self.forget_children(&slot);
+        actions.push(Action::Evict { run_id: run_id.clone() });
     }
 
     fn admit(&mut self, now: Timestamp, actions: &mut Vec<Action>) {

@@ -333,7 +333,7 @@ mod tests {
             plugin: plugin.into(),
             command: Command {
                 id: format!("n@{node}#1").parse().unwrap(),
-                plugin: Id::new("p").unwrap(),
+                callee: bandstand_engine::Callee::Plugin(Id::new("p").unwrap()),
                 input: Arc::new(json!({})),
                 attempts_max: 1,
                 timeout_ms: 1,

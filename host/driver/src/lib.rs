@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | [`Action::Append`] | [`Message::Appended`] once durable, [`Message::AppendRefused`] or [`Message::AppendFailed`] |
 //! | [`Action::StartCall`] | [`Message::CallEnded`], [`Message::CallStopped`], [`Message::CallRefused`] or [`Message::CallBlocked`] |
+//! | [`Action::StartChild`] | [`Message::RunStarted`] if there was no such run, [`Message::Drive`] if there was, or [`Message::ChildRefused`] |
 //! | [`Action::Load`] | [`Message::Loaded`] or [`Message::LoadFailed`] |
 //! | [`Action::WakeAt`] | [`Message::Tick`], at that time or later; holds until the next `WakeAt` replaces it |
 //!
@@ -30,6 +31,8 @@
 //!   repeated. After an orderly end ([`Core::is_idle`] or not) the caller removes all marks: nothing was interrupted.
 //! - **Admission** ([`Gate`]): limits and fairness, before a call costs anything. An attempt that was interrupted
 //!   twice runs alone.
+//! - **Child runs.** What a run owes as a child is a run of its own in this core: its parent hears of its end when that
+//!   is durable, it is cancelled or killed when that is durable of its parent, and its parent stands as its children do.
 //! - **Nothing is lost of a run that is stuck.** It stays as its journal has it, and [`Message::Drive`] reads it anew.
 //! - Runs without owed commands leave memory after a second and come back for an input or a deadline.
 //!
@@ -38,11 +41,14 @@
 //! # Crash and recovery, for a simulator
 //!
 //! A crash drops the core. A new one gets [`Message::Drive`] for each run that owed something and [`Message::Sleeper`]
-//! for each that waits for a time; both ask for [`Action::Load`], the latter at the deadline.
+//! for each that waits for a time; both ask for [`Action::Load`], the latter at the deadline. A run also owes something, for
+//! this, if a child run of it has ended since its last row; and a child run if its parent's last rows do not want it any
+//! more, which [`Message::Loaded`] then says.
 //!
 //! The feature `mistakes` adds [`mistake`]s that a simulator must be able to find.
 
 mod action;
+mod children;
 mod core;
 mod gate;
 mod limits;
@@ -50,11 +56,11 @@ mod message;
 pub mod mistake;
 mod slot;
 
-pub use action::{Action, Refusal, Row, Standing, Summary};
+pub use action::{Action, NewChild, Refusal, Row, Standing, Summary};
 pub use core::Core;
 pub use gate::{Gate, Held, Ticket};
 pub use limits::Limits;
-pub use message::{LoadProblem, Message};
+pub use message::{LoadProblem, Message, Unwanted};
 
 /// A run's id.
 pub type RunId = std::sync::Arc<str>;

@@ -1,5 +1,6 @@
 //! What the driver's core is told.
 
+use bandstand_engine::failure::Failure;
 use bandstand_engine::{CommandId, Decision, Input, Run, Timestamp};
 
 use crate::{Request, RunId, Token};
@@ -29,6 +30,8 @@ pub enum Message {
         /// The marks found for it, of calls that were in flight when the process before died. Only with the run's
         /// first load in a process. Marks of commands that are not owed do no harm.
         interrupted: Vec<CommandId>,
+        /// Of a child run: its parent does not want it any more, and the process before may have died before it was told.
+        unwanted: Option<Unwanted>,
     },
     /// It could not be read.
     LoadFailed {
@@ -92,6 +95,15 @@ pub enum Message {
         /// For people: what is wrong, and what to do.
         problem: String,
     },
+    /// A child run of [`Action::StartChild`](crate::Action::StartChild) cannot begin. Nothing was recorded of it.
+    ChildRefused {
+        /// The parent.
+        run_id: RunId,
+        /// Which attempt of it.
+        id: CommandId,
+        /// Why.
+        failure: Failure,
+    },
     /// An append is durable.
     Appended {
         /// Which.
@@ -117,6 +129,15 @@ pub enum Message {
     Hold(bool),
     /// Time has passed. Early, late and repeated ones are harmless.
     Tick,
+}
+
+/// What becomes of a child run that its parent does not want any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted {
+    /// It is cancelled.
+    Cancel,
+    /// It is killed, as its parent was.
+    Kill,
 }
 
 /// Why a run could not be read.

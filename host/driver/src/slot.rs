@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bandstand_engine::run::Waiting;
 use bandstand_engine::{
-    Command, CommandId, Decision, Event, Input, Outcome, Rejected, Run, Snapshot, Status, Timestamp,
+    Callee, Command, CommandId, Decision, Event, Input, Outcome, Rejected, Run, Snapshot, Status, Timestamp,
 };
 
 use crate::action::{Action, Refusal, Row, Standing, Summary};
@@ -32,6 +32,14 @@ pub(crate) struct Slot {
     appending: Option<(Token, Batch)>,
     tail_events: u64,
     tail_bytes: u64,
+    /// Child runs that it owes and that were started, or are about to be.
+    pub(crate) children: BTreeMap<CommandId, Child>,
+    /// Child runs to be started now.
+    starting: Vec<CommandId>,
+    /// Child runs that are not wanted any more.
+    stopping: Vec<RunId>,
+    /// What the store's table of runs says of `owes`.
+    owes_written: bool,
     /// A command that cannot be called until a person mends something, and what. Nothing starts meanwhile.
     blocked: Option<(CommandId, String)>,
     /// As last shown.
@@ -55,6 +63,16 @@ enum Owed {
     Queued,
     /// Its call is in flight.
     Flying,
+    /// It is a child run, which goes on by itself.
+    Child,
+}
+
+/// A child run, as its parent knows it.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) run_id: RunId,
+    /// As it was last shown. None: it has not been since its parent began to look.
+    pub(crate) standing: Option<Standing>,
 }
 
 /// Rows, and what is released with them.
@@ -76,6 +94,13 @@ enum Effect {
     Answer(Request, Result<Outcome, Refusal>),
 }
 
+impl Child {
+    /// Whether nothing of it is at work.
+    fn rests(&self) -> bool {
+        !matches!(self.standing, None | Some(Standing::Running | Standing::Ended(_)))
+    }
+}
+
 impl Slot {
     /// A new run; its first decision waits for its append.
     pub(crate) fn started(run: Run, decision: Decision, at: Timestamp, gate: &mut Gate) -> Slot {
@@ -91,6 +116,8 @@ impl Slot {
         (slot.tail_events, slot.tail_bytes) = (tail_events, tail_bytes);
         slot.owed = slot.run.owed().map(|command| (command.id.clone(), Owed::Held)).collect();
         slot.paused = slot.run.is_paused();
+        // A parent of which the store says so because a child had ended is not loaded again for that.
+        slot.owes_written = Summary::of(&slot.run).owes;
         slot
     }
 
@@ -106,6 +133,10 @@ impl Slot {
             appending: None,
             tail_events: 0,
             tail_bytes: 0,
+            children: BTreeMap::new(),
+            starting: Vec::new(),
+            stopping: Vec::new(),
+            owes_written: true,
             blocked: None,
             standing: None,
             paused: false,
@@ -312,8 +343,8 @@ impl Slot {
         let mut batch = std::mem::take(&mut self.batch);
         if batch.rows.is_empty() {
             self.release(batch, gate, actions);
-            if self.paused && self.run.is_paused() {
-                // That the last call has ended, or did not begin, may have left no row.
+            if (self.paused && self.run.is_paused()) || !self.children.is_empty() {
+                // That the last call has ended, or did not begin, may have left no row; and no news of a child does.
                 self.show(self.stands(), actions);
             }
             return None;
@@ -326,10 +357,12 @@ impl Slot {
             batch.snapshot = Some(Box::new(self.run.snapshot()));
             (self.tail_events, self.tail_bytes) = (0, 0);
         }
+        let summary = self.summary();
+        self.owes_written = summary.owes;
         actions.push(Action::Append {
             run_id: self.run_id.clone(),
             rows: batch.rows.clone(),
-            summary: Summary::of(&self.run),
+            summary,
             token,
         });
         self.appending = Some((token, batch));
@@ -364,6 +397,9 @@ impl Slot {
             match effect {
                 Effect::Open(id) => self.queue(&id, gate),
                 Effect::Close(id) => {
+                    self.children.remove(&id);
+                    // It may go on since before this process, so whether it was started here does not matter.
+                    self.stopping.extend(self.run.child_run_id(&id).map(RunId::from));
                     if self.flying.contains_key(&id) {
                         actions.push(Action::StopCall { run_id: self.run_id.clone(), id });
                     }
@@ -410,23 +446,34 @@ impl Slot {
             return;
         }
         let Some(command) = self.run.command(id).cloned() else { return };
+        if let Some(child) = self.run.child(id) {
+            self.owed.insert(id.clone(), Owed::Child);
+            self.children.insert(id.clone(), Child { run_id: child.run_id.into(), standing: None });
+            return self.starting.push(id.clone());
+        }
         gate.enqueue(self.ticket(command));
         self.owed.insert(id.clone(), Owed::Queued);
     }
 
     fn ticket(&self, command: Command) -> Ticket {
-        let pin = self.run.started().plugins.get(&command.plugin);
+        let (Callee::Plugin(name) | Callee::Workflow(name)) = &command.callee;
+        let pin = self.run.started().plugins.get(name);
         Ticket {
             run_id: self.run_id.clone(),
             workflow: self.workflow.clone(),
-            plugin: pin.map_or_else(|| command.plugin.as_str().into(), |pin| pin.digest.as_str().into()),
+            plugin: pin.map_or_else(|| name.as_str().into(), |pin| pin.digest.as_str().into()),
             command,
         }
     }
 
     /// Whether nothing is owed that may start, in flight, or on its way to the disk.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.owed.values().all(|owed| *owed == Owed::Parked) && self.flying.is_empty() && self.is_flushed()
+        let rests = |(id, owed): (&CommandId, &Owed)| match owed {
+            Owed::Parked => true,
+            Owed::Child => self.children.get(id).is_some_and(Child::rests),
+            Owed::Held | Owed::Queued | Owed::Flying => false,
+        };
+        self.flying.is_empty() && self.is_flushed() && self.owed.iter().all(rests)
     }
 
     /// Whether everything decided is durable and released.
@@ -473,28 +520,71 @@ impl Slot {
             return if flies { Standing::Running } else { Standing::Paused };
         }
         // A long row of pure steps owes no call, but asks to go on at once.
-        if !self.owed.is_empty() || status == Status::Running {
+        let at_work = self.owed.values().any(|owed| *owed != Owed::Child);
+        if at_work || status == Status::Running || !self.children.values().all(Child::rests) {
             return Standing::Running;
         }
         let mut reviews = Vec::new();
         let mut next: Option<Timestamp> = None;
+        let mut waits = false;
         for waiting in self.run.waiting() {
             match waiting {
                 Waiting::Review { review_id, deadline, .. } => reviews.push((deadline, review_id)),
                 // Somebody has to send it; its deadline counts like a review's.
-                Waiting::Signal { .. } => {}
+                Waiting::Signal { .. } => waits = true,
+                Waiting::Child { .. } => {}
                 Waiting::Retry { due: time, .. } | Waiting::Time { until: time, .. } => {
                     next = Some(next.map_or(time, |next| next.min(time)));
                 }
             }
         }
-        match next {
-            Some(time) => Standing::Sleeping(time),
-            None => {
-                reviews.sort();
-                Standing::People { reviews: reviews.into_iter().map(|(_, review_id)| review_id).collect() }
+        reviews.sort();
+        let mut reviews: Vec<String> = reviews.into_iter().map(|(_, review_id)| review_id).collect();
+        let mut stuck = None;
+        for child in self.children.values() {
+            match child.standing.as_ref() {
+                Some(Standing::Sleeping(time)) => next = Some(next.map_or(*time, |next| next.min(*time))),
+                Some(Standing::People { reviews: of_child }) => {
+                    waits = true;
+                    reviews.extend(of_child.iter().cloned());
+                }
+                Some(Standing::Paused) => waits = true,
+                Some(Standing::Stuck(problem)) => stuck = Some((&child.run_id, problem)),
+                Some(Standing::Running | Standing::Ended(_)) | None => {}
             }
         }
+        match (next, stuck) {
+            (Some(time), _) => Standing::Sleeping(time),
+            (None, Some((child, problem))) if !waits && reviews.is_empty() => {
+                Standing::Stuck(format!("its child run {child} is stuck: {problem}"))
+            }
+            (None, _) => Standing::People { reviews },
+        }
+    }
+
+    /// The run's standing, for the store's table of runs.
+    pub(crate) fn summary(&self) -> Summary {
+        let goes_on = |id: &CommandId| self.children.get(id).is_some_and(|child| child.standing.is_some());
+        let summary = Summary::of(&self.run);
+        Summary { owes: summary.owes && self.run.owed().any(|command| !goes_on(&command.id)), ..summary }
+    }
+
+    /// The summary, if the store's is another one. It is taken for written.
+    pub(crate) fn unwritten(&mut self) -> Option<Summary> {
+        let summary = self.summary();
+        let differs = summary.owes != self.owes_written;
+        self.owes_written = summary.owes;
+        differs.then_some(summary)
+    }
+
+    /// The child runs to be started, and those that are not wanted any more.
+    pub(crate) fn take_children(&mut self) -> (Vec<CommandId>, Vec<RunId>) {
+        (std::mem::take(&mut self.starting), std::mem::take(&mut self.stopping))
+    }
+
+    /// As it was last shown.
+    pub(crate) fn standing(&self) -> Option<&Standing> {
+        self.standing.as_ref()
     }
 
     /// The planted [`Mistake::ForgetInFlight`].
@@ -515,7 +605,7 @@ impl Slot {
         let Some(plugin) = self.run.graph().plugins.keys().next() else { return };
         let command = Command {
             id: id.clone(),
-            plugin: plugin.clone(),
+            callee: Callee::Plugin(plugin.clone()),
             input: Arc::default(),
             attempts_max: 1,
             timeout_ms: 1_000,

@@ -73,6 +73,8 @@ impl World {
                     assert!(self.flying.insert(command.id.clone()), "one live call per command");
                     format!("call {} after {} interruptions", command.id, command.interruptions)
                 }
+                Action::StartChild { new, .. } => format!("child {}", new.child.id),
+                Action::Change { summary, .. } => format!("change owes={}", summary.owes),
                 Action::StopCall { id, .. } => format!("stop {id}"),
                 Action::ClearMark { id, .. } => {
                     self.marks.remove(&id);
@@ -144,7 +146,13 @@ impl World {
         let run = Run::fold(self.graph.clone(), None, rows).unwrap();
         let interrupted = if first { self.marks.iter().cloned().collect() } else { Vec::new() };
         let tail_events = run.seq();
-        self.send(Message::Loaded { run: Box::new(run), tail_events, tail_bytes: 0, interrupted });
+        self.send(Message::Loaded {
+            run: Box::new(run),
+            tail_events,
+            tail_bytes: 0,
+            interrupted,
+            unwanted: None,
+        });
     }
 
     fn took(&mut self) -> Vec<String> {

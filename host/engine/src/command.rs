@@ -7,24 +7,39 @@ use serde_json::Value;
 use crate::id::Id;
 use crate::path::CommandId;
 
-/// A call of a plugin that is owed: to be started, or in flight.
+/// An attempt that is owed: a call of a plugin or a child run, to be started or under way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
     /// The attempt.
     pub id: CommandId,
-    /// Which of the graph's plugins.
-    pub plugin: Id,
+    /// Who makes it.
+    pub callee: Callee,
     /// What it is given: an object.
     pub input: Arc<Value>,
     /// How many attempts the policy allows, the first included.
     pub attempts_max: u32,
-    /// The longest the attempt may take, from its actual start. The driver measures it, on a monotonic clock.
+    /// The longest the attempt may take, from its actual start. The driver measures it, on a monotonic clock. 0 for a child
+    /// run: the engine watches over the time of its visit.
     pub timeout_ms: u64,
     /// How often this attempt was interrupted by the death of a host.
     pub interruptions: u32,
 }
 
+/// Who makes an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Callee {
+    /// One of the graph's plugins.
+    Plugin(Id),
+    /// One of the graph's workflows: the attempt is a run of it, whose id is [`Run::child_run_id`](crate::Run::child_run_id).
+    Workflow(Id),
+}
+
 impl Command {
+    /// Whether it is a child run.
+    pub fn is_child(&self) -> bool {
+        matches!(self.callee, Callee::Workflow(_))
+    }
+
     /// `RUN-ID/PATH`: the same for every attempt and redelivery of a visit, new for each visit.
     pub fn idempotency_key(&self, run_id: &str) -> String {
         if crate::mistake::is(crate::mistake::Mistake::KeyWithoutVisit) {

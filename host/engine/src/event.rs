@@ -15,7 +15,7 @@ use crate::failure::ErrorRecord;
 use crate::graph::{Reducer, Stage, Target};
 use crate::id::Id;
 use crate::input::{By, Reply, ReplyNext, Usage, Verdict};
-use crate::path::Path;
+use crate::path::{CommandId, Path};
 use crate::time::Timestamp;
 
 /// A value in an event: itself, or where it stands already. What is derivable without evaluating anything is
@@ -187,6 +187,56 @@ pub struct RunStarted {
     /// The run that this one does again from the start. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
+    /// The run whose attempt this one is. Absent: it was started for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// What its child runs will use. Absent: it has no children with plugins.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub children: BTreeMap<Id, ChildPins>,
+}
+
+/// Of which run an attempt is a child run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The run.
+    pub run: String,
+    /// The visit.
+    pub p: Path,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+impl Parent {
+    /// The attempt that the run is.
+    pub fn command(&self) -> CommandId {
+        CommandId { path: self.p.clone(), attempt: self.attempt }
+    }
+}
+
+/// What the runs of a child workflow use, by digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildPins {
+    /// Its plugins.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plugins: BTreeMap<Id, PluginPin>,
+    /// What its own children use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub children: BTreeMap<Id, ChildPins>,
+}
+
+impl RunStarted {
+    /// The digests of all plugins that it and its children use, in any order, perhaps repeated.
+    pub fn plugin_digests(&self) -> Vec<&str> {
+        fn of<'a>(children: &'a BTreeMap<Id, ChildPins>, found: &mut Vec<&'a str>) {
+            for child in children.values() {
+                found.extend(child.plugins.values().map(|pin| pin.digest.as_str()));
+                of(&child.children, found);
+            }
+        }
+        let mut found: Vec<&str> = self.plugins.values().map(|pin| pin.digest.as_str()).collect();
+        of(&self.children, &mut found);
+        found
+    }
 }
 
 /// The run goes on from a point of another one, which stays as it is. Follows `run.started`.
@@ -313,6 +363,9 @@ pub struct RunKilled {
     /// Why.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The child runs that were under way and are to be killed. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<String>,
 }
 
 /// The run entered a stage.
@@ -331,10 +384,10 @@ pub struct NodeStarted {
     pub p: Path,
     /// The node's kind, for readers.
     pub kind: String,
-    /// An agent's evaluated input. Absent on other kinds, and when evaluating it failed.
+    /// An agent's or a child's evaluated input. Absent on other kinds, and when evaluating it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Payload>,
-    /// When a block must have ended, or an agent given the reply that is taken.
+    /// When a block or a child must have ended, or an agent given the reply that is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
 }
@@ -413,7 +466,7 @@ pub struct NodeCancelled {
 pub enum CancelCause {
     /// The block had what it needed, or could no longer get it.
     Join,
-    /// The block's timeout, or the run's.
+    /// The timeout of the block, of the node that runs a child, or of the run.
     Timeout,
     /// The agent's deadline.
     Deadline,
@@ -436,6 +489,9 @@ pub struct AttemptScheduled {
     pub delay_ms: Option<u64>,
     /// Whose wish it is.
     pub because: AttemptCause,
+    /// The id of the run that the attempt is. Absent: it is a call of a plugin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<String>,
 }
 
 /// Why there is an attempt.
@@ -522,6 +578,9 @@ pub struct AttemptCancelled {
     pub attempt: u32,
     /// By what.
     pub because: CancelCause,
+    /// The child run that was under way and is to be cancelled. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<String>,
 }
 
 /// The run goes on from a visit.

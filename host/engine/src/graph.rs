@@ -48,11 +48,25 @@ pub struct Graph {
     /// The plugins that `agent` may name.
     #[serde(default)]
     pub plugins: BTreeMap<Id, Plugin>,
+    /// The workflows that `workflow` nodes may run as children.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub workflows: BTreeMap<Id, ChildWorkflow>,
     /// The nodes of the root scope.
     pub root: ScopeGraph,
     /// What a run returns; none: the output of the last node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Template>,
+}
+
+/// A workflow that runs as a child. It is inside its parent's graph, so that who pins the parent pins it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChildWorkflow {
+    /// Its file, relative to the parent's.
+    pub path: String,
+    /// The text of its file.
+    pub source: Arc<str>,
+    /// What it means.
+    pub graph: Arc<Graph>,
 }
 
 /// One channel of the state.
@@ -256,6 +270,8 @@ pub struct Node {
 pub enum Kind {
     /// Calls a plugin.
     Agent(Agent),
+    /// Runs another workflow.
+    Workflow(Child),
     /// Asks people.
     Review(Review),
     /// Waits for a span of time.
@@ -282,6 +298,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Agent(_) => "agent",
+            Kind::Workflow(_) => "workflow",
             Kind::Review(_) => "review",
             Kind::Wait { .. } | Kind::Signal(_) => "wait",
             Kind::Value(_) => "value",
@@ -289,6 +306,27 @@ impl Kind {
             Kind::Parallel(_) => "parallel",
             Kind::Map(_) => "map",
             Kind::Fail(_) => "fail",
+        }
+    }
+
+    /// How its failures are tried again; none: it makes no attempts.
+    pub fn retry(&self) -> Option<&Retry> {
+        match self {
+            Kind::Agent(agent) => Some(&agent.retry),
+            Kind::Workflow(child) => Some(&child.retry),
+            _ => None,
+        }
+    }
+
+    /// The longest a visit may take that is no wait and no review: from its start to its exit, or, of an agent, to the reply
+    /// that is taken.
+    pub fn visit_ms_max(&self) -> Option<u64> {
+        match self {
+            Kind::Agent(agent) => agent.deadline_ms,
+            Kind::Workflow(child) => child.timeout_ms,
+            Kind::Parallel(block) => block.timeout_ms,
+            Kind::Map(block) => block.timeout_ms,
+            _ => None,
         }
     }
 }
@@ -307,6 +345,20 @@ pub struct Agent {
     /// The longest a visit may take, from its start to the reply that is taken: queueing, attempts and delays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+}
+
+/// A child run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Child {
+    /// Which of `workflows`.
+    pub workflow: Id,
+    /// Its input; must be an object.
+    pub input: Template,
+    /// How failures are tried again, each time by a new run. Whether a failure is recoverable decides, not its class.
+    pub retry: Retry,
+    /// The longest the node may take, from its entry to its exit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
 }
 
 /// How failures are tried again.

@@ -33,6 +33,13 @@ pub enum Input {
         /// What it cost.
         usage: Usage,
     },
+    /// The child run that an attempt is has ended.
+    ChildEnded {
+        /// Which attempt.
+        id: CommandId,
+        /// How.
+        outcome: ChildOutcome,
+    },
     /// The attempt was in flight when the host died.
     Interrupted {
         /// Which.
@@ -74,6 +81,19 @@ pub enum Input {
     },
     /// Somebody wants the failed run to go on.
     Retry(Box<Retry>),
+}
+
+/// How a child run has ended.
+#[derive(Clone, Debug)]
+pub enum ChildOutcome {
+    /// With this result.
+    Succeeded(Arc<Value>),
+    /// For this reason, which may also be that it could not start.
+    Failed(Failure),
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Somebody killed it.
+    Killed,
 }
 
 /// A failed run is to go on.

@@ -21,7 +21,7 @@ pub mod run;
 pub mod schema;
 pub mod time;
 
-pub use command::Command;
+pub use command::{Callee, Command};
 pub use event::{Event, Payload};
 pub use failure::{Class, ErrorRecord, Failure};
 pub use graph::Graph;

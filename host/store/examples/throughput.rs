@@ -86,6 +86,8 @@ fn started(run_id: &str) -> Event {
         deadline: None,
         request_id: None,
         rerun_of: None,
+        parent: None,
+        children: std::collections::BTreeMap::new(),
     }))
 }
 

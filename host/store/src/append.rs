@@ -58,9 +58,11 @@ impl Append {
         }
     }
 
-    /// Whether it begins a run: a newcomer, refused when the queue is full.
+    /// Whether it begins a run of its own: a newcomer, refused when the queue is full. A child run is a part of one that
+    /// was taken.
     pub fn is_newcomer(&self) -> bool {
-        self.seq == 0
+        let is_child = matches!(self.effects.first(), Some(Effect::RunStarted { parent: Some(_), .. }));
+        self.seq == 0 && !is_child
     }
 
     /// Its weight in the queue. Bytes.

@@ -25,8 +25,9 @@ pub struct Difference {
 
 /// What is compared: a table, what names a row in it, and what of it does not follow from the journal alone.
 const TABLES: [(&str, &str, &str, &[&str]); 5] = [
-    // `head_seq` says when the row last changed, `held` what the driver is doing, `bytes` what somebody has counted.
-    ("runs", "id", "run_id", &["head_seq", "held", "bytes"]),
+    // `head_seq` says when the row last changed, `held` what the driver is doing, `bytes` what somebody has counted; `owed`
+    // also whether a child run goes on by itself, or has to be heard of.
+    ("runs", "id", "run_id", &["head_seq", "held", "bytes", "owed"]),
     ("run_links", "run", "from_run", &[]),
     ("reviews", "run", "review_id", &[]),
     ("review_answers", "review_id IN (SELECT review_id FROM reviews WHERE run = ?1) AND ?1", "seq", &[]),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::append::{Refused, RunStatus};
 use crate::codec;
-use crate::effect_apply::unsigned;
+use crate::effect_apply::{open_parent, unsigned};
 use crate::pins;
 use crate::queue::{Job, JobEnd};
 use crate::reader::{ReadError, Reader};
@@ -37,6 +37,8 @@ pub enum Deletion {
     Unknown,
     /// It has not ended, and was left alone.
     NotEnded(RunStatus),
+    /// It is a part of a run that has not ended, and was left alone.
+    OfOpenParent,
 }
 
 /// What one sweep did.
@@ -151,6 +153,9 @@ fn delete(connection: &Connection, run_id: &str, sets: &mut BTreeSet<i64>) -> ru
     if !status.is_ended() && status != RunStatus::Stuck {
         return Ok(Deletion::NotEnded(status));
     }
+    if open_parent(connection, run)?.is_some() {
+        return Ok(Deletion::OfOpenParent);
+    }
     if let Some(key) = request_of(connection, run)? {
         connection
             .prepare_cached("DELETE FROM requests WHERE key = ?1 AND answer = ?2")?
@@ -162,6 +167,7 @@ fn delete(connection: &Connection, run_id: &str, sets: &mut BTreeSet<i64>) -> ru
         "DELETE FROM reviews WHERE run = ?1",
         "DELETE FROM run_routes WHERE run = ?1",
         "DELETE FROM run_links WHERE run = ?1",
+        "DELETE FROM unwanted WHERE run = ?1",
         "DELETE FROM runs WHERE id = ?1",
         "INSERT INTO doomed(run) VALUES (?1)",
     ] {

@@ -27,6 +27,15 @@ pub enum Effect {
         pins: Vec<String>,
         /// The run that it does again.
         rerun_of: Option<String>,
+        /// The run whose attempt it is, and which: `PATH#ATTEMPT`.
+        parent: Option<(String, String)>,
+    },
+    /// A child run is not wanted any more.
+    ChildUnwanted {
+        /// The child.
+        run_id: String,
+        /// Whether its parent was killed.
+        killed: bool,
     },
     /// A run goes on from a point of another one.
     RunAdopted {
@@ -97,7 +106,13 @@ pub enum Effect {
 
 /// What these events change in the read models, in their order.
 pub fn effects(events: &[Event]) -> Vec<Effect> {
-    events.iter().filter_map(effect).collect()
+    events.iter().flat_map(|event| effect(event).into_iter().chain(killed_children(event))).collect()
+}
+
+fn killed_children(event: &Event) -> Vec<Effect> {
+    let Event::RunKilled(killed) = event else { return Vec::new() };
+    let unwanted = |run_id: &String| Effect::ChildUnwanted { run_id: run_id.clone(), killed: true };
+    killed.children.iter().map(unwanted).collect()
 }
 
 fn effect(event: &Event) -> Option<Effect> {
@@ -111,6 +126,7 @@ fn effect(event: &Event) -> Option<Effect> {
             request_id: started.request_id.clone(),
             pins: pins::of(started),
             rerun_of: started.rerun_of.clone(),
+            parent: started.parent.as_ref().map(|parent| (parent.run.clone(), parent.command().to_string())),
         },
         Event::RunAdopted(adopted) => {
             Effect::RunAdopted { from: adopted.from.run.clone(), seq: adopted.from.seq }
@@ -119,6 +135,9 @@ fn effect(event: &Event) -> Option<Effect> {
         Event::RunSucceeded(_) => Effect::RunEnded { succeeded: true },
         Event::RunFailed(_) | Event::RunCancelled(_) => Effect::RunEnded { succeeded: false },
         Event::RunKilled(_) => Effect::RunKilled,
+        Event::AttemptCancelled(cancelled) => {
+            Effect::ChildUnwanted { run_id: cancelled.child.clone()?, killed: false }
+        }
         Event::RouteDecided(route) => Effect::RouteDecided {
             node: route.p.node_path(),
             route: route.decision.clone().unwrap_or_else(|| "default".to_owned()),

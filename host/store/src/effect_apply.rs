@@ -1,6 +1,6 @@
 //! Writing effects and run rows, inside the transaction of the row they belong to. Used by the writer and by `rebuild`.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::append::{RunChange, RunStatus};
 use crate::effect::Effect;
@@ -25,7 +25,8 @@ pub(crate) struct Subject<'a> {
 pub(crate) fn apply(connection: &Connection, subject: &Subject<'_>, effect: &Effect) -> rusqlite::Result<()> {
     match effect {
         Effect::RunStarted { .. } => Ok(()),
-        Effect::RunAdopted { from, seq } => link(connection, subject.run, from, "fork", Some(*seq)),
+        Effect::RunAdopted { from, seq } => link(connection, subject.run, from, "fork", Some(*seq), None),
+        Effect::ChildUnwanted { run_id, killed } => child_unwanted(connection, run_id, *killed),
         Effect::RunRetried { failed_at } => run_retried(connection, subject, *failed_at),
         Effect::RunEnded { succeeded } => run_ended(connection, subject, *succeeded),
         Effect::RunKilled => {
@@ -149,6 +150,7 @@ pub(crate) fn route_of_run(
 
 /// How a run ended is told to every route it took, once each.
 fn run_ended(connection: &Connection, subject: &Subject<'_>, succeeded: bool) -> rusqlite::Result<()> {
+    child_ended(connection, subject.run)?;
     let took_ms = subject.at.saturating_sub(subject.started_at);
     routes_of_run_ended(connection, subject.run, succeeded, took_ms)?;
     connection
@@ -199,10 +201,54 @@ fn run_retried(connection: &Connection, subject: &Subject<'_>, failed_at: i64) -
 }
 
 /// Which run a run comes from.
-fn link(connection: &Connection, run: i64, from: &str, kind: &str, seq: Option<u64>) -> rusqlite::Result<()> {
+fn link(
+    connection: &Connection,
+    run: i64,
+    from: &str,
+    kind: &str,
+    seq: Option<u64>,
+    path: Option<&str>,
+) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO run_links(run, from_run, kind, seq) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![run, from, kind, seq.map(signed)])?;
+        .prepare_cached(
+            "INSERT OR REPLACE INTO run_links(run, from_run, kind, seq, path) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![run, from, kind, seq.map(signed), path])?;
+    Ok(())
+}
+
+/// The parent of a child run that has not ended.
+pub(crate) fn open_parent(connection: &Connection, run: i64) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached(
+            "SELECT p.run_id FROM run_links l JOIN runs p ON p.run_id = l.from_run \
+             WHERE l.run = ?1 AND l.kind = 'child' AND p.ended_at IS NULL",
+        )?
+        .query_row([run], |row| row.get(0))
+        .optional()
+}
+
+/// A run has ended: nobody need tell it that it is not wanted, and if it is a child its parent has to be told, which a
+/// host that dies now would forget.
+fn child_ended(connection: &Connection, run: i64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM unwanted WHERE run = ?1")?.execute([run])?;
+    if let Some(parent) = open_parent(connection, run)? {
+        connection.prepare_cached("UPDATE runs SET owed = 1 WHERE run_id = ?1")?.execute([parent])?;
+    }
+    Ok(())
+}
+
+/// A child has to be told that it is not wanted any more, which a host that dies now would forget.
+fn child_unwanted(connection: &Connection, run_id: &str, killed: bool) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO unwanted(run, killed) \
+             SELECT id, ?2 FROM runs WHERE run_id = ?1 AND ended_at IS NULL",
+        )?
+        .execute(params![run_id, killed])?;
+    connection
+        .prepare_cached("UPDATE runs SET owed = 1 WHERE run_id = ?1 AND ended_at IS NULL")?
+        .execute([run_id])?;
     Ok(())
 }
 
@@ -219,8 +265,17 @@ pub(crate) fn insert_run(
     at: i64,
     change: &RunChange,
 ) -> rusqlite::Result<i64> {
-    let Effect::RunStarted { run_id, workflow, version, thread_id, user_id, request_id, pins, rerun_of } =
-        started
+    let Effect::RunStarted {
+        run_id,
+        workflow,
+        version,
+        thread_id,
+        user_id,
+        request_id,
+        pins,
+        rerun_of,
+        parent,
+    } = started
     else {
         return Ok(0);
     };
@@ -245,7 +300,10 @@ pub(crate) fn insert_run(
             .execute(params![key, at, run_id, REQUEST_KEPT_MS])?;
     }
     if let Some(from) = rerun_of {
-        link(connection, run, from, "rerun", None)?;
+        link(connection, run, from, "rerun", None, None)?;
+    }
+    if let Some((parent, attempt)) = parent {
+        link(connection, run, parent, "child", None, Some(attempt))?;
     }
     update_run(connection, run, at, 0, change)?;
     Ok(run)

@@ -1,4 +1,4 @@
-//! Where runs come from: forks and reruns, from both ends.
+//! Where runs come from: forks, reruns and child runs, from both ends.
 
 use rusqlite::{OptionalExtension, Row};
 
@@ -15,6 +15,8 @@ pub enum LinkKind {
     Fork,
     /// It does the same again from the start.
     Rerun,
+    /// It is an attempt of the other one.
+    Child,
 }
 
 impl LinkKind {
@@ -23,6 +25,7 @@ impl LinkKind {
         match self {
             LinkKind::Fork => "fork",
             LinkKind::Rerun => "rerun",
+            LinkKind::Child => "child",
         }
     }
 }
@@ -36,6 +39,8 @@ pub struct Link {
     pub kind: LinkKind,
     /// Of a fork: how many events of the run that it comes from had happened.
     pub seq: Option<u64>,
+    /// Of a child: the attempt that it is, `PATH#ATTEMPT`.
+    pub path: Option<String>,
 }
 
 /// The runs that one is linked with.
@@ -56,18 +61,33 @@ impl Reader {
         self.query(|connection| {
             let from = connection
                 .prepare_cached(
-                    "SELECT l.from_run, l.kind, l.seq FROM run_links l JOIN runs r ON r.id = l.run WHERE r.run_id = ?1",
+                    "SELECT l.from_run, l.kind, l.seq, l.path FROM run_links l JOIN runs r ON r.id = l.run WHERE r.run_id = ?1",
                 )?
                 .query_row([run_id], link)
                 .optional()?;
             let to = connection
                 .prepare_cached(
-                    "SELECT r.run_id, l.kind, l.seq FROM run_links l JOIN runs r ON r.id = l.run \
+                    "SELECT r.run_id, l.kind, l.seq, l.path FROM run_links l JOIN runs r ON r.id = l.run \
                      WHERE l.from_run = ?1 ORDER BY l.run DESC LIMIT ?2",
                 )?
                 .query_map(rusqlite::params![run_id, SHOWN_MAX], link)?
                 .collect::<Result<_, _>>()?;
             Ok(Links { from, to })
+        })
+    }
+
+    /// Whether a run's parent does not want it any more, and whether that was killed.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unwanted(&self, run_id: &str) -> Result<Option<bool>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT u.killed FROM unwanted u JOIN runs r ON r.id = u.run WHERE r.run_id = ?1",
+                )?
+                .query_row([run_id], |row| row.get(0))
+                .optional()
         })
     }
 }
@@ -76,7 +96,12 @@ fn link(row: &Row<'_>) -> rusqlite::Result<Link> {
     let kind: String = row.get(1)?;
     Ok(Link {
         run_id: row.get(0)?,
-        kind: if kind == "rerun" { LinkKind::Rerun } else { LinkKind::Fork },
+        kind: match kind.as_str() {
+            "rerun" => LinkKind::Rerun,
+            "child" => LinkKind::Child,
+            _ => LinkKind::Fork,
+        },
         seq: row.get::<_, Option<i64>>(2)?.map(unsigned),
+        path: row.get(3)?,
     })
 }

@@ -11,9 +11,9 @@ use crate::reader::{ReadError, Reader};
 /// The digests that a run pins, sorted.
 pub(crate) fn of(started: &RunStarted) -> Vec<String> {
     let texts = [&started.workflow.source, &started.workflow.graph];
-    let plugins = started.plugins.values().map(|plugin| &plugin.digest);
-    let all: BTreeSet<&String> = texts.into_iter().chain(plugins).collect();
-    all.into_iter().cloned().collect()
+    let texts = texts.into_iter().map(String::as_str);
+    let all: BTreeSet<&str> = texts.chain(started.plugin_digests()).collect();
+    all.into_iter().map(str::to_owned).collect()
 }
 
 /// Keeps the set; its number.

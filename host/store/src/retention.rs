@@ -1,8 +1,8 @@
 //! Which ended runs are kept: by age, number and size, for each workflow and status. Choosing only reads; what is chosen is
 //! deleted by [`Store::delete_runs`](crate::Store::delete_runs), which looks again whether the run has ended.
 //!
-//! Never chosen: a run that has not ended (it runs, waits, is paused or stuck), and one whose request may still be made
-//! again, because the answer to it is that run.
+//! Never chosen: a run that has not ended (it runs, waits, is paused or stuck), a child run whose parent has not, and one
+//! whose request may still be made again, because the answer to it is that run.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::append::{Refused, RunStatus};
 use crate::delete::request_of;
-use crate::effect_apply::{signed, unsigned};
+use crate::effect_apply::{open_parent, signed, unsigned};
 use crate::queue::{Job, JobEnd};
 use crate::reader::{ReadError, Reader};
 use crate::store::Store;
@@ -251,7 +251,7 @@ impl Chooser {
         } else {
             None
         };
-        if because.is_some() && !self.may_be_asked_for(ended)? {
+        if because.is_some() && !self.may_be_asked_for(ended)? && !self.has_open_parent(ended)? {
             if let (Some(Because::Size), Some((rule, max))) = (because, bounds.size_bytes) {
                 // What is older goes too, however small: no run stays that is older than one that went.
                 self.kept.entry(rule).or_default().1 = max.saturating_add(1);
@@ -267,6 +267,11 @@ impl Chooser {
             *bytes = bytes.saturating_add(size);
         }
         Ok(None)
+    }
+
+    /// Whether it is a part of a run that goes on.
+    fn has_open_parent(&self, ended: &Ended) -> Result<bool, ReadError> {
+        self.reader.query(|connection| Ok(open_parent(connection, ended.run)?.is_some()))
     }
 
     /// Whether the request that began it is still remembered.

@@ -27,6 +27,8 @@ pub struct ReviewRow {
     pub workflow: String,
     /// The visit that waits.
     pub path: String,
+    /// Of a child run: its parent, and the attempt of it that it is, `PATH#ATTEMPT`.
+    pub parent: Option<(String, String)>,
     /// One line.
     pub title: String,
     /// Why.
@@ -76,7 +78,9 @@ pub struct ReviewDetail {
 }
 
 const COLUMNS: &str = "v.review_id, r.run_id, v.workflow, v.path, v.title, v.reason, v.asked_by, v.reviewers, v.quorum, v.approvals, \
-     v.opened_at, v.deadline, v.on_timeout, v.open, v.outcome, v.closed_at, v.run, v.seq";
+     v.opened_at, v.deadline, v.on_timeout, v.open, v.outcome, v.closed_at, v.run, v.seq, \
+     (SELECT l.from_run FROM run_links l WHERE l.run = v.run AND l.kind = 'child'), \
+     (SELECT l.path FROM run_links l WHERE l.run = v.run AND l.kind = 'child')";
 
 impl Reader {
     /// Reviews, earliest deadline first, at most `limit`; `after` is deadline and id of the last one of the former page.
@@ -245,6 +249,7 @@ fn review_row(row: &Row<'_>) -> rusqlite::Result<(ReviewRow, i64, i64)> {
         run_id: row.get(1)?,
         workflow: row.get(2)?,
         path: row.get(3)?,
+        parent: row.get::<_, Option<String>>(18)?.zip(row.get::<_, Option<String>>(19)?),
         title: row.get(4)?,
         reason: row.get(5)?,
         asked_by: row.get(6)?,

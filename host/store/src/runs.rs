@@ -41,6 +41,8 @@ pub struct RunRow {
     pub owed: bool,
     /// When it must next be looked at.
     pub next_deadline: Option<Timestamp>,
+    /// The run whose attempt it is.
+    pub parent: Option<String>,
 }
 
 /// Which runs; everything given must hold.
@@ -54,6 +56,8 @@ pub struct RunFilter {
     pub thread_id: Option<String>,
     /// For that user.
     pub user_id: Option<String>,
+    /// Child runs, too; else only runs that were started for themselves.
+    pub children_too: bool,
 }
 
 /// A page of runs, newest first.
@@ -84,7 +88,8 @@ pub enum FindError {
     Read(#[from] ReadError),
 }
 
-const COLUMNS: &str = "run_id, workflow, version, thread_id, user_id, started_at, ended_at, status, stage, held, owed, next_deadline, id";
+const COLUMNS: &str = "run_id, workflow, version, thread_id, user_id, started_at, ended_at, status, stage, held, owed, next_deadline, id, \
+     (SELECT from_run FROM run_links l WHERE l.run = runs.id AND l.kind = 'child')";
 
 impl Reader {
     /// Runs with owed commands, oldest first: what a starting host carries on. `after` is the last one of the former page.
@@ -160,6 +165,12 @@ impl Reader {
                 conditions.push(format!("{column} = ?"));
                 values.push(Sql::from(wanted.clone()));
             }
+        }
+        if !filter.children_too {
+            conditions.push(
+                "NOT EXISTS (SELECT 1 FROM run_links l WHERE l.run = runs.id AND l.kind = 'child')"
+                    .to_owned(),
+            );
         }
         if !filter.statuses.is_empty() {
             let marks = vec!["?"; filter.statuses.len()].join(", ");
@@ -248,6 +259,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         held: row.get(9)?,
         owed: row.get(10)?,
         next_deadline: row.get::<_, Option<i64>>(11)?.map(Timestamp),
+        parent: row.get(13)?,
     })
 }
 

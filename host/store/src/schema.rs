@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,11 +18,13 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 3] = [
+const STEPS: [Step; 4] = [
     Step { sql: V1, fill: |_| Ok(()) },
     Step { sql: V2, fill: upgrade::to_v2 },
     // Runs of an earlier version come from no other run.
     Step { sql: V3, fill: |_| Ok(()) },
+    // Runs of an earlier version are nobody's child.
+    Step { sql: V4, fill: |_| Ok(()) },
 ];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
@@ -45,8 +47,17 @@ pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> ru
 }
 
 /// Tables that [`rebuild`](crate::Store::rebuild) empties and fills again from the journal.
-pub(crate) const READ_MODELS: [&str; 8] =
-    ["runs", "pins", "run_links", "reviews", "review_answers", "run_routes", "routing_stats", "requests"];
+pub(crate) const READ_MODELS: [&str; 9] = [
+    "runs",
+    "pins",
+    "run_links",
+    "unwanted",
+    "reviews",
+    "review_answers",
+    "run_routes",
+    "routing_stats",
+    "requests",
+];
 
 const V1: &str = r#"
 CREATE TABLE migrations(version INTEGER PRIMARY KEY, at INTEGER NOT NULL, host TEXT NOT NULL) STRICT;
@@ -240,4 +251,11 @@ const V3: &str = r#"
 -- Which run a run comes from, and how. The other one may be gone, or in another store.
 CREATE TABLE run_links(run INTEGER PRIMARY KEY, from_run TEXT NOT NULL, kind TEXT NOT NULL, seq INTEGER) STRICT;
 CREATE INDEX run_links_from ON run_links(from_run);
+"#;
+
+const V4: &str = r#"
+-- Of a child run: the attempt that it is.
+ALTER TABLE run_links ADD COLUMN path TEXT;
+-- Child runs that their parents do not want any more, until they have ended: they may not have been told.
+CREATE TABLE unwanted(run INTEGER PRIMARY KEY, killed INTEGER NOT NULL) STRICT;
 "#;

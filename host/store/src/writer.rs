@@ -192,6 +192,7 @@ impl Writer {
         insert_blobs(connection, head.run, &append.blobs)?;
         let pos = insert_row(connection, head, append)?;
         apply_effects(connection, head, append)?;
+        let others = concerned(connection, head.run, &append.effects)?;
         if append.effects.iter().any(|effect| matches!(effect, Effect::RunRetried { .. })) {
             // Its end was taken out of the run's row: whatever comes next is written, even the same failure again.
             head.written.stage = Some(String::new());
@@ -202,6 +203,7 @@ impl Writer {
             effect_apply::update_run(connection, head.run, append.at.0, signed(append.seq), change)?;
             head.written = change.clone();
         }
+        others.iter().for_each(|run_id| drop(self.heads.remove(run_id.as_str())));
         Ok(Ok(Appended { pos }))
     }
 
@@ -242,6 +244,8 @@ impl Writer {
         insert_blobs(connection, run, &append.blobs)?;
         let pos = insert_row(connection, &mut head, append)?;
         apply_effects(connection, &head, append)?;
+        let others = concerned(connection, run, &append.effects)?;
+        others.iter().for_each(|run_id| drop(self.heads.remove(run_id.as_str())));
         self.remember(append.run_id.clone(), head);
         Ok(Ok(Appended { pos }))
     }
@@ -461,6 +465,21 @@ fn insert_row(connection: &Connection, head: &mut Head, append: &Append) -> rusq
     head.check = check;
     head.next_seq = append.seq.saturating_add(append.count);
     Ok(connection.last_insert_rowid())
+}
+
+/// Other runs whose rows a row's effects may have changed: what is remembered of them may not hold any more.
+fn concerned(connection: &Connection, run: i64, effects: &[Effect]) -> rusqlite::Result<Vec<String>> {
+    let mut others = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::ChildUnwanted { run_id, .. } => others.push(run_id.clone()),
+            Effect::RunEnded { .. } | Effect::RunKilled => {
+                others.extend(effect_apply::open_parent(connection, run)?);
+            }
+            _ => {}
+        }
+    }
+    Ok(others)
 }
 
 fn apply_effects(connection: &Connection, head: &Head, append: &Append) -> rusqlite::Result<()> {

@@ -57,7 +57,7 @@ fn a_killed_run_leaves_no_open_review() {
     append(&store, "run-1", 0, 1, vec![started("run-1", "buy", json!({})), review_opened("rev-a", 900)]);
     append(&store, "run-2", 0, 2, vec![started("run-2", "buy", json!({})), review_opened("rev-b", 100)]);
     let by = By { kind: ActorKind::Person, id: "ada".to_owned() };
-    let killed = Event::RunKilled(RunKilled { by, reason: String::new() });
+    let killed = Event::RunKilled(RunKilled { by, reason: String::new(), children: Vec::new() });
     try_append(&store, "run-1", 2, 60, vec![killed], Some(change(RunStatus::Killed))).expect("appended");
     let reader = store.reader();
     let open = reader.reviews(&ReviewFilter::default(), None, 10).expect("read");

@@ -258,6 +258,7 @@ impl Drawing {
 fn label(id: &str, node: &Node) -> String {
     let what = match &node.kind {
         Kind::Agent(agent) => format!("agent {}", agent.plugin),
+        Kind::Workflow(child) => format!("workflow {}", child.workflow),
         Kind::Wait { for_ms } => format!("wait {}", span(*for_ms)),
         Kind::Signal(wait) => format!("wait for {}", wait.signal),
         Kind::Fail(fail) => format!("fail {}", fail.code),

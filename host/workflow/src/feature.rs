@@ -8,8 +8,6 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
-    /// Child runs: `workflow`, `workflows`.
-    Workflow,
     /// `cache`.
     Cache,
     /// `thread`.
@@ -55,7 +53,6 @@ pub enum Feature {
 impl Feature {
     /// All of them.
     pub const ALL: &[Feature] = &[
-        Feature::Workflow,
         Feature::Cache,
         Feature::Thread,
         Feature::KeepThread,
@@ -81,7 +78,6 @@ impl Feature {
     /// How it is written in a file.
     pub fn name(self) -> &'static str {
         match self {
-            Feature::Workflow => "workflow",
             Feature::Cache => "cache",
             Feature::Thread => "thread",
             Feature::KeepThread => "keep: thread",
@@ -108,7 +104,7 @@ impl Feature {
     /// The phase it is due in.
     pub fn phase(self) -> &'static str {
         match self {
-            Feature::Workflow | Feature::Cache | Feature::Thread | Feature::KeepThread => "B",
+            Feature::Cache | Feature::Thread | Feature::KeepThread => "B",
             Feature::Http
             | Feature::Model
             | Feature::Tools

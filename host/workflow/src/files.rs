@@ -95,10 +95,9 @@ impl<'a> Files<'a> {
         if way[..way.len() - 1].contains(last) || way.len() > CHILDREN_DEEP_MAX + 1 {
             return Some(way);
         }
-        let directory = last.rsplit_once('/').map_or("", |(directory, _)| directory);
         for entry in child.get("workflows").map(Node::entries).unwrap_or_default() {
             let Some(path) = entry.value.get("path").and_then(Node::text) else { continue };
-            let path = normal(&format!("{directory}/{path}"));
+            let path = beside(last, path);
             let mut further = way.clone();
             further.push(path.clone());
             if way.contains(&path) {
@@ -130,6 +129,18 @@ pub(crate) fn file_problem(report: &mut Report<'_>, at: Span, problem: &FileProb
 fn tree(text: &str) -> Option<Node> {
     let source = Source::new(text);
     yaml::parse(&mut Report::new(&source, "")).filter(Node::is_map)
+}
+
+/// A path that `file` names, seen from where `file` is named. One from the root of the file system stays what it is.
+pub fn beside(file: &str, path: &str) -> String {
+    match file.rsplit_once('/') {
+        _ if path.starts_with('/') => path.to_owned(),
+        Some((directory, _)) if directory.starts_with('/') => {
+            format!("/{}", normal(&format!("{directory}/{path}")))
+        }
+        Some((directory, _)) => normal(&format!("{directory}/{path}")),
+        None => normal(path),
+    }
 }
 
 /// The path without `.` and `..` where they can be resolved.

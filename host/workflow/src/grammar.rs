@@ -185,7 +185,7 @@ table!(pub(crate) FILE, "a workflow", [
     later("thread", &Shape::Object(&THREAD), Feature::Thread, "What runs of one thread do to each other"),
     later("triggers", &Shape::List { item: &Shape::Object(&TRIGGER), count_max: DECLARED_MAX, at_least_one: false }, Feature::Triggers, "What starts a run by itself"),
     key("plugins", &Shape::Named { value: &Shape::Object(&PLUGIN), count_max: DECLARED_MAX, at_least_one: false }, "The components that `agent` may name"),
-    later("workflows", &Shape::Named { value: &Shape::Object(&CHILD), count_max: DECLARED_MAX, at_least_one: false }, Feature::Workflow, "The workflow files that `workflow` may name"),
+    key("workflows", &Shape::Named { value: &Shape::Object(&CHILD), count_max: DECLARED_MAX, at_least_one: false }, "The workflow files that `workflow` may name"),
     key("start", &REFERENCE, "The first node; default: the first one written"),
     required("nodes", &NODES, "The nodes of the graph", "nodes: { first: { agent: echo, next: end } }"),
     key("result", &TEMPLATE, "What a run returns; default: the output of the last node"),
@@ -218,7 +218,7 @@ macro_rules! node_table {
     ($name:ident, $what:literal $(, $extra:expr)*) => {
         table!(pub(crate) $name, $what, [
             key("agent", &REFERENCE, "Calls this plugin"),
-            later("workflow", &REFERENCE, Feature::Workflow, "Runs this entry of `workflows` as a child"),
+            key("workflow", &REFERENCE, "Runs this entry of `workflows` as a child"),
             key("review", &Shape::Object(&REVIEW), "Asks people"),
             key("wait", &Shape::Object(&WAIT), "Waits for a time or a signal"),
             key("value", &TEMPLATE, "Gives this value"),

@@ -11,6 +11,7 @@
 
 mod advice;
 mod channels;
+mod children;
 mod diagnostic;
 mod drawing;
 mod editor;
@@ -33,12 +34,15 @@ mod structure;
 mod unset;
 mod yaml;
 
+use std::collections::BTreeMap;
+
 use bandstand_engine::Graph;
 
 pub use diagnostic::{CODES, Code, Diagnostic, Severity, code, render};
 pub use drawing::{graph_dot, graph_mermaid};
 pub use editor::json_schema;
 pub use feature::{Feature, Features, features};
+pub use files::beside;
 pub use resolver::{FileProblem, Need, Needs, Permitted, PluginFacts, PluginProblem, Resolver};
 
 use diagnostic::Report;
@@ -63,35 +67,46 @@ pub struct Options<'a> {
 /// What `check` found.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// Every problem, by position.
+    /// Every problem, by position; after those of the file those of its children.
     pub diagnostics: Vec<Diagnostic>,
     /// The graph, when there is no error, no feature that the build lacks, and every file could be read.
     pub graph: Option<Graph>,
-    /// What the file needs from outside.
+    /// What the file needs from outside. What its children need they ask for themselves.
     pub needs: Needs,
+    /// The texts of child files that have problems, by the `file` of their diagnostics.
+    pub texts: BTreeMap<String, String>,
 }
 
 impl Checked {
+    fn refused(report: Report<'_>) -> Checked {
+        let diagnostics = report.finish();
+        Checked { diagnostics, graph: None, needs: Needs::default(), texts: BTreeMap::new() }
+    }
+
     /// Whether the file has an error; warnings are none.
     pub fn has_errors(&self) -> bool {
         self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 }
 
-/// Checks a workflow file.
+/// Checks a workflow file, and with a resolver its children.
 pub fn check(bytes: &[u8], options: &Options<'_>) -> Checked {
+    check_inner(bytes, options, &children::Followed::default())
+}
+
+fn check_inner(bytes: &[u8], options: &Options<'_>, followed: &children::Followed) -> Checked {
     if bytes.len() > FILE_BYTES_MAX {
         return too_large(bytes, options);
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => check_text(text, options),
+        Ok(text) => check_text(text, options, followed),
         Err(error) => {
             let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
             let source = Source::new(&valid);
             let mut report = Report::new(&source, &options.file);
             let at = Span::new(valid.len(), valid.len());
             report.add("BW102", at, "the file is not UTF-8", "save it as UTF-8");
-            Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() }
+            Checked::refused(report)
         }
     }
 }
@@ -103,25 +118,30 @@ fn too_large(bytes: &[u8], options: &Options<'_>) -> Checked {
     let message = format!("the file has {} bytes, at most {FILE_BYTES_MAX} (1 MiB) are allowed", bytes.len());
     let help = "put long texts into files of their own: `constants: { text: { path: FILE } }`";
     report.add("BW114", Span::new(text.len(), text.len()), message, help);
-    Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() }
+    Checked::refused(report)
 }
 
-fn check_text(text: &str, options: &Options<'_>) -> Checked {
+fn check_text(text: &str, options: &Options<'_>, followed: &children::Followed) -> Checked {
     let source = Source::new(text);
     let mut report = Report::new(&source, &options.file);
     let root = yaml::parse(&mut report);
     let Some(root) = root.filter(|_| !report.has(&["BW102", "BW103", "BW104"])) else {
-        return Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() };
+        return Checked::refused(report);
     };
     if !root.is_map() {
         let message = format!("found {}, wanted the keys of a workflow", root.found());
         report.add("BW106", root.span, message, "a workflow starts with `format: 1`");
-        return Checked { diagnostics: report.finish(), graph: None, needs: Needs::default() };
+        return Checked::refused(report);
     }
-    check_tree(report, &root, options)
+    check_tree(report, &root, options, followed)
 }
 
-fn check_tree(mut report: Report<'_>, root: &Node, options: &Options<'_>) -> Checked {
+fn check_tree(
+    mut report: Report<'_>,
+    root: &Node,
+    options: &Options<'_>,
+    followed: &children::Followed,
+) -> Checked {
     let source = report.source;
     let shaped = shape::check(&mut report, &options.features, root);
     let outline = outline::Outline::new(root);
@@ -139,18 +159,34 @@ fn check_tree(mut report: Report<'_>, root: &Node, options: &Options<'_>) -> Che
         files.children(&mut report, root, &options.file);
         needs.plugins = plugins::check(&mut report, root, resolver);
     }
+    let mut children = children::Children::default();
+    if !report.has(&["BW606"]) {
+        children = children::check(&mut report, root, &mut files, options, followed);
+    }
+    files.left_out |= options.resolver.is_none() && root.get("workflows").is_some();
     needs.files = std::mem::take(&mut files.asked);
     let mut graph = None;
     if !report.has_errors() && !report.has(&["BW109"]) && !files.left_out {
         let outline = &outline;
-        graph = lower::Lower { source, outline, schemas: &schemas, constants, templates }.graph();
-        if graph.is_none() {
+        let workflows = children.workflows;
+        let is_parent = !workflows.is_empty();
+        graph =
+            lower::Lower { source, outline, schemas: &schemas, constants, templates, children: workflows }
+                .graph();
+        if is_parent && graph.as_ref().is_some_and(|graph| !children::reads_back(graph)) {
+            let at = root.entry("workflows").map_or(root.span, |entry| entry.key_span);
+            let message = "the workflow and its children nest too deep in each other to be kept";
+            report.add("BW114", at, message, "nest children, blocks and literal values less deep");
+            graph = None;
+        } else if graph.is_none() {
             // Never a silent nothing: a gap in the checks is told as what it is.
             let message = "the file passed every check, but no graph could be made of it: this is a mistake of the host";
             report.add("BW102", root.span, message, "report it with the file");
         }
     }
-    Checked { diagnostics: report.finish(), graph, needs }
+    let mut diagnostics = report.finish();
+    diagnostics.extend(children.diagnostics);
+    Checked { diagnostics, graph, needs, texts: children.texts }
 }
 
 fn declared<'t>(root: &'t Node, schemas: &schemas::Schemas) -> expressions::Declared<'t> {

@@ -8,9 +8,9 @@ use bandstand_engine::expression::{Expression, Template, TextTemplate};
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::Node as GraphNode;
 use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Channel, Edges, Exit, Fail, Grants, Graph, Join, Keep, Kind, Limits, Map,
-    MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits, Reducer, Retry, Review,
-    Route, ScopeGraph, SignalWait, Stage, Strategy, Target, Update,
+    Agent, Arm, Body, Branch, Channel, Child, ChildWorkflow, Edges, Exit, Fail, Grants, Graph, Join, Keep,
+    Kind, Limits, Map, MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits,
+    Reducer, Retry, Review, Route, ScopeGraph, SignalWait, Stage, Strategy, Target, Update,
 };
 use bandstand_engine::id::Id;
 use serde_json::Value;
@@ -34,6 +34,7 @@ pub(crate) struct Lower<'a, 's, 't> {
     pub(crate) schemas: &'a Schemas,
     pub(crate) constants: BTreeMap<Id, Arc<Value>>,
     pub(crate) templates: BTreeMap<String, TextTemplate>,
+    pub(crate) children: BTreeMap<Id, ChildWorkflow>,
 }
 
 /// The constants that are values; those in files are read. `None` where a file was not.
@@ -75,6 +76,7 @@ impl Lower<'_, '_, '_> {
             result: self.optional(file.get("result"))?,
             constants: self.constants,
             templates: self.templates,
+            workflows: self.children,
         })
     }
 
@@ -187,6 +189,19 @@ impl Lower<'_, '_, '_> {
                     deadline_ms: duration(step.tree, "deadline"),
                 })
             }
+            "workflow" => Kind::Workflow(Child {
+                workflow: Id::new(value.text()?).ok()?,
+                input: match step.get("input") {
+                    Some(input) => self.template(input)?,
+                    None => empty(),
+                },
+                // The defaults of the file are for attempts of agents; a child is run once unless the node says more.
+                retry: retry_from(
+                    Retry { max_retries: 0, ..Retry::default() },
+                    step.get("retry").into_iter(),
+                ),
+                timeout_ms: duration(step.tree, "timeout"),
+            }),
             "review" => Kind::Review(self.review(value)?),
             "wait" => match value.get("signal") {
                 Some(signal) => Kind::Signal(SignalWait {
@@ -380,7 +395,11 @@ fn stage(name: &str) -> Option<Stage> {
 
 /// The built-in retry with each level's keys on top, in order.
 fn retry<'n>(levels: impl Iterator<Item = &'n Node>) -> Retry {
-    let mut retry = Retry::default();
+    retry_from(Retry::default(), levels)
+}
+
+fn retry_from<'n>(built_in: Retry, levels: impl Iterator<Item = &'n Node>) -> Retry {
+    let mut retry = built_in;
     for level in levels {
         match level.get("strategy").and_then(Node::text) {
             Some("exponential") => retry.strategy = Strategy::Exponential,

@@ -98,7 +98,7 @@ pub(crate) fn request(text: &str, agent: &Arc<[u8]>, input: Value) -> Result<Sta
     Ok(StartRequest {
         graph,
         source: text.to_owned(),
-        plugins,
+        plugins: plugins.into(),
         input,
         thread_id: None,
         user_id: None,

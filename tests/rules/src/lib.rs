@@ -9,12 +9,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bandstand_engine::event::PluginPin;
-use bandstand_engine::input::{By, Choice, Reply, ReplyNext, Retry, ReviewRequest, Usage, Verdict};
+use bandstand_engine::graph::PluginSource;
+use bandstand_engine::input::{
+    By, ChildOutcome, Choice, Reply, ReplyNext, Retry, ReviewRequest, Usage, Verdict,
+};
 use bandstand_engine::run::{Edit, Fork, ForkError, JournalRow, NewRun, Point};
 use bandstand_engine::{
     Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Signal,
     Snapshot, Start, Status, Timestamp,
 };
+use bandstand_workflow::{FileProblem, Options, Permitted, PluginFacts, PluginProblem, Resolver};
 use serde_json::Value;
 
 /// The moment at which every test run starts.
@@ -39,6 +43,39 @@ pub fn graph(text: &str) -> Arc<Graph> {
     match checked.graph {
         Some(graph) => Arc::new(graph),
         None => panic!("the test's workflow is wrong: {:#?}", checked.diagnostics),
+    }
+}
+
+/// The checked workflow of that text, whose children are the given files. Panics with the diagnostics if there are errors.
+pub fn graph_with(text: &str, files: &[(&str, &str)]) -> Arc<Graph> {
+    let shelf = Shelf(files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect());
+    let options = Options { file: "parent.yaml".to_owned(), resolver: Some(&shelf), ..Options::default() };
+    let checked = bandstand_workflow::check(text.as_bytes(), &options);
+    match checked.graph {
+        Some(graph) => Arc::new(graph),
+        None => panic!("the test's workflow is wrong: {:#?}", checked.diagnostics),
+    }
+}
+
+/// Files that are there; every plugin is.
+struct Shelf(BTreeMap<String, String>);
+
+impl Resolver for Shelf {
+    fn read(&self, path: &str, _: usize) -> Result<Vec<u8>, FileProblem> {
+        let text = self.0.get(path).ok_or_else(|| FileProblem::NotFound { tried: path.to_owned() })?;
+        Ok(text.clone().into_bytes())
+    }
+
+    fn plugin(&self, _: &PluginSource) -> Result<PluginFacts, PluginProblem> {
+        Ok(PluginFacts { digest: "sha256:00".to_owned(), needs: Vec::new() })
+    }
+
+    fn builtins(&self) -> Vec<String> {
+        vec!["echo".to_owned()]
+    }
+
+    fn permitted(&self, _: &PluginSource, _: &str) -> Option<Permitted> {
+        None
     }
 }
 
@@ -180,6 +217,11 @@ impl Table {
         let id = id.parse().unwrap();
         let input = Input::Failed { id, failure, retry_after_ms, usage: Usage::default() };
         assert_eq!(self.handle(input).unwrap().outcome, Outcome::Changed);
+    }
+
+    /// The child run that an attempt is ends.
+    pub fn child_ended(&mut self, id: &str, outcome: ChildOutcome) -> Decision {
+        self.handle(Input::ChildEnded { id: id.parse().unwrap(), outcome }).unwrap()
     }
 
     /// Time passes and the run is ticked.

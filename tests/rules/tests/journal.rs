@@ -10,6 +10,8 @@
 
 #[path = "journal/asked.rs"]
 mod asked;
+#[path = "journal/children.rs"]
+mod children;
 #[path = "journal/coverage.rs"]
 mod coverage;
 #[path = "journal/scenarios.rs"]

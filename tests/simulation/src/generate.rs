@@ -212,6 +212,7 @@ impl Generator<'_> {
             limits,
             timeout_ms,
             plugins: ["p", "q"].iter().map(|name| (id(name), plugin(name))).collect(),
+            workflows: BTreeMap::new(),
             root,
             result,
         };

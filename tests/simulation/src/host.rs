@@ -378,7 +378,7 @@ impl Host<'_> {
         let dropped = self.faults.drops_snapshot();
         let (run, tail_events, tail_bytes) = case.stored.open(&case.world.graph, dropped)?;
         let interrupted = self.found.remove(&run_id).unwrap_or_default();
-        Ok(Message::Loaded { run: Box::new(run), tail_events, tail_bytes, interrupted })
+        Ok(Message::Loaded { run: Box::new(run), tail_events, tail_bytes, interrupted, unwanted: None })
     }
 
     fn ask(&mut self, asked: Asked) -> Result<(), Problem> {

@@ -452,6 +452,7 @@ impl Oracle<'_> {
                 };
                 Err(Stop::Fault(Box::new(Fault { data, ..Fault::new(Class::Workflow, &fail.code, path) })))
             }
+            Kind::Workflow(_) => Err(Stop::Impossible(format!("{path} runs a child, and none is generated"))),
             Kind::Agent(agent) => self.agent(agent, node, path, scope, &extra),
             Kind::Review(review) => {
                 let propose = scope.template(self.world, &review.propose, &extra).map_err(at(path))?;

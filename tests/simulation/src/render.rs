@@ -175,6 +175,14 @@ fn kind(kind: &Kind, lines: &mut Vec<(String, Yaml)>) {
                 add("deadline", span(deadline_ms));
             }
         }
+        Kind::Workflow(child) => {
+            add("workflow", Yaml::Flow(json!(child.workflow)));
+            add("input", Yaml::Flow(template(&child.input)));
+            add("retry", Yaml::Flow(retry(&child.retry)));
+            if let Some(timeout_ms) = child.timeout_ms {
+                add("timeout", span(timeout_ms));
+            }
+        }
         Kind::Review(review) => {
             let mut shown = vec![
                 ("title".to_owned(), Yaml::Flow(template(&review.title))),

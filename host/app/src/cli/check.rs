@@ -45,7 +45,7 @@ pub fn execute(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
                 // A diagnostic is plain data, so writing it cannot fail.
                 context.out.json_line(&serde_json::to_value(found).unwrap_or_default());
             } else {
-                context.out.data(&safe::block(&bandstand_workflow::render(found, &loaded.text)));
+                context.out.data(&safe::block(&bandstand_workflow::render(found, loaded.text_of(found))));
             }
         }
         if !loaded.diagnostics.iter().any(load::is_error) {
@@ -102,7 +102,7 @@ pub fn refused(loaded: &Loaded, context: &Context) -> Failure {
         .collect();
     if !context.out.json {
         for found in &problems {
-            context.out.error_line(&safe::block(&bandstand_workflow::render(found, &loaded.text)));
+            context.out.error_line(&safe::block(&bandstand_workflow::render(found, loaded.text_of(found))));
         }
     }
     let lacking: Vec<String> = problems

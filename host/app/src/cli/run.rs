@@ -64,7 +64,9 @@ fn load_input_and_run(args: &RunArgs, context: &Context) -> Result<Exit, Failure
         return Err(check::refused(&loaded, context));
     }
     for found in &loaded.diagnostics {
-        context.out.note(&super::term::safe::block(&bandstand_workflow::render(found, &loaded.text)));
+        context
+            .out
+            .note(&super::term::safe::block(&bandstand_workflow::render(found, loaded.text_of(found))));
     }
     let input = match &args.input {
         Some(argument) => json_input::read("--input", argument)?,

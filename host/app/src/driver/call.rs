@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bandstand_driver::{Message, RunId};
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::graph::{Plugin, PluginLimits};
-use bandstand_engine::{Command, CommandId, Graph};
+use bandstand_engine::{Callee, Command, CommandId, Graph};
 use bandstand_sandbox::{
     CallLimits, CallRequest, CancelToken, GuestEvent, LoadError, LogLevel, MEMORY_BYTES_CEILING, Memory,
     Observer, Plugin as SandboxPlugin, Sandbox,
@@ -44,8 +44,9 @@ pub(super) struct Of {
 impl Of {
     /// The digest that the run pins for the command's plugin, and what the workflow declares of it.
     fn plugin(&self, command: &Command) -> Option<(&str, &Plugin)> {
-        let pinned = self.started.plugins.get(&command.plugin)?;
-        Some((&pinned.digest, self.graph.plugins.get(&command.plugin)?))
+        let Callee::Plugin(plugin) = &command.callee else { return None };
+        let pinned = self.started.plugins.get(plugin)?;
+        Some((&pinned.digest, self.graph.plugins.get(plugin)?))
     }
 }
 
@@ -59,7 +60,8 @@ impl Caller {
         tell: impl FnOnce(Message) + Send + 'static,
     ) {
         let Some((digest, declared)) = of.plugin(&command) else {
-            let problem = format!("the run pins no plugin `{}`", command.plugin);
+            let (Callee::Plugin(name) | Callee::Workflow(name)) = &command.callee;
+            let problem = format!("the run pins no plugin `{name}`");
             return tell(convert::unusable(of.run_id, command.id, false, problem));
         };
         if let Some(plugin) = self.plugins.ready(digest) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use bandstand_driver::{LoadProblem, Message, RunId};
+use bandstand_driver::{LoadProblem, Message, RunId, Unwanted};
 use bandstand_engine::run::JournalRow;
 use bandstand_engine::{CommandId, Graph, Run, Snapshot};
 use bandstand_store::{From as OpenFrom, OpenRunError, OpenedRun, Reader, RunChange};
@@ -29,9 +29,23 @@ impl Loader {
             Ok((run, tail_events, tail_bytes)) => {
                 let mut interrupted = self.interrupted.lock().unwrap_or_else(PoisonError::into_inner);
                 let interrupted = interrupted.remove(run_id).unwrap_or_default();
-                Message::Loaded { run: Box::new(run), tail_events, tail_bytes, interrupted }
+                let unwanted = match run.started().parent {
+                    Some(_) => self.unwanted(run_id),
+                    None => None,
+                };
+                Message::Loaded { run: Box::new(run), tail_events, tail_bytes, interrupted, unwanted }
             }
             Err(problem) => Message::LoadFailed { run_id: run_id.clone(), problem },
+        }
+    }
+
+    fn unwanted(&self, run_id: &RunId) -> Option<Unwanted> {
+        match self.reader.unwanted(run_id) {
+            Ok(killed) => killed.map(|killed| if killed { Unwanted::Kill } else { Unwanted::Cancel }),
+            Err(error) => {
+                tracing::warn!(%run_id, %error, "whether its parent wants it cannot be read; it goes on");
+                None
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! inputs pass before completions. Decisions about runs are the engine's, about order and admission the core's.
 
 mod call;
+mod child;
 mod clock;
 mod convert;
 mod holds;

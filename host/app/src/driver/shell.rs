@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bandstand_driver::{
-    Action, Core, Held, Limits, Message, Refusal, Request, Row, RunId, Standing, Summary, Token,
+    Action, Core, Held, Limits, Message, NewChild, Refusal, Request, Row, RunId, Standing, Summary, Token,
 };
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::{Command, CommandId, Graph, Outcome, Run, Snapshot, Status, Timestamp};
@@ -15,6 +15,7 @@ use bandstand_store::{Append, Document, InFlight, LockPlace, Mark, Refused, RunC
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::call::{Caller, Of};
+use super::child::Children;
 use super::clock::now;
 use super::holds::Holds;
 use super::load::Loader;
@@ -123,6 +124,7 @@ pub struct Shell {
     /// Of runs that make calls: what a call must know.
     infos: HashMap<RunId, (Arc<Graph>, RunStarted)>,
     loads: Arc<Semaphore>,
+    children: Arc<Children>,
     wake_at: Option<Timestamp>,
     held: bool,
     holds: Holds,
@@ -137,7 +139,9 @@ impl Shell {
         let (others, others_inbox) = mpsc::unbounded_channel();
         let (close, close_inbox) = mpsc::unbounded_channel();
         let mailbox = Mailbox { people, others, close, requests: Arc::default() };
+        let children = Children::new(parts.store.clone(), parts.loader.clone(), parts.documents.clone());
         let shell = Shell {
+            children: Arc::new(children),
             core: Core::new(parts.limits),
             unseen: parts.marked.keys().cloned().collect(),
             parts,
@@ -224,12 +228,20 @@ impl Shell {
         {
             self.flying.remove(&(run_id.clone(), id.clone()));
         }
+        let begun = match &message {
+            Message::RunStarted { run, .. } => Some(RunId::from(run.id())),
+            _ => None,
+        };
         let mut actions = std::mem::take(&mut self.actions);
         self.core.handle(message, now(), &mut actions);
         for action in actions.drain(..) {
             self.carry_out(action);
         }
         self.actions = actions;
+        if let Some(run_id) = begun {
+            // Its first row has them by now; of a child run that nobody wanted any more there is none.
+            self.parts.documents.lock().unwrap_or_else(PoisonError::into_inner).remove(&run_id);
+        }
     }
 
     /// How long to sleep until the core wants to be woken.
@@ -281,6 +293,11 @@ impl Shell {
         match action {
             Action::Append { run_id, rows, summary, token } => self.append(run_id, rows, summary, token),
             Action::StartCall { run_id, command } => self.start(run_id, command),
+            Action::StartChild { run_id, new } => self.start_child(run_id, *new),
+            Action::Change { run_id, summary } => {
+                // If it is not taken the run is looked at once more at the next start.
+                let _ = self.parts.store.change_run(run_id, now(), change(summary, None), |_| ());
+            }
             Action::StopCall { run_id, id } => {
                 if let Some(cancel) = self.flying.get(&(run_id, id)) {
                     cancel.cancel();
@@ -394,6 +411,23 @@ impl Shell {
         let of = Of { run_id, graph, started };
         let others = self.mailbox.others.clone();
         self.parts.caller.clone().start(of, command, cancel, move |message| drop(others.send(message)));
+    }
+
+    fn start_child(&self, run_id: RunId, new: NewChild) {
+        let (children, loads, others) =
+            (self.children.clone(), self.loads.clone(), self.mailbox.others.clone());
+        tokio::spawn(async move {
+            let _turn = loads.acquire().await;
+            let child: RunId = new.child.run_id.as_str().into();
+            let made = tokio::task::spawn_blocking(move || children.message(run_id, new)).await;
+            let message = made.unwrap_or_else(|error| Message::LoadFailed {
+                run_id: child,
+                problem: bandstand_driver::LoadProblem::Stuck(format!(
+                    "starting it failed ({error}); this is a defect of the host, please report it with its parent's journal"
+                )),
+            });
+            let _ = others.send(message);
+        });
     }
 
     fn info(&mut self, run_id: &RunId) -> Option<(Arc<Graph>, RunStarted)> {

@@ -1,18 +1,18 @@
 //! Going on from what a run did: forks of it, and retries of one that failed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bandstand_driver::{LoadProblem, Message, Refusal, RunId};
-use bandstand_engine::event::{Event, PluginPin};
+use bandstand_engine::event::Event;
 use bandstand_engine::input::Retry;
 use bandstand_engine::run::{Edit, Fork, ForkError, NewRun, NotAnEditPath, NotRetried, Point};
-use bandstand_engine::{Decision, Graph, Id, Input, Run, Timestamp};
+use bandstand_engine::{Decision, Graph, Input, Run, Timestamp};
 use bandstand_store::{Document, DocumentKind, OpenedRun};
 
 use super::error::HostError;
 use super::holder::{self, Host};
 use super::request::{ForkRequest, RetryRequest, Taken};
+use super::uses::Uses;
 use crate::driver::now;
 
 impl Host {
@@ -79,11 +79,8 @@ impl Host {
             source,
         })?;
         let edits = edits.into_iter().map(edit).collect::<Result<Vec<_>, _>>()?;
-        let (graph, plugins, documents): (Arc<Graph>, BTreeMap<Id, String>, Vec<Document>) = match latest {
-            None => {
-                let pins = first.plugins.iter().map(|(id, pin)| (id.clone(), pin.digest.clone())).collect();
-                (graph, pins, pinned(opened))
-            }
+        let (graph, plugins, documents): (Arc<Graph>, Uses<String>, Vec<Document>) = match latest {
+            None => (graph, Uses::of(&first), pinned(opened)),
             Some(latest) => {
                 let documents = holder::documents(&latest.graph, latest.source);
                 let graph = self.0.loader.share(&documents[1].digest, &Arc::new(latest.graph));
@@ -94,11 +91,15 @@ impl Host {
         let digest =
             |kind| documents.iter().find(|document| document.kind == kind).map(|it| it.digest.clone());
         let input = first.input.value().map(|input| (**input).clone()).unwrap_or_default();
+        let pins = plugins.into_pins();
         let new = NewRun {
             run_id: uuid::Uuid::now_v7().to_string(),
             source_digest: digest(DocumentKind::Source).unwrap_or(first.workflow.source),
             graph_digest: digest(DocumentKind::Graph).unwrap_or(first.workflow.graph),
-            plugins: plugins.into_iter().map(|(id, digest)| (id, PluginPin { digest })).collect(),
+            plugins: pins.plugins,
+            children: pins.children,
+            // A fork of a child run is a run of its own: nobody waits for it.
+            parent: None,
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             // The same delays, where nothing else differs.
             seed: first.seed,

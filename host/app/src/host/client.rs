@@ -81,13 +81,10 @@ impl Client {
         let data_dir = self.data_dir.clone();
         let bytes = request.plugins;
         let kept = tokio::task::spawn_blocking(move || {
-            let keep = |(id, bytes): (bandstand_engine::Id, std::sync::Arc<[u8]>)| {
-                let digest = Plugins::keep(&data_dir, &bytes);
-                digest
-                    .map_err(|source| HostError::Plugin { plugin: id.to_string(), source })
-                    .map(|digest| (id, digest))
-            };
-            bytes.into_iter().map(keep).collect::<Result<_, _>>()
+            bytes.try_map(|plugin, bytes| {
+                let kept = Plugins::keep(&data_dir, bytes);
+                kept.map_err(|source| HostError::Plugin { plugin: plugin.to_owned(), source })
+            })
         });
         let start = StartWire {
             plugins: kept.await.map_err(|_| HostError::Closing)??,

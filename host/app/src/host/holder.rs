@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bandstand_driver::{Message, Refusal, RunId, Standing};
-use bandstand_engine::event::{Event, PluginPin, RunStarted};
+use bandstand_engine::event::{Event, RunStarted};
 use bandstand_engine::run::NewRun;
-use bandstand_engine::{Answer, CommandId, Graph, Id, Input, Outcome, Run, Signal, Start, Timestamp};
+use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Run, Signal, Start, Timestamp};
 use bandstand_sandbox::{Sandbox, Settings};
 use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Retention, Store};
 
@@ -19,6 +19,7 @@ use super::request::{
 };
 use super::serve::Server;
 use super::tidy::{Deleted, Pace, Pruned, Tidy};
+use super::uses::Uses;
 use super::watch::{NO_ROWS, Watch};
 use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Wanted, now};
 
@@ -127,11 +128,10 @@ impl Host {
         let plugins = request.plugins.clone();
         // Reading, hashing and compiling block.
         let digests = tokio::task::spawn_blocking(move || {
-            let keep = |(id, bytes): (Id, Arc<[u8]>)| match Plugins::keep(host.data_dir(), &bytes) {
-                Ok(digest) => Ok((id, digest)),
-                Err(source) => Err(HostError::Plugin { plugin: id.to_string(), source }),
-            };
-            plugins.into_iter().map(keep).collect::<Result<BTreeMap<_, _>, _>>()
+            plugins.try_map(|plugin, bytes| {
+                let kept = Plugins::keep(host.data_dir(), bytes);
+                kept.map_err(|source| HostError::Plugin { plugin: plugin.to_owned(), source })
+            })
         })
         .await
         .map_err(|_| HostError::Closing)??;
@@ -142,7 +142,7 @@ impl Host {
     pub(super) async fn start_pinned(
         &self,
         request: StartRequest,
-        digests: BTreeMap<Id, String>,
+        digests: Uses<String>,
     ) -> Result<String, HostError> {
         let key = request.request_id.clone();
         let known = match &key {
@@ -212,17 +212,20 @@ impl Host {
     fn prepare(
         &self,
         request: StartRequest,
-        digests: BTreeMap<Id, String>,
+        digests: Uses<String>,
     ) -> Result<(Run, bandstand_engine::Decision, Timestamp, Vec<Document>), HostError> {
         self.can_call(&request.graph, &digests)?;
         let documents = documents(&request.graph, request.source);
         let graph: Arc<Graph> = self.0.loader.share(&documents[1].digest, &request.graph);
         let now = now();
+        let pins = digests.into_pins();
         let new = NewRun {
             run_id: uuid::Uuid::now_v7().to_string(),
             source_digest: documents[0].digest.clone(),
             graph_digest: documents[1].digest.clone(),
-            plugins: digests.into_iter().map(|(id, digest)| (id, PluginPin { digest })).collect(),
+            plugins: pins.plugins,
+            children: pins.children,
+            parent: None,
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: request.seed.unwrap_or_else(random),
             thread_id: request.thread_id,
@@ -236,14 +239,17 @@ impl Host {
         Ok((run, decision, now, documents))
     }
 
-    /// Whether every plugin of the graph can be called.
-    pub(super) fn can_call(&self, graph: &Graph, digests: &BTreeMap<Id, String>) -> Result<(), HostError> {
+    /// Whether every plugin of the graph and of its children can be called.
+    pub(super) fn can_call(&self, graph: &Graph, digests: &Uses<String>) -> Result<(), HostError> {
         for (id, plugin) in &graph.plugins {
-            let digest = digests.get(id).ok_or_else(|| HostError::PluginMissing(id.to_string()))?;
+            let digest = digests.plugins.get(id).ok_or_else(|| HostError::PluginMissing(id.to_string()))?;
             let loaded = self.0.plugins.get(digest, &plugin.grants);
             loaded.map_err(|source| HostError::Plugin { plugin: id.to_string(), source })?;
         }
-        Ok(())
+        let none = Uses::default();
+        graph.workflows.iter().try_for_each(|(id, child)| {
+            self.can_call(&child.graph, digests.children.get(id).unwrap_or(&none))
+        })
     }
 
     /// Makes a run go on.
@@ -485,7 +491,7 @@ impl std::fmt::Debug for Host {
 }
 
 /// What a run of this graph pins.
-pub(super) fn documents(graph: &Graph, source: String) -> Vec<Document> {
+pub(crate) fn documents(graph: &Graph, source: String) -> Vec<Document> {
     let canonical = serde_json::to_vec(graph).expect("a graph is JSON: its keys are text");
     vec![
         Document {

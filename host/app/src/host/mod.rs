@@ -21,6 +21,7 @@ mod serve;
 mod socket;
 mod threads;
 mod tidy;
+mod uses;
 mod watch;
 mod wire;
 
@@ -28,10 +29,12 @@ pub use access::Access;
 pub use client::Client;
 pub use error::HostError;
 pub use holder::Host;
+pub(crate) use holder::documents;
 pub use request::{
     AnswerRequest, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live, LiveKind, Published,
     RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Watched,
 };
 pub use threads::runtime;
 pub use tidy::{Deleted, Pruned, PrunedGroup};
+pub use uses::Uses;
 pub use watch::Watch;

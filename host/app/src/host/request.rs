@@ -1,17 +1,17 @@
 //! What callers hand to a host and get back: the vocabulary shared by [`Host`](super::Host), the socket and the
 //! command line.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bandstand_engine::event::Event;
 use bandstand_engine::input::{By, Verdict};
-use bandstand_engine::{Graph, Id, Status, Timestamp};
+use bandstand_engine::{Graph, Status, Timestamp};
 use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::uses::Uses;
 pub use bandstand_driver::Limits;
 
 /// How a host is to be opened.
@@ -69,9 +69,9 @@ pub struct StartRequest {
     pub graph: Arc<Graph>,
     /// The workflow file's text; kept, and pinned by digest.
     pub source: String,
-    /// One entry for each of the graph's plugins: their bytes, read once and checked by the caller against `digest`
-    /// pins of the file. The host keeps them by digest.
-    pub plugins: BTreeMap<Id, Arc<[u8]>>,
+    /// The bytes of the graph's plugins and of its children's, read once and checked by the caller against `digest` pins
+    /// of the files. The host keeps them by digest.
+    pub plugins: Uses<Arc<[u8]>>,
     /// What the run is given.
     pub input: Value,
     /// Runs of one thread share memory.
@@ -109,7 +109,7 @@ pub struct Latest {
     /// The workflow file's text.
     pub source: String,
     /// The digest of each plugin.
-    pub plugins: BTreeMap<Id, String>,
+    pub plugins: Uses<String>,
 }
 
 /// Who wants a failed run to go on.

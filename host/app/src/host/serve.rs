@@ -1,10 +1,8 @@
 //! The holder's end of the socket: each connection brings one request and is served by a task of its own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bandstand_engine::Id;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -14,6 +12,7 @@ use super::error::HostError;
 use super::holder::Host;
 use super::request::{StartRequest, Watched};
 use super::socket;
+use super::uses::Uses;
 use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire, line};
 
 /// Connections at once; the next ones wait for the kernel's queue.
@@ -164,12 +163,12 @@ async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> std::io::Result<()> 
     write.write_all(line.as_bytes()).await
 }
 
-fn start_request(start: StartWire) -> (StartRequest, BTreeMap<Id, String>) {
+fn start_request(start: StartWire) -> (StartRequest, Uses<String>) {
     let StartWire { graph, source, plugins, input, thread_id, user_id, request_id, seed, rerun_of } = start;
     let request = StartRequest {
         graph: Arc::new(graph),
         source,
-        plugins: BTreeMap::new(),
+        plugins: Uses::default(),
         input,
         thread_id,
         user_id,

@@ -1,9 +1,7 @@
 //! What goes over the socket: one JSON value a line. A connection carries one request; its answer is one line, or many
 //! when a run is followed.
 
-use std::collections::BTreeMap;
-
-use bandstand_engine::{Graph, Id};
+use bandstand_engine::Graph;
 use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +11,7 @@ use super::request::{
     AnswerRequest, ForkRequest, Live, Published, RetryRequest, Settled, SignalRequest, SteerRequest, Taken,
 };
 use super::tidy::{Deleted, Pruned};
+use super::uses::Uses;
 
 /// Version of these messages; the lock file names it, too.
 pub(super) use bandstand_store::lock::PROTOCOL;
@@ -61,7 +60,7 @@ pub(super) enum Request {
 pub(super) struct StartWire {
     pub(super) graph: Graph,
     pub(super) source: String,
-    pub(super) plugins: BTreeMap<Id, String>,
+    pub(super) plugins: Uses<String>,
     pub(super) input: Value,
     pub(super) thread_id: Option<String>,
     pub(super) user_id: Option<String>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bandstand_engine::Graph;
 use bandstand_engine::graph::PluginSource;
 use bandstand_workflow::{
-    Diagnostic, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, Severity,
+    Diagnostic, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, Severity, beside,
 };
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use super::builtin;
 use super::config;
 use super::directory::{Directory, FileError, open_file};
 use super::permits;
-use crate::host::StartRequest;
+use crate::host::{StartRequest, Uses};
 
 /// No larger plugin is looked at.
 pub const PLUGIN_BYTES_MAX: u64 = 64 << 20;
@@ -50,7 +50,9 @@ pub struct Loaded {
     pub graph: Option<Graph>,
     /// The project round it.
     pub directory: Directory,
-    /// The bytes of its plugins, as they were checked.
+    /// The texts of child files that have problems.
+    texts: BTreeMap<String, String>,
+    /// The bytes of its plugins and its children's, as they were checked.
     plugins: BTreeMap<String, Arc<[u8]>>,
 }
 
@@ -110,6 +112,7 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
         diagnostics: checked.diagnostics,
         graph: checked.graph,
         directory,
+        texts: checked.texts,
         plugins,
     })
 }
@@ -144,14 +147,9 @@ impl Loaded {
     /// # Errors
     /// When it has no graph, or was loaded without its plugins.
     pub fn into_start_request(mut self) -> Result<StartRequest, LoadError> {
-        let missing = |plugin: &str| LoadError::PluginMissing { plugin: plugin.to_owned() };
-        let mut graph = self.graph.take().ok_or_else(|| missing("(the file has errors)"))?;
-        let mut plugins = BTreeMap::new();
-        for (id, plugin) in &mut graph.plugins {
-            plugin.limits = permits::effective_limits(self.directory.config.as_ref(), &plugin.limits);
-            let bytes = self.plugins.get(&key(&plugin.source)).ok_or_else(|| missing(id.as_str()))?;
-            plugins.insert(id.clone(), bytes.clone());
-        }
+        let missing = || LoadError::PluginMissing { plugin: "(the file has errors)".to_owned() };
+        let mut graph = self.graph.take().ok_or_else(missing)?;
+        let plugins = self.settle(&mut graph, "")?;
         Ok(StartRequest {
             graph: Arc::new(graph),
             source: self.text,
@@ -163,6 +161,34 @@ impl Loaded {
             seed: None,
             rerun_of: None,
         })
+    }
+}
+
+impl Loaded {
+    /// Sets the limits that hold here, in the graph and its children; the bytes of their plugins. `file` is the graph's
+    /// own, as named from the workflow file.
+    fn settle(&self, graph: &mut Graph, file: &str) -> Result<Uses<Arc<[u8]>>, LoadError> {
+        let mut uses = Uses::default();
+        for (id, plugin) in &mut graph.plugins {
+            plugin.limits = permits::effective_limits(self.directory.config.as_ref(), &plugin.limits);
+            let missing = || LoadError::PluginMissing { plugin: id.to_string() };
+            let source = match &plugin.source {
+                PluginSource::Path(path) if !file.is_empty() => PluginSource::Path(beside(file, path)),
+                source => source.clone(),
+            };
+            uses.plugins.insert(id.clone(), self.plugins.get(&key(&source)).ok_or_else(missing)?.clone());
+        }
+        for (id, child) in &mut graph.workflows {
+            let path = if file.is_empty() { child.path.clone() } else { beside(file, &child.path) };
+            let uses_of_child = self.settle(Arc::make_mut(&mut child.graph), &path)?;
+            uses.children.insert(id.clone(), uses_of_child);
+        }
+        Ok(uses)
+    }
+
+    /// The text that a diagnostic speaks of: the file's, or that of a child.
+    pub fn text_of(&self, found: &Diagnostic) -> &str {
+        self.texts.get(&found.file).unwrap_or(&self.text)
     }
 }
 

@@ -10,15 +10,16 @@ use super::names::Context;
 use super::state::{Json, Place, View, VisitStatus};
 use super::write::{Changed, json_bytes, type_name};
 use crate::event::{
-    AskedBy, AttemptCause, AttemptScheduled, BranchOutcome, CheckpointNamed, EdgeCause, EdgeTaken, Event,
-    NodeFailed, NodeStarted, NodeSucceeded, Payload, ReviewOpened, RunFailed, RunSucceeded, StageEntered,
-    WaitStarted, Warning,
+    AskedBy, AttemptCause, BranchOutcome, CheckpointNamed, EdgeCause, EdgeTaken, Event, NodeFailed,
+    NodeStarted, NodeSucceeded, Payload, ReviewOpened, RunFailed, RunSucceeded, StageEntered, WaitStarted,
+    Warning,
 };
+use crate::expression::Template;
 use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Graph, Kind, Node, OnFailure, OnTimeout, Review, Stage, Target};
 use crate::input::ReplyNext;
 use crate::mistake::{self, Mistake};
-use crate::path::{Path, Segment};
+use crate::path::{CommandId, Path, Segment};
 
 /// Nodes entered in one decision. More go into the next one, so that a loop of pure steps cannot make a decision, and
 /// with it a journal row, of any size: such a run asks to be ticked at once.
@@ -38,7 +39,8 @@ pub(super) enum Leave<'a> {
 
 /// What was evaluated before a node is entered.
 enum Prepared {
-    Agent(Json),
+    /// The input of an agent or a child.
+    Called(Json),
     Review(Box<ReviewOpened>),
     Value(Json),
     Items(Json),
@@ -79,17 +81,12 @@ impl Run {
             return self.fail_scope(scope_path, error);
         }
         let prepared = self.prepare(&p, scope_path, node);
-        let timeout_ms = match &node.kind {
-            Kind::Parallel(block) => block.timeout_ms,
-            Kind::Map(block) => block.timeout_ms,
-            Kind::Agent(agent) => agent.deadline_ms,
-            _ => None,
-        };
+        let timeout_ms = node.kind.visit_ms_max();
         self.emit(Event::NodeStarted(NodeStarted {
             p: p.clone(),
             kind: node.kind.name().to_owned(),
             input: match &prepared {
-                Ok(Prepared::Agent(input)) => Some(Payload::Value(input.clone())),
+                Ok(Prepared::Called(input)) => Some(Payload::Value(input.clone())),
                 _ => None,
             },
             deadline: timeout_ms.map(|timeout_ms| self.clock.plus_ms(timeout_ms)),
@@ -107,16 +104,8 @@ impl Run {
     fn prepare(&self, p: &Path, scope: &Path, node: &Node) -> Result<Prepared, Failure> {
         let context = Context::new(self, scope).at_visit(visit_number(p));
         match &node.kind {
-            Kind::Agent(agent) => {
-                let input = context.template(&agent.input)?;
-                if !input.is_object() {
-                    let message =
-                        format!("`input` gave {}; an agent's input must be an object", type_name(&input));
-                    return Err(Failure::permanent(Class::Expression, "input-not-object", message));
-                }
-                self.check_payload("the agent's input", json_bytes(&input))?;
-                Ok(Prepared::Agent(Arc::new(input)))
-            }
+            Kind::Agent(agent) => self.prepare_input(&context, &agent.input, "an agent"),
+            Kind::Workflow(child) => self.prepare_input(&context, &child.input, "a child run"),
             Kind::Review(review) => Ok(Prepared::Review(Box::new(self.prepare_review(p, review, &context)?))),
             Kind::Value(template) => {
                 let value = context.template(template)?;
@@ -147,6 +136,21 @@ impl Run {
             }
             Kind::Wait { .. } | Kind::Signal(_) | Kind::Pure | Kind::Parallel(_) => Ok(Prepared::Nothing),
         }
+    }
+
+    fn prepare_input(
+        &self,
+        context: &Context<'_>,
+        template: &Template,
+        of: &str,
+    ) -> Result<Prepared, Failure> {
+        let input = context.template(template)?;
+        if !input.is_object() {
+            let message = format!("`input` gave {}; the input of {of} must be an object", type_name(&input));
+            return Err(Failure::permanent(Class::Expression, "input-not-object", message));
+        }
+        self.check_payload(&format!("the input of {of}"), json_bytes(&input))?;
+        Ok(Prepared::Called(Arc::new(input)))
     }
 
     fn prepare_review(
@@ -182,13 +186,9 @@ impl Run {
     /// Does what the entered node is for, as far as it can be done at once.
     fn begin(&mut self, p: &Path, node: &Node, prepared: Prepared) {
         match (&node.kind, prepared) {
-            (Kind::Agent(_), _) => self.emit(Event::AttemptScheduled(AttemptScheduled {
-                p: p.clone(),
-                attempt: 1,
-                due: None,
-                delay_ms: None,
-                because: AttemptCause::First,
-            })),
+            (Kind::Agent(_) | Kind::Workflow(_), _) => {
+                self.schedule(CommandId { path: p.clone(), attempt: 1 }, None, None, AttemptCause::First);
+            }
             (Kind::Wait { for_ms }, _) => {
                 let until = Some(self.clock.plus_ms(*for_ms));
                 self.emit(Event::WaitStarted(WaitStarted {
@@ -518,7 +518,7 @@ fn choose_way(p: &Path, node: &Node, leave: &Leave<'_>, context: &Context<'_>) -
 }
 
 /// The `result` of a scope: of the run, a branch, or a map.
-fn result_of<'a>(graph: &'a Graph, path: &Path) -> Option<&'a crate::expression::Template> {
+fn result_of<'a>(graph: &'a Graph, path: &Path) -> Option<&'a Template> {
     let Some(last) = path.last() else { return graph.result.as_ref() };
     let block = graph.node(&path.parent()?)?;
     match (&block.kind, last) {

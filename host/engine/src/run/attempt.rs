@@ -13,6 +13,7 @@ use crate::input::{Reply, ReplyNext, ReviewRequest, Usage};
 use crate::mistake::{self, Mistake};
 use crate::path::{CommandId, Path};
 use crate::schema::Schema;
+use crate::time::Timestamp;
 
 /// No review waits longer than the longest duration of the language, a year.
 const REVIEW_TIMEOUT_MS_MAX: u64 = 365 * 24 * 60 * 60 * 1_000;
@@ -26,13 +27,25 @@ pub(super) fn attempts_max(retry: &Retry) -> u32 {
 }
 
 impl Run {
-    /// The retry policy of an attempt that is owed now.
-    fn owed_retry(&self, id: &CommandId) -> Option<Retry> {
-        self.index.commands.get(id)?;
-        match &self.graph.node(&id.path)?.kind {
-            Kind::Agent(agent) => Some(agent.retry.clone()),
-            _ => None,
-        }
+    /// Records that an attempt is to be made.
+    pub(super) fn schedule(
+        &mut self,
+        id: CommandId,
+        due: Option<Timestamp>,
+        delay_ms: Option<u64>,
+        because: AttemptCause,
+    ) {
+        let child = self.child_run_id(&id);
+        let CommandId { path: p, attempt } = id;
+        self.emit(Event::AttemptScheduled(AttemptScheduled { p, attempt, due, delay_ms, because, child }));
+    }
+
+    /// Records that an attempt is ended from outside.
+    pub(super) fn cancel_attempt(&mut self, id: CommandId, because: CancelCause) {
+        // One that waits for its time has no run yet.
+        let child = self.index.commands.contains_key(&id).then(|| self.child_run_id(&id)).flatten();
+        let CommandId { path: p, attempt } = id;
+        self.emit(Event::AttemptCancelled(AttemptCancelled { p, attempt, because, child }));
     }
 
     /// An attempt gave a reply. `false`: it is not owed.
@@ -124,9 +137,14 @@ impl Run {
         usage: Usage,
     ) -> bool {
         let failure = self.with_bounded_data(failure);
-        let Some(retry) = self.owed_retry(id) else { return false };
+        if !self.index.commands.contains_key(id) {
+            return false;
+        }
+        let graph = self.graph.clone();
+        let Some(kind) = graph.node(&id.path).map(|node| &node.kind) else { return false };
+        let Some(retry) = kind.retry() else { return false };
         let before = self.visit(&id.path).map_or(0, |visit| visit.attempts_before);
-        let (by_policy, made) = (attempts_max(&retry), id.attempt.saturating_sub(before));
+        let (by_policy, made) = (attempts_max(retry), id.attempt.saturating_sub(before));
         let allowed = before.saturating_add(by_policy);
         let error = ErrorRecord {
             id: self.derived_id("error", &id.to_string()),
@@ -144,9 +162,11 @@ impl Run {
             retry_after_ms,
             usage,
         })));
-        let wanted = failure.recoverable && retry.retry_on.contains(&failure.class) && by_policy > 1;
+        // A child's failure keeps its class, and was retried by its class where it happened.
+        let by_class = matches!(kind, Kind::Workflow(_)) || retry.retry_on.contains(&failure.class);
+        let wanted = failure.recoverable && by_class && by_policy > 1;
         if wanted && made < by_policy {
-            self.schedule_retry(id, &retry, made, retry_after_ms);
+            self.schedule_retry(id, retry, made, retry_after_ms);
             return true;
         }
         let failure = match wanted {
@@ -181,13 +201,8 @@ impl Run {
             true => (asked, AttemptCause::RetryAfter),
             false => (by_policy, AttemptCause::Policy),
         };
-        self.emit(Event::AttemptScheduled(AttemptScheduled {
-            p: next.path,
-            attempt: next.attempt,
-            due: (delay_ms > 0).then(|| self.clock.plus_ms(delay_ms)),
-            delay_ms: Some(delay_ms),
-            because,
-        }));
+        let due = (delay_ms > 0).then(|| self.clock.plus_ms(delay_ms));
+        self.schedule(next, due, Some(delay_ms), because);
     }
 
     /// The policy's delay before attempt `next`, after `made` attempts that count.
@@ -226,21 +241,24 @@ impl Run {
         true
     }
 
-    /// The visit's deadline has passed before a reply was taken.
+    /// The visit's deadline has passed before a reply was taken, or its child run ended.
     pub(super) fn deadline_passed(&mut self, p: &Path) {
         let Some(Phase::Attempt(attempt)) = self.visit(p).map(|visit| &visit.phase) else { return };
         // One that waits for its time was not made.
         let (number, made) = (attempt.number, attempt.number - u32::from(attempt.due.is_some()));
-        let deadline_ms = match self.graph.node(p).map(|node| &node.kind) {
-            Some(Kind::Agent(agent)) => agent.deadline_ms.unwrap_or(0),
-            _ => 0,
+        let graph = self.graph.clone();
+        let Some(kind) = graph.node(p).map(|node| &node.kind) else { return };
+        let span_ms = kind.visit_ms_max().unwrap_or(0);
+        let (because, code, message) = if matches!(kind, Kind::Workflow(_)) {
+            let message = format!("the child run did not end within the node's `timeout` of {span_ms} ms");
+            (CancelCause::Timeout, "block-timeout", message)
+        } else {
+            let message =
+                format!("no reply came within the visit's `deadline` of {span_ms} ms, in {made} attempts");
+            (CancelCause::Deadline, "deadline", message)
         };
-        let because = CancelCause::Deadline;
-        self.emit(Event::AttemptCancelled(AttemptCancelled { p: p.clone(), attempt: number, because }));
-        let message =
-            format!("no reply came within the visit's `deadline` of {deadline_ms} ms, in {made} attempts");
-        let failure = Failure::permanent(Class::Timeout, "deadline", message);
-        self.fail_visit(p, failure, (made, made), false, None);
+        self.cancel_attempt(CommandId { path: p.clone(), attempt: number }, because);
+        self.fail_visit(p, Failure::permanent(Class::Timeout, code, message), (made, made), false, None);
     }
 
     /// The time of a delayed attempt has come.

@@ -3,15 +3,15 @@
 use super::Run;
 use super::state::{Block, BranchStatus, Json, Phase, Place};
 use crate::event::{
-    AttemptCancelled, BranchEnded, BranchKey, BranchOutcome, BranchesJoined, BranchesOpened, BranchesStarted,
-    CancelCause, Event, JoinCounts, NodeCancelled, Payload, ReviewWithdrawn,
+    BranchEnded, BranchKey, BranchOutcome, BranchesJoined, BranchesOpened, BranchesStarted, CancelCause,
+    Event, JoinCounts, NodeCancelled, Payload, ReviewWithdrawn,
 };
 use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Join, Kind, MaxErrors, Parallel};
 use crate::id::Id;
 use crate::input::ReplyNext;
 use crate::mistake::{self, Mistake};
-use crate::path::{Path, Segment};
+use crate::path::{CommandId, Path, Segment};
 
 /// The branches that `id` waits for, directly or not, in declared order.
 pub(super) fn needs(parallel: &Parallel, id: &Id) -> Vec<Id> {
@@ -190,11 +190,7 @@ impl Run {
 
     /// The block's time is up.
     pub(super) fn block_expired(&mut self, p: &Path) {
-        let timeout_ms = match self.graph.node(p).map(|node| &node.kind) {
-            Some(Kind::Parallel(block)) => block.timeout_ms,
-            Some(Kind::Map(block)) => block.timeout_ms,
-            _ => None,
-        };
+        let timeout_ms = self.graph.node(p).and_then(|node| node.kind.visit_ms_max());
         self.cancel_branches(p, CancelCause::Timeout);
         self.emit_joined(p, false);
         let message = format!("the block did not end within its `timeout` of {} ms", timeout_ms.unwrap_or(0));
@@ -231,8 +227,8 @@ impl Run {
         let p = path.join(visit.segment());
         match &visit.phase {
             Phase::Attempt(attempt) => {
-                let attempt = attempt.number;
-                self.emit(Event::AttemptCancelled(AttemptCancelled { p: p.clone(), attempt, because }));
+                let id = CommandId { path: p.clone(), attempt: attempt.number };
+                self.cancel_attempt(id, because);
             }
             Phase::Review(review) => {
                 let review_id = review.id.clone();

@@ -59,6 +59,8 @@ impl Start {
             deadline: graph.timeout_ms.map(|timeout_ms| now.plus_ms(timeout_ms)),
             request_id: new.request_id,
             rerun_of: new.rerun_of,
+            parent: new.parent,
+            children: new.children,
         }))
     }
 }
@@ -169,7 +171,11 @@ impl Run {
             Input::Pause { .. } => self.check_pause().map(|_| ()),
             Input::Resume { .. } => self.check_resume().map(|_| ()),
             Input::Kill { .. } => self.check_kill().map(|_| ()),
-            Input::Done { .. } | Input::Failed { .. } | Input::Interrupted { .. } | Input::Tick => Ok(()),
+            Input::Done { .. }
+            | Input::Failed { .. }
+            | Input::ChildEnded { .. }
+            | Input::Interrupted { .. }
+            | Input::Tick => Ok(()),
         }
     }
 
@@ -181,6 +187,7 @@ impl Run {
             Input::Failed { id, failure, retry_after_ms, usage } => {
                 self.attempt_failed(&id, failure, retry_after_ms, usage)
             }
+            Input::ChildEnded { id, outcome } => self.child_ended(&id, outcome),
             Input::Interrupted { id } => self.attempt_interrupted(&id),
             Input::Tick => {
                 self.tick();
@@ -226,7 +233,8 @@ impl Run {
             }
             Input::Kill { by, reason } => {
                 if self.check_kill()? {
-                    self.emit(Event::RunKilled(RunKilled { by, reason }));
+                    let children = self.children().map(|child| child.run_id).collect();
+                    self.emit(Event::RunKilled(RunKilled { by, reason, children }));
                 }
                 true
             }
@@ -363,7 +371,9 @@ impl Run {
             Some(End::Cancelled { .. }) => Status::Cancelled,
             Some(End::Killed { .. }) => Status::Killed,
             None if self.state.paused => Status::Paused,
-            None if self.index.commands.is_empty() && self.index.ready.is_empty() => Status::Waiting,
+            None if self.index.ready.is_empty() && self.index.commands.values().all(Command::is_child) => {
+                Status::Waiting
+            }
             None => Status::Running,
         }
     }
@@ -394,12 +404,12 @@ impl Run {
         self.state.root.changed.iter().map(|(id, measured)| (id.clone(), measured.value().clone())).collect()
     }
 
-    /// Every call that is owed: to be started, or in flight.
+    /// Every attempt that is owed: to be started, or under way.
     pub fn owed(&self) -> impl Iterator<Item = &Command> {
         self.index.commands.values()
     }
 
-    /// The owed call with that id.
+    /// The owed attempt with that id.
     pub fn command(&self, id: &crate::path::CommandId) -> Option<&Command> {
         self.index.commands.get(id)
     }
@@ -449,7 +459,7 @@ impl Run {
         reviews
     }
 
-    /// What the parts of the run wait for, the earliest first; last the signals, in the order in which they are given out.
+    /// What the parts of the run wait for, the earliest first; then child runs, last the signals, in the order in which they are given out.
     pub fn waiting(&self) -> Vec<Waiting> {
         let timers = self.index.timers.iter();
         let timed = timers.filter_map(|(at, p, timer)| match (&self.visit(p)?.phase, timer) {
@@ -471,7 +481,9 @@ impl Run {
                 _ => None,
             })
         });
-        timed.chain(signals).collect()
+        let children =
+            self.children().map(|child| Waiting::Child { path: child.id.path, run_id: child.run_id });
+        timed.chain(children).chain(signals).collect()
     }
 
     /// Its whole state, for opening it later without its history.

@@ -250,11 +250,7 @@ fn refresh_overdue(graph: &Graph, path: &Path, scope: &mut Scope, now: Timestamp
     let Place::At(visit) = &mut scope.place else { return };
     let p = path.join(visit.segment());
     if visit.deadline.is_some_and(|deadline| deadline <= now) {
-        let timeout_ms = match graph.node(&p).map(|node| &node.kind) {
-            Some(crate::graph::Kind::Parallel(block)) => block.timeout_ms,
-            Some(crate::graph::Kind::Map(block)) => block.timeout_ms,
-            _ => None,
-        };
+        let timeout_ms = graph.node(&p).and_then(|node| node.kind.visit_ms_max());
         visit.deadline = timeout_ms.map(|timeout_ms| now.plus_ms(timeout_ms));
         if let Phase::Attempt(Attempt { due: Some(due), .. }) = &mut visit.phase {
             *due = now;

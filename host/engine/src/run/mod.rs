@@ -17,6 +17,7 @@ mod answer;
 mod apply;
 mod attempt;
 mod block;
+mod child;
 mod decide;
 mod exit;
 mod failing;
@@ -37,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::command::Command;
-use crate::event::{Event, Payload, PluginPin, RunStarted, WorkflowPin};
+use crate::event::{ChildPins, Event, Parent, Payload, PluginPin, RunStarted, WorkflowPin};
 use crate::failure::ErrorRecord;
 use crate::graph::{Graph, Stage};
 use crate::id::Id;
@@ -45,6 +46,7 @@ use crate::input::{Input, Rejected};
 use crate::path::{CommandId, Path};
 use crate::time::Timestamp;
 
+pub use child::ChildRun;
 pub use failing::{JournalRow, NotRetried};
 pub use fork::{Edit, EditPath, Fork, ForkError, NotAnEditPath};
 pub use point::{NoPoint, Point};
@@ -94,6 +96,10 @@ pub struct NewRun {
     pub request_id: Option<String>,
     /// The run that it does again from the start.
     pub rerun_of: Option<String>,
+    /// The run whose attempt it is.
+    pub parent: Option<Parent>,
+    /// What its child runs will use.
+    pub children: BTreeMap<Id, ChildPins>,
 }
 
 impl NewRun {
@@ -112,6 +118,8 @@ impl NewRun {
             input,
             request_id: None,
             rerun_of: None,
+            parent: None,
+            children: BTreeMap::new(),
         }
     }
 }

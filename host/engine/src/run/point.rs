@@ -13,13 +13,12 @@ use super::Run;
 use super::failing::JournalRow;
 use super::state::{Attempt, KeptSignal, Phase, Place, ReviewState, Scope, Visit};
 use crate::event::{
-    AttemptCause, AttemptScheduled, Event, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered,
-    WaitStarted,
+    AttemptCause, Event, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered, WaitStarted,
 };
 use crate::graph::{Graph, Kind, Stage};
 use crate::id::Id;
 use crate::input::{Rejected, ReplyNext};
-use crate::path::{Path, Segment};
+use crate::path::{CommandId, Path, Segment};
 use crate::time::Timestamp;
 
 /// A point of a run from which it, or another one, can go on.
@@ -231,8 +230,7 @@ impl Run {
         for (p, work) in goes_on {
             match work {
                 Work::Attempt { attempt, due } => {
-                    let scheduled = AttemptScheduled { p, attempt, due, delay_ms: None, because };
-                    self.emit(Event::AttemptScheduled(scheduled));
+                    self.schedule(CommandId { path: p, attempt }, due, None, because);
                 }
                 Work::Wait { until } => self.emit(Event::WaitStarted(WaitStarted {
                     p,
@@ -331,10 +329,10 @@ pub(super) fn lay_down(
     let p = path.join(visit.segment());
     let node = visit.node.clone();
     if purpose == Purpose::Retry
-        && let Some(Kind::Agent(agent)) = graph.node(&p).map(|node| &node.kind)
+        && let Some(kind) = graph.node(&p).map(|node| &node.kind).filter(|kind| kind.retry().is_some())
     {
         // Its whole time again, as its attempts.
-        visit.deadline = agent.deadline_ms.map(|deadline_ms| now.plus_ms(deadline_ms));
+        visit.deadline = kind.visit_ms_max().map(|span_ms| now.plus_ms(span_ms));
     }
     match std::mem::replace(&mut visit.phase, Phase::Deciding) {
         Phase::Attempt(Attempt { number, due, .. }) => {
@@ -361,8 +359,8 @@ pub(super) fn lay_down(
             visit.phase = Phase::Block(block);
         }
         Phase::Deciding => {
-            let is_agent = matches!(graph.node(&p).map(|node| &node.kind), Some(Kind::Agent(_)));
-            if is_agent && visit.input.is_some() {
+            let makes_attempts = graph.node(&p).is_some_and(|node| node.kind.retry().is_some());
+            if makes_attempts && visit.input.is_some() {
                 visit.attempts_before = visit.attempts;
                 visit.reply = None;
                 works.push((p, Work::Attempt { attempt: visit.attempts + 1, due: None }));
@@ -419,6 +417,7 @@ pub(super) fn fits(graph: &Graph, path: &Path, scope: &Scope) -> Result<(), Stri
                 format!("{} is under way, which the workflow no longer has", named(&segment))
             })?;
             let was = match &visit.phase {
+                Phase::Attempt(_) if node.kind.retry().is_some() => node.kind.name(),
                 Phase::Attempt(_) => "agent",
                 Phase::Wait { .. } | Phase::Signal { .. } => "wait",
                 Phase::Review(review) if review.asked_by == crate::event::AskedBy::Agent => "agent",

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::measured::Measured;
-use crate::command::Command;
+use crate::command::{Callee, Command};
 use crate::event::{AskedBy, BranchKey, ReviewOutcome, RunStarted, Write};
 use crate::failure::ErrorRecord;
 use crate::graph::{Graph, Kind, Stage};
@@ -569,12 +569,17 @@ fn timers(visit: &Visit) -> impl Iterator<Item = (Timestamp, Timer)> {
 
 fn command(graph: &Graph, path: Path, visit: &Visit) -> Option<Command> {
     let Phase::Attempt(Attempt { number, due: None, interruptions }) = visit.phase else { return None };
-    let Kind::Agent(agent) = &graph.node(&path)?.kind else { return None };
+    let kind = &graph.node(&path)?.kind;
+    let (callee, timeout_ms) = match kind {
+        Kind::Agent(agent) => (Callee::Plugin(agent.plugin.clone()), agent.timeout_ms),
+        Kind::Workflow(child) => (Callee::Workflow(child.workflow.clone()), 0),
+        _ => return None,
+    };
     Some(Command {
-        plugin: agent.plugin.clone(),
+        callee,
         input: visit.input.clone()?,
-        attempts_max: visit.attempts_before.saturating_add(super::attempt::attempts_max(&agent.retry)),
-        timeout_ms: agent.timeout_ms,
+        attempts_max: visit.attempts_before.saturating_add(super::attempt::attempts_max(kind.retry()?)),
+        timeout_ms,
         interruptions,
         id: CommandId { path, attempt: number },
     })
@@ -620,6 +625,13 @@ pub enum Waiting {
         path: Path,
         /// Until when.
         deadline: Timestamp,
+    },
+    /// A child run.
+    Child {
+        /// The visit.
+        path: Path,
+        /// The child's id.
+        run_id: String,
     },
     /// The time of a retry.
     Retry {

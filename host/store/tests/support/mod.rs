@@ -52,6 +52,8 @@ pub(crate) fn started(run_id: &str, workflow: &str, input: Value) -> Event {
         deadline: None,
         request_id: None,
         rerun_of: None,
+        parent: None,
+        children: BTreeMap::new(),
     }))
 }
 

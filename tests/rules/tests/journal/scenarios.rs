@@ -9,6 +9,7 @@ use bandstand_engine::{Answer, Class, Failure, Input};
 use serde_json::{Value, json};
 
 use crate::asked;
+use crate::children;
 use crate::tape::Tape;
 
 /// Every scenario by the name of its fixture.
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("cancelled-without-reason", cancelled("")),
     ];
     all.extend(asked::all());
+    all.extend(children::all());
     all
 }
 

@@ -38,6 +38,12 @@ impl Tape {
         Tape::start_new(graph, new)
     }
 
+    /// Starts a run of that graph; `new` says what else is to be known of it.
+    pub(crate) fn start_as(graph: Arc<Graph>, new: impl FnOnce(NewRun) -> NewRun) -> Tape {
+        let plain = Tape::new_run(&graph, "run-1", Value::Object(serde_json::Map::new()), None);
+        Tape::start_new(graph, new(plain))
+    }
+
     fn new_run(graph: &Graph, run_id: &str, input: Value, named: Option<&str>) -> NewRun {
         let digest = |id: &str| PluginPin { digest: format!("sha256:{id}") };
         NewRun {
@@ -52,6 +58,7 @@ impl Tape {
             input,
             request_id: named.map(|name| format!("request-{name}")),
             rerun_of: None,
+            ..NewRun::new(String::new(), Value::Null)
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             Ok(())
         }
         Action::StartCall { run_id, command } => host.start(run_id, command),
+        Action::StartChild { run_id, .. } => problem(format!("{run_id} has no child runs")),
+        Action::Change { .. } => Ok(()),
         Action::StopCall { run_id, id } => {
             let case = host.case(&run_id)?;
             if case.checker.owed().contains(&id) && !case.stuck {

@@ -1,9 +1,7 @@
 //! What fork, rerun and retry share: workflows as they are now, and following what they began.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use bandstand_engine::Id;
 use clap::Args;
 
 use crate::cli::check;
@@ -14,7 +12,7 @@ use crate::cli::review::who_sits_here;
 use crate::cli::stored;
 use crate::cli::workflow::list::workflow_files;
 use crate::driver::Plugins;
-use crate::host::{Access, StartRequest};
+use crate::host::{Access, StartRequest, Uses};
 use crate::project::load::{self, Loaded, Resolve};
 
 /// How what was begun is followed.
@@ -92,13 +90,9 @@ fn find(workflow: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Puts the plugins of a workflow into the data directory; their digests.
-pub(super) fn keep_plugins(
-    request: &StartRequest,
-    context: &Context,
-) -> Result<BTreeMap<Id, String>, Failure> {
-    let keep = |(id, bytes): (&Id, &std::sync::Arc<[u8]>)| match Plugins::keep(context.data_dir(), bytes) {
-        Ok(digest) => Ok((id.clone(), digest)),
-        Err(error) => Err(Failure::storage(format!("plugin `{id}` cannot be kept: {error}"))),
-    };
-    request.plugins.iter().map(keep).collect()
+pub(super) fn keep_plugins(request: &StartRequest, context: &Context) -> Result<Uses<String>, Failure> {
+    request.plugins.try_map(|plugin, bytes| {
+        let kept = Plugins::keep(context.data_dir(), bytes);
+        kept.map_err(|error| Failure::storage(format!("plugin `{plugin}` cannot be kept: {error}")))
+    })
 }

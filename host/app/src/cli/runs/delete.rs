@@ -56,6 +56,11 @@ pub fn execute(args: &DeleteArgs, context: &Context) -> Result<Exit, Failure> {
                 context.out.json_line(&json!({ "run_id": run_id, "deleted": true }));
             }
             Deletion::Deleted | Deletion::Unknown => context.out.note(&format!("run {run_id} is deleted")),
+            Deletion::OfOpenParent => {
+                let what = format!("run {run_id} is a part of a run that has not ended; it was not deleted");
+                let help = format!("which one: bandstand runs show {run_id}{}", context.data_option());
+                refused = Some(Failure::not_found(what).help(help));
+            }
             Deletion::NotEnded(status) => refused = Some(not_ended(run_id, status.name(), context)),
         }
     }

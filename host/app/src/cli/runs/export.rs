@@ -1,5 +1,6 @@
 //! `bandstand runs export`: one run with all that it pins as one file, for another data directory or for looking inside.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -31,13 +32,11 @@ pub fn execute(args: &ExportArgs, context: &Context) -> Result<Exit, Failure> {
     let run = stored::run(&reader, &args.run)?;
     let whole = stored::whole(&reader, &run.run_id)?;
     let mut plugins = Vec::new();
-    for (id, pin) in &whole.started.plugins {
-        if plugins.iter().any(|plugin: &PluginFile| plugin.digest == pin.digest) {
-            continue;
-        }
-        match Plugins::kept(context.data_dir(), &pin.digest) {
-            Ok(bytes) => plugins.push(PluginFile { digest: pin.digest.clone(), bytes }),
-            Err(error) => context.out.note(&format!("plugin `{id}` is left out: {error}")),
+    let digests: BTreeSet<&str> = whole.started.plugin_digests().into_iter().collect();
+    for digest in digests {
+        match Plugins::kept(context.data_dir(), digest) {
+            Ok(bytes) => plugins.push(PluginFile { digest: digest.to_owned(), bytes }),
+            Err(error) => context.out.note(&format!("a plugin is left out: {error}")),
         }
     }
     let Some(output) = &args.output else {

@@ -26,6 +26,9 @@ pub struct ListArgs {
     /// Only runs for this user
     #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub user: Option<String>,
+    /// Child runs, too; else only runs that were started for themselves
+    #[arg(long)]
+    pub children: bool,
     /// How many at most
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub limit: u32,
@@ -49,6 +52,7 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         workflow: args.workflow.clone(),
         thread_id: args.thread.clone(),
         user_id: args.user.clone(),
+        children_too: args.children,
     };
     let page = reader.runs(&filter, args.cursor.as_deref(), args.limit)?;
     if context.out.json {
@@ -105,6 +109,7 @@ pub fn as_json(run: &RunRow) -> Value {
         "version": run.version,
         "thread_id": run.thread_id,
         "user_id": run.user_id,
+        "parent": run.parent,
         "status": run.status.name(),
         "stage": run.stage,
         "held": held(run),

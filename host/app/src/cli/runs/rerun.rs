@@ -1,6 +1,5 @@
 //! `bandstand runs rerun`: a new run with the same input, from the start; as it was, or as the file is now.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
 use crate::driver::Plugins;
-use crate::host::{Drive, StartRequest};
+use crate::host::{Drive, StartRequest, Uses};
 
 /// What `rerun` is given.
 #[derive(Args, Debug)]
@@ -78,14 +77,13 @@ fn as_it_was(whole: &stored::Whole, context: &Context) -> Result<StartRequest, F
         Failure::other(format!("the workflow text of run {run_id} was not kept"))
             .help("to run the file as it is now: --latest")
     })?;
-    let mut plugins = BTreeMap::new();
-    for (id, pin) in &whole.started.plugins {
-        let bytes = Plugins::kept(context.data_dir(), &pin.digest).map_err(|error| {
-            Failure::usage(format!("plugin `{id}`: {error}"))
+    let plugins = Uses::of(&whole.started).try_map(|plugin, digest| {
+        let kept = Plugins::kept(context.data_dir(), digest).map(Arc::from);
+        kept.map_err(|error| {
+            Failure::usage(format!("plugin `{plugin}`: {error}"))
                 .help("to run the files as they are now: --latest")
-        })?;
-        plugins.insert(id.clone(), Arc::from(bytes));
-    }
+        })
+    })?;
     Ok(StartRequest {
         graph: whole.graph.clone(),
         source,
