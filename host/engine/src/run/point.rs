@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Run;
 use super::failing::JournalRow;
 use super::state::{Attempt, KeptSignal, Phase, Place, ReviewState, Scope, Visit};
+use super::{Run, request};
 use crate::event::{
     AttemptCause, AttemptScheduled, Event, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered,
     WaitStarted,
@@ -207,7 +207,7 @@ impl Run {
         self.state.paused = false;
         self.state.retries += 1;
         self.state.started.deadline = e.deadline;
-        self.remember_request(e.request_id.as_deref());
+        self.remember_request(e.request_id.as_deref(), request::of_retry);
         self.stand_at(point.root);
         Ok(())
     }
