@@ -94,6 +94,11 @@ fn a_fork_adopts_what_was_done_and_both_runs_tell_of_each_other() {
     let one = folder.call(&args).expect(0, &[]).last();
     assert_eq!(one["result"], json!({ "total": 21 }));
     assert_eq!(id(&folder.call(&args).expect(0, &[]).last()), id(&one));
+    // Under the same name, something else: refused, and told what differs.
+    let other = ["runs", "fork", &run, "--from", "first", "--request", "once"];
+    folder.call(&other).expect(3, &["the request `once` began run", &id(&one), "a fork from event"]);
+    let other = ["runs", "fork", &run, "--from", "second", "--request", "once", "--set", "state.total=2"];
+    folder.call(&other).expect(3, &["other values: it set nothing", "bandstand runs show"]);
 }
 
 // R5.1, R5.5

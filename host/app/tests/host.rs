@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bandstand::host::{
-    Access, AnswerRequest, Drive, HostError, HostOptions, Limits, Published, Settled, StartRequest,
-    SteerRequest, Steering, Watched,
+    Access, AnswerRequest, Drive, ForkRequest, HostError, HostOptions, Latest, Limits, Published, Settled,
+    StartRequest, SteerRequest, Steering, Watched,
 };
 use bandstand::project::load::{self, Resolve};
 use bandstand_engine::event::Event;
@@ -207,6 +207,94 @@ async fn a_repeated_request_finds_its_run() {
     let run_id = access.start_run(request()).await.unwrap();
     assert_eq!(access.start_run(request()).await.unwrap(), run_id);
     access.close().await.unwrap();
+}
+
+// R5.5: also eight at once; whoever asks for something else under the name is told what differs.
+#[tokio::test(flavor = "multi_thread")]
+async fn forks_with_one_request_are_one_fork() {
+    let project = Project::new(TWO, &[("p", bandstand_test_guests::echo())]);
+    let access = project.access().await;
+    let run_id = access.start_run(project.request()).await.unwrap();
+    settled(&access, &run_id).await;
+    let point = |name: &str| {
+        let is_it = |event: &Event| matches!(event, Event::NodeStarted(e) if e.p.to_string() == name);
+        project.events(&run_id).iter().position(is_it).unwrap() as u64
+    };
+    let request = |name: &str| ForkRequest {
+        run_id: run_id.clone(),
+        seq: point(name),
+        edits: Vec::new(),
+        latest: None,
+        request_id: Some("once".to_owned()),
+    };
+    // Nobody but the run that is forked pins the plugin, and that may be deleted now.
+    let file = std::fs::read_dir(project.data().join("plugins")).unwrap().next().unwrap().unwrap().path();
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(100_000);
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(long_ago).unwrap();
+    let mut tasks = Vec::new();
+    for _ in 0..8 {
+        let (access, request) = (access.clone(), request("second@1"));
+        tasks.push(tokio::spawn(async move { access.fork(request).await }));
+    }
+    let mut forks = std::collections::BTreeSet::new();
+    for task in tasks {
+        forks.insert(task.await.unwrap().unwrap());
+    }
+    assert_eq!(forks.len(), 1, "{forks:?}");
+    let touched = std::fs::metadata(&file).unwrap().modified().unwrap();
+    assert!(touched > long_ago + Duration::from_secs(1_000), "the file stays while the fork begins");
+    let fork = forks.pop_first().unwrap();
+
+    let differs = async |request: ForkRequest| match access.fork(request).await.unwrap_err() {
+        HostError::RequestTaken { run_id, differs, .. } if run_id == fork => differs,
+        error => panic!("{error}"),
+    };
+    let (there, here) = (point("second@1"), point("first@1"));
+    assert_eq!(
+        differs(request("first@1")).await,
+        format!("a fork from event {there}, not from event {here}")
+    );
+    let edits = vec![("input.x".to_owned(), json!(1))];
+    assert_eq!(differs(ForkRequest { edits, ..request("second@1") }).await, "other values: it set nothing");
+    let loaded = project.request();
+    let latest = Latest {
+        graph: (*loaded.graph).clone(),
+        source: format!("{}# a remark\n", loaded.source),
+        plugins: project_pins(&project, &run_id).into(),
+    };
+    let latest = Some(Box::new(latest));
+    assert_eq!(
+        differs(ForkRequest { latest, ..request("second@1") }).await,
+        "another text of workflow `test`"
+    );
+    assert_eq!(
+        differs(ForkRequest { run_id: fork.clone(), ..request("second@1") }).await.split(' ').next(),
+        Some("no")
+    );
+    // A start and a rerun are no forks.
+    let start = |rerun_of: Option<&str>| StartRequest {
+        request_id: Some("once".to_owned()),
+        rerun_of: rerun_of.map(str::to_owned),
+        ..project.request()
+    };
+    let error = access.start_run(start(None)).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("with a fork of run {run_id};")), "{error}");
+    let again = StartRequest { request_id: Some("again".to_owned()), ..start(Some(&run_id)) };
+    let rerun = access.start_run(again.clone()).await.unwrap();
+    assert_eq!(access.start_run(again.clone()).await.unwrap(), rerun);
+    let other = StartRequest { rerun_of: Some(fork.clone()), ..again };
+    let error = access.start_run(other).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("with a rerun of run {run_id};")), "{error}");
+    access.close().await.unwrap();
+}
+
+fn project_pins(project: &Project, run_id: &str) -> std::collections::BTreeMap<bandstand_engine::Id, String> {
+    match project.events(run_id).first() {
+        Some(Event::RunStarted(e)) => {
+            e.plugins.iter().map(|(id, pin)| (id.clone(), pin.digest.clone())).collect()
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 // R2.4

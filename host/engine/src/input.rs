@@ -389,6 +389,11 @@ pub enum Rejected {
         /// The limit.
         count_max: usize,
     },
+    /// The request of that name said something else.
+    #[error(
+        "the request `{0}` was carried out before and said something else; this one was not taken: name it otherwise"
+    )]
+    RequestTaken(String),
     /// The run has ended.
     #[error("the run has already {0}")]
     Ended(&'static str),

@@ -60,6 +60,27 @@ impl Reader {
         })
     }
 
+    /// How many events a run has.
+    ///
+    /// # Errors
+    /// When there is no such run, or its last row cannot be read.
+    pub fn event_count(&self, run_id: &str) -> Result<u64, ReadError> {
+        let last = self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT j.seq, j.events FROM journal j JOIN runs r ON r.id = j.run WHERE r.run_id = ?1 \
+                     ORDER BY j.seq DESC LIMIT 1",
+                )?
+                .query_row([run_id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+                .optional()
+        })?;
+        let (seq, text) =
+            last.ok_or_else(|| ReadError::NotFound(format!("there is no run {run_id} in this store")))?;
+        let count = codec::count(&text)
+            .ok_or_else(|| ReadError::Damaged(format!("the last row of run {run_id} does not read")))?;
+        Ok(unsigned(seq).saturating_add(count))
+    }
+
     /// Every run's decisions after that place in the journal, in commit order, at most `limit` rows.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use bandstand_engine::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use crate::append::{Append, Document, DocumentKind, RunChange};
+use crate::append::{Append, Document, DocumentKind, Refused, RunChange};
 use crate::chain::{self, Check};
 use crate::codec::{self, Blob, DecodeError};
 use crate::effect::effects;
@@ -74,9 +74,9 @@ pub enum ImportError {
     /// It is here.
     #[error("run {0} is in this store already; nothing was changed")]
     Known(String),
-    /// The store was closed or has failed.
-    #[error("the store no longer writes: it was closed or has failed")]
-    Stopped,
+    /// The store is behind, was closed or has failed.
+    #[error(transparent)]
+    Refused(#[from] Refused),
 }
 
 impl Parcel {
@@ -250,12 +250,12 @@ impl Store {
     /// Its plugins are the caller's.
     ///
     /// # Errors
-    /// When the store has it already, or no longer writes.
+    /// When the store has it already, is behind, or no longer writes.
     pub fn import(&self, parcel: Parcel, stand: RunChange) -> Result<(), ImportError> {
         let (sender, receiver) = sync_channel(1);
         let job = Import { parcel, stand, known: false, sender };
-        self.push_job(Box::new(job)).map_err(|_| ImportError::Stopped)?;
-        receiver.recv().map_err(|_| ImportError::Stopped)?
+        self.push_job(Box::new(job))?;
+        receiver.recv().map_err(|_| Refused::Stopped)?
     }
 }
 

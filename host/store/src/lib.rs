@@ -5,7 +5,8 @@
 //! other table about runs follows from it ([`effects`]) and changes in the same transaction. The crate decides nothing
 //! about a run: it neither folds events nor knows graphs, plugins, HTTP or tokio.
 //!
-//! Where to look: what is written [`append`], how it is committed `writer`, how a run is opened again [`open_run`],
+//! Where to look: what is written [`append`], how it is committed `writer`, how a run is opened again [`open_run`], or read row by
+//! row [`run_rows`],
 //! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], where a run comes from [`links`], whether what is
 //! stored of a run follows from its journal [`compare`], runs as files [`export`] and [`import`], what agents keep
 //! [`memory`], deleting runs [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts
@@ -37,6 +38,7 @@ mod rebuild;
 pub mod retention;
 pub mod reviews;
 pub mod routing;
+pub mod run_rows;
 pub mod runs;
 mod schema;
 mod snapshot;
@@ -49,7 +51,7 @@ pub use codec::{Blob, Encoded, encode};
 pub use compare::Difference;
 pub use delete::{Deletion, Shrunk, Swept};
 pub use effect::{Effect, effects};
-pub use export::{ExportError, Exported, PluginFile};
+pub use export::{ExportError, Exported, IMPORT_BYTES_MAX, PluginFile};
 pub use history::{HistoryPage, HistoryRow};
 pub use import::{ImportError, NotAnExport, Parcel};
 pub use inflight::{InFlight, InFlightError, Mark};
@@ -65,6 +67,7 @@ pub use rebuild::{RebuildError, Rebuilt};
 pub use retention::{Because, Chooser, Going, Keep, Retention, Rule};
 pub use reviews::{ReviewDetail, ReviewFilter, ReviewRow};
 pub use routing::RouteStats;
+pub use run_rows::RunRows;
 pub use runs::{FindError, RunFilter, RunPage, RunRow};
 pub use store::{Fatal, Health, Stats, Store};
 

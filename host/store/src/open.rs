@@ -30,7 +30,7 @@ pub type OnFatal = Arc<dyn Fn(&Fatal) + Send + Sync>;
 pub struct Options {
     /// `store.durability`.
     pub durability: Durability,
-    /// `store.queue-bytes`: above it, whatever begins something is refused. Default 64 MiB.
+    /// `store.queue-bytes`: while so much waits, whatever begins something is refused. Default 64 MiB.
     pub queue_bytes_max: u64,
     /// `store.free-bytes`: with less free space nothing should be begun. Default 256 MiB.
     pub free_bytes_min: u64,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bandstand_engine::Id;
-use bandstand_engine::event::{Event, PluginPin, WorkflowPin};
+use bandstand_engine::event::{ChildPins, Event, PluginPin, WorkflowPin};
 use bandstand_engine::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -49,6 +49,8 @@ pub struct Pins {
     pub workflow: WorkflowPin,
     /// Plugins by digest; their bytes are the caller's.
     pub plugins: BTreeMap<Id, PluginPin>,
+    /// What its child runs use, likewise.
+    pub children: BTreeMap<Id, ChildPins>,
     /// The workflow file's text, if it was kept.
     pub source: Option<String>,
     /// The checked graph's canonical JSON, if it was kept.
@@ -112,21 +114,23 @@ impl Reader {
 }
 
 /// A row of the journal as it stands.
-struct Row {
-    seq: u64,
-    at: i64,
+pub(crate) struct Row {
+    pub(crate) seq: u64,
+    pub(crate) at: i64,
     check: Vec<u8>,
-    events: Vec<u8>,
+    pub(crate) events: Vec<u8>,
 }
 
-struct Opening<'a> {
-    reader: &'a Reader,
-    connection: &'a Connection,
-    run_id: &'a str,
+/// One look at a run's part of the file.
+pub(crate) struct Opening<'a> {
+    pub(crate) reader: &'a Reader,
+    pub(crate) connection: &'a Connection,
+    pub(crate) run_id: &'a str,
 }
 
 impl Opening<'_> {
-    fn open(&self, from: From) -> Result<OpenedRun, OpenRunError> {
+    /// The run's number, and the first event of its last row.
+    pub(crate) fn find(&self) -> Result<(i64, u64), OpenRunError> {
         let found: Option<(i64, i64)> = self.sql(|connection| {
             connection
                 .prepare_cached("SELECT id, head_seq FROM runs WHERE run_id = ?1")?
@@ -134,13 +138,25 @@ impl Opening<'_> {
                 .optional()
         })?;
         let (run, head_seq) = found.ok_or_else(|| OpenRunError::Unknown(self.run_id.to_owned()))?;
-        let genesis = chain::genesis(self.run_id);
-        let first =
-            self.rows(run, 0, Some(0))?.pop().ok_or_else(|| self.damaged(0, "its first row is missing"))?;
+        Ok((run, unsigned(head_seq)))
+    }
+
+    /// What the run pins, by its first row.
+    pub(crate) fn pinned(&self, run: i64) -> Result<Pins, OpenRunError> {
+        let first = self
+            .rows(run, 0, Some(0), u32::MAX)?
+            .pop()
+            .ok_or_else(|| self.damaged(0, "its first row is missing"))?;
         // What it pins is no large value: those are read when they are needed.
-        let (_, text) = self.linked(&genesis, 0, &first)?;
+        let (_, text) = self.linked(&chain::genesis(self.run_id), 0, &first)?;
         let first_events = codec::parse(text).map_err(|error| self.unreadable(0, error))?;
-        let pins = self.pins(&first_events)?;
+        self.pins(&first_events)
+    }
+
+    fn open(&self, from: From) -> Result<OpenedRun, OpenRunError> {
+        let (run, head_seq) = self.find()?;
+        let genesis = chain::genesis(self.run_id);
+        let pins = self.pinned(run)?;
         let snapshot = match from {
             From::Snapshot => self.sql(|connection| snapshot::load(connection, run))?,
             From::Start => None,
@@ -150,8 +166,8 @@ impl Opening<'_> {
         let mut tail = Vec::new();
         let mut tail_rows = Vec::new();
         let (mut last_row, mut tail_bytes) = (None, 0_u64);
-        for row in self.rows(run, next_seq, None)? {
-            let (link, events) = self.checked(&check, next_seq, &row)?;
+        for row in self.rows(run, next_seq, None, u32::MAX)? {
+            let (link, events) = self.checked(&check, next_seq, &row, |_| ())?;
             check = link;
             last_row = Some(row.seq);
             tail_bytes = tail_bytes.saturating_add(row.events.len() as u64);
@@ -160,10 +176,8 @@ impl Opening<'_> {
             tail.extend(events.into_iter().map(|event| (Timestamp(row.at), event)));
         }
         let seen = last_row.unwrap_or_else(|| next_seq.saturating_sub(1));
-        if seen < unsigned(head_seq) {
-            return Err(
-                self.damaged(next_seq, &format!("the rows from here to event {head_seq} are missing"))
-            );
+        if seen < head_seq {
+            return Err(self.cut_short(next_seq, head_seq));
         }
         let snapshot = snapshot.map(|(kept, _)| kept);
         Ok(OpenedRun {
@@ -177,14 +191,22 @@ impl Opening<'_> {
         })
     }
 
-    fn rows(&self, run: i64, from: u64, to: Option<u64>) -> Result<Vec<Row>, OpenRunError> {
+    /// The rows that begin there or later, at most `limit`.
+    pub(crate) fn rows(
+        &self,
+        run: i64,
+        from: u64,
+        to: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Row>, OpenRunError> {
         let to = to.map_or(i64::MAX, signed);
         self.sql(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT seq, at, \"check\", events FROM journal WHERE run = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq",
+                    "SELECT seq, at, \"check\", events FROM journal WHERE run = ?1 AND seq >= ?2 AND seq <= ?3 ORDER BY seq \
+                     LIMIT ?4",
                 )?
-                .query_map(params![run, signed(from), to], |row| {
+                .query_map(params![run, signed(from), to, limit], |row| {
                     Ok(Row {
                         seq: unsigned(row.get(0)?),
                         at: row.get(1)?,
@@ -196,11 +218,21 @@ impl Opening<'_> {
         })
     }
 
-    /// The row's link and events, if it follows from `previous`.
-    fn checked(&self, previous: &Check, seq: u64, row: &Row) -> Result<(Check, Vec<Event>), OpenRunError> {
+    /// The row's link and events, if it follows from `previous`. `loaded` hears the bytes of each large value.
+    pub(crate) fn checked(
+        &self,
+        previous: &Check,
+        seq: u64,
+        row: &Row,
+        mut loaded: impl FnMut(usize),
+    ) -> Result<(Check, Vec<Event>), OpenRunError> {
         let (check, text) = self.linked(previous, seq, row)?;
-        let events = codec::decode(text, |digest| load_blob(self.connection, digest))
-            .map_err(|error| self.unreadable(seq, error))?;
+        let load = |digest: &[u8; 32]| {
+            let bytes = load_blob(self.connection, digest)?;
+            loaded(bytes.as_ref().map_or(0, Vec::len));
+            Ok::<_, rusqlite::Error>(bytes)
+        };
+        let events = codec::decode(text, load).map_err(|error| self.unreadable(seq, error))?;
         Ok((check, events))
     }
 
@@ -252,6 +284,7 @@ impl Opening<'_> {
             graph: text(&started.workflow.graph)?,
             workflow: started.workflow.clone(),
             plugins: started.plugins.clone(),
+            children: started.children.clone(),
         })
     }
 
@@ -260,6 +293,11 @@ impl Opening<'_> {
             Some(rusqlite::ErrorCode::DatabaseCorrupt) => self.damaged(0, &error.to_string()),
             _ => OpenRunError::Read(self.reader.error(error)),
         })
+    }
+
+    /// The journal ends before its last row.
+    pub(crate) fn cut_short(&self, next_seq: u64, head_seq: u64) -> OpenRunError {
+        self.damaged(next_seq, &format!("the rows from here to event {head_seq} are missing"))
     }
 
     fn damaged(&self, seq: u64, what: &str) -> OpenRunError {

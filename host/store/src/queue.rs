@@ -1,4 +1,5 @@
-//! What waits for the writer: in order, bounded in bytes. Newcomers are refused when it is full, completions never.
+//! What waits for the writer: in order, bounded in bytes. Newcomers are refused when it is full, completions never. It is
+//! full when what waits reaches the bound, not when the newcomer would: a newcomer larger than the bound has its turn too.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -92,7 +93,7 @@ impl Queue {
             return Err(Refused::Stopped);
         }
         let bytes = work.bytes();
-        if work.is_newcomer() && inner.bytes.saturating_add(bytes) > bytes_max {
+        if work.is_newcomer() && inner.bytes >= bytes_max {
             return Err(Refused::QueueFull { bytes: inner.bytes, bytes_max });
         }
         inner.bytes = inner.bytes.saturating_add(bytes);

@@ -5,7 +5,9 @@ mod support;
 use bandstand_engine::event::{Event, Origin, Payload, RunAdopted, RunRetried, RunStarted};
 use bandstand_engine::input::{ActorKind, By};
 use bandstand_engine::time::Timestamp;
-use bandstand_store::{From, ImportError, LinkKind, NotAnExport, Parcel, PluginFile, RunStatus, Store};
+use bandstand_store::{
+    Append, From, ImportError, LinkKind, NotAnExport, Options, Parcel, PluginFile, Refused, RunStatus, Store,
+};
 use serde_json::{Value, json};
 use support::*;
 
@@ -109,6 +111,10 @@ fn what_does_not_follow_from_the_journal_is_told_by_its_place() {
     assert_eq!((differences[0].stored.as_str(), differences[0].by_journal.as_str()), ("error", "none"));
 }
 
+fn step(run_id: &str, seq: u64) -> Append {
+    Append::new(run_id.into(), seq, Timestamp(0), vec![node_succeeded("a@1", json!({}))], None)
+}
+
 fn exported(store: &Store, run_id: &str) -> String {
     let plugins = [PluginFile { digest: "sha256:00ff".to_owned(), bytes: vec![0, 255, 16] }];
     let mut bytes = Vec::new();
@@ -159,6 +165,86 @@ fn an_exported_run_is_the_same_in_another_store() {
     let again = second.import(Parcel::read(&text).expect("an export"), change(RunStatus::Waiting));
     assert_eq!(again, Err(ImportError::Known("run-1".to_owned())));
     assert_eq!(open(&second).next_seq, 5);
+}
+
+// R5.5: a long run is read and written in pages; nobody holds it whole.
+#[test]
+fn a_run_of_many_pages_is_read_row_by_row_and_exported_the_same() {
+    let (directory, store) = store();
+    append(&store, "run-1", 0, 0, vec![started("run-1", "buy", json!({}))]);
+    let large = |n: u64| json!({ "text": format!("{n}{}", "z".repeat(20_000)) });
+    let rows: Vec<_> = (1..=700)
+        .map(|n| {
+            let value = if n % 7 == 0 { large(n) } else { json!(n) };
+            send(
+                &store,
+                Append::new("run-1".into(), n, Timestamp(0), vec![node_succeeded("a@1", value)], None),
+            )
+        })
+        .collect();
+    for row in rows {
+        row.recv().expect("answered").expect("appended");
+    }
+    let read = |store: &Store| {
+        let rows = store.reader().run_rows("run-1").expect("there").map(|row| row.expect("whole"));
+        rows.flat_map(|row| row.events.into_iter().map(move |event| (row.at, event))).collect::<Vec<_>>()
+    };
+    assert_eq!(read(&store), store.reader().open_run("run-1", From::Start).expect("opened").tail);
+    let text = exported(&store, "run-1");
+    let (_other, second) = support::store();
+    second.import(Parcel::read(&text).expect("an export"), change(RunStatus::Waiting)).expect("imported");
+    assert_eq!(read(&second), read(&store));
+    assert_eq!(exported(&second, "run-1"), text);
+    // Damage in a later page ends it there, by name; what cannot be trusted is not passed on.
+    let file = raw(directory.path());
+    file.execute("DELETE FROM journal WHERE seq = 650", []).expect("deleted");
+    let mut rows = store.reader().run_rows("run-1").expect("there");
+    let good = rows.by_ref().take_while(Result::is_ok).count();
+    assert_eq!((good, rows.next().is_none()), (600, true));
+    let mut out = Vec::new();
+    let damaged = store.reader().export("run-1", &[], &mut out).expect_err("damaged");
+    assert!(damaged.to_string().contains("run run-1 is damaged at event 650"), "{damaged}");
+    assert!(out.is_empty());
+    file.execute("DELETE FROM journal WHERE seq > 650", []).expect("deleted");
+    let cut = store.reader().run_rows("run-1").expect("there").last().expect("an end").expect_err("cut");
+    assert!(cut.to_string().contains("the rows from here to event 700 are missing"), "{cut}");
+}
+
+// R5.4: a run larger than the queue is taken in whenever the queue has room at all.
+#[test]
+fn a_run_that_is_larger_than_the_queue_is_taken_in() {
+    let (_one, first) = store();
+    let text = some_run(&first);
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = Options { queue_bytes_max: 1_000, ..Options::default() };
+    let second = Store::open(directory.path(), options).expect("opened");
+    let imported = second.import(Parcel::read(&text).expect("an export"), change(RunStatus::Waiting));
+    assert_eq!(imported, Ok(()));
+    assert_eq!(second.reader().open_run("run-1", From::Start).expect("opened").next_seq, 4);
+}
+
+// R5.4: a store that is behind says so; it was neither closed nor has it failed.
+#[test]
+fn a_full_queue_refuses_an_import_by_its_own_name() {
+    let (_one, first) = store();
+    let text = some_run(&first);
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = Options { queue_bytes_max: 100, ..Options::default() };
+    let second = Store::open(directory.path(), options).expect("opened");
+    append(&second, "run-2", 0, 0, vec![started("run-2", "w", json!({}))]);
+    let stranger = raw(directory.path());
+    stranger.execute_batch("BEGIN IMMEDIATE").expect("a stranger holds the write lock");
+    let waiting = send(&second, step("run-2", 1));
+    let import = || second.import(Parcel::read(&text).expect("an export"), change(RunStatus::Waiting));
+    let refused = import().expect_err("full");
+    assert!(matches!(refused, ImportError::Refused(Refused::QueueFull { bytes_max: 100, .. })), "{refused}");
+    assert!(refused.to_string().contains("`store.queue-bytes` = 100; try again later"), "{refused}");
+    stranger.execute_batch("ROLLBACK").expect("let go");
+    waiting.recv().expect("answered").expect("appended once the stranger let go");
+    while second.stats().queue_bytes > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(import(), Ok(()));
 }
 
 // R5.4: every byte counts.

@@ -194,3 +194,21 @@ fn an_edit_names_no_place_deeper_than_values_nest() {
         assert!(problem.len() < 500 && problem.contains("state.CHANNEL"), "{problem}");
     }
 }
+
+// A long journal is not held: what is read is no more than leads to the point.
+#[test]
+fn a_point_is_reached_without_the_rows_after_it() {
+    use bandstand_engine::run::Point;
+    let table = chain();
+    let rows = || {
+        let rows = table.rows.iter().cloned().map(Ok);
+        rows.chain([Err("nobody asked for this one")])
+    };
+    let graph = table.run.graph();
+    let has = table.journal.len() as u64;
+    for seq in 1..has {
+        let point = Point::reached(graph.clone(), rows(), seq).unwrap().unwrap();
+        assert!(point.seq() <= seq);
+    }
+    assert!(matches!(Point::reached(graph.clone(), rows(), has + 1), Err("nobody asked for this one")));
+}

@@ -109,8 +109,12 @@ fn a_repeated_request_is_the_same_answer() {
     let first =
         bandstand_engine::Answer { request_id: request_id.clone(), ..table.answer(&id, "bob", Approved) };
     table.handle(Input::Answer(first)).unwrap();
-    let again = bandstand_engine::Answer { request_id, ..table.answer(&id, "eve", Approved) };
+    let again =
+        bandstand_engine::Answer { request_id: request_id.clone(), ..table.answer(&id, "bob", Approved) };
     assert_eq!(table.handle(Input::Answer(again)).unwrap().outcome, Outcome::Unchanged);
+    // Eve's answer would be lost without a word.
+    let other = bandstand_engine::Answer { request_id, ..table.answer(&id, "eve", Approved) };
+    assert_eq!(table.handle(Input::Answer(other)).map(|_| ()), Err(Rejected::RequestTaken("r-1".to_owned())));
 }
 
 // R2.2

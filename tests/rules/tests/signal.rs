@@ -100,6 +100,54 @@ fn the_same_request_again_is_the_same_signal() {
     assert_eq!(table.signal_by("t", "go", json!(3)).unwrap_err(), Rejected::Ended("succeeded"));
 }
 
+// R2.5: what a request says is not dropped silently.
+#[test]
+fn a_request_that_says_something_else_is_refused() {
+    let mut table = Table::start(&waits("", ""), json!({}));
+    table.signal_by("r", "go", json!(1)).unwrap();
+    let taken = Err(Rejected::RequestTaken("r".to_owned()));
+    assert_eq!(table.signal_by("r", "go", json!(2)).map(|_| ()), taken);
+    assert_eq!(table.signal_by("r", "stop", json!(1)).map(|_| ()), taken);
+    assert_eq!(table.count("signal.received"), 1);
+    // As it was folded, and from a snapshot of a host that kept the names only.
+    let mut snapshot = serde_json::to_value(table.run.snapshot()).unwrap();
+    let state = snapshot["state"].as_object_mut().unwrap();
+    assert_eq!(state["requested"].as_object().map(serde_json::Map::len), Some(1));
+    state.remove("requested");
+    let older = serde_json::from_value(snapshot).unwrap();
+    let older = bandstand_engine::Run::fold(table.run.graph().clone(), Some(older), []).unwrap();
+    assert!(older.is_same(&table.run) && table.run.is_same(&older));
+    table.run = older;
+    assert_eq!(table.signal_by("r", "go", json!(2)).unwrap().outcome, Outcome::Unchanged);
+}
+
+// What a run remembers is bounded, and what is forgotten leaves nothing behind.
+#[test]
+fn the_latest_thousand_requests_are_known_with_what_they_said() {
+    let text = "format: 1\nname: w\nversion: 1\nlimits: { max-steps: 2000 }\nnodes:\n  hear:\n    wait: { signal: go }\n    next: [{ when: visit < 1100, to: hear }, { to: end }]\n";
+    let mut table = Table::start(text, json!({}));
+    for n in 0..1_050 {
+        // Without the harness's folding.
+        let signal = bandstand_engine::Signal {
+            signal_id: format!("s{n}"),
+            name: "go".to_owned(),
+            data: std::sync::Arc::new(json!(n)),
+            by: bandstand_engine::input::By {
+                kind: bandstand_engine::input::ActorKind::Agent,
+                id: "sensor".to_owned(),
+            },
+            request_id: Some(format!("r{n}")),
+        };
+        let decision = table.run.handle(bandstand_engine::Input::Signal(signal), START).unwrap();
+        table.journal.extend(decision.events.into_iter().map(|event| (START, event)));
+    }
+    let snapshot = serde_json::to_value(table.run.snapshot()).unwrap();
+    assert_eq!(snapshot["state"]["requests"].as_array().map(Vec::len), Some(1_000));
+    let said = snapshot["state"]["requested"].as_object().unwrap();
+    assert_eq!(said.len(), 1_000);
+    assert!(!said.contains_key("r49") && said.contains_key("r50"));
+}
+
 #[test]
 fn a_thousand_signals_are_kept_and_the_next_is_refused() {
     let text = waits("", "").replace(

@@ -10,6 +10,7 @@ pub mod context;
 pub mod docs;
 pub mod exit;
 pub mod follow;
+mod go_on;
 pub mod history;
 pub mod init;
 pub mod json_input;

@@ -4,17 +4,16 @@
 use std::sync::Arc;
 
 use bandstand_engine::event::RunStarted;
-use bandstand_engine::run::JournalRow;
 use bandstand_engine::{Event, Graph, Run, Snapshot};
 use bandstand_store::{
-    FindError, From, OpenError, OpenRunError, ReadError, Reader, ReviewFilter, RunFilter, RunRow, RunStatus,
+    FindError, From, OpenError, OpenRunError, Pins, ReadError, Reader, ReviewFilter, RunFilter, RunRow,
+    RunRows, RunStatus,
 };
 use serde_json::Value;
 
 use super::context::{Context, now};
 use super::exit::{Exit, Failure};
 use super::history::History;
-use crate::driver::rows;
 
 /// Other open runs that are named; of further ones it is only said that they are there.
 const OTHERS_SHOWN_MAX: usize = 3;
@@ -53,34 +52,26 @@ pub fn history(reader: &Reader, run_id: &str) -> Result<History, Failure> {
     Ok(history)
 }
 
-/// A run with its whole journal, by rows, and its graph.
-pub struct Whole {
-    /// What it pins.
-    pub pins: bandstand_store::Pins,
-    /// Its first event.
-    pub started: Box<RunStarted>,
-    /// Its journal.
-    pub rows: Vec<JournalRow>,
-    /// Its graph.
-    pub graph: Arc<Graph>,
+/// A run's journal from its first event, to be read row by row.
+pub fn rows(reader: &Reader, run_id: &str) -> Result<RunRows, Failure> {
+    Ok(reader.run_rows(run_id)?)
 }
 
-/// Reads a run from its first event on.
-pub fn whole(reader: &Reader, run_id: &str) -> Result<Whole, Failure> {
+/// The first event of a run.
+pub fn started(rows: &mut RunRows) -> Result<Box<RunStarted>, Failure> {
+    match rows.next().transpose()?.and_then(|row| row.events.into_iter().next()) {
+        Some(Event::RunStarted(started)) => Ok(started),
+        _ => Err(Failure::other("the run's journal has no beginning")),
+    }
+}
+
+/// The graph that a run pins.
+pub fn graph(run_id: &str, pins: &Pins) -> Result<Arc<Graph>, Failure> {
     let cannot = |problem: String| Failure::other(format!("run {run_id} cannot be read: {problem}"));
-    let mut opened = reader.open_run(run_id, From::Start).map_err(|error| match error {
-        OpenRunError::Read(error) => error.into(),
-        error => Failure::other(error),
-    })?;
-    let rows = rows(&mut opened);
-    let Some(Event::RunStarted(started)) = rows.first().and_then(|row| row.events.first()).cloned() else {
-        return Err(cannot("its journal has no beginning".to_owned()));
-    };
-    let text =
-        opened.pins.graph.as_ref().ok_or_else(|| cannot("its pinned graph was not kept".to_owned()))?;
-    let graph = serde_json::from_str(text)
-        .map_err(|error| cannot(format!("its pinned graph is of another version of the host: {error}")))?;
-    Ok(Whole { pins: opened.pins, started, rows, graph: Arc::new(graph) })
+    let text = pins.graph.as_ref().ok_or_else(|| cannot("its pinned graph was not kept".to_owned()))?;
+    serde_json::from_str(text)
+        .map(Arc::new)
+        .map_err(|error| cannot(format!("its pinned graph is of another version of the host: {error}")))
 }
 
 /// The run as its journal has it, folded; or why that cannot be told.
@@ -190,6 +181,16 @@ impl std::convert::From<ReadError> for Failure {
             ReadError::BadCursor(_) => Failure::usage(error),
             ReadError::NotFound(_) => Failure::not_found(error),
             error => Failure::storage(error),
+        }
+    }
+}
+
+impl std::convert::From<OpenRunError> for Failure {
+    fn from(error: OpenRunError) -> Failure {
+        match error {
+            OpenRunError::Read(error) => error.into(),
+            error @ OpenRunError::Unknown(_) => Failure::not_found(error),
+            error => Failure::other(error),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bandstand_driver::{LoadProblem, Message, RunId, Unwanted};
 use bandstand_engine::run::JournalRow;
 use bandstand_engine::{CommandId, Graph, Run, Snapshot};
-use bandstand_store::{From as OpenFrom, OpenRunError, OpenedRun, Reader, RunChange};
+use bandstand_store::{From as OpenFrom, OpenRunError, OpenedRun, Pins, Reader, RunChange, RunRows};
 
 /// Reads runs. Blocks.
 pub struct Loader {
@@ -73,7 +73,7 @@ impl Loader {
                 opened = self.open(run_id, OpenFrom::Start)?;
             }
         }
-        let graph = self.graph(&opened)?;
+        let graph = self.graph(&opened.pins)?;
         let (tail_events, tail_bytes) = (opened.tail.len() as u64, opened.tail_bytes);
         let run = Run::fold(graph, snapshot, opened.tail).map_err(|corrupt| {
             LoadProblem::Stuck(format!(
@@ -83,50 +83,50 @@ impl Loader {
         Ok((run, tail_events, tail_bytes))
     }
 
-    /// A run's whole journal, by rows, with what it pins and its graph.
+    /// A run's journal from its first event, to be read row by row, and its graph.
     ///
     /// # Errors
-    /// When there is no such run, or it cannot be trusted or understood.
-    pub fn whole(&self, run_id: &str) -> Result<(OpenedRun, Vec<JournalRow>, Arc<Graph>), LoadProblem> {
-        let mut opened = self.open(&run_id.into(), OpenFrom::Start)?;
-        let rows = rows(&mut opened);
-        let graph = self.graph(&opened)?;
-        Ok((opened, rows, graph))
+    /// When there is no such run, or what it pins cannot be read.
+    pub fn rows(&self, run_id: &str) -> Result<(RunRows, Arc<Graph>), LoadProblem> {
+        let rows = self.reader.run_rows(run_id).map_err(unopened)?;
+        let graph = self.graph(rows.pins())?;
+        Ok((rows, graph))
+    }
+
+    /// The rows of [`Loader::rows`] with its errors among them, for whoever reads a journal several times.
+    pub fn each_row(&self, run_id: &str) -> impl Iterator<Item = Result<JournalRow, LoadProblem>> + use<> {
+        let (rows, problem) = match self.reader.run_rows(run_id) {
+            Ok(rows) => (Some(rows), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        problem.into_iter().chain(rows.into_iter().flatten()).map(|row| row.map_err(unopened))
     }
 
     fn open(&self, run_id: &RunId, from: OpenFrom) -> Result<OpenedRun, LoadProblem> {
-        self.reader.open_run(run_id, from).map_err(|error| match error {
-            OpenRunError::Unknown(_) => LoadProblem::NoSuchRun,
-            error => LoadProblem::Stuck(error.to_string()),
-        })
+        self.reader.open_run(run_id, from).map_err(unopened)
     }
 
-    fn graph(&self, opened: &OpenedRun) -> Result<Arc<Graph>, LoadProblem> {
-        let digest = &opened.pins.workflow.graph;
+    fn graph(&self, pins: &Pins) -> Result<Arc<Graph>, LoadProblem> {
+        let digest = &pins.workflow.graph;
         let known =
             self.graphs.lock().unwrap_or_else(PoisonError::into_inner).get(digest).and_then(Weak::upgrade);
         if let Some(graph) = known {
             return Ok(graph);
         }
         let stuck = |problem: &str| LoadProblem::Stuck(format!("its workflow ({digest}) {problem}"));
-        let text = opened.pins.graph.as_ref().ok_or_else(|| stuck("is not in the store any more"))?;
+        let text = pins.graph.as_ref().ok_or_else(|| stuck("is not in the store any more"))?;
         let graph: Graph = serde_json::from_str(text)
             .map_err(|error| stuck(&format!("was written by another version of the host: {error}")))?;
         Ok(self.share(digest, &Arc::new(graph)))
     }
 }
 
-/// The tail of an opened run by rows; it leaves the opened run.
-pub fn rows(opened: &mut OpenedRun) -> Vec<JournalRow> {
-    let mut events = std::mem::take(&mut opened.tail).into_iter();
-    let mut rows = Vec::with_capacity(opened.tail_rows.len());
-    let ends = opened.tail_rows.iter().skip(1).copied().chain([usize::MAX]);
-    for (begin, end) in opened.tail_rows.iter().zip(ends) {
-        let row: Vec<_> = events.by_ref().take(end.saturating_sub(*begin)).collect();
-        let Some((at, _)) = row.first() else { continue };
-        rows.push(JournalRow { at: *at, events: row.into_iter().map(|(_, event)| event).collect() });
+/// Why a run cannot be read, as the driver sees it.
+pub fn unopened(error: OpenRunError) -> LoadProblem {
+    match error {
+        OpenRunError::Unknown(_) => LoadProblem::NoSuchRun,
+        error => LoadProblem::Stuck(error.to_string()),
     }
-    rows
 }
 
 /// Where a folded run stands, as its row says it.

@@ -17,7 +17,7 @@ mod shell;
 pub use call::{Caller, MemoryFor};
 pub use clock::now;
 pub use hub::{Hub, Signal, Subscription, Wanted};
-pub use load::{Loader, rows, stand};
+pub use load::{Loader, stand, unopened};
 pub(crate) use plugins::digest;
 pub use plugins::{PLUGIN_SPARED, PluginError, Plugins};
 pub use shell::{Ended, Mailbox, Parts, Shell, Unseen};

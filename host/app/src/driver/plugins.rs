@@ -97,6 +97,19 @@ impl Plugins {
         Ok(digest)
     }
 
+    /// Says that a kept plugin is needed again, as [`Plugins::keep`] does without its bytes: a run that pins it may be
+    /// about to begin while the last one that did is deleted.
+    ///
+    /// # Errors
+    /// When its file is gone.
+    pub fn spare(data_dir: &Path, digest: &str) -> Result<(), PluginError> {
+        let path = file_path(&data_dir.join("plugins"), digest);
+        if still_there(&path) {
+            return Ok(());
+        }
+        Err(PluginError::Missing { digest: digest.to_owned(), path })
+    }
+
     /// Removes the files of a data directory that are not among these digests and were not asked for within
     /// [`PLUGIN_SPARED`]; how many. They may be needed while it goes on: see [`Plugins::keep`].
     ///

@@ -43,6 +43,22 @@ enum Way {
     Closed,
 }
 
+/// Asks the host, wherever it is; again, when it left and another way was found. The arguments are made for each try.
+macro_rules! by_either_way {
+    ($access:expr, $verb:ident($($argument:expr),*)) => {
+        loop {
+            let done = match $access.way() {
+                Way::Holder(host) => host.$verb($($argument),*).await,
+                Way::Remote(client) => client.$verb($($argument),*).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = $access.unless_gone(done).await? {
+                return Ok(done);
+            }
+        }
+    };
+}
+
 impl Access {
     /// Takes the directory, or reaches whoever holds it. A remote holder is told to drive what the options name.
     ///
@@ -82,17 +98,7 @@ impl Access {
             // Named, so that a repeated try finds the run that a holder started before it left.
             request.request_id.get_or_insert_with(|| format!("{PASSING_REQUEST}{}", uuid::Uuid::now_v7()));
         }
-        loop {
-            let request = request.clone();
-            let started = match self.way() {
-                Way::Holder(host) => host.start_run(request).await,
-                Way::Remote(client) => client.start_run(request).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(started).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, start_run(request.clone()))
     }
 
     /// Makes a run go on.
@@ -100,16 +106,7 @@ impl Access {
     /// # Errors
     /// When there is no such run.
     pub async fn drive(&self, run_id: &str) -> Result<(), HostError> {
-        loop {
-            let driven = match self.way() {
-                Way::Holder(host) => host.drive(run_id).await,
-                Way::Remote(client) => client.drive(run_id).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(driven).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, drive(run_id))
     }
 
     /// Takes a person's answer; durable when this returns. Makes the run go on.
@@ -118,17 +115,7 @@ impl Access {
     /// When the run refuses it, or there is no such run.
     pub async fn answer(&self, mut answer: AnswerRequest) -> Result<Taken, HostError> {
         answer.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
-        loop {
-            let answer = answer.clone();
-            let taken = match self.way() {
-                Way::Holder(host) => host.answer(answer).await,
-                Way::Remote(client) => client.answer(answer).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(taken).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, answer(answer.clone()))
     }
 
     /// Takes a signal for a run; durable when this returns. Makes the run go on.
@@ -137,17 +124,7 @@ impl Access {
     /// When the run refuses it, or there is no such run.
     pub async fn signal(&self, mut request: SignalRequest) -> Result<Taken, HostError> {
         request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
-        loop {
-            let request = request.clone();
-            let taken = match self.way() {
-                Way::Holder(host) => host.signal(request).await,
-                Way::Remote(client) => client.signal(request).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(taken).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, signal(request.clone()))
     }
 
     /// Pauses, resumes, cancels or kills a run; durable when this returns.
@@ -155,17 +132,7 @@ impl Access {
     /// # Errors
     /// When it has ended otherwise, or there is no such run.
     pub async fn steer(&self, request: SteerRequest) -> Result<Taken, HostError> {
-        loop {
-            let request = request.clone();
-            let taken = match self.way() {
-                Way::Holder(host) => host.steer(request).await,
-                Way::Remote(client) => client.steer(request).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(taken).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, steer(request.clone()))
     }
 
     /// Deletes runs that have ended, and what only they needed. Asked again by itself when a holder left meanwhile: then a
@@ -174,16 +141,7 @@ impl Access {
     /// # Errors
     /// When no host can be reached.
     pub async fn delete_runs(&self, run_ids: Vec<String>) -> Result<Deleted, HostError> {
-        loop {
-            let deleted = match self.way() {
-                Way::Holder(host) => host.delete_runs(run_ids.clone()).await,
-                Way::Remote(client) => client.delete_runs(run_ids.clone()).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(deleted).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, delete_runs(run_ids.clone()))
     }
 
     /// Begins a fork; durable when this returns its id.
@@ -193,17 +151,7 @@ impl Access {
     pub async fn fork(&self, mut request: ForkRequest) -> Result<String, HostError> {
         // Nobody asks for it again by this id once it has begun.
         request.request_id.get_or_insert_with(|| format!("{PASSING_REQUEST}{}", uuid::Uuid::now_v7()));
-        loop {
-            let request = request.clone();
-            let forked = match self.way() {
-                Way::Holder(host) => host.fork(request).await,
-                Way::Remote(client) => client.fork(request).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(forked).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, fork(request.clone()))
     }
 
     /// Deletes the ended runs that these rules do not keep, and what only they needed.
@@ -211,16 +159,7 @@ impl Access {
     /// # Errors
     /// When the store cannot be read, or no host can be reached.
     pub async fn prune(&self, retention: Retention) -> Result<Pruned, HostError> {
-        loop {
-            let pruned = match self.way() {
-                Way::Holder(host) => host.prune(retention.clone()).await,
-                Way::Remote(client) => client.prune(retention.clone()).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(pruned).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, prune(retention.clone()))
     }
 
     /// Takes an exported run in; durable when this returns its id. Nobody drives it by that.
@@ -228,16 +167,7 @@ impl Access {
     /// # Errors
     /// When the file is not an export that adds up, or the run is here already.
     pub async fn import(&self, file: &std::path::Path) -> Result<String, HostError> {
-        loop {
-            let imported = match self.way() {
-                Way::Holder(host) => host.import(file).await,
-                Way::Remote(client) => client.import(file).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(imported).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, import(file))
     }
 
     /// Makes a failed run go on; durable when this returns.
@@ -246,17 +176,7 @@ impl Access {
     /// When it has not failed, or there is no such run.
     pub async fn retry(&self, mut request: RetryRequest) -> Result<Taken, HostError> {
         request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
-        loop {
-            let request = request.clone();
-            let taken = match self.way() {
-                Way::Holder(host) => host.retry(request).await,
-                Way::Remote(client) => client.retry(request).await,
-                Way::Closed => Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(taken).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, retry(request.clone()))
     }
 
     /// Follows a run: its journal from that event on, then what happens. It is made to go on, by this process if the
@@ -269,16 +189,7 @@ impl Access {
     }
 
     pub(super) async fn follow(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
-        loop {
-            let watch = match self.way() {
-                Way::Holder(host) => host.watch(run_id, from_seq).await,
-                Way::Remote(client) => client.watch(run_id, from_seq).await,
-                Way::Closed => return Err(HostError::Closing),
-            };
-            if let Some(done) = self.unless_gone(watch).await? {
-                return Ok(done);
-            }
-        }
+        by_either_way!(self, watch(run_id, from_seq))
     }
 
     /// Waits until a run has ended or only people can move it.

@@ -1,19 +1,21 @@
 //! Going on from what a run did: forks of it, and retries of one that failed.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use bandstand_driver::{LoadProblem, Message, Refusal, RunId};
+use bandstand_driver::LoadProblem;
 use bandstand_engine::event::Event;
 use bandstand_engine::input::Retry;
 use bandstand_engine::run::{Edit, Fork, ForkError, NewRun, NotAnEditPath, NotRetried, Point};
-use bandstand_engine::{Decision, Graph, Input, Run, Timestamp};
-use bandstand_store::{Document, DocumentKind, OpenedRun};
+use bandstand_engine::{Graph, Input, Run};
+use bandstand_store::{Document, DocumentKind, Pins};
 
+use super::begin::Beginning;
 use super::error::HostError;
 use super::holder::{self, Host};
 use super::request::{ForkRequest, RetryRequest, Taken};
 use super::uses::Uses;
-use crate::driver::now;
+use crate::driver::{now, unopened};
 
 impl Host {
     /// Begins a fork; it is durable when this returns its id.
@@ -21,66 +23,27 @@ impl Host {
     /// # Errors
     /// When there is no such run or point, the edits do not fit, or there is no room on the disk.
     pub async fn fork(&self, request: ForkRequest) -> Result<String, HostError> {
-        let known = match &request.request_id {
-            Some(key) => self.0.store.reader().request(key, now())?,
-            None => None,
-        };
-        if let Some(run_id) = known {
-            self.same_fork(&run_id, &request)?;
-            self.drive(&run_id).await?;
-            return Ok(run_id);
-        }
-        if self.0.store.low_space() {
-            let free = "free some space, or name a data directory on another disk with --data";
-            return Err(HostError::Storage(format!("the disk is nearly full and no run is started; {free}")));
-        }
-        let host = self.clone();
-        let prepared = tokio::task::spawn_blocking(move || host.prepare_fork(request));
-        let (run, decision, at, documents) = prepared.await.map_err(|_| HostError::Closing)??;
-        let run_id: RunId = run.id().into();
-        self.documents().insert(run_id.clone(), documents);
-        let message =
-            |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
-        let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
-        self.documents().remove(&run_id);
-        match taken? {
-            Ok(_) => Ok(run_id.to_string()),
-            Err(Refusal::Stuck { problem, .. }) => Err(HostError::Storage(problem)),
-            Err(refusal) => Err(refusal.into()),
-        }
-    }
-
-    fn same_fork(&self, run_id: &str, request: &ForkRequest) -> Result<(), HostError> {
-        let links = self.0.store.reader().links(run_id)?;
-        if links.from.as_ref().is_some_and(|from| from.run_id == request.run_id) {
-            return Ok(());
-        }
-        Err(HostError::RequestTaken {
-            request: request.request_id.clone().unwrap_or_default(),
-            run_id: run_id.to_owned(),
-            differs: format!("no fork of run {}", request.run_id),
-        })
+        self.begin(request.request_id.clone(), move |host| host.prepare_fork(request)).await
     }
 
     /// Everything about a fork that takes time but no turn.
-    fn prepare_fork(
-        &self,
-        request: ForkRequest,
-    ) -> Result<(Run, Decision, Timestamp, Vec<Document>), HostError> {
+    fn prepare_fork(&self, request: ForkRequest) -> Result<Beginning, HostError> {
         let ForkRequest { run_id, seq, edits, latest, request_id } = request;
-        let (opened, rows, graph) =
-            self.0.loader.whole(&run_id).map_err(|problem| unread(&run_id, problem))?;
-        let Some(Event::RunStarted(first)) = rows.first().and_then(|row| row.events.first()).cloned() else {
+        let cannot = |problem| unread(&run_id, problem);
+        let (mut rows, graph) = self.0.loader.rows(&run_id).map_err(cannot)?;
+        let (pinned, uses) = (pinned(rows.pins()), Uses::pinned(rows.pins()));
+        let row = rows.next().transpose().map_err(|error| cannot(unopened(error)))?;
+        let Some(Event::RunStarted(first)) = row.as_ref().and_then(|row| row.events.first()).cloned() else {
             return Err(HostError::Unreadable { run_id, problem: "its journal has no beginning".to_owned() });
         };
-        let point = Point::within(graph.clone(), &rows, seq).map_err(|source| HostError::NoPoint {
-            run_id: run_id.clone(),
-            seq,
-            source,
-        })?;
+        // Folded as it is read: a long journal is not held.
+        let reached = Point::reached(graph.clone(), row.map(Ok).into_iter().chain(rows), seq);
+        let point = reached
+            .map_err(|error| cannot(unopened(error)))?
+            .map_err(|source| HostError::NoPoint { run_id: run_id.clone(), seq, source })?;
         let edits = edits.into_iter().map(edit).collect::<Result<Vec<_>, _>>()?;
         let (graph, plugins, documents): (Arc<Graph>, Uses<String>, Vec<Document>) = match latest {
-            None => (graph, Uses::of(&first), pinned(opened)),
+            None => (graph, uses, pinned),
             Some(latest) => {
                 let documents = holder::documents(&latest.graph, latest.source);
                 let graph = self.0.loader.share(&documents[1].digest, &Arc::new(latest.graph));
@@ -111,7 +74,7 @@ impl Host {
         };
         let now = now();
         let (run, decision) = Run::fork(graph, Fork { new, point, edits }, now)?;
-        Ok((run, decision, now, documents))
+        Ok(Beginning { run, decision, at: now, documents })
     }
 
     /// Makes a failed run go on; durable when this returns.
@@ -128,15 +91,25 @@ impl Host {
 
     /// `None`: the request was carried out before.
     fn point_of_failure(&self, run_id: &str, request_id: Option<&str>) -> Result<Option<Point>, HostError> {
-        let (_, rows, graph) = self.0.loader.whole(run_id).map_err(|problem| unread(run_id, problem))?;
-        let known = |event: &Event| match event {
+        let cannot = |problem| unread(run_id, problem);
+        let is_known = |event: &Event| match event {
             Event::RunRetried(e) => request_id.is_some() && e.request_id.as_deref() == request_id,
             _ => false,
         };
-        if rows.iter().flat_map(|row| &row.events).any(known) {
+        let known = Cell::new(false);
+        let rows = || {
+            self.0.loader.each_row(run_id).inspect(|row| {
+                if row.as_ref().is_ok_and(|row| row.events.iter().any(is_known)) {
+                    known.set(true);
+                }
+            })
+        };
+        let (_, graph) = self.0.loader.rows(run_id).map_err(cannot)?;
+        let point = Point::before_failure(graph, rows).map_err(cannot)?;
+        if known.get() {
             return Ok(None);
         }
-        match Point::of_failure(graph, &rows) {
+        match point {
             Ok(point) => Ok(Some(point)),
             Err(source @ NotRetried::NotFailed) => {
                 let row = self.0.store.reader().run(run_id)?;
@@ -159,13 +132,16 @@ fn edit((path, value): (String, serde_json::Value)) -> Result<Edit, HostError> {
 }
 
 /// The texts that a run pins, as far as they were kept.
-fn pinned(opened: OpenedRun) -> Vec<Document> {
-    let pins = opened.pins;
-    let document = |digest: &str, kind, text: Option<String>| {
-        text.map(|text| Document { digest: digest.to_owned(), kind, bytes: text.into_bytes() })
+fn pinned(pins: &Pins) -> Vec<Document> {
+    let document = |digest: &str, kind, text: &Option<String>| {
+        text.as_ref().map(|text| Document {
+            digest: digest.to_owned(),
+            kind,
+            bytes: text.clone().into_bytes(),
+        })
     };
-    let source = document(&pins.workflow.source, DocumentKind::Source, pins.source);
-    let graph = document(&pins.workflow.graph, DocumentKind::Graph, pins.graph);
+    let source = document(&pins.workflow.source, DocumentKind::Source, &pins.source);
+    let graph = document(&pins.workflow.graph, DocumentKind::Graph, &pins.graph);
     source.into_iter().chain(graph).collect()
 }
 

@@ -6,7 +6,7 @@ use bandstand_driver::Refusal;
 use bandstand_engine::StartError;
 use bandstand_engine::run::{ForkError, NoPoint, NotRetried};
 use bandstand_sandbox::SetupError;
-use bandstand_store::{ImportError, InFlightError, LockError, OpenError, ReadError};
+use bandstand_store::{ImportError, InFlightError, LockError, OpenError, ReadError, Refused};
 
 use crate::driver::PluginError;
 
@@ -174,8 +174,8 @@ impl HostError {
     pub fn exit_code(&self) -> u8 {
         match self {
             HostError::NotImported { .. } => 2,
-            HostError::Imported(ImportError::Known(_)) => 3,
-            HostError::Imported(ImportError::Stopped) => 74,
+            HostError::Imported(ImportError::Known(_) | ImportError::Refused(Refused::QueueFull { .. })) => 3,
+            HostError::Imported(ImportError::Refused(Refused::Stopped)) => 74,
             HostError::Start(_)
             | HostError::Plugin { .. }
             | HostError::Fork(ForkError::Start(_) | ForkError::Edit { .. }) => 2,

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bandstand_driver::{Message, Refusal, RunId, Standing};
-use bandstand_engine::event::{Event, RunStarted};
 use bandstand_engine::run::NewRun;
-use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Run, Signal, Start, Timestamp};
+use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Run, Signal, Start};
 use bandstand_sandbox::{Sandbox, Settings};
 use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Retention, Store};
 
+use super::begin::Beginning;
 use super::error::HostError;
 use super::memory;
 use super::request::{
@@ -144,76 +144,11 @@ impl Host {
         request: StartRequest,
         digests: Uses<String>,
     ) -> Result<String, HostError> {
-        let key = request.request_id.clone();
-        let known = match &key {
-            Some(key) => self.0.store.reader().request(key, now())?,
-            None => None,
-        };
-        if known.is_none() && self.0.store.low_space() {
-            let free = "free some space, or name a data directory on another disk with --data";
-            return Err(HostError::Storage(format!("the disk is nearly full and no run is started; {free}")));
-        }
-        let host = self.clone();
-        let (run, decision, at, documents) =
-            tokio::task::spawn_blocking(move || host.prepare(request, digests))
-                .await
-                .map_err(|_| HostError::Closing)??;
-        let again = run.started().clone();
-        if let Some(run_id) = known {
-            self.same_request(&run_id, &again)?;
-            self.drive(&run_id).await?;
-            return Ok(run_id);
-        }
-        let run_id: RunId = run.id().into();
-        self.documents().insert(run_id.clone(), documents);
-        let message =
-            |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
-        let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
-        self.documents().remove(&run_id);
-        match taken? {
-            Ok(_) => Ok(run_id.to_string()),
-            Err(refusal) => {
-                // Two with the same request at once: the other one was first.
-                let first = key.and_then(|key| self.0.store.reader().request(&key, now()).ok().flatten());
-                let run_id = first.ok_or(match refusal {
-                    Refusal::Stuck { problem, .. } => HostError::Storage(problem),
-                    refusal => HostError::Refused(refusal),
-                })?;
-                self.same_request(&run_id, &again)?;
-                Ok(run_id)
-            }
-        }
-    }
-
-    /// Whether a request asks again for the run that one of its name began: the same text of the same workflow, and the
-    /// same input with its defaults.
-    fn same_request(&self, run_id: &str, again: &RunStarted) -> Result<(), HostError> {
-        let rows = self.0.store.reader().history(run_id, 0, 1)?.rows;
-        let Some(Event::RunStarted(first)) = rows.first().and_then(|row| row.events.first()) else {
-            return Err(HostError::Storage(format!("the journal of run {run_id} has no beginning")));
-        };
-        let differs = if first.workflow.name != again.workflow.name {
-            format!("workflow `{}`", first.workflow.name)
-        } else if first.workflow.source != again.workflow.source {
-            format!("another text of workflow `{}`", first.workflow.name)
-        } else if first.input != again.input {
-            "another input".to_owned()
-        } else {
-            return Ok(());
-        };
-        Err(HostError::RequestTaken {
-            request: again.request_id.clone().unwrap_or_default(),
-            run_id: run_id.to_owned(),
-            differs,
-        })
+        self.begin(request.request_id.clone(), move |host| host.prepare(request, digests)).await
     }
 
     /// Everything about a new run that takes time but no turn.
-    fn prepare(
-        &self,
-        request: StartRequest,
-        digests: Uses<String>,
-    ) -> Result<(Run, bandstand_engine::Decision, Timestamp, Vec<Document>), HostError> {
+    fn prepare(&self, request: StartRequest, digests: Uses<String>) -> Result<Beginning, HostError> {
         self.can_call(&request.graph, &digests)?;
         let documents = documents(&request.graph, request.source);
         let graph: Arc<Graph> = self.0.loader.share(&documents[1].digest, &request.graph);
@@ -236,15 +171,18 @@ impl Host {
         };
         let start = Start::new(&graph, new, now)?;
         let (run, decision) = Run::start(graph, start, now);
-        Ok((run, decision, now, documents))
+        Ok(Beginning { run, decision, at: now, documents })
     }
 
-    /// Whether every plugin of the graph and of its children can be called.
+    /// Whether every plugin of the graph and of its children can be called. Their files stay from now on, though no run pins
+    /// them yet, and though the last one that does may be deleted now.
     pub(super) fn can_call(&self, graph: &Graph, digests: &Uses<String>) -> Result<(), HostError> {
         for (id, plugin) in &graph.plugins {
             let digest = digests.plugins.get(id).ok_or_else(|| HostError::PluginMissing(id.to_string()))?;
-            let loaded = self.0.plugins.get(digest, &plugin.grants);
-            loaded.map_err(|source| HostError::Plugin { plugin: id.to_string(), source })?;
+            let spared = Plugins::spare(self.data_dir(), digest);
+            spared
+                .and_then(|()| self.0.plugins.get(digest, &plugin.grants))
+                .map_err(|source| HostError::Plugin { plugin: id.to_string(), source })?;
         }
         let none = Uses::default();
         graph.workflows.iter().try_for_each(|(id, child)| {

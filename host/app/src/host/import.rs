@@ -6,14 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bandstand_engine::{Graph, Run};
-use bandstand_store::{DocumentKind, ImportError, NotAnExport, Parcel};
+use bandstand_store::{DocumentKind, IMPORT_BYTES_MAX, ImportError, NotAnExport, Parcel};
 
 use super::error::HostError;
 use super::holder::Host;
 use crate::driver::{Plugins, digest, stand};
-
-/// No larger file is read. Bytes.
-const EXPORT_BYTES_MAX: u64 = 1 << 30;
 
 impl Host {
     /// Takes an exported run in; durable when this returns its id. The file is this host's to read.
@@ -29,16 +26,16 @@ impl Host {
         let unread = |problem: String| HostError::NotImported { file: file.to_owned(), problem };
         let mut text = String::new();
         std::fs::File::open(file)
-            .and_then(|open| open.take(EXPORT_BYTES_MAX + 1).read_to_string(&mut text))
+            .and_then(|open| open.take(IMPORT_BYTES_MAX + 1).read_to_string(&mut text))
             .map_err(|error| unread(format!("it cannot be read: {error}")))?;
-        if text.len() as u64 > EXPORT_BYTES_MAX {
+        if text.len() as u64 > IMPORT_BYTES_MAX {
             return Err(unread(format!(
-                "it has more than {EXPORT_BYTES_MAX} bytes, the most that is taken in"
+                "it has more than {IMPORT_BYTES_MAX} bytes, the most that is taken in"
             )));
         }
-        let parcel = Parcel::read(&text).map_err(|problem| unread(problem.to_string()))?;
+        let mut parcel = Parcel::read(&text).map_err(|problem| unread(problem.to_string()))?;
         drop(text);
-        let run = fold(&parcel).map_err(|problem| unread(problem.to_string()))?;
+        let run = fold(&mut parcel).map_err(|problem| unread(problem.to_string()))?;
         for plugin in &parcel.plugins {
             if digest(&plugin.bytes) != plugin.digest {
                 return Err(unread(format!("plugin {} is damaged; export the run again", plugin.digest)));
@@ -57,8 +54,8 @@ impl Host {
     }
 }
 
-/// The run as its journal has it. What it pins must be what it says.
-fn fold(parcel: &Parcel) -> Result<Run, NotAnExport> {
+/// The run as its journal has it; the rows are used up. What it pins must be what it says.
+fn fold(parcel: &mut Parcel) -> Result<Run, NotAnExport> {
     let other = |problem: String| NotAnExport::Other(problem);
     for document in &parcel.documents {
         if digest(&document.bytes) != document.digest {
@@ -69,7 +66,8 @@ fn fold(parcel: &Parcel) -> Result<Run, NotAnExport> {
     let graph = graph.ok_or_else(|| other("its graph is missing".to_owned()))?;
     let graph: Graph = serde_json::from_slice(&graph.bytes)
         .map_err(|error| other(format!("its graph is of another version of the host: {error}")))?;
-    let events = parcel.rows.iter().flat_map(|(at, events)| events.iter().map(|event| (*at, event.clone())));
+    let rows = std::mem::take(&mut parcel.rows);
+    let events = rows.into_iter().flat_map(|(at, events)| events.into_iter().map(move |event| (at, event)));
     Run::fold(Arc::new(graph), None, events)
         .map_err(|error| other(format!("its journal does not add up: {error}")))
 }

@@ -11,6 +11,7 @@
 
 mod access;
 mod again;
+mod begin;
 mod client;
 mod error;
 mod holder;

@@ -1,9 +1,10 @@
 //! What a workflow and its children use: something for each of their plugins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::Id;
-use bandstand_engine::event::{ChildPins, PluginPin, RunStarted};
+use bandstand_engine::event::{ChildPins, PluginPin};
+use bandstand_store::Pins;
 use serde::{Deserialize, Serialize};
 
 /// Something for each plugin of a workflow, and of the workflows that it runs as children: bytes, or a digest.
@@ -56,7 +57,7 @@ impl<T> Uses<T> {
 
 impl Uses<String> {
     /// What a run uses, by digest.
-    pub fn of(started: &RunStarted) -> Uses<String> {
+    pub fn pinned(pins: &Pins) -> Uses<String> {
         fn of(plugins: &BTreeMap<Id, PluginPin>, children: &BTreeMap<Id, ChildPins>) -> Uses<String> {
             let pinned = |(id, pin): (&Id, &PluginPin)| (id.clone(), pin.digest.clone());
             let child = |(id, pins): (&Id, &ChildPins)| (id.clone(), of(&pins.plugins, &pins.children));
@@ -65,7 +66,13 @@ impl Uses<String> {
                 children: children.iter().map(child).collect(),
             }
         }
-        of(&started.plugins, &started.children)
+        of(&pins.plugins, &pins.children)
+    }
+
+    /// All digests, each once.
+    pub fn digests(&self) -> BTreeSet<String> {
+        let of_children = self.children.values().flat_map(Uses::digests);
+        self.plugins.values().cloned().chain(of_children).collect()
     }
 
     /// As a run pins it.

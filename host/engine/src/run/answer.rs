@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Run;
 use super::advance::Leave;
 use super::apply::{approvals, edit_digest, merge_patch};
+use super::request;
 use super::state::{ClosedReview, End, ReviewState};
 use super::write::{VALUE_DEPTH_MAX, is_too_deep, json_bytes};
 use crate::event::{Event, Payload, ReviewAnswered, ReviewCause, ReviewDecided, ReviewOutcome};
@@ -18,7 +19,7 @@ use crate::schema::Schema;
 impl Run {
     /// Whether an answer can be taken: the visit it is for; `None` when it is known already and changes nothing.
     pub(super) fn check_answer(&self, answer: &Answer) -> Result<Option<Path>, Rejected> {
-        if answer.request_id.as_ref().is_some_and(|request| self.state.requests.contains(request)) {
+        if self.knows_request(answer.request_id.as_deref(), || request::of_answer_given(answer))? {
             return Ok(None);
         }
         let id = &answer.review_id;

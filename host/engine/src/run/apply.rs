@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::Run;
 use super::state::{
     Attempt, Block, BranchState, BranchStatus, ClosedReview, End, GivenAnswer, Json, KeptSignal, Phase,
     Place, REMEMBERED_MAX, ReviewState, Scope, State, View, Visit, VisitStatus,
 };
 use super::write;
+use super::{Run, request};
 use crate::event::{
     AskedBy, BranchEnded, BranchOutcome, Event, NodeFailed, NodeStarted, NodeSucceeded, Payload,
     ReviewAnswered, ReviewOpened, ReviewOutcome, RouteDecided, RunStarted, WaitCause, WaitEnded,
@@ -47,6 +47,7 @@ impl State {
             root: Scope { changed: Arc::new(channels), ..Scope::ready(Some(graph.root.start.clone())) },
             signals: BTreeMap::new(),
             requests: Default::default(),
+            requested: Default::default(),
             closed_reviews: Default::default(),
             retries: 0,
         })
@@ -170,11 +171,11 @@ impl Run {
             Event::WaitEnded(e) => self.wait_ended(e)?,
             Event::SignalReceived(e) => {
                 let data = self.resolve(&e.data)?;
+                self.remember_request(e.request_id.as_deref(), || request::of_signal(e.name.as_str(), &data));
                 let kept = KeptSignal { id: e.signal_id.clone(), data };
                 if !mistake::is(Mistake::SignalLost) || self.index.signal_waits.contains_key(&e.name) {
                     self.state.signals.entry(e.name.clone()).or_default().push_back(kept);
                 }
-                self.remember_request(e.request_id.as_deref());
             }
             Event::CheckpointNamed(_) => {}
         }
@@ -451,6 +452,7 @@ impl Run {
 
     fn review_answered(&mut self, e: &ReviewAnswered) -> Result<(), String> {
         let changes = e.changes.as_ref().map(|changes| self.resolve(changes)).transpose()?;
+        self.remember_request(e.request_id.as_deref(), || request::of_answer(e, changes.as_deref()));
         self.change(&scope_of(&e.p)?, |scope| {
             let visit = scope.visit_mut(e.p.last().ok_or("no visit")?).ok_or("no such visit")?;
             let Phase::Review(review) = &mut visit.phase else { return Err("it is not a review".to_owned()) };
@@ -470,16 +472,7 @@ impl Run {
                 at: e.at,
             });
             Ok(())
-        })?;
-        self.remember_request(e.request_id.as_deref());
-        Ok(())
-    }
-
-    pub(super) fn remember_request(&mut self, request_id: Option<&str>) {
-        self.state.requests.extend(request_id.map(str::to_owned));
-        if self.state.requests.len() > REMEMBERED_MAX {
-            self.state.requests.pop_front();
-        }
+        })
     }
 
     fn review_decided(&mut self, p: &Path, review_id: &str, outcome: ReviewOutcome) -> Result<(), String> {

@@ -42,19 +42,23 @@ pub enum NotRetried {
     Lost(Path),
 }
 
-/// Events from `from` to before `to`, by number, in which a failure spread.
+/// Events from `from` to before `to`, by number, in which a failure spread. They are of one row.
 #[derive(Clone, Copy, Debug)]
 struct Spread {
-    from: usize,
-    to: usize,
+    from: u64,
+    to: u64,
+    at: Timestamp,
 }
 
-/// What the events alone say about failures.
-struct Analysis<'a> {
-    events: Vec<(Timestamp, &'a Event)>,
+/// What the events alone say about failures. Of a journal it keeps only that.
+struct Analysis {
+    /// How many events there are.
+    count: u64,
     /// The latest failure of each branch's scope.
     branches: BTreeMap<Path, Spread>,
-    /// The run's.
+    /// The joins that were not satisfied, by event.
+    broken_joins: BTreeMap<u64, Path>,
+    /// The run's failure, which is the last event.
     run: Spread,
 }
 
@@ -65,32 +69,26 @@ impl Point {
     /// # Errors
     /// When the run has not failed, or the journal cannot be folded.
     pub fn of_failure(graph: Arc<Graph>, rows: &[JournalRow]) -> Result<Point, NotRetried> {
-        let analysis = Analysis::of(rows).ok_or(NotRetried::NotFailed)?;
+        let rows = || rows.iter().cloned().map(Ok::<_, std::convert::Infallible>);
+        Point::before_failure(graph, rows).unwrap_or_else(|never| match never {})
+    }
+
+    /// [`Point::of_failure`] of a journal that is read as it is folded, twice, so that a long one needs no memory.
+    ///
+    /// # Errors
+    /// The outer one is the first of the rows' own.
+    pub fn before_failure<E, I>(
+        graph: Arc<Graph>,
+        rows: impl Fn() -> I,
+    ) -> Result<Result<Point, NotRetried>, E>
+    where
+        I: IntoIterator<Item = Result<JournalRow, E>>,
+    {
+        let Some(analysis) = Analysis::of(rows())? else { return Ok(Err(NotRetried::NotFailed)) };
         let mut wanted = BTreeMap::new();
         analysis.want(&Path::root(), analysis.run, &mut wanted);
-        let (taken, before) = analysis.take(graph.clone(), &wanted)?;
-        let failed_at = analysis.events.last().map_or(Timestamp::default(), |(at, _)| *at);
-        let mut failed = Vec::new();
-        let mut root = analysis.put_together(&Path::root(), analysis.run, failed_at, &taken)?;
-        refresh_overdue(&graph, &Path::root(), &mut root, failed_at, &mut failed);
-        find_failed(&Path::root(), &root, &mut failed);
-        // A branch that may enter no more nodes stopped between two visits.
-        let stopped = analysis.branches.keys().filter(|branch| {
-            root.inner(branch.segments()).is_some_and(|scope| matches!(scope.place, Place::Ready(_)))
-        });
-        failed.extend(stopped.cloned());
-        failed.sort();
-        failed.dedup();
-        Ok(Point {
-            run_id: before.run_id,
-            seq: analysis.events.len() as u64,
-            at: failed_at,
-            stage: before.stage,
-            steps: 0,
-            root,
-            signals: BTreeMap::new(),
-            failed,
-        })
+        let taken = analysis.take(&graph, &wanted, rows())?;
+        Ok(taken.and_then(|(taken, before)| analysis.point(&graph, &taken, before)))
     }
 }
 
@@ -100,16 +98,18 @@ struct Before {
     stage: Stage,
 }
 
-impl<'a> Analysis<'a> {
+impl Analysis {
     /// `None`: the last event is not a failure of the run.
-    fn of(rows: &'a [JournalRow]) -> Option<Analysis<'a>> {
-        let mut events = Vec::new();
-        let mut branches = BTreeMap::new();
+    fn of<E>(rows: impl IntoIterator<Item = Result<JournalRow, E>>) -> Result<Option<Analysis>, E> {
+        let mut count = 0_u64;
+        let (mut branches, mut broken_joins) = (BTreeMap::new(), BTreeMap::new());
         let mut run = None;
         for row in rows {
-            let mut from: Option<usize> = None;
+            let row = row?;
+            let mut from: Option<u64> = None;
             for event in &row.events {
-                let index = events.len();
+                let index = count;
+                count += 1;
                 match event {
                     Event::NodeFailed(_)
                     | Event::NodeCancelled(_)
@@ -122,6 +122,7 @@ impl<'a> Analysis<'a> {
                     }
                     Event::BranchesJoined(e) if !e.satisfied => {
                         from.get_or_insert(index);
+                        broken_joins.insert(index, e.p.clone());
                     }
                     // Signals left over are listed while the failure spreads.
                     Event::Warning(_) => {}
@@ -133,28 +134,56 @@ impl<'a> Analysis<'a> {
                         }
                         BranchOutcome::Failed => {
                             let from = *from.get_or_insert(index);
-                            branches.insert(e.p.join(e.branch.segment()), Spread { from, to: index });
+                            let spread = Spread { from, to: index, at: row.at };
+                            branches.insert(e.p.join(e.branch.segment()), spread);
                         }
                     },
-                    Event::RunFailed(_) => run = Some(Spread { from: from.unwrap_or(index), to: index }),
+                    Event::RunFailed(_) => {
+                        run = Some(Spread { from: from.unwrap_or(index), to: index, at: row.at });
+                    }
                     _ => from = None,
                 }
-                events.push((row.at, event));
             }
         }
-        let run = run.filter(|run| run.to + 1 == events.len())?;
-        Some(Analysis { events, branches, run })
+        let run = run.filter(|run| run.to + 1 == count);
+        Ok(run.map(|run| Analysis { count, branches, broken_joins, run }))
+    }
+
+    /// The point, of the scopes that were taken.
+    fn point(
+        &self,
+        graph: &Graph,
+        taken: &BTreeMap<Path, Scope>,
+        before: Before,
+    ) -> Result<Point, NotRetried> {
+        let failed_at = self.run.at;
+        let mut failed = Vec::new();
+        let mut root = self.put_together(&Path::root(), self.run, failed_at, taken)?;
+        refresh_overdue(graph, &Path::root(), &mut root, failed_at, &mut failed);
+        find_failed(&Path::root(), &root, &mut failed);
+        // A branch that may enter no more nodes stopped between two visits.
+        let stopped = self.branches.keys().filter(|branch| {
+            root.inner(branch.segments()).is_some_and(|scope| matches!(scope.place, Place::Ready(_)))
+        });
+        failed.extend(stopped.cloned());
+        failed.sort();
+        failed.dedup();
+        Ok(Point {
+            run_id: before.run_id,
+            seq: self.count,
+            at: failed_at,
+            stage: before.stage,
+            steps: 0,
+            root,
+            signals: BTreeMap::new(),
+            failed,
+        })
     }
 
     /// The branches that the blocks which failed in this spread had lost before it.
     fn lost_before(&self, scope: &Path, spread: Spread) -> impl Iterator<Item = (&Path, Spread)> {
-        let blocks: Vec<&Path> = self.events[spread.from..spread.to]
-            .iter()
-            .filter_map(|(_, event)| match event {
-                Event::BranchesJoined(e) if !e.satisfied && e.p.is_within(scope) => Some(&e.p),
-                _ => None,
-            })
-            .collect();
+        let joins = self.broken_joins.range(spread.from..spread.to).map(|(_, block)| block);
+        let blocks: Vec<&Path> = joins.filter(|block| block.is_within(scope)).collect();
         self.branches
             .iter()
             .filter(move |(branch, lost)| {
@@ -165,38 +194,48 @@ impl<'a> Analysis<'a> {
     }
 
     /// Which scopes are to be taken before which events.
-    fn want(&self, scope: &Path, spread: Spread, wanted: &mut BTreeMap<usize, Vec<Path>>) {
+    fn want(&self, scope: &Path, spread: Spread, wanted: &mut BTreeMap<u64, Vec<Path>>) {
         wanted.entry(spread.from).or_default().push(scope.clone());
         for (branch, lost) in self.lost_before(scope, spread) {
             self.want(branch, lost, wanted);
         }
     }
 
-    /// Folds the journal and takes them.
-    fn take(
+    /// Folds the journal up to the failure and takes them.
+    #[allow(clippy::type_complexity, reason = "the two results are told in `Point::before_failure`")]
+    fn take<E>(
         &self,
-        graph: Arc<Graph>,
-        wanted: &BTreeMap<usize, Vec<Path>>,
-    ) -> Result<(BTreeMap<Path, Scope>, Before), NotRetried> {
+        graph: &Arc<Graph>,
+        wanted: &BTreeMap<u64, Vec<Path>>,
+        rows: impl IntoIterator<Item = Result<JournalRow, E>>,
+    ) -> Result<Result<(BTreeMap<Path, Scope>, Before), NotRetried>, E> {
         let mut taken = BTreeMap::new();
-        let first = self.events.iter().take(1).map(|(at, event)| (*at, (*event).clone()));
-        let mut run = Run::fold(graph, None, first)?;
-        for (index, (at, event)) in self.events.iter().enumerate().take(self.run.from + 1).skip(1) {
-            for path in wanted.get(&index).into_iter().flatten() {
-                let scope = run.state.root.inner(path.segments());
-                taken.insert(path.clone(), scope.ok_or_else(|| NotRetried::Lost(path.clone()))?.clone());
-            }
-            if index < self.run.from {
-                let seq = index as u64;
-                run.apply(*at, event).map_err(|problem| Corrupt {
-                    seq,
-                    event: event.name().to_owned(),
-                    problem,
-                })?;
+        let (mut run, mut index) = (None::<Run>, 0_u64);
+        for row in rows {
+            let JournalRow { at, events } = row?;
+            for event in events {
+                if let Some(run) = &run {
+                    for path in wanted.get(&index).into_iter().flatten() {
+                        let Some(scope) = run.state.root.inner(path.segments()) else {
+                            return Ok(Err(NotRetried::Lost(path.clone())));
+                        };
+                        taken.insert(path.clone(), scope.clone());
+                    }
+                }
+                if index == self.run.from
+                    && let Some(run) = run
+                {
+                    let (run_id, stage) = (run.state.started.run_id.clone(), run.state.stage);
+                    return Ok(Ok((taken, Before { run_id, stage })));
+                }
+                match Run::fold_on(run, graph, at, &event) {
+                    Ok(folded) => run = Some(folded),
+                    Err(corrupt) => return Ok(Err(corrupt.into())),
+                }
+                index += 1;
             }
         }
-        let before = Before { run_id: run.state.started.run_id.clone(), stage: run.state.stage };
-        Ok((taken, before))
+        Ok(Err(NotRetried::Lost(Path::root())))
     }
 
     /// The scope as it was before the spread, with the branches that were lost before, all as if at `at`.
@@ -208,8 +247,7 @@ impl<'a> Analysis<'a> {
         taken: &BTreeMap<Path, Scope>,
     ) -> Result<Scope, NotRetried> {
         let mut scope = taken.get(path).ok_or_else(|| NotRetried::Lost(path.clone()))?.clone();
-        let taken_at = self.events[spread.from].0;
-        shift(&mut scope, at.since_ms(taken_at));
+        shift(&mut scope, at.since_ms(spread.at));
         for (branch, lost) in self.lost_before(path, spread) {
             let inner = self.put_together(branch, lost, at, taken)?;
             put_back(&mut scope, path, branch, inner).ok_or_else(|| NotRetried::Lost(branch.clone()))?;

@@ -25,6 +25,7 @@ mod fork;
 mod measured;
 mod names;
 mod point;
+mod request;
 mod retry;
 mod signal;
 mod state;

@@ -5,13 +5,14 @@
 //! minute later, and nobody's deadline passes while a run lies in a drawer.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Run;
 use super::failing::JournalRow;
 use super::state::{Attempt, KeptSignal, Phase, Place, ReviewState, Scope, Visit};
+use super::{Corrupt, Run, request};
 use crate::event::{
     AttemptCause, Event, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered, WaitStarted,
 };
@@ -55,7 +56,7 @@ pub enum NoPoint {
     },
     /// Its journal cannot be folded.
     #[error(transparent)]
-    Corrupt(#[from] super::Corrupt),
+    Corrupt(#[from] Corrupt),
 }
 
 /// A point as its event keeps it. Other versions are read for as long as journals with them exist.
@@ -118,30 +119,53 @@ impl Point {
     ///
     /// # Errors
     /// When the run had ended by then, or has fewer events.
-    pub fn within(graph: std::sync::Arc<Graph>, rows: &[JournalRow], seq: u64) -> Result<Point, NoPoint> {
-        let has: u64 = rows.iter().map(|row| row.events.len() as u64).sum();
-        if seq == 0 || seq > has {
-            return Err(NoPoint::Beyond { has });
-        }
-        let (mut before_row, mut rest) = (0_u64, 1_u64);
+    pub fn within(graph: Arc<Graph>, rows: &[JournalRow], seq: u64) -> Result<Point, NoPoint> {
+        let rows = rows.iter().cloned().map(Ok::<_, std::convert::Infallible>);
+        Point::reached(graph, rows, seq).unwrap_or_else(|never| match never {})
+    }
+
+    /// [`Point::within`] of a journal that is read as it is folded, so that a long one needs no memory. No row after the
+    /// point is asked for.
+    ///
+    /// # Errors
+    /// The outer one is the first of the rows' own.
+    pub fn reached<E>(
+        graph: Arc<Graph>,
+        rows: impl IntoIterator<Item = Result<JournalRow, E>>,
+        seq: u64,
+    ) -> Result<Result<Point, NoPoint>, E> {
+        let (mut run, mut has) = (None, 0_u64);
         for row in rows {
-            for (index, event) in (before_row..).zip(&row.events) {
-                let is_rest = index == before_row || matches!(event, Event::NodeStarted(_));
-                if is_rest && index <= seq {
-                    rest = rest.max(index);
+            let JournalRow { at, events } = row?;
+            let before_row = has;
+            has += events.len() as u64;
+            if seq == 0 {
+                continue;
+            }
+            let mut rest = has;
+            if has > seq {
+                // There is one before the row, and one before each node that it enters; none before the run.
+                let rests = (before_row..=seq)
+                    .zip(&events)
+                    .filter(|(index, event)| *index == before_row || matches!(event, Event::NodeStarted(_)));
+                rest = rests.map(|(index, _)| index).max().unwrap_or(before_row).max(1);
+            }
+            for event in events.into_iter().take(usize::try_from(rest - before_row).unwrap_or(usize::MAX)) {
+                match Run::fold_on(run, &graph, at, &event) {
+                    Ok(folded) => run = Some(folded),
+                    Err(corrupt) => return Ok(Err(corrupt.into())),
                 }
             }
-            before_row += row.events.len() as u64;
+            if has < seq {
+                continue;
+            }
+            let Some(run) = run else { break };
+            return Ok(match run.check_open() {
+                Err(Rejected::Ended(how)) => Err(NoPoint::Ended { how }),
+                _ => Ok(run.point()),
+            });
         }
-        if seq == has {
-            rest = has;
-        }
-        let events = rows.iter().flat_map(|row| row.events.iter().map(|event| (row.at, event.clone())));
-        let run = Run::fold(graph, None, events.take(usize::try_from(rest).unwrap_or(usize::MAX)))?;
-        match run.check_open() {
-            Err(Rejected::Ended(how)) => Err(NoPoint::Ended { how }),
-            _ => Ok(run.point()),
-        }
+        Ok(Err(NoPoint::Beyond { has }))
     }
 
     /// As events keep it.
@@ -171,6 +195,22 @@ impl StoredPoint {
 }
 
 impl Run {
+    /// Folds one more event; without a run, the first one.
+    pub(super) fn fold_on(
+        run: Option<Run>,
+        graph: &Arc<Graph>,
+        at: Timestamp,
+        event: &Event,
+    ) -> Result<Run, Corrupt> {
+        let Some(mut run) = run else { return Run::fold(graph.clone(), None, [(at, event.clone())]) };
+        let seq = run.state.seq;
+        run.apply(at, event).map_err(|problem| Corrupt { seq, event: event.name().to_owned(), problem })?;
+        // Nobody is told which commands come and go while a run is folded.
+        run.index.opened.clear();
+        run.index.closed.clear();
+        Ok(run)
+    }
+
     /// Where it is. Between two decisions only: then everything is at rest.
     fn point(&self) -> Point {
         Point {
@@ -206,7 +246,7 @@ impl Run {
         self.state.paused = false;
         self.state.retries += 1;
         self.state.started.deadline = e.deadline;
-        self.remember_request(e.request_id.as_deref());
+        self.remember_request(e.request_id.as_deref(), request::of_retry);
         self.stand_at(point.root);
         Ok(())
     }

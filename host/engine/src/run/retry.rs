@@ -3,6 +3,7 @@
 
 use super::Run;
 use super::point::{self, Purpose};
+use super::request;
 use super::state::End;
 use crate::event::{AttemptCause, Event, RunRetried};
 use crate::input::{Rejected, Retry};
@@ -11,7 +12,7 @@ use crate::path::Path;
 impl Run {
     /// `false`: it was retried so already.
     pub(super) fn check_retry(&self, retry: &Retry) -> Result<bool, Rejected> {
-        if retry.request_id.as_ref().is_some_and(|request| self.state.requests.contains(request)) {
+        if self.knows_request(retry.request_id.as_deref(), request::of_retry)? {
             return Ok(false);
         }
         match &self.state.end {

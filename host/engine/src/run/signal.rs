@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::Run;
 use super::advance::Leave;
 use super::apply::next_signal;
+use super::request;
 use super::state::Phase;
 use super::write::{VALUE_DEPTH_MAX, is_too_deep, json_bytes};
 use crate::event::{Event, Payload, SignalReceived, WaitCause, WaitEnded, WaitStarted, Warning};
@@ -25,7 +26,8 @@ const SIGNALS_MAX: usize = 1_000;
 impl Run {
     /// Whether a signal can be taken: its name; `None` when it is known already and changes nothing.
     pub(super) fn check_signal(&self, signal: &Signal) -> Result<Option<Id>, Rejected> {
-        if signal.request_id.as_ref().is_some_and(|request| self.state.requests.contains(request)) {
+        let said = || request::of_signal(&signal.name, &signal.data);
+        if self.knows_request(signal.request_id.as_deref(), said)? {
             return Ok(None);
         }
         self.check_open()?;

@@ -44,13 +44,34 @@ pub(super) struct State {
     /// Signals that no wait has taken yet, the oldest first. Absent: none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) signals: BTreeMap<Id, VecDeque<KeptSignal>>,
-    /// The latest requests that brought an answer or a signal.
+    /// The latest requests that brought an answer, a signal or a retry.
     pub(super) requests: VecDeque<String>,
+    /// What each of them said. Absent: not known, so that whatever comes under its name is taken for the same.
+    #[serde(default, skip_serializing_if = "Requested::is_empty")]
+    pub(super) requested: Requested,
     /// The latest reviews that are no longer open.
     pub(super) closed_reviews: VecDeque<(String, ClosedReview)>,
     /// How often the run was retried, so that a review that is asked for again is another one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) retries: u32,
+}
+
+/// Digests of what requests said, by their names. A snapshot of an older host has none; that is no difference to a run
+/// that was folded from its first event, so only what both know is compared.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Requested(pub(super) BTreeMap<String, String>);
+
+impl Requested {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl PartialEq for Requested {
+    fn eq(&self, other: &Requested) -> bool {
+        self.0.iter().all(|(request, said)| other.0.get(request).is_none_or(|theirs| theirs == said))
+    }
 }
 
 fn is_zero(number: &u32) -> bool {

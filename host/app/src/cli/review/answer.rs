@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::who_sits_here;
 use crate::cli::arguments;
-use crate::cli::context::{Context, block_on};
+use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::follow::{self, Manner};
+use crate::cli::go_on::GoOnArgs;
 use crate::cli::stored;
-use crate::host::{Access, AnswerRequest, Drive, Taken};
+use crate::host::{AnswerRequest, Taken};
 
 /// What every answer is given.
 #[derive(Args, Debug)]
@@ -34,15 +34,9 @@ pub struct AnswerArgs {
     /// The same id again is the same answer
     #[arg(long, value_name = "ID", value_parser = arguments::name)]
     pub request: Option<String>,
-    /// Only record the answer: do not make the run go on
-    #[arg(long)]
-    pub no_drive: bool,
-    /// If the run comes to another review, do not ask on the terminal
-    #[arg(long)]
-    pub no_ask: bool,
-    /// Print one text member of the run's result as it is, such as `report.markdown`
-    #[arg(long, value_name = "PATH", conflicts_with = "json")]
-    pub print: Option<String>,
+    /// How the run goes on.
+    #[command(flatten)]
+    pub go_on: GoOnArgs,
 }
 
 fn confidence(text: &str) -> Result<f64, String> {
@@ -62,9 +56,6 @@ pub fn execute(
 ) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
     let review = reader.review(&args.review)?.row;
-    let mut seq_known = 0;
-    stored::each_row(&reader, &review.run_id, |row| seq_known = row.seq + row.events.len() as u64)?;
-    drop(reader);
     let reviewer = args.by.clone().unwrap_or_else(who_sits_here);
     let request = AnswerRequest {
         run_id: review.run_id.clone(),
@@ -78,40 +69,18 @@ pub fn execute(
         confidence: args.confidence,
         request_id: args.request.clone(),
     };
-    let manner =
-        Manner { from_seq: seq_known, ask_as: (!args.no_ask).then_some(reviewer), print: args.print.clone() };
-    let config = context.config_here()?;
-    block_on(async {
-        let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
-        let ended = answer_and_drive(&access, request, args, &manner, context).await;
-        let closed = access.close().await;
-        let exit = ended?;
-        closed?;
-        Ok(exit)
+    args.go_on.execute(reader, &review.run_id, reviewer, context, async |access| {
+        let taken = access.answer(request).await?;
+        let review_id = &review.review_id;
+        if context.out.json {
+            context.out.json_line(&json!({
+                "type": "answer", "run_id": review.run_id, "review_id": review_id, "decision": decision.name(),
+                "changed": taken == Taken::Changed,
+            }));
+        } else {
+            let known = if taken == Taken::Known { " before; nothing changed" } else { "" };
+            context.out.note(&format!("review {review_id}: {}{known}", decision.name()));
+        }
+        Ok(())
     })
-}
-
-async fn answer_and_drive(
-    access: &Access,
-    request: AnswerRequest,
-    args: &AnswerArgs,
-    manner: &Manner,
-    context: &Context,
-) -> Result<Exit, Failure> {
-    let (run_id, review_id, decision) = (request.run_id.clone(), request.review_id.clone(), request.decision);
-    let taken = access.answer(request).await?;
-    if context.out.json {
-        context.out.json_line(&json!({
-            "type": "answer", "run_id": run_id, "review_id": review_id, "decision": decision.name(),
-            "changed": taken == Taken::Changed,
-        }));
-    } else {
-        let known = if taken == Taken::Known { " before; nothing changed" } else { "" };
-        context.out.note(&format!("review {review_id}: {}{known}", decision.name()));
-    }
-    if args.no_drive || !access.is_holder() {
-        return Ok(Exit::Succeeded);
-    }
-    access.drive(&run_id).await?;
-    follow::to_the_end(access, &run_id, context, manner).await
 }

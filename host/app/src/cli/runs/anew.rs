@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::arguments;
 use crate::cli::check;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -12,8 +13,26 @@ use crate::cli::review::who_sits_here;
 use crate::cli::stored;
 use crate::cli::workflow::list::workflow_files;
 use crate::driver::Plugins;
-use crate::host::{Access, StartRequest, Uses};
+use crate::host::{Access, HostError, StartRequest, Uses};
 use crate::project::load::{self, Loaded, Resolve};
+
+/// What fork and rerun are given: whose run, and as it was or as it is now.
+#[derive(Args, Debug)]
+pub(super) struct AnewArgs {
+    /// The run; the beginning of its id is enough
+    #[arg(value_name = "RUN", value_parser = arguments::id)]
+    pub(super) run: String,
+    /// With the workflow file and plugins as they are now, not as they were; without FILE, the one below here with the
+    /// workflow's name
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub(super) latest: Option<Option<PathBuf>>,
+    /// The same id again finds the run that it began instead of beginning another
+    #[arg(long, value_name = "ID", value_parser = arguments::name)]
+    pub(super) request: Option<String>,
+    /// How it is followed.
+    #[command(flatten)]
+    pub(super) follow: FollowArgs,
+}
 
 /// How what was begun is followed.
 #[derive(Args, Clone, Debug)]
@@ -85,6 +104,27 @@ fn find(workflow: &str) -> Result<PathBuf, Failure> {
             let names: Vec<String> = found.iter().map(|file| file.display().to_string()).collect();
             Err(Failure::usage(format!("several workflow files are `{workflow}`: {}", names.join(", ")))
                 .help("name the one that is meant: --latest=FILE"))
+        }
+    }
+}
+
+/// Begins a run, tells so, and follows it to its end, as a run of `user`.
+pub(super) async fn begin_and_follow(
+    access: Access,
+    begun: Result<String, HostError>,
+    told: impl FnOnce(&str) -> String,
+    user: Option<&String>,
+    args: &FollowArgs,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    match begun {
+        Ok(run_id) => {
+            context.out.note(&told(&run_id));
+            follow_and_close(access, &run_id, 0, user, args, context).await
+        }
+        Err(error) => {
+            access.close().await?;
+            Err(error.into())
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bandstand_store::{ExportError, OpenRunError, PluginFile, Reader};
+use bandstand_store::{ExportError, Exported, IMPORT_BYTES_MAX, PluginFile, Reader};
 use clap::Args;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
 use crate::cli::term::words;
 use crate::driver::Plugins;
+use crate::host::Uses;
 
 /// What `export` is given.
 #[derive(Args, Debug)]
@@ -30,33 +31,50 @@ pub struct ExportArgs {
 pub fn execute(args: &ExportArgs, context: &Context) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
     let run = stored::run(&reader, &args.run)?;
-    let whole = stored::whole(&reader, &run.run_id)?;
+    let rows = stored::rows(&reader, &run.run_id)?;
     let mut plugins = Vec::new();
-    let digests: BTreeSet<&str> = whole.started.plugin_digests().into_iter().collect();
+    let digests: BTreeSet<String> = Uses::pinned(rows.pins()).digests();
     for digest in digests {
-        match Plugins::kept(context.data_dir(), digest) {
-            Ok(bytes) => plugins.push(PluginFile { digest: digest.to_owned(), bytes }),
+        match Plugins::kept(context.data_dir(), &digest) {
+            Ok(bytes) => plugins.push(PluginFile { digest, bytes }),
             Err(error) => context.out.note(&format!("a plugin is left out: {error}")),
         }
     }
     let Some(output) = &args.output else {
         let out = std::io::BufWriter::new(std::io::stdout().lock());
-        reader.export(&run.run_id, &plugins, out)?;
+        let exported = reader.export(&run.run_id, &plugins, out)?;
+        tell_of_size(&exported, context);
         return Ok(Exit::Succeeded);
     };
     let exported = to_file(&reader, &run.run_id, &plugins, output)?;
+    tell_of_size(&exported, context);
     if context.out.json {
         let file = output.to_string_lossy();
-        context.out.json_line(&json!({ "run_id": run.run_id, "file": file, "events": exported }));
+        context.out.json_line(&json!({ "run_id": run.run_id, "file": file, "events": exported.events }));
     } else {
-        let events = words::count(usize::try_from(exported).unwrap_or(usize::MAX), "event");
+        let events = words::count(usize::try_from(exported.events).unwrap_or(usize::MAX), "event");
         context.out.note(&format!("run {} with {events} is in {}", run.run_id, output.display()));
     }
     Ok(Exit::Succeeded)
 }
 
-/// Whole or not at all. How many events.
-fn to_file(reader: &Reader, run_id: &str, plugins: &[PluginFile], output: &Path) -> Result<u64, Failure> {
+/// A file that no host takes in can still be looked into.
+fn tell_of_size(exported: &Exported, context: &Context) {
+    if exported.bytes > IMPORT_BYTES_MAX {
+        context.out.note(&format!(
+            "it has {} bytes; `runs import` takes {IMPORT_BYTES_MAX} at most",
+            exported.bytes
+        ));
+    }
+}
+
+/// Whole or not at all.
+fn to_file(
+    reader: &Reader,
+    run_id: &str,
+    plugins: &[PluginFile],
+    output: &Path,
+) -> Result<Exported, Failure> {
     let cannot =
         |error: std::io::Error| Failure::usage(format!("cannot write {}: {error}", output.display()));
     let mut part = output.as_os_str().to_owned();
@@ -66,7 +84,7 @@ fn to_file(reader: &Reader, run_id: &str, plugins: &[PluginFile], output: &Path)
     let exported = reader.export(run_id, plugins, &mut file).map_err(Failure::from).and_then(|exported| {
         file.flush().and_then(|()| file.get_ref().sync_all()).map_err(cannot)?;
         std::fs::rename(&part, output).map_err(cannot)?;
-        Ok(exported.events)
+        Ok(exported)
     });
     if exported.is_err() {
         let _ = std::fs::remove_file(&part);
@@ -77,8 +95,9 @@ fn to_file(reader: &Reader, run_id: &str, plugins: &[PluginFile], output: &Path)
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Failure {
         match error {
-            ExportError::Run(OpenRunError::Read(error)) | ExportError::Read(error) => error.into(),
-            error => Failure::other(error),
+            ExportError::Run(error) => error.into(),
+            ExportError::Read(error) => error.into(),
+            error @ ExportError::Write(_) => Failure::other(error),
         }
     }
 }

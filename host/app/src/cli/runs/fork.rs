@@ -1,18 +1,16 @@
 //! `bandstand runs fork`: a new run that adopts another one's results up to a point and goes on from there.
 
-use std::path::PathBuf;
-
 use bandstand_engine::Event;
 use bandstand_engine::run::EditPath;
+use bandstand_store::Reader;
 use clap::Args;
 use serde_json::Value;
 
-use super::anew::{self, FollowArgs};
-use crate::cli::arguments;
+use super::anew::{self, AnewArgs};
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json_input;
-use crate::cli::stored::{self, Whole};
+use crate::cli::stored;
 use crate::host::{Drive, ForkRequest, Latest};
 
 /// Nodes that an error names.
@@ -21,38 +19,28 @@ const NAMED_MAX: usize = 20;
 /// What `fork` is given.
 #[derive(Args, Debug)]
 pub struct ForkArgs {
-    /// The run; the beginning of its id is enough
-    #[arg(value_name = "RUN", value_parser = arguments::id)]
-    pub run: String,
+    #[command(flatten)]
+    anew: AnewArgs,
     /// Where to leave it: before a node was entered first (`draft`, `fan/law`), before a visit (`draft@2`), or after so
     /// many events
     #[arg(long, value_name = "NODE|PATH|SEQ")]
-    pub from: String,
+    from: String,
     /// What is different: `state.CHANNEL=JSON` or `input.MEMBER=JSON`, deeper with further dots; may be given several
     /// times
     #[arg(long, value_name = "PATH=JSON")]
-    pub set: Vec<String>,
-    /// Go on with the workflow file and plugins as they are now, not as they were; without FILE, the one below here with
-    /// the workflow's name
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
-    pub latest: Option<Option<PathBuf>>,
-    /// The same id again finds the same fork instead of beginning another
-    #[arg(long, value_name = "ID", value_parser = arguments::name)]
-    pub request: Option<String>,
-    /// How it is followed.
-    #[command(flatten)]
-    pub follow: FollowArgs,
+    set: Vec<String>,
 }
 
 /// Begins it and follows it to its end.
 pub fn execute(args: &ForkArgs, context: &Context) -> Result<Exit, Failure> {
     let edits = args.set.iter().map(|text| edit(text)).collect::<Result<Vec<_>, _>>()?;
     let reader = stored::open(context)?;
-    let run = stored::run(&reader, &args.run)?;
-    let seq = point(&args.from, &stored::whole(&reader, &run.run_id)?, context)?;
+    let AnewArgs { run, latest, request, follow } = &args.anew;
+    let run = stored::run(&reader, run)?;
+    let seq = point(&args.from, &reader, &run.run_id, context)?;
     drop(reader);
     let mut config = context.config_here()?;
-    let latest = match &args.latest {
+    let latest = match latest {
         None => None,
         Some(file) => {
             let loaded = anew::latest(file.as_ref(), &run.workflow, context)?;
@@ -62,20 +50,12 @@ pub fn execute(args: &ForkArgs, context: &Context) -> Result<Exit, Failure> {
             Some(Box::new(Latest { graph: (*request.graph).clone(), source: request.source, plugins }))
         }
     };
-    let request =
-        ForkRequest { run_id: run.run_id.clone(), seq, edits, latest, request_id: args.request.clone() };
+    let request = ForkRequest { run_id: run.run_id.clone(), seq, edits, latest, request_id: request.clone() };
     block_on(async {
         let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
-        match access.fork(request).await {
-            Ok(fork) => {
-                context.out.note(&format!("run {fork} goes on from event {seq} of run {}", run.run_id));
-                anew::follow_and_close(access, &fork, 0, run.user_id.as_ref(), &args.follow, context).await
-            }
-            Err(error) => {
-                access.close().await?;
-                Err(error.into())
-            }
-        }
+        let begun = access.fork(request).await;
+        let told = |fork: &str| format!("run {fork} goes on from event {seq} of run {}", run.run_id);
+        anew::begin_and_follow(access, begun, told, run.user_id.as_ref(), follow, context).await
     })
 }
 
@@ -94,22 +74,25 @@ fn edit(text: &str) -> Result<(String, Value), Failure> {
 }
 
 /// How many events are adopted.
-fn point(from: &str, whole: &Whole, context: &Context) -> Result<u64, Failure> {
+fn point(from: &str, reader: &Reader, run_id: &str, context: &Context) -> Result<u64, Failure> {
     if let Ok(seq) = from.parse() {
         return Ok(seq);
     }
-    let mut visited: Vec<String> = Vec::new();
-    for (seq, event) in (0_u64..).zip(whole.rows.iter().flat_map(|row| &row.events)) {
-        let Event::NodeStarted(entered) = event else { continue };
-        let node = entered.p.node_path();
-        if node == from || entered.p.to_string() == from {
-            return Ok(seq);
-        }
-        if !visited.contains(&node) {
-            visited.push(node);
+    let (mut visited, mut seq) = (Vec::<String>::new(), 0_u64);
+    for row in stored::rows(reader, run_id)? {
+        for event in row?.events {
+            if let Event::NodeStarted(entered) = event {
+                let node = entered.p.node_path();
+                if node == from || entered.p.to_string() == from {
+                    return Ok(seq);
+                }
+                if visited.len() <= NAMED_MAX && !visited.contains(&node) {
+                    visited.push(node);
+                }
+            }
+            seq += 1;
         }
     }
-    let run_id = &whole.started.run_id;
     let more = if visited.len() > NAMED_MAX { ", ..." } else { "" };
     visited.truncate(NAMED_MAX);
     let help = format!(

@@ -1,7 +1,9 @@
 //! `bandstand runs replay`: folds a run's journal again from the start and compares with what is stored. The check that
 //! an upgrade did not change history: nothing is run, decided or written.
 
-use bandstand_engine::{Run, Snapshot};
+use std::sync::Arc;
+
+use bandstand_engine::{Corrupt, Graph, Run, Snapshot};
 use bandstand_store::{Difference, From, OpenRunError, Reader};
 use clap::Args;
 use serde_json::json;
@@ -9,7 +11,7 @@ use serde_json::json;
 use crate::cli::arguments;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::stored::{self, Whole};
+use crate::cli::stored;
 use crate::cli::term::out::Tone;
 use crate::cli::term::{safe, words};
 use crate::driver::stand;
@@ -72,35 +74,66 @@ pub fn execute(args: &ReplayArgs, context: &Context) -> Result<Exit, Failure> {
 fn replay(reader: &Reader, run_id: &str) -> Result<Found, Failure> {
     for _ in 0..TRIES_MAX {
         // A journal that cannot be trusted is the difference.
-        let whole = match reader.open_run(run_id, From::Start) {
-            Err(OpenRunError::Read(error)) => return Err(error.into()),
-            Err(error) => return Ok(broken("journal", "a row", &error.to_string())),
-            Ok(_) => stored::whole(reader, run_id)?,
+        let graph = match reader.run_rows(run_id) {
+            Ok(rows) => stored::graph(run_id, rows.pins())?,
+            Err(error) => return unread(error),
         };
-        let events =
-            || whole.rows.iter().flat_map(|row| row.events.iter().map(|event| (row.at, event.clone())));
-        let run = match Run::fold(whole.graph.clone(), None, events()) {
-            Ok(run) => run,
-            Err(error) => return Ok(broken("journal", "its events", &error.to_string())),
+        let (run, rows) = match fold(reader, run_id, &graph, usize::MAX) {
+            (Ok(folded), rows) => (folded, rows),
+            (Err(Unfolded::Unread(error)), _) => return unread(error),
+            (Err(Unfolded::Corrupt(error)), _) => {
+                return Ok(broken("journal", "its events", &error.to_string()));
+            }
         };
         let Some(mut differences) = reader.compare(run_id, run.seq(), &stand(&run))? else { continue };
-        differences.extend(snapshot(reader, run_id, &whole, &events)?);
-        return Ok(Found { events: run.seq(), rows: whole.rows.len(), differences });
+        differences.extend(snapshot(reader, run_id, &graph)?);
+        return Ok(Found { events: run.seq(), rows, differences });
     }
     Err(Failure::not_found(format!("run {run_id} goes on too fast to be compared"))
         .help("wait until it has ended, or pause it, and try again"))
 }
 
-/// The snapshot against the events that it holds. One of another host's format is nobody's loss.
-fn snapshot<I>(
+/// A journal that cannot be read or trusted.
+fn unread(error: OpenRunError) -> Result<Found, Failure> {
+    match error {
+        OpenRunError::Read(_) | OpenRunError::Unknown(_) => Err(error.into()),
+        error => Ok(broken("journal", "a row", &error.to_string())),
+    }
+}
+
+/// Why events do not become a run.
+enum Unfolded {
+    Unread(OpenRunError),
+    Corrupt(Corrupt),
+}
+
+/// Folds so many events as they are read, and in how many rows they are.
+fn fold(
     reader: &Reader,
     run_id: &str,
-    whole: &Whole,
-    events: &impl Fn() -> I,
-) -> Result<Option<Difference>, Failure>
-where
-    I: Iterator<Item = (bandstand_engine::Timestamp, bandstand_engine::Event)>,
-{
+    graph: &Arc<Graph>,
+    events_max: usize,
+) -> (Result<Run, Unfolded>, usize) {
+    let rows = match reader.run_rows(run_id) {
+        Ok(rows) => rows,
+        Err(error) => return (Err(Unfolded::Unread(error)), 0),
+    };
+    let (mut unread, mut count) = (None, 0);
+    let whole = rows.map_while(|row| row.map_err(|error| unread = Some(error)).ok());
+    let events = whole.inspect(|_| count += 1).flat_map(|row| {
+        let at = row.at;
+        row.events.into_iter().map(move |event| (at, event))
+    });
+    let folded = Run::fold(graph.clone(), None, events.take(events_max));
+    let folded = match unread {
+        Some(error) => Err(Unfolded::Unread(error)),
+        None => folded.map_err(Unfolded::Corrupt),
+    };
+    (folded, count)
+}
+
+/// The snapshot against the events that it holds. One of another host's format is nobody's loss.
+fn snapshot(reader: &Reader, run_id: &str, graph: &Arc<Graph>) -> Result<Option<Difference>, Failure> {
     let opened = match reader.open_run(run_id, From::Snapshot) {
         Ok(opened) => opened,
         Err(OpenRunError::Read(error)) => return Err(error.into()),
@@ -118,9 +151,13 @@ where
         return Ok(None);
     }
     let seq = usize::try_from(stored.seq).unwrap_or(usize::MAX);
-    let folded = Run::fold(whole.graph.clone(), None, events().take(seq));
-    let kept = Run::fold(whole.graph.clone(), Some(snapshot), []);
-    let text = |run: &Result<Run, bandstand_engine::Corrupt>| match run {
+    let folded = match fold(reader, run_id, graph, seq).0 {
+        Ok(folded) => Ok(folded),
+        Err(Unfolded::Corrupt(error)) => Err(error),
+        Err(Unfolded::Unread(error)) => return Err(error.into()),
+    };
+    let kept = Run::fold(graph.clone(), Some(snapshot), []);
+    let text = |run: &Result<Run, Corrupt>| match run {
         Ok(run) => serde_json::to_string(&run.snapshot()).unwrap_or_default(),
         Err(error) => error.to_string(),
     };

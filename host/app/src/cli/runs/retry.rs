@@ -29,7 +29,7 @@ pub struct RetryArgs {
 pub fn execute(args: &RetryArgs, context: &Context) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
     let run = stored::run(&reader, &args.run)?;
-    let from_seq = stored::history(&reader, &run.run_id)?.events;
+    let from_seq = reader.event_count(&run.run_id)?;
     drop(reader);
     let config = context.config_here()?;
     let request = RetryRequest {

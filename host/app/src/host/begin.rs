@@ -1,0 +1,139 @@
+//! Beginning a run, whichever way: as a new one, again, or as a fork. A request that comes again finds the run it began,
+//! also when several come at once; one that asks for something else is refused.
+
+use bandstand_driver::{Message, Refusal, RunId};
+use bandstand_engine::event::{Event, RunAdopted, RunStarted};
+use bandstand_engine::{Decision, Run, Timestamp};
+use bandstand_store::Document;
+
+use super::error::HostError;
+use super::holder::Host;
+use crate::driver::now;
+
+/// A run that is ready to begin; nothing of it is recorded.
+pub(super) struct Beginning {
+    pub(super) run: Run,
+    pub(super) decision: Decision,
+    pub(super) at: Timestamp,
+    /// What it pins.
+    pub(super) documents: Vec<Document>,
+}
+
+impl Host {
+    /// Begins what is prepared; durable when this returns its id. `prepare` is everything that takes time but no turn;
+    /// it is asked also if the request is known, to compare.
+    pub(super) async fn begin(
+        &self,
+        request: Option<String>,
+        prepare: impl FnOnce(&Host) -> Result<Beginning, HostError> + Send + 'static,
+    ) -> Result<String, HostError> {
+        let known = match &request {
+            Some(request) => self.0.store.reader().request(request, now())?,
+            None => None,
+        };
+        if known.is_none() && self.0.store.low_space() {
+            let free = "free some space, or name a data directory on another disk with --data";
+            return Err(HostError::Storage(format!("the disk is nearly full and no run is started; {free}")));
+        }
+        let host = self.clone();
+        let prepared = tokio::task::spawn_blocking(move || prepare(&host));
+        let Beginning { run, decision, at, documents } = prepared.await.map_err(|_| HostError::Closing)??;
+        // What the run is begun with stands in these two at most.
+        let again: Vec<Event> = decision.events.iter().take(2).cloned().collect();
+        if let Some(run_id) = known {
+            self.same_request(&run_id, &again)?;
+            self.drive(&run_id).await?;
+            return Ok(run_id);
+        }
+        let run_id: RunId = run.id().into();
+        self.documents().insert(run_id.clone(), documents);
+        let message =
+            |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
+        let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
+        self.documents().remove(&run_id);
+        match taken? {
+            Ok(_) => Ok(run_id.to_string()),
+            Err(refusal) => {
+                // Two with the same request at once: the other one was first.
+                let first = request.and_then(|key| self.0.store.reader().request(&key, now()).ok().flatten());
+                let run_id = first.ok_or(match refusal {
+                    Refusal::Stuck { problem, .. } => HostError::Storage(problem),
+                    refusal => HostError::Refused(refusal),
+                })?;
+                self.same_request(&run_id, &again)?;
+                Ok(run_id)
+            }
+        }
+    }
+
+    /// Whether a request asks again for the run that one of its name began.
+    fn same_request(&self, run_id: &str, again: &[Event]) -> Result<(), HostError> {
+        let rows = self.0.store.reader().history(run_id, 0, 1)?.rows;
+        let first = rows.first().map(|row| row.events.as_slice()).unwrap_or_default();
+        let (Some(first), Some(again)) = (Begun::of(first), Begun::of(again)) else {
+            return Err(HostError::Storage(format!("the journal of run {run_id} has no beginning")));
+        };
+        let Some(differs) = first.differs(&again) else { return Ok(()) };
+        Err(HostError::RequestTaken {
+            request: again.started.request_id.clone().unwrap_or_default(),
+            run_id: run_id.to_owned(),
+            differs,
+        })
+    }
+}
+
+/// What a run was begun with.
+struct Begun<'a> {
+    started: &'a RunStarted,
+    adopted: Option<&'a RunAdopted>,
+}
+
+impl<'a> Begun<'a> {
+    fn of(events: &'a [Event]) -> Option<Begun<'a>> {
+        let Some(Event::RunStarted(started)) = events.first() else { return None };
+        let adopted = match events.get(1) {
+            Some(Event::RunAdopted(adopted)) => Some(&**adopted),
+            _ => None,
+        };
+        Some(Begun { started, adopted })
+    }
+
+    /// What this one has that the other has not, in words that follow `began a run with`: the same text of the same
+    /// workflow, the same input with its defaults, and of a fork the same point and the same edits.
+    fn differs(&self, other: &Begun<'_>) -> Option<String> {
+        let (this, that) = (self.started, other.started);
+        if this.workflow.name != that.workflow.name {
+            return Some(format!("workflow `{}`", this.workflow.name));
+        }
+        match (self.adopted, other.adopted) {
+            (None, None) => {}
+            (None, Some(wanted)) => return Some(format!("no fork of run {}", wanted.from.run)),
+            (Some(fork), Some(wanted)) if fork.from.run != wanted.from.run => {
+                return Some(format!("no fork of run {}", wanted.from.run));
+            }
+            (Some(fork), None) => return Some(format!("a fork of run {}", fork.from.run)),
+            (Some(fork), Some(wanted)) if fork.from.seq != wanted.from.seq => {
+                let (seq, other) = (fork.from.seq, wanted.from.seq);
+                return Some(format!("a fork from event {seq}, not from event {other}"));
+            }
+            (Some(fork), Some(wanted)) if fork.edits != wanted.edits => {
+                let edits: Vec<&str> = fork.edits.iter().map(|edit| edit.path.as_str()).collect();
+                let edits = if edits.is_empty() { "nothing".to_owned() } else { edits.join(", ") };
+                return Some(format!("other values: it set {edits}"));
+            }
+            // A fork can be of the same text with other plugins.
+            (Some(_), Some(_)) if this.plugins != that.plugins => return Some("other plugins".to_owned()),
+            (Some(_), Some(_)) => {}
+        }
+        if this.rerun_of != that.rerun_of {
+            return Some(match (&this.rerun_of, &that.rerun_of) {
+                (None, Some(wanted)) => format!("no rerun of run {wanted}"),
+                (of, _) => format!("a rerun of run {}", of.as_deref().unwrap_or_default()),
+            });
+        }
+        if this.workflow.source != that.workflow.source {
+            return Some(format!("another text of workflow `{}`", this.workflow.name));
+        }
+        (this.input != that.input).then(|| "another input".to_owned())
+    }
+}
