@@ -76,6 +76,22 @@ impl Reader {
         })
     }
 
+    /// The child runs of a run that have not ended.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open_children(&self, run_id: &str) -> Result<Vec<String>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT r.run_id FROM run_links l JOIN runs r ON r.id = l.run \
+                     WHERE l.from_run = ?1 AND l.kind = 'child' AND r.ended_at IS NULL ORDER BY l.run",
+                )?
+                .query_map([run_id], |row| row.get(0))?
+                .collect()
+        })
+    }
+
     /// Whether a run's parent does not want it any more, and whether that was killed.
     ///
     /// # Errors

@@ -61,11 +61,14 @@ pub async fn to_the_end(
             return outcome(run_id, &follower.history, &settled, context, manner);
         };
         let open: Vec<_> = follower.history.open_reviews().into_iter().cloned().collect();
-        let Some(review) = open.iter().find(|review| reviews.contains(&review.opened.review_id)) else {
+        let own = open.into_iter().find(|review| reviews.contains(&review.opened.review_id));
+        // Else one of its child runs asks.
+        let of_child = || reviews.iter().find_map(|review_id| stored::review(context, review_id));
+        let Some((asking, review)) = own.map(|review| (run_id.to_owned(), review)).or_else(of_child) else {
             return outcome(run_id, &follower.history, &settled, context, manner);
         };
         let asked = tokio::select! {
-            asked = ask::review(&context.out, run_id, review, name) => asked?,
+            asked = ask::review(&context.out, &asking, &review, name) => asked?,
             () = &mut interrupt => return interrupted(access, run_id, context),
         };
         match asked {
@@ -212,7 +215,7 @@ pub fn outcome(
             let help = format!("its history up to there: bandstand runs show {run_id}{data}");
             out.error_line(&format!(" {} {help}", out.paint_err(Tone::Good, "help:")));
         }
-        Settled::WaitingForPeople { reviews } => waiting(run_id, history, reviews, out, &data),
+        Settled::WaitingForPeople { reviews } => waiting(run_id, history, reviews, context),
         Settled::Paused => {
             let what = format!("run {run_id} is paused");
             let told = match &history.paused {
@@ -227,7 +230,8 @@ pub fn outcome(
 }
 
 /// Whom the run waits for, and the commands that answer. Not silenced by `--quiet`: somebody must act.
-fn waiting(run_id: &str, history: &History, reviews: &[String], out: &Out, data: &str) {
+fn waiting(run_id: &str, history: &History, reviews: &[String], context: &Context) {
+    let (out, data) = (&context.out, context.data_option());
     let signals = &history.signal_waits;
     let counts: Vec<String> = [(reviews.len(), "review"), (signals.len(), "signal")]
         .into_iter()
@@ -238,13 +242,21 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], out: &Out, data:
     out.error_line(&out.paint_err(Tone::Attention, &format!("run {run_id} waits for {whom}")));
     let open = history.open_reviews();
     for id in reviews {
-        if let Some(review) = open.iter().find(|review| review.opened.review_id == *id) {
+        let own = open.iter().find(|review| review.opened.review_id == *id).map(|review| (*review).clone());
+        // Else it is asked by one of its child runs.
+        if let Some(review) = own.or_else(|| Some(stored::review(context, id)?.1)) {
             let until = words::relative(review.opened.deadline, now());
             out.error_line(&format!("  {} (expires {until})", safe::told(&review.opened.title)));
         }
         out.error_line(&format!("    look:     bandstand review show {id}{data}"));
         out.error_line(&format!("    approve:  bandstand review approve {id} --by NAME{data}"));
         out.error_line(&format!("    reject:   bandstand review reject {id} --by NAME{data}"));
+    }
+    if counts.is_empty() {
+        let children = stored::open(context).and_then(|reader| stored::open_children(&reader, run_id));
+        for child in children.unwrap_or_default() {
+            out.error_line(&format!("    look:     bandstand runs show {child}{data}"));
+        }
     }
     for (name, until) in signals.values() {
         let until =

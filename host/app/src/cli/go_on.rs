@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::{Context, block_on};
 use super::exit::{Exit, Failure};
 use super::follow::{self, Manner};
+use super::stored;
 use crate::host::{Access, Drive};
 
 /// What each of these verbs is given.
@@ -24,8 +25,8 @@ pub struct GoOnArgs {
 }
 
 impl GoOnArgs {
-    /// Hands something to a run and tells how it was taken, then drives the run and follows what is new of it, asking
-    /// in the name of `who`.
+    /// Hands something to a run and tells how it was taken, then drives the run, or the one that it is a part of, and follows
+    /// what is new of that, asking in the name of `who`.
     pub fn execute(
         &self,
         reader: Reader,
@@ -34,6 +35,8 @@ impl GoOnArgs {
         context: &Context,
         hand_over: impl AsyncFnOnce(&Access) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
+        // A child run goes on for its parent.
+        let run_id = &stored::topmost(&reader, run_id)?;
         let manner = Manner {
             from_seq: reader.event_count(run_id)?,
             ask_as: (!self.no_ask).then_some(who),

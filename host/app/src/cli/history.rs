@@ -606,9 +606,13 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
             (Tone::Bad, format!("failed after {}{caught}: {}", words::span(e.took_ms), error_line(&e.error)))
         }
         Event::NodeCancelled(e) => (Tone::Faint, format!("cancelled by {}", cause(e.because))),
-        Event::AttemptScheduled(e) if e.delay_ms.is_some() || e.attempt > 1 => {
+        Event::AttemptScheduled(e) if e.delay_ms.is_some() || e.attempt > 1 || e.child.is_some() => {
             let delay = e.delay_ms.map_or("now".to_owned(), |delay| format!("in {}", words::span(delay)));
-            (Tone::Attention, format!("attempt {} {delay}", e.attempt))
+            match &e.child {
+                Some(child) if e.attempt == 1 => (Tone::Busy, format!("child run {child}")),
+                Some(child) => (Tone::Attention, format!("attempt {} {delay}: child run {child}", e.attempt)),
+                None => (Tone::Attention, format!("attempt {} {delay}", e.attempt)),
+            }
         }
         Event::AttemptFailed(e) => {
             let cry = last_cry(&e.error).map_or(String::new(), |cry| format!("; its last words: {cry}"));

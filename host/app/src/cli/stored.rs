@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::{Event, Graph, Run, Snapshot};
 use bandstand_store::{
-    FindError, From, OpenError, OpenRunError, Pins, ReadError, Reader, ReviewFilter, RunFilter, RunRow,
-    RunRows, RunStatus,
+    FindError, From, LinkKind, OpenError, OpenRunError, Pins, ReadError, Reader, ReviewFilter, RunFilter,
+    RunRow, RunRows, RunStatus,
 };
 use serde_json::Value;
 
 use super::context::{Context, now};
 use super::exit::{Exit, Failure};
-use super::history::History;
+use super::history::{History, Review};
 
 /// Other open runs that are named; of further ones it is only said that they are there.
 const OTHERS_SHOWN_MAX: usize = 3;
@@ -102,6 +102,15 @@ pub fn result(context: &Context, run_id: &str) -> Result<Arc<Value>, Failure> {
     })
 }
 
+/// A review of any run, as its history has it, and whose it is. None: it cannot be told.
+pub fn review(context: &Context, review_id: &str) -> Option<(String, Review)> {
+    let reader = Reader::open(context.data_dir()).ok()?;
+    let run_id = reader.review(review_id).ok()?.row.run_id;
+    let history = history(&reader, &run_id).ok()?;
+    let review = history.reviews.into_iter().find(|review| review.opened.review_id == review_id)?;
+    Some((run_id, review))
+}
+
 /// Each row of a run's journal, oldest first.
 pub fn each_row(
     reader: &Reader,
@@ -119,10 +128,41 @@ pub fn each_row(
     }
 }
 
+/// The run that a run is a part of in the end: of a child run the topmost of its parents that has not ended.
+pub fn topmost(reader: &Reader, run_id: &str) -> Result<String, Failure> {
+    let mut top = run_id.to_owned();
+    while let Some(parent) = reader.links(&top)?.from.filter(|link| link.kind == LinkKind::Child) {
+        match reader.run(&parent.run_id)? {
+            Some(row) if !row.status.is_ended() => top = parent.run_id,
+            _ => break,
+        }
+    }
+    Ok(top)
+}
+
+/// The child runs of a run that have not ended, with theirs.
+pub fn open_children(reader: &Reader, run_id: &str) -> Result<Vec<String>, Failure> {
+    let (mut found, mut open) = (Vec::new(), vec![run_id.to_owned()]);
+    while let Some(run_id) = open.pop() {
+        let children = reader.open_children(&run_id)?;
+        open.extend(children.iter().cloned());
+        found.extend(children);
+    }
+    Ok(found)
+}
+
 /// Whether driving an open run moves it, now or when its time has come. A run of which people are asked, and that must
 /// next be looked at when their time is over, waits for them alone; the inbox names it. One without any time waits for a
 /// signal.
 pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
+    if run.status == RunStatus::Waiting && !run.owed {
+        // It waits for its child runs before anything else.
+        let children = reader.open_children(&run.run_id).unwrap_or_default();
+        if !children.is_empty() {
+            let child = |run_id: &String| reader.run(run_id).ok().flatten();
+            return children.iter().filter_map(child).any(|child| can_be_driven(reader, &child));
+        }
+    }
     let Some(deadline) = run.next_deadline else { return run.status != RunStatus::Waiting || run.owed };
     if run.status != RunStatus::Waiting || run.owed || deadline <= now() {
         return true;

@@ -108,8 +108,11 @@ impl Tree {
                     }
                     None => {
                         row.state = State::Queued;
-                        row.note =
-                            if e.attempt > 1 { format!("attempt {}", e.attempt) } else { String::new() };
+                        row.note = match &e.child {
+                            Some(child) => format!("run {child}"),
+                            None if e.attempt > 1 => format!("attempt {}", e.attempt),
+                            None => String::new(),
+                        };
                     }
                 }
             }

@@ -8,7 +8,7 @@ use bandstand_engine::event::Event;
 use bandstand_engine::input::Retry;
 use bandstand_engine::run::{Edit, Fork, ForkError, NewRun, NotAnEditPath, NotRetried, Point};
 use bandstand_engine::{Graph, Input, Run};
-use bandstand_store::{Document, DocumentKind, Pins};
+use bandstand_store::{Document, DocumentKind, LinkKind, Pins};
 
 use super::begin::Beginning;
 use super::error::HostError;
@@ -110,7 +110,10 @@ impl Host {
             return Ok(None);
         }
         match point {
-            Ok(point) => Ok(Some(point)),
+            Ok(point) => {
+                self.is_nobodys_child(run_id)?;
+                Ok(Some(point))
+            }
             Err(source @ NotRetried::NotFailed) => {
                 let row = self.0.store.reader().run(run_id)?;
                 let problem = row.map_or_else(
@@ -120,6 +123,17 @@ impl Host {
                 Err(HostError::NotFailed { run_id: run_id.to_owned(), problem })
             }
             Err(source) => Err(HostError::NotRetried { run_id: run_id.to_owned(), source }),
+        }
+    }
+
+    /// A child run's failure has become its parent's: what it did from now on would reach nobody.
+    fn is_nobodys_child(&self, run_id: &str) -> Result<(), HostError> {
+        let reader = self.0.store.reader();
+        let parent = reader.links(run_id)?.from.filter(|link| link.kind == LinkKind::Child);
+        let Some(parent) = parent.map(|link| link.run_id) else { return Ok(()) };
+        match reader.run(&parent)? {
+            Some(_) => Err(HostError::ChildOf { run_id: run_id.to_owned(), parent }),
+            None => Ok(()),
         }
     }
 }

@@ -103,6 +103,16 @@ pub enum HostError {
         /// What it is.
         problem: String,
     },
+    /// The run is a child run: its parent has gone on without it.
+    #[error(
+        "run {run_id} is a part of run {parent}, which has taken its failure; retry that one: bandstand runs retry {parent}"
+    )]
+    ChildOf {
+        /// The run.
+        run_id: String,
+        /// Its parent.
+        parent: String,
+    },
     /// The run's journal cannot be used.
     #[error("run {run_id} cannot be read: {problem}")]
     Unreadable {
@@ -179,7 +189,10 @@ impl HostError {
             HostError::Start(_)
             | HostError::Plugin { .. }
             | HostError::Fork(ForkError::Start(_) | ForkError::Edit { .. }) => 2,
-            HostError::Fork(_) | HostError::NoPoint { .. } | HostError::NotFailed { .. } => 3,
+            HostError::Fork(_)
+            | HostError::NoPoint { .. }
+            | HostError::NotFailed { .. }
+            | HostError::ChildOf { .. } => 3,
             HostError::InUse { .. }
             | HostError::Silent { .. }
             | HostError::NoSuchRun(_)

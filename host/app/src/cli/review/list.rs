@@ -72,6 +72,7 @@ pub fn as_json(review: &ReviewRow) -> Value {
         "run_id": review.run_id,
         "workflow": review.workflow,
         "path": review.path,
+        "parent": review.parent.as_ref().map(|(run_id, path)| json!({ "run_id": run_id, "path": path })),
         "title": review.title,
         "reason": review.reason,
         "asked_by": review.asked_by,

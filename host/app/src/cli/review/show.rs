@@ -51,6 +51,9 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     fact("workflow", &row.workflow);
     fact("run", &row.run_id);
     fact("node", &row.path);
+    if let Some((parent, path)) = &row.parent {
+        fact("part of", &format!("run {parent}, {path}"));
+    }
     fact("asked by", &row.asked_by);
     fact("reviewers", &row.reviewers.join(", "));
     fact("approvals", &format!("{} of {}", row.approvals, row.quorum));

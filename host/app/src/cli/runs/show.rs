@@ -226,7 +226,8 @@ impl Report {
             "edits": history.adopted.iter().flat_map(|adopted| &adopted.edits).map(|edit| {
                 json!({ "path": edit.path, "value": edit.value.value() })
             }).collect::<Vec<_>>(),
-            "forks": self.links.to.iter().map(link_json).collect::<Vec<_>>(),
+            "forks": self.links.to.iter().filter(|link| link.kind != LinkKind::Child).map(link_json).collect::<Vec<_>>(),
+            "children": self.links.to.iter().filter(|link| link.kind == LinkKind::Child).map(link_json).collect::<Vec<_>>(),
             "retried": history.retried.iter().map(|(at, by)| {
                 json!({ "at": at.to_string(), "by": by })
             }).collect::<Vec<_>>(),
@@ -517,13 +518,16 @@ fn newest<T>(all: &[T]) -> &[T] {
 }
 
 fn link_json(link: &Link) -> Value {
-    json!({ "run_id": link.run_id, "kind": link.kind.name(), "seq": link.seq })
+    json!({ "run_id": link.run_id, "kind": link.kind.name(), "seq": link.seq, "path": link.path })
 }
 
 /// The run that this one comes from.
 fn from_words(link: &Link) -> String {
     match (link.kind, link.seq) {
         (LinkKind::Fork, Some(seq)) => format!("fork of run {} from its event {seq}", link.run_id),
+        (LinkKind::Child, _) => {
+            format!("run {}, of which it is {}", link.run_id, link.path.as_deref().unwrap_or("a part"))
+        }
         _ => format!("{} of run {}", link.kind.name(), link.run_id),
     }
 }
@@ -532,6 +536,9 @@ fn from_words(link: &Link) -> String {
 fn to_words(link: &Link) -> String {
     match (link.kind, link.seq) {
         (LinkKind::Fork, Some(seq)) => format!("run {}, a fork from event {seq}", link.run_id),
+        (LinkKind::Child, _) => {
+            format!("run {}, its child at {}", link.run_id, link.path.as_deref().unwrap_or("a node"))
+        }
         _ => format!("run {}, a {}", link.run_id, link.kind.name()),
     }
 }

@@ -74,13 +74,28 @@ impl SteerArgs {
     /// All of a verb that needs nobody to follow the run.
     pub fn execute(&self, run: &RunRow, steering: Steering, context: &Context) -> Result<Exit, Failure> {
         let config = context.config_here()?;
+        let children = match steering {
+            Steering::Cancel | Steering::Kill => stored::open_children(&stored::open(context)?, &run.run_id)?,
+            Steering::Pause | Steering::Resume => Vec::new(),
+        };
         block_on(async {
             let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
-            let taken = self.hand_over(&access, run, steering, context).await;
+            let done = match self.hand_over(&access, run, steering, context).await {
+                Ok(_) => end_of(&access, &children).await,
+                Err(failure) => Err(failure),
+            };
             access.close().await?;
-            taken.map(|_| Exit::Succeeded)
+            done.map(|()| Exit::Succeeded)
         })
     }
+}
+
+/// Waits until the child runs of a run that was ended have ended with it, so that this process leaves none behind.
+async fn end_of(access: &Access, children: &[String]) -> Result<(), Failure> {
+    for child in children {
+        access.until_settled(child).await?;
+    }
+    Ok(())
 }
 
 /// In words: it is done; it was so before.
