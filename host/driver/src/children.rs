@@ -50,24 +50,26 @@ impl Core {
         owed.is_some_and(|child| child.standing.is_none()) && !self.runs.contains_key(run.id())
     }
 
-    /// Has child runs started that are owed and durable.
+    /// Has child runs started that are owed and durable. Whether some of them were here already.
     pub(crate) fn start_children(
         &mut self,
         run_id: &RunId,
         starting: Vec<CommandId>,
         actions: &mut Vec<Action>,
-    ) {
+    ) -> bool {
+        let mut noted = false;
         for id in starting {
-            let Some(parent) = self.runs.get(run_id) else { return };
+            let Some(parent) = self.runs.get(run_id) else { return noted };
             let Some(child) = parent.run.child(&id) else { continue };
             let child_id: RunId = child.run_id.as_str().into();
             self.child_of.insert(child_id.clone(), (run_id.clone(), id.clone()));
             let here = self.runs.get(&child_id).and_then(Slot::standing).cloned();
             if here.is_some() {
                 self.note(run_id, &id, here);
+                noted = true;
                 continue;
             }
-            let Some(parent) = self.runs.get(run_id) else { return };
+            let Some(parent) = self.runs.get(run_id) else { return noted };
             let Some((definition, pins)) = parent.run.child_workflow(&child.workflow) else { continue };
             let started = parent.run.started();
             actions.push(Action::StartChild {
@@ -83,6 +85,7 @@ impl Core {
                 }),
             });
         }
+        noted
     }
 
     /// Tells parents how their child runs stand, as the actions from `first` on show it, and theirs in turn.

@@ -425,7 +425,12 @@ impl Core {
             return self.give_up(run_id, problem, actions);
         }
         let (starting, stopping) = slot.take_children();
-        self.start_children(run_id, starting, actions);
+        if self.start_children(run_id, starting, actions) {
+            // How it stands was shown before that was known.
+            if let Some(slot) = self.runs.get_mut(run_id) {
+                slot.show_again(actions);
+            }
+        }
         let Some(slot) = self.runs.get_mut(run_id) else { return };
         let (deadline, quiet, ended) = (next_deadline(slot), slot.is_quiet(), slot.run.status().is_ended());
         let killed = slot.run.status() == bandstand_engine::Status::Killed;

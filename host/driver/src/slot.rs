@@ -2,7 +2,7 @@
 //!
 //! A slot knows no clock and no other run. What it releases goes to the core's list of actions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -34,6 +34,8 @@ pub(crate) struct Slot {
     tail_bytes: u64,
     /// Child runs that it owes and that were started, or are about to be.
     pub(crate) children: BTreeMap<CommandId, Child>,
+    /// Those that have ended, as the run was told, until that is durable.
+    ended_children: BTreeSet<CommandId>,
     /// Child runs to be started now.
     starting: Vec<CommandId>,
     /// Child runs that are not wanted any more.
@@ -134,6 +136,7 @@ impl Slot {
             tail_events: 0,
             tail_bytes: 0,
             children: BTreeMap::new(),
+            ended_children: BTreeSet::new(),
             starting: Vec::new(),
             stopping: Vec::new(),
             owes_written: true,
@@ -177,6 +180,11 @@ impl Slot {
     ) -> Result<Result<Outcome, Rejected>, String> {
         let at = now.max(self.last_at);
         let seq = self.run.seq();
+        if let Input::ChildEnded { id, .. } = &input
+            && self.owed.contains_key(id)
+        {
+            self.ended_children.insert(id.clone());
+        }
         // The run is dropped after a panic, so nobody sees it half changed.
         let decided = catch_unwind(AssertUnwindSafe(|| self.run.handle(input, at)))
             .map_err(|panic| panic_text(panic.as_ref()))?;
@@ -398,8 +406,10 @@ impl Slot {
                 Effect::Open(id) => self.queue(&id, gate),
                 Effect::Close(id) => {
                     self.children.remove(&id);
-                    // It may go on since before this process, so whether it was started here does not matter.
-                    self.stopping.extend(self.run.child_run_id(&id).map(RunId::from));
+                    if !self.ended_children.remove(&id) {
+                        // It may go on since before this process, so whether it was started here does not matter.
+                        self.stopping.extend(self.run.child_run_id(&id).map(RunId::from));
+                    }
                     if self.flying.contains_key(&id) {
                         actions.push(Action::StopCall { run_id: self.run_id.clone(), id });
                     }
@@ -433,6 +443,13 @@ impl Slot {
             actions.push(Action::RunEnded { run_id, status });
         }
         self.standing = Some(standing);
+    }
+
+    /// Shows how the run stands, if nothing of it is on its way to the disk; what is says it then.
+    pub(crate) fn show_again(&mut self, actions: &mut Vec<Action>) {
+        if self.is_flushed() {
+            self.show(self.stands(), actions);
+        }
     }
 
     /// Puts a command at the gate, unless it is owed no longer, is there, or an earlier call of it still flies. Of a paused
@@ -521,7 +538,12 @@ impl Slot {
         }
         // A long row of pure steps owes no call, but asks to go on at once.
         let at_work = self.owed.values().any(|owed| *owed != Owed::Child);
-        if at_work || status == Status::Running || !self.children.values().all(Child::rests) {
+        // One that has ended, or is not wanted any more, is among them until that is durable.
+        let children = || {
+            let owed = self.children.iter().filter(|(id, _)| self.owed.contains_key(id));
+            owed.map(|(_, child)| child)
+        };
+        if at_work || status == Status::Running || !children().all(Child::rests) {
             return Standing::Running;
         }
         let mut reviews = Vec::new();
@@ -541,7 +563,7 @@ impl Slot {
         reviews.sort();
         let mut reviews: Vec<String> = reviews.into_iter().map(|(_, review_id)| review_id).collect();
         let mut stuck = None;
-        for child in self.children.values() {
+        for child in children() {
             match child.standing.as_ref() {
                 Some(Standing::Sleeping(time)) => next = Some(next.map_or(*time, |next| next.min(*time))),
                 Some(Standing::People { reviews: of_child }) => {

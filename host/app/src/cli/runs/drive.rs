@@ -1,6 +1,6 @@
 //! `bandstand runs drive`: makes one run, or all open ones, go on until they end or only people can move them.
 
-use bandstand_store::{RunFilter, RunRow, RunStatus};
+use bandstand_store::{Reader, RunFilter, RunRow, RunStatus};
 use clap::Args;
 use serde_json::json;
 
@@ -76,17 +76,27 @@ async fn one(access: &Access, run: &RunRow, args: &DriveArgs, context: &Context)
     ended
 }
 
+/// Whether a run is a part of one that has not ended.
+fn has_open_parent(reader: &Reader, run: &RunRow) -> Result<bool, Failure> {
+    let Some(parent) = &run.parent else { return Ok(false) };
+    Ok(reader.run(parent)?.is_some_and(|parent| !parent.status.is_ended()))
+}
+
 /// One line for each run as it settles. Failed ones outweigh waiting ones in the exit code.
 async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
     // A paused one does not go on, but its deadlines hold, and whoever drives all is to hear of it.
     let statuses = vec![RunStatus::Running, RunStatus::Waiting, RunStatus::Paused];
-    let filter = RunFilter { statuses, ..RunFilter::default() };
+    let filter = RunFilter { statuses, children_too: true, ..RunFilter::default() };
     let mut cursor = None;
     let mut open = tokio::task::JoinSet::new();
     loop {
         let page = reader.runs(&filter, cursor.as_deref(), 1_000)?;
         for run in page.runs {
+            if has_open_parent(&reader, &run)? {
+                // It is driven and heard of with that.
+                continue;
+            }
             let access = access.clone();
             open.spawn(async move {
                 access.drive(&run.run_id).await?;
