@@ -45,7 +45,9 @@ pub fn encode(events: &mut [Event]) -> Encoded {
     for (event, of) in events.iter_mut().enumerate() {
         for (index, payload) in of.payloads_mut().into_iter().enumerate() {
             let Payload::Value(value) = payload else { continue };
-            if let Some(same) = earlier.iter().find_map(|known| same(known, value)) {
+            let found =
+                is_worth_a_reference(value).then(|| earlier.iter().find_map(|known| same(known, value)));
+            if let Some(same) = found.flatten() {
                 *payload = same;
                 continue;
             }
@@ -65,11 +67,9 @@ pub fn encode(events: &mut [Event]) -> Encoded {
     Encoded { events: text, count: events.len() as u64, blobs }
 }
 
-/// The reference to an earlier value, if that is the same as `value`, or one of its members is.
+/// The reference to an earlier value, if that is the same as `value`, or one of its members is. For values that are worth
+/// one.
 fn same((event, payload, known): &(usize, usize, Arc<Value>), value: &Value) -> Option<Payload> {
-    if !is_worth_a_reference(value) {
-        return None;
-    }
     let same = |member| Payload::Same { event: *event, payload: *payload, member };
     if equal(known, value) {
         return Some(same(None));

@@ -102,6 +102,26 @@ fn review_opened(connection: &Connection, subject: &Subject<'_>, effect: &Effect
     Ok(())
 }
 
+/// Adds one choice of a route to a table of them: key, node, route, confidence, whether it was below the threshold.
+macro_rules! add_route {
+    ($table:literal, $key:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            "(",
+            $key,
+            ", node, route, count, scored, confidence_sum, confidence_min, confidence_max, low, runs_ended, \
+             runs_succeeded, duration_ms_sum) \
+             VALUES (?1, ?2, ?3, 1, ?4 IS NOT NULL, ifnull(?4, 0.0), ?4, ?4, ?5, 0, 0, 0) \
+             ON CONFLICT DO UPDATE SET count = count + 1, scored = scored + excluded.scored, \
+             confidence_sum = confidence_sum + excluded.confidence_sum, \
+             confidence_min = min(ifnull(confidence_min, ?4), ifnull(?4, confidence_min)), \
+             confidence_max = max(ifnull(confidence_max, ?4), ifnull(?4, confidence_max)), \
+             low = low + excluded.low"
+        )
+    };
+}
+
 fn route_decided(
     connection: &Connection,
     subject: &Subject<'_>,
@@ -110,18 +130,13 @@ fn route_decided(
     below: bool,
 ) -> rusqlite::Result<()> {
     route_of_run(connection, subject.run, (node, route), confidence, below)?;
-    connection
-        .prepare_cached(
-            "INSERT INTO routing_stats(workflow, node, route, count, scored, confidence_sum, confidence_min, \
-             confidence_max, low, runs_ended, runs_succeeded, duration_ms_sum) \
-             VALUES (?1, ?2, ?3, 1, ?4 IS NOT NULL, ifnull(?4, 0.0), ?4, ?4, ?5, 0, 0, 0) \
-             ON CONFLICT DO UPDATE SET count = count + 1, scored = scored + excluded.scored, \
-             confidence_sum = confidence_sum + excluded.confidence_sum, \
-             confidence_min = min(ifnull(confidence_min, ?4), ifnull(?4, confidence_min)), \
-             confidence_max = max(ifnull(confidence_max, ?4), ifnull(?4, confidence_max)), \
-             low = low + excluded.low",
-        )?
-        .execute(params![subject.workflow, node, route, confidence, below])?;
+    connection.prepare_cached(add_route!("routing_stats", "workflow"))?.execute(params![
+        subject.workflow,
+        node,
+        route,
+        confidence,
+        below
+    ])?;
     Ok(())
 }
 
@@ -134,16 +149,7 @@ pub(crate) fn route_of_run(
     below: bool,
 ) -> rusqlite::Result<()> {
     connection
-        .prepare_cached(
-            "INSERT INTO run_routes(run, node, route, count, scored, confidence_sum, confidence_min, \
-             confidence_max, low, runs_ended, runs_succeeded, duration_ms_sum) \
-             VALUES (?1, ?2, ?3, 1, ?4 IS NOT NULL, ifnull(?4, 0.0), ?4, ?4, ?5, 0, 0, 0) \
-             ON CONFLICT DO UPDATE SET count = count + 1, scored = scored + excluded.scored, \
-             confidence_sum = confidence_sum + excluded.confidence_sum, \
-             confidence_min = min(ifnull(confidence_min, ?4), ifnull(?4, confidence_min)), \
-             confidence_max = max(ifnull(confidence_max, ?4), ifnull(?4, confidence_max)), \
-             low = low + excluded.low",
-        )?
+        .prepare_cached(add_route!("run_routes", "run"))?
         .execute(params![run, node, route, confidence, below])?;
     Ok(())
 }

@@ -7,12 +7,13 @@
 //!
 //! Where to look: what is written [`append`], how it is committed `writer`, how a run is opened again [`open_run`], or read row by
 //! row [`run_rows`],
-//! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], where a run comes from [`links`], whether what is
+//! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], long journals in brief [`brief`], where a run comes from [`links`], whether what is
 //! stored of a run follows from its journal [`compare`], runs as files [`export`] and [`import`], what agents keep
 //! [`memory`], deleting runs [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts
 //! that a crash cut off [`inflight`].
 
 pub mod append;
+pub mod brief;
 mod chain;
 mod checkpoint;
 pub mod codec;
@@ -47,6 +48,7 @@ mod upgrade;
 mod writer;
 
 pub use append::{Append, AppendError, Appended, Document, DocumentKind, Refused, RunChange, RunStatus};
+pub use brief::{NodeSums, Sums, Told};
 pub use codec::{Blob, Encoded, encode};
 pub use compare::Difference;
 pub use delete::{Deletion, Shrunk, Swept};

@@ -176,10 +176,10 @@ fn a_run_of_many_pages_is_read_row_by_row_and_exported_the_same() {
     let rows: Vec<_> = (1..=700)
         .map(|n| {
             let value = if n % 7 == 0 { large(n) } else { json!(n) };
-            send(
-                &store,
-                Append::new("run-1".into(), n, Timestamp(0), vec![node_succeeded("a@1", value)], None),
-            )
+            // The run's row names its last one.
+            let stand = (n == 700).then(|| change(RunStatus::Waiting));
+            let event = node_succeeded("a@1", value);
+            send(&store, Append::new("run-1".into(), n, Timestamp(0), vec![event], stand))
         })
         .collect();
     for row in rows {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use bandstand::host::{Host, HostOptions};
 use bandstand_engine::event::Event;
 use bandstand_store::{FILE_NAME, Reader};
 use serde_json::json;
 
 use crate::line::run_to_end;
-use crate::measure::{Mark, median, us_each};
+use crate::measure::{Mark, Sampler, median, us_each};
 use crate::{Bench, Readings, flows};
 
 /// Steps of the loop, when nobody says how many.
@@ -24,6 +24,9 @@ const LARGE_BYTES: usize = 10_000;
 const SMALL_BYTES: usize = 96;
 /// Windows of steps, each timed on its own.
 const WINDOWS: usize = 100;
+/// Steps of another run before the one that is timed, so that nothing of it is the first of its kind. What it leaves in the
+/// file counts, by the step.
+const WARM_UP: usize = 1_000;
 /// Windows at each end that are compared.
 const COMPARED: usize = 10;
 
@@ -39,26 +42,31 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Readings> {
     drop(host);
     let before = file_bytes(folder.path())?;
     let host = Host::open(HostOptions::new(folder.path())).await?;
-    let mark = Mark::now();
+    run_to_end(&host, &flows::request(&flows::turns(WARM_UP), &bench.agent, input.clone())?).await?;
+    let (mark, sampler) = (Mark::now(), Sampler::start());
     let run_id = run_to_end(&host, &flows::request(&flows::turns(turns), &bench.agent, input)?).await?;
-    let spent = mark.spent();
+    let (spent, samples) = (mark.spent(), sampler.stop());
     let stats = host.stats();
     host.close().await?;
     drop(host);
     let after = file_bytes(folder.path())?;
-    let windows = windows(folder.path(), &run_id, turns)?;
-    let (first, last) = (
-        median(windows.iter().take(COMPARED).copied()),
-        median(windows.iter().rev().take(COMPARED).copied()),
+    let edges = edges(folder.path(), &run_id, turns)?;
+    let wall = compared(&edges, turns, |at_ms| at_ms * 1e3);
+    let cpu = compared(&edges, turns, |at_ms| samples.cpu_us(at_ms));
+    let bytes_each = (after - before) as f64 / (WARM_UP + turns) as f64;
+    let of_windows = format!(
+        "median of {COMPARED} windows of {} steps: from step {}, and up to step {turns}",
+        turns / WINDOWS,
+        turns / WINDOWS
     );
     Ok(vec![
         (
             format!("loop of {turns} steps, 10 kB of state, 100 bytes change: growth of the file"),
             format!(
                 "{:.0} kB, {:.0} bytes a step; handed to the store {:.0} bytes a step",
-                (after - before) as f64 / 1e3,
-                (after - before) as f64 / turns as f64,
-                stats.bytes as f64 / turns as f64
+                bytes_each * turns as f64 / 1e3,
+                bytes_each,
+                stats.bytes as f64 / (WARM_UP + turns) as f64
             ),
         ),
         (
@@ -69,20 +77,29 @@ pub(crate) async fn measure(bench: &Bench) -> Result<Readings> {
                 us_each(spent.wall, turns as u64)
             ),
         ),
-        (
-            format!(
-                "wall per step, median of {COMPARED} windows of {} steps: from step {}, and up to step {turns}",
-                turns / WINDOWS,
-                turns / WINDOWS
-            ),
-            format!("{first:.0} us and {last:.0} us, {:+.1} %", (last / first - 1.0) * 100.0),
-        ),
+        (format!("CPU per step, {of_windows}"), cpu),
+        (format!("wall per step, {of_windows}"), wall),
     ])
 }
 
-/// Wall time per step of each window, in microseconds, as the journal's times have it. The first window is left out: there
-/// the agent is loaded.
-fn windows(data_dir: &Path, run_id: &str, turns: usize) -> Result<Vec<f64>> {
+/// What each step of the first windows took, and of the last, by a clock that tells microseconds at a moment.
+fn compared(edges: &[f64], turns: usize, clock: impl Fn(f64) -> f64) -> String {
+    let size = (turns / WINDOWS) as f64;
+    let each: Vec<f64> = edges
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [start, end] => Some((clock(*end) - clock(*start)) / size),
+            _ => None,
+        })
+        .collect();
+    let first = median(each.iter().take(COMPARED).copied());
+    let last = median(each.iter().rev().take(COMPARED).copied());
+    format!("{first:.0} us and {last:.0} us, {:+.1} %", (last / first - 1.0) * 100.0)
+}
+
+/// When each window ended, as the journal's times have it, in milliseconds since the Unix epoch. The first window only
+/// gives its end: there the agent is loaded.
+fn edges(data_dir: &Path, run_id: &str, turns: usize) -> Result<Vec<f64>> {
     let reader = Reader::open(data_dir)?;
     let (mut from, mut ends) = (0, Vec::with_capacity(turns));
     loop {
@@ -98,12 +115,7 @@ fn windows(data_dir: &Path, run_id: &str, turns: usize) -> Result<Vec<f64>> {
     }
     ensure!(ends.len() == turns, "{} steps of {turns} are in the journal", ends.len());
     let size = turns / WINDOWS;
-    let edges: Vec<_> = ends.iter().skip(size - 1).step_by(size).collect();
-    let time = |pair: &[&bandstand_engine::Timestamp]| {
-        let [start, end] = pair else { return None };
-        Some(end.since_ms(**start) as f64 * 1e3 / size as f64)
-    };
-    edges.windows(2).map(|pair| time(pair).context("two edges")).collect()
+    Ok(ends.iter().skip(size - 1).step_by(size).map(|at| at.0 as f64).collect())
 }
 
 fn file_bytes(dir: &Path) -> Result<u64> {

@@ -1,6 +1,7 @@
 //! Clocks and counters: wall time, processor time of this process, memory of any process.
 
-use std::time::{Duration, Instant};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment, to be compared with a later one.
 #[derive(Clone, Copy)]
@@ -27,6 +28,67 @@ impl Mark {
     /// Since then.
     pub(crate) fn spent(self) -> Spent {
         Spent { wall: self.wall.elapsed(), cpu: cpu().saturating_sub(self.cpu) }
+    }
+}
+
+/// Looks at the clocks again and again from a thread of its own, so that processor time can be told for any moment of a
+/// journal afterwards.
+pub(crate) struct Sampler {
+    end: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<Vec<Sample>>,
+}
+
+/// A look at the clocks.
+#[derive(Clone, Copy)]
+struct Sample {
+    /// Since the Unix epoch, as journals have it. Milliseconds.
+    at_ms: f64,
+    cpu: Duration,
+}
+
+/// What a [`Sampler`] saw.
+pub(crate) struct Samples(Vec<Sample>);
+
+impl Sampler {
+    /// Between two looks. A look costs some microseconds, which count.
+    const EVERY: Duration = Duration::from_millis(2);
+
+    /// Begins to look.
+    pub(crate) fn start() -> Sampler {
+        let (end, ended) = std::sync::mpsc::channel();
+        let look = move || {
+            let mut samples = Vec::new();
+            loop {
+                let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                samples.push(Sample { at_ms: at.as_secs_f64() * 1e3, cpu: cpu() });
+                if ended.recv_timeout(Sampler::EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return samples;
+                }
+            }
+        };
+        Sampler { end, thread: std::thread::spawn(look) }
+    }
+
+    /// What was seen.
+    pub(crate) fn stop(self) -> Samples {
+        drop(self.end);
+        Samples(self.thread.join().unwrap_or_default())
+    }
+}
+
+impl Samples {
+    /// Processor time of this process at that moment, in microseconds; between two looks it is taken to pass evenly.
+    pub(crate) fn cpu_us(&self, at_ms: f64) -> f64 {
+        let us = |sample: &Sample| sample.cpu.as_secs_f64() * 1e6;
+        let after = self.0.partition_point(|sample| sample.at_ms < at_ms);
+        match (after.checked_sub(1).and_then(|before| self.0.get(before)), self.0.get(after)) {
+            (Some(before), Some(after)) => {
+                let share = (at_ms - before.at_ms) / (after.at_ms - before.at_ms);
+                us(before) + (us(after) - us(before)) * share
+            }
+            (Some(only), None) | (None, Some(only)) => us(only),
+            (None, None) => f64::NAN,
+        }
     }
 }
 

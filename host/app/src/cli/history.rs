@@ -11,7 +11,9 @@ use bandstand_engine::event::{
 };
 use bandstand_engine::graph::{Stage, Target};
 use bandstand_engine::input::Usage;
+use bandstand_engine::path::Segment;
 use bandstand_engine::{ErrorRecord, Path, Timestamp};
+use bandstand_store::{Sums, Told};
 use serde_json::{Value, json};
 
 use super::term::out::Tone;
@@ -67,6 +69,10 @@ pub struct History {
     pub signal_waits: BTreeMap<Path, (String, Option<Timestamp>)>,
     /// Visits that wait for a time: `wait` or `retry`, and until when.
     pub timers: BTreeMap<Path, (&'static str, Timestamp)>,
+    /// Changes of the stage that are older than those in `stages`.
+    pub stages_left_out: usize,
+    /// Choices that are older than those in `routes`.
+    pub routes_left_out: usize,
     /// Of visits, and of scopes: what their last node gave.
     outputs: BTreeMap<Path, Arc<Value>>,
 }
@@ -174,6 +180,43 @@ pub struct NodeTimes {
 }
 
 impl History {
+    /// Takes in what a journal comes to in brief, part by part.
+    pub fn add_told(&mut self, told: Told) {
+        match told {
+            Told::Row(row) => {
+                self.events = row.seq;
+                self.add(row.at, &row.events);
+            }
+            Told::Listed { row, stages, routes } => {
+                for event in &row.events {
+                    match event {
+                        Event::StageEntered(_) if stages => self.add_event(row.at, event),
+                        Event::RouteDecided(_) if routes => self.add_event(row.at, event),
+                        _ => {}
+                    }
+                }
+            }
+            Told::Named(row) => row.events.iter().for_each(|event| self.add_output(event)),
+        }
+    }
+
+    /// Takes in what the rows come to that were not told.
+    pub fn add_sums(&mut self, sums: &Sums) {
+        self.events = sums.events;
+        self.last_at = sums.last_at;
+        self.stages_left_out = sums.stages_left_out;
+        self.routes_left_out = sums.routes_left_out;
+        self.add_usage(&sums.usage);
+        for (name, sums) in &sums.nodes {
+            let node = self.nodes.entry(name.clone()).or_default();
+            node.visits += sums.visits;
+            node.attempts += sums.attempts;
+            node.total_ms += sums.total_ms;
+            node.longest_ms = node.longest_ms.max(sums.longest_ms);
+            node.cpu_us += sums.cpu_us;
+        }
+    }
+
     /// Takes in the events of one row of the journal.
     pub fn add(&mut self, at: Timestamp, events: &[Event]) {
         self.last_at = at;
@@ -226,8 +269,28 @@ impl History {
         open
     }
 
+    /// What a visit gave, in case a later event names it.
+    fn add_output(&mut self, event: &Event) {
+        match event {
+            Event::NodeSucceeded(e) => {
+                if let Some(output) = self.value(&e.output) {
+                    // A scope gives what its last node gave; events name it by the scope's path.
+                    self.outputs.insert(e.p.parent().unwrap_or_default(), output.clone());
+                    self.outputs.insert(e.p.clone(), output);
+                }
+            }
+            Event::AttemptSucceeded(e) => {
+                if let Some(output) = self.value(&e.output) {
+                    self.outputs.insert(e.p.clone(), output);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn add_event(&mut self, at: Timestamp, event: &Event) {
         self.add_timer(event);
+        self.add_output(event);
         match event {
             Event::RunStarted(e) => {
                 self.started_at = at;
@@ -244,15 +307,11 @@ impl History {
             Event::RunPaused(e) => self.paused = Some((at, e.by.id.clone(), e.reason.clone())),
             Event::RunResumed(_) => self.paused = None,
             Event::StageEntered(e) => self.stages.push((at, e.stage, e.p.clone())),
-            Event::NodeStarted(e) => self.node(&e.p).visits += 1,
-            Event::NodeSucceeded(e) => {
-                if let Some(output) = self.value(&e.output) {
-                    // A scope gives what its last node gave; events name it by the scope's path.
-                    self.outputs.insert(e.p.parent().unwrap_or_default(), output.clone());
-                    self.outputs.insert(e.p.clone(), output);
-                }
-                self.took(&e.p, e.took_ms);
+            Event::NodeStarted(e) => {
+                self.node(&e.p).visits += 1;
+                self.forget_before(&e.p);
             }
+            Event::NodeSucceeded(e) => self.took(&e.p, e.took_ms),
             Event::NodeFailed(e) => {
                 self.node(&e.p).failed += 1;
                 self.took(&e.p, e.took_ms);
@@ -271,12 +330,7 @@ impl History {
                 }
             }
             Event::AttemptInterrupted(_) => self.interruptions += 1,
-            Event::AttemptSucceeded(e) => {
-                if let Some(output) = self.value(&e.output) {
-                    self.outputs.insert(e.p.clone(), output);
-                }
-                self.cost(&e.p, &e.usage);
-            }
+            Event::AttemptSucceeded(e) => self.cost(&e.p, &e.usage),
             Event::AttemptFailed(e) => {
                 let retries = self.retries.entry(e.p.clone()).or_insert((1, 0));
                 *retries = (e.attempt, e.error.attempts);
@@ -385,6 +439,15 @@ impl History {
         }
     }
 
+    /// No event names what the visit before this one gave, or what its branches did: a loop must not fill the memory.
+    fn forget_before(&mut self, p: &Path) {
+        let (Some(Segment::Node(id, visit)), Some(scope)) = (p.last(), p.parent()) else { return };
+        let before = scope.join(Segment::Node(id.clone(), visit.saturating_sub(1)));
+        let within = self.outputs.range(before.clone()..).take_while(|(path, _)| path.is_within(&before));
+        let gone: Vec<Path> = within.map(|(path, _)| path.clone()).collect();
+        gone.iter().for_each(|path| drop(self.outputs.remove(path)));
+    }
+
     /// The failure is taken back, and with it how the branches ended that are open again.
     fn retried(&mut self, at: Timestamp, e: &RunRetried) {
         self.end = None;
@@ -442,6 +505,10 @@ impl History {
 
     fn cost(&mut self, path: &Path, usage: &Usage) {
         self.node(path).cpu_us += usage.cpu_us;
+        self.add_usage(usage);
+    }
+
+    fn add_usage(&mut self, usage: &Usage) {
         self.usage.queued_ms += usage.queued_ms;
         self.usage.wall_us += usage.wall_us;
         self.usage.cpu_us += usage.cpu_us;

@@ -19,8 +19,8 @@ use super::history::{History, Review};
 const OTHERS_SHOWN_MAX: usize = 3;
 /// Open runs that are looked at for it, the newest first.
 const OTHERS_LOOKED_AT_MAX: u32 = 100;
-/// Rows of the journal that are read at a time.
-const PAGE_ROWS: u32 = 500;
+/// Entries of a list that are shown, the newest: a run can have a hundred thousand.
+pub const LISTED_MAX: usize = 100;
 
 /// The store of the data directory.
 pub fn open(context: &Context) -> Result<Reader, Failure> {
@@ -45,10 +45,12 @@ pub fn run(reader: &Reader, prefix: &str) -> Result<RunRow, Failure> {
     reader.run(&run_id)?.ok_or_else(|| Failure::not_found(format!("run {run_id} is gone")))
 }
 
-/// All that happened in a run, oldest first.
+/// What happened in a run, as far as it is shown: plain steps are added up, and of long lists of stages and choices the
+/// newest entries are there.
 pub fn history(reader: &Reader, run_id: &str) -> Result<History, Failure> {
     let mut history = History::default();
-    each_row(reader, run_id, |row| history.add(row.at, &row.events))?;
+    let sums = reader.brief(run_id, LISTED_MAX, |told| history.add_told(told))?;
+    history.add_sums(&sums);
     Ok(history)
 }
 
@@ -109,23 +111,6 @@ pub fn review(context: &Context, review_id: &str) -> Option<(String, Review)> {
     let history = history(&reader, &run_id).ok()?;
     let review = history.reviews.into_iter().find(|review| review.opened.review_id == review_id)?;
     Some((run_id, review))
-}
-
-/// Each row of a run's journal, oldest first.
-pub fn each_row(
-    reader: &Reader,
-    run_id: &str,
-    mut row: impl FnMut(&bandstand_store::HistoryRow),
-) -> Result<(), Failure> {
-    let mut from = 0;
-    loop {
-        let page = reader.history(run_id, from, PAGE_ROWS)?;
-        page.rows.iter().for_each(&mut row);
-        match page.next {
-            Some(next) => from = next,
-            None => return Ok(()),
-        }
-    }
 }
 
 /// The run that a run is a part of in the end: of a child run the topmost of its parents that has not ended.

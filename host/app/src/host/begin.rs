@@ -122,7 +122,9 @@ impl<'a> Begun<'a> {
                 return Some(format!("other values: it set {edits}"));
             }
             // A fork can be of the same text with other plugins.
-            (Some(_), Some(_)) if this.plugins != that.plugins => return Some("other plugins".to_owned()),
+            (Some(_), Some(_)) if (&this.plugins, &this.children) != (&that.plugins, &that.children) => {
+                return Some("other plugins".to_owned());
+            }
             (Some(_), Some(_)) => {}
         }
         if this.rerun_of != that.rerun_of {

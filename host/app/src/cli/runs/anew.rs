@@ -16,12 +16,9 @@ use crate::driver::Plugins;
 use crate::host::{Access, HostError, StartRequest, Uses};
 use crate::project::load::{self, Loaded, Resolve};
 
-/// What fork and rerun are given: whose run, and as it was or as it is now.
+/// What fork and rerun are given besides the run: as it was or as it is now, and how it is followed.
 #[derive(Args, Debug)]
 pub(super) struct AnewArgs {
-    /// The run; the beginning of its id is enough
-    #[arg(value_name = "RUN", value_parser = arguments::id)]
-    pub(super) run: String,
     /// With the workflow file and plugins as they are now, not as they were; without FILE, the one below here with the
     /// workflow's name
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]

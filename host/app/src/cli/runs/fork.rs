@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::anew::{self, AnewArgs};
+use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json_input;
@@ -19,8 +20,9 @@ const NAMED_MAX: usize = 20;
 /// What `fork` is given.
 #[derive(Args, Debug)]
 pub struct ForkArgs {
-    #[command(flatten)]
-    anew: AnewArgs,
+    /// The run; the beginning of its id is enough
+    #[arg(value_name = "RUN", value_parser = arguments::id)]
+    run: String,
     /// Where to leave it: before a node was entered first (`draft`, `fan/law`), before a visit (`draft@2`), or after so
     /// many events
     #[arg(long, value_name = "NODE|PATH|SEQ")]
@@ -29,14 +31,16 @@ pub struct ForkArgs {
     /// times
     #[arg(long, value_name = "PATH=JSON")]
     set: Vec<String>,
+    #[command(flatten)]
+    anew: AnewArgs,
 }
 
 /// Begins it and follows it to its end.
 pub fn execute(args: &ForkArgs, context: &Context) -> Result<Exit, Failure> {
     let edits = args.set.iter().map(|text| edit(text)).collect::<Result<Vec<_>, _>>()?;
     let reader = stored::open(context)?;
-    let AnewArgs { run, latest, request, follow } = &args.anew;
-    let run = stored::run(&reader, run)?;
+    let AnewArgs { latest, request, follow } = &args.anew;
+    let run = stored::run(&reader, &args.run)?;
     let seq = point(&args.from, &reader, &run.run_id, context)?;
     drop(reader);
     let mut config = context.config_here()?;

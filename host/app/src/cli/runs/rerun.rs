@@ -6,6 +6,7 @@ use bandstand_store::Pins;
 use clap::Args;
 
 use super::anew::{self, AnewArgs};
+use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
@@ -15,6 +16,9 @@ use crate::host::{Drive, StartRequest, Uses};
 /// What `rerun` is given.
 #[derive(Args, Debug)]
 pub struct RerunArgs {
+    /// The run; the beginning of its id is enough
+    #[arg(value_name = "RUN", value_parser = arguments::id)]
+    run: String,
     #[command(flatten)]
     anew: AnewArgs,
 }
@@ -22,8 +26,8 @@ pub struct RerunArgs {
 /// Starts it and follows it to its end.
 pub fn execute(args: &RerunArgs, context: &Context) -> Result<Exit, Failure> {
     let reader = stored::open(context)?;
-    let AnewArgs { run, latest, request: request_id, follow } = &args.anew;
-    let run = stored::run(&reader, run)?;
+    let AnewArgs { latest, request: request_id, follow } = &args.anew;
+    let run = stored::run(&reader, &args.run)?;
     let mut rows = stored::rows(&reader, &run.run_id)?;
     let started = stored::started(&mut rows)?;
     let mut config = context.config_here()?;

@@ -12,15 +12,13 @@ use crate::cli::history::{
     self, Block, End, Failed, History, ReceivedSignal, Review, error_line, route_line,
 };
 use crate::cli::runs::list::{self, status_words};
-use crate::cli::stored;
+use crate::cli::stored::{self, LISTED_MAX};
 use crate::cli::term::out::Tone;
 use crate::cli::term::table::Table;
 use crate::cli::term::{safe, words};
 
 /// Audit entries that are shown, the newest.
 const AUDIT_SHOWN_MAX: usize = 100;
-/// Entries of each other list that are shown, the newest: a run can have a hundred thousand.
-const LISTED_MAX: usize = 100;
 /// Characters of a channel's value that a line shows; `--json` has it whole.
 const VALUE_LENGTH_MAX: usize = 200;
 /// Characters of an audit entry's payload that a line shows.
@@ -160,11 +158,11 @@ impl Report {
     fn cut(&self) -> serde_json::Map<String, Value> {
         let history = &self.history;
         let lists = [
-            ("stages", history.stages.len()),
+            ("stages", history.stages_left_out + history.stages.len()),
             ("errors", history.errors.len()),
             ("retries", self.retried().len()),
             ("reviews", history.reviews.len()),
-            ("routing", history.routes.len()),
+            ("routing", history.routes_left_out + history.routes.len()),
             ("parallel", history.blocks.len()),
             ("warnings", history.warnings.len()),
         ];
