@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::event::Payload;
+use crate::event::{CachedFrom, Payload};
 use crate::failure::Failure;
 use crate::path::CommandId;
 
@@ -39,6 +39,16 @@ pub enum Input {
         id: CommandId,
         /// How.
         outcome: ChildOutcome,
+    },
+    /// An equal visit's reply is kept, so the attempt need not be made. Not taken, and nothing changes, when the visit
+    /// cannot end well by it: then the attempt is to be made.
+    Cached {
+        /// Which.
+        id: CommandId,
+        /// What was said there.
+        reply: Reply,
+        /// Where.
+        from: CachedFrom,
     },
     /// The attempt was in flight when the host died.
     Interrupted {

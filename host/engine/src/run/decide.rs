@@ -174,6 +174,7 @@ impl Run {
             Input::Done { .. }
             | Input::Failed { .. }
             | Input::ChildEnded { .. }
+            | Input::Cached { .. }
             | Input::Interrupted { .. }
             | Input::Tick => Ok(()),
         }
@@ -188,6 +189,7 @@ impl Run {
                 self.attempt_failed(&id, failure, retry_after_ms, usage)
             }
             Input::ChildEnded { id, outcome } => self.child_ended(&id, outcome),
+            Input::Cached { id, reply, from } => self.attempt_cached(&id, reply, from),
             Input::Interrupted { id } => self.attempt_interrupted(&id),
             Input::Tick => {
                 self.tick();

@@ -115,6 +115,7 @@ impl Generator<'_> {
                     retry: self.retry(),
                     timeout_ms: 60_000,
                     deadline_ms: self.maybe(Feature::Deadlines, 50).then(|| 1 + self.tape.below(6_000)),
+                    cache: None,
                 };
                 (Kind::Agent(agent), OutputShape::Agent)
             }
