@@ -264,7 +264,7 @@ impl Slot {
 
     /// The call is to be made, unless what was found has ended the visit, or the run is paused now.
     pub(crate) fn not_found(&mut self, id: CommandId, gate: &mut Gate) {
-        if self.is_looked_up(&id) {
+        if self.is_looked_up(&id) && !mistake::is(Mistake::LoseMiss) {
             self.enqueue(&id, gate);
         }
     }

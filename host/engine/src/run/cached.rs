@@ -13,6 +13,7 @@ use crate::event::{CachedFrom, Kept, Payload};
 use crate::failure::Failure;
 use crate::graph::{Agent, Cache, CacheScope, Kind};
 use crate::input::{Reply, ReplyNext};
+use crate::mistake::{self, Mistake};
 use crate::path::{CommandId, Path};
 
 /// The beginning of what is digested; another way to make keys begins otherwise, so that old ones are never found.
@@ -62,7 +63,8 @@ impl Run {
             (CacheScope::Thread, None) | (CacheScope::Run, _) => ("run", started.run_id.as_str()),
         };
         let plugin = &started.plugins.get(&agent.plugin)?.digest;
-        let input = visit.input.as_ref()?.to_string();
+        let forgets = mistake::is(Mistake::CacheWithoutInput);
+        let input = if forgets { String::new() } else { visit.input.as_ref()?.to_string() };
         let value = visit.cache_key.as_ref().map(|value| value.to_string());
         let mut hasher = blake3::Hasher::new();
         let parts = [KEY_VERSION, &self.graph.name, scope, of, plugin, &input];
