@@ -28,7 +28,7 @@ nodes:
 const HOUR: &str = "{ for: 1h }";
 
 fn key(table: &Table) -> String {
-    table.run.cache_key(&table.owed()[0]).unwrap()
+    table.run.cache_key(&table.owed()[0]).expect("its node keeps replies")
 }
 
 fn key_of(text: &str, input: Value, change: impl FnOnce(NewRun) -> NewRun) -> String {
