@@ -519,7 +519,7 @@ impl Slot {
         let rests = |(id, owed): (&CommandId, &Owed)| match owed {
             Owed::Parked => true,
             Owed::Child => self.children.get(id).is_some_and(Child::rests),
-            Owed::Held | Owed::Queued | Owed::Flying => false,
+            Owed::Held | Owed::Unseen | Owed::Looking | Owed::Queued | Owed::Flying => false,
         };
         self.flying.is_empty() && self.is_flushed() && self.owed.iter().all(rests)
     }
