@@ -10,6 +10,9 @@ use crate::event::{CachedFrom, Payload};
 use crate::failure::Failure;
 use crate::path::CommandId;
 
+/// The longest reason that a verb takes. It stands in the journal and in lists. Bytes.
+pub const REASON_BYTES_MAX: usize = 4096;
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -404,6 +407,12 @@ pub enum Rejected {
         "the request `{0}` was carried out before and said something else; this one was not taken: name it otherwise"
     )]
     RequestTaken(String),
+    /// Why somebody wants a verb, at too great a length.
+    #[error("the reason has {bytes} bytes; {REASON_BYTES_MAX} are the most (`--reason`)")]
+    ReasonTooLong {
+        /// Its length in UTF-8.
+        bytes: usize,
+    },
     /// The run has ended.
     #[error("the run has already {0}")]
     Ended(&'static str),
