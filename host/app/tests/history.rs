@@ -106,7 +106,7 @@ fn a_fork_adopts_what_was_done_and_both_runs_tell_of_each_other() {
 fn a_fork_that_cannot_be_says_why_and_leaves_nothing() {
     let (folder, run) = sum();
     let fork = |more: &[&str]| -> Ended { folder.call(&[&["runs", "fork", &run], more].concat()) };
-    fork(&["--from", "third"]).expect(3, &["never entered `third`", "first, second"]);
+    fork(&["--from", "third"]).expect(3, &["never entered `third`", "it entered: first, second"]);
     fork(&["--from", "999"]).expect(3, &["the points are 1 to"]);
     let events = show(&folder, &run)["events"].to_string();
     fork(&["--from", &events]).expect(3, &["had succeeded by then"]);
@@ -316,4 +316,38 @@ fn an_imported_run_answers_no_request_of_a_run_that_was_begun_here() {
     here.call(&["runs", "import", file.to_str().unwrap()]).expect(0, &[]);
     let again = here.call(&["run", "say.yaml", "--request", "once", "--json"]).expect(0, &[]);
     assert_eq!(again.last()["run_id"], json!(local));
+}
+
+// R5.3, R5.5
+#[test]
+fn a_fork_begins_where_a_checkpoint_was_passed() {
+    let folder = project();
+    let flow = SUM
+        .replace(
+            "next: second }",
+            "checkpoint: counted, next: [{ when: \"visit < 2\", to: first }, { to: second }] }",
+        )
+        .replace("next: end }", "checkpoint: first, next: end }");
+    folder.write("flow.yaml", flow);
+    let last =
+        folder.call(&["run", "flow.yaml", "--input", "{\"factor\": 2}", "--json"]).expect(0, &[]).last();
+    assert_eq!(last["result"], json!({ "total": 22 }));
+    let run = id(&last);
+    let fork = |from: &str| folder.call(&["runs", "fork", &run, "--from", from, "--set", "state.total=100"]);
+    assert_eq!(
+        fork("counted").expect(0, &[]).json(),
+        json!({ "total": 120 }),
+        "the last time: second is left"
+    );
+    assert_eq!(
+        fork("counted@1").expect(0, &[]).json(),
+        json!({ "total": 121 }),
+        "the first time: first again"
+    );
+    assert_eq!(fork("checkpoint:counted@2").expect(0, &[]).json(), json!({ "total": 120 }));
+    fork("counted@3").expect(3, &["passed that checkpoint 2 times"]);
+    fork("first").expect(2, &["a node and a checkpoint", "--from first@1", "--from checkpoint:first"]);
+    assert_eq!(fork("first@2").expect(0, &[]).json(), json!({ "total": 121 }), "the visit");
+    fork("checkpoint:first").expect(3, &["ended when it had passed", "an earlier point"]);
+    fork("never").expect(3, &["nor passed a checkpoint", "it passed the checkpoints: counted, first"]);
 }

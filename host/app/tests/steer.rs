@@ -97,3 +97,48 @@ fn a_watch_ends_at_a_pause_since_only_a_person_ends_it() {
     folder.call(&["runs", "pause", &run, "--by", "ada"]).expect(0, &[]);
     folder.call(&["runs", "watch", &run]).expect(4, &["paused"]);
 }
+
+/// A call that must end by itself: one that would go on for ever fails the test instead of stopping it.
+fn ends(folder: &Folder, args: &[&str]) -> bandstand::Ended {
+    let piped = std::process::Stdio::piped;
+    let mut child = folder.command(args).stdout(piped()).stderr(piped()).spawn().unwrap();
+    for _ in 0..400 {
+        if child.try_wait().unwrap().is_some() {
+            return bandstand::Ended::of(child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    panic!("{args:?} does not end");
+}
+
+// A signal's deadline is its sender's, as a review's is its reviewers'.
+#[test]
+fn a_run_that_waits_for_a_signal_with_a_timeout_waits_for_people() {
+    let folder = Folder::new();
+    let waits = |wait: &str| {
+        format!("format: 1\nname: hearing\nversion: 1\nnodes:\n  hear: {{ wait: {wait}, next: end }}\n")
+    };
+    folder.write("flow.yaml", waits("{ signal: go, timeout: 1h }"));
+    let last = ends(&folder, &["run", "flow.yaml", "--json"]).expect(4, &[]).last();
+    let run = last["run_id"].as_str().unwrap().to_owned();
+    let watched = ends(&folder, &["runs", "watch", &run, "--json"]).expect(4, &[]).last();
+    assert_eq!((&watched["status"], &watched["signals"]), (&json!("waiting"), &json!(["go"])));
+    ends(&folder, &["runs", "watch", &run]).expect(4, &["waits for 1 signal", "signal go (expires in"]);
+    // Nor is it named among those that a host would move.
+    folder.write("other.yaml", waits("{ for: 1ms }"));
+    let other = ends(&folder, &["run", "other.yaml"]).expect(0, &[]);
+    assert!(!other.stderr.contains("other open runs"), "{other:?}");
+}
+
+#[test]
+fn a_reason_has_a_greatest_length() {
+    let (folder, run) = hearing();
+    let long = "x".repeat(4_097);
+    for verb in ["pause", "resume", "cancel", "kill"] {
+        folder
+            .call(&["runs", verb, &run, "--reason", &long])
+            .expect(2, &["--reason", "4097 bytes; 4096 are the most"]);
+    }
+    folder.call(&["runs", "cancel", &run, "--yes", "--reason", &long[1..]]).expect(0, &[]);
+}

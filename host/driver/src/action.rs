@@ -24,6 +24,15 @@ pub enum Action {
         /// To be named in the report.
         token: Token,
     },
+    /// Look whether a reply is kept under that key, and its time not over. A read: it may be done twice.
+    LookUp {
+        /// Which run's.
+        run_id: RunId,
+        /// For which attempt.
+        id: CommandId,
+        /// As an equal visit kept it.
+        key: String,
+    },
     /// Mark the attempt, then make it. `timeout_ms` counts from when it has its instance, on a monotonic clock.
     StartCall {
         /// Which run's.

@@ -92,6 +92,7 @@ impl Core {
                 }
             }
             Message::Input { run_id, input, request } => self.input(run_id, input, request, now, actions),
+            Message::LookedUp { run_id, id, found } => self.looked_up(&run_id, id, found, now, actions),
             Message::CallEnded { run_id, id, input } => self.call_ended(&run_id, id, input, now, actions),
             Message::CallStopped { run_id, id } => {
                 match self.runs.get_mut(&run_id) {
@@ -297,6 +298,27 @@ impl Core {
         }
     }
 
+    fn looked_up(
+        &mut self,
+        run_id: &RunId,
+        id: CommandId,
+        found: Option<Input>,
+        now: Timestamp,
+        actions: &mut Vec<Action>,
+    ) {
+        // Meanwhile it may have been closed, parked, or given up with its run.
+        if !self.runs.get(run_id).is_some_and(|slot| slot.is_looked_up(&id)) {
+            return;
+        }
+        if let Some(input) = found {
+            self.decide(run_id, input, None, now, actions);
+        }
+        if let Some(slot) = self.runs.get_mut(run_id) {
+            slot.not_found(id, &mut self.gate);
+        }
+        self.settle(run_id, now, actions);
+    }
+
     fn call_ended(
         &mut self,
         run_id: &RunId,
@@ -465,6 +487,11 @@ impl Core {
     }
 
     fn admit(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
+        while let Some((run_id, id)) = self.gate.next_lookup() {
+            if let Some(slot) = self.runs.get_mut(&run_id) {
+                slot.look_up(id, &mut self.gate, actions);
+            }
+        }
         while let Some(ticket) = self.gate.admit(now) {
             match self.runs.get_mut(&ticket.run_id) {
                 Some(slot) => slot.start(ticket, &mut self.gate, actions),

@@ -72,6 +72,8 @@ pub struct Gate {
     flying_by_run: BTreeMap<RunId, u32>,
     shut_until: Option<Timestamp>,
     held: bool,
+    /// Commands to be looked up first, in order; some may be owed no longer.
+    lookups: VecDeque<(RunId, CommandId)>,
 }
 
 /// Queues that take turns.
@@ -104,6 +106,7 @@ impl Gate {
             flying_by_run: BTreeMap::new(),
             shut_until: None,
             held: false,
+            lookups: VecDeque::new(),
         }
     }
 
@@ -189,6 +192,16 @@ impl Gate {
         lower(&mut self.flying_by_plugin, &permit.plugin);
         lower(&mut self.flying_by_workflow, &permit.workflow);
         lower(&mut self.flying_by_run, run_id);
+    }
+
+    /// Notes a command that is to be looked up before it queues.
+    pub fn look_up(&mut self, run_id: RunId, id: CommandId) {
+        self.lookups.push_back((run_id, id));
+    }
+
+    /// The next command to be looked up. Ask until there is none.
+    pub fn next_lookup(&mut self) -> Option<(RunId, CommandId)> {
+        if self.held { None } else { self.lookups.pop_front() }
     }
 
     /// `true`: nothing starts.

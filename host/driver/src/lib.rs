@@ -12,6 +12,7 @@
 //! | [`Action::Append`] | [`Message::Appended`] once durable, [`Message::AppendRefused`] or [`Message::AppendFailed`] |
 //! | [`Action::StartCall`] | [`Message::CallEnded`], [`Message::CallStopped`], [`Message::CallRefused`] or [`Message::CallBlocked`] |
 //! | [`Action::StartChild`] | [`Message::RunStarted`] if there was no such run, [`Message::Drive`] if there was, or [`Message::ChildRefused`] |
+//! | [`Action::LookUp`] | [`Message::LookedUp`] |
 //! | [`Action::Load`] | [`Message::Loaded`] or [`Message::LoadFailed`] |
 //! | [`Action::WakeAt`] | [`Message::Tick`], at that time or later; holds until the next `WakeAt` replaces it |
 //!
@@ -29,6 +30,9 @@
 //!   mark at [`Action::ClearMark`]: when what became of the call is durable. At start it hands the marks it finds, run
 //!   by run, to [`Message::Loaded`]. Those that are still owed were interrupted: that is recorded first, then they are
 //!   repeated. After an orderly end ([`Core::is_idle`] or not) the caller removes all marks: nothing was interrupted.
+//! - **Kept replies.** A command whose node keeps replies is looked up before it comes to the gate. What is found is an
+//!   input like any other; it takes no place in the gate, no mark and no call, and counts nowhere as one. Nothing is looked
+//!   up while a run is paused or the gate is held. After a crash it is looked up again.
 //! - **Admission** ([`Gate`]): limits and fairness, before a call costs anything. An attempt that was interrupted
 //!   twice runs alone.
 //! - **Child runs.** What a run owes as a child is a run of its own in this core: its parent hears of its end when that

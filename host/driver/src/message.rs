@@ -61,6 +61,15 @@ pub enum Message {
         /// Who waits.
         request: Option<Request>,
     },
+    /// What was found, after [`Action::LookUp`](crate::Action::LookUp).
+    LookedUp {
+        /// Which run's.
+        run_id: RunId,
+        /// For which attempt.
+        id: CommandId,
+        /// [`Input::Cached`] with the same id; none: nothing is kept, or it cannot be read. Then the call is made.
+        found: Option<Input>,
+    },
     /// A call gave its result.
     CallEnded {
         /// Which run's.

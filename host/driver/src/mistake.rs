@@ -28,11 +28,13 @@ pub enum Mistake {
     LoseRefused = 9,
     /// Starts owed calls of a paused run.
     StartWhilePaused = 10,
+    /// Forgets a command for which nothing is kept.
+    LoseMiss = 11,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 10] = [
+    pub const ALL: [Mistake; 11] = [
         Mistake::ForgetInFlight,
         Mistake::StartEarly,
         Mistake::AnswerEarly,
@@ -43,6 +45,7 @@ impl Mistake {
         Mistake::LoseWaiting,
         Mistake::LoseRefused,
         Mistake::StartWhilePaused,
+        Mistake::LoseMiss,
     ];
 }
 

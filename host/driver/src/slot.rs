@@ -61,6 +61,10 @@ enum Owed {
     Held,
     /// It could start, but the run is paused.
     Parked,
+    /// It is to be looked up whether an equal visit's reply is kept.
+    Unseen,
+    /// It is being looked up.
+    Looking,
     /// It is at the gate.
     Queued,
     /// Its call is in flight.
@@ -233,15 +237,44 @@ impl Slot {
         if mistake::is(Mistake::StartWhilePaused) {
             return;
         }
-        for (id, owed) in self.owed.iter_mut().filter(|(_, owed)| **owed == Owed::Queued) {
-            gate.withdraw(&self.workflow, &self.run_id, id);
-            *owed = Owed::Parked;
+        for (id, owed) in &mut self.owed {
+            match owed {
+                Owed::Queued => {
+                    gate.withdraw(&self.workflow, &self.run_id, id);
+                    *owed = Owed::Parked;
+                }
+                // What is found after that is not used.
+                Owed::Unseen | Owed::Looking => *owed = Owed::Parked,
+                Owed::Held | Owed::Parked | Owed::Flying | Owed::Child => {}
+            }
         }
     }
 
     /// Answers in its place among what the run has decided.
     pub(crate) fn answer(&mut self, request: Request, result: Result<Outcome, Refusal>) {
         self.batch.effects.push(Effect::Answer(request, result));
+    }
+
+    /// Asks whether a reply is kept for a command that waits for that.
+    pub(crate) fn look_up(&mut self, id: CommandId, gate: &mut Gate, actions: &mut Vec<Action>) {
+        let Some(owed) = self.owed.get_mut(&id).filter(|owed| **owed == Owed::Unseen) else { return };
+        *owed = Owed::Looking;
+        match self.run.cache_key(&id) {
+            Some(key) => actions.push(Action::LookUp { run_id: self.run_id.clone(), id, key }),
+            None => self.not_found(id, gate),
+        }
+    }
+
+    /// Whether that command is being looked up.
+    pub(crate) fn is_looked_up(&self, id: &CommandId) -> bool {
+        self.owed.get(id) == Some(&Owed::Looking)
+    }
+
+    /// The call is to be made, unless what was found has ended the visit, or the run is paused now.
+    pub(crate) fn not_found(&mut self, id: CommandId, gate: &mut Gate) {
+        if self.is_looked_up(&id) && !mistake::is(Mistake::LoseMiss) {
+            self.enqueue(&id, gate);
+        }
     }
 
     /// Whether that call is in flight.
@@ -303,9 +336,15 @@ impl Slot {
         actions.push(Action::ClearMark { run_id: self.run_id.clone(), id: id.clone() });
         let Some(owed) = self.owed.get_mut(&id) else { return };
         *owed = Owed::Held;
-        for (other, owed) in self.owed.iter_mut().filter(|(_, owed)| **owed == Owed::Queued) {
-            gate.withdraw(&self.workflow, &self.run_id, other);
-            *owed = Owed::Held;
+        for (other, owed) in &mut self.owed {
+            match owed {
+                Owed::Queued => {
+                    gate.withdraw(&self.workflow, &self.run_id, other);
+                    *owed = Owed::Held;
+                }
+                Owed::Unseen | Owed::Looking => *owed = Owed::Held,
+                Owed::Held | Owed::Parked | Owed::Flying | Owed::Child => {}
+            }
         }
         self.blocked = Some((id, problem));
     }
@@ -462,6 +501,15 @@ impl Slot {
             self.owed.insert(id.clone(), Owed::Parked);
             return;
         }
+        if self.run.cache_key(id).is_some() {
+            gate.look_up(self.run_id.clone(), id.clone());
+            self.owed.insert(id.clone(), Owed::Unseen);
+            return;
+        }
+        self.enqueue(id, gate);
+    }
+
+    fn enqueue(&mut self, id: &CommandId, gate: &mut Gate) {
         let Some(command) = self.run.command(id).cloned() else { return };
         if let Some(child) = self.run.child(id) {
             self.owed.insert(id.clone(), Owed::Child);
@@ -488,7 +536,7 @@ impl Slot {
         let rests = |(id, owed): (&CommandId, &Owed)| match owed {
             Owed::Parked => true,
             Owed::Child => self.children.get(id).is_some_and(Child::rests),
-            Owed::Held | Owed::Queued | Owed::Flying => false,
+            Owed::Held | Owed::Unseen | Owed::Looking | Owed::Queued | Owed::Flying => false,
         };
         self.flying.is_empty() && self.is_flushed() && self.owed.iter().all(rests)
     }

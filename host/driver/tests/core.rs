@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bandstand_driver::{
     Action, Core, Held, Limits, LoadProblem, Message, Refusal, Request, Row, Standing, Token,
 };
-use bandstand_engine::event::{Event, PluginPin};
+use bandstand_engine::event::{CachedFrom, Event, PluginPin};
 use bandstand_engine::input::{ActorKind, By, Reply, ReplyNext, Retry, Usage, Verdict};
 use bandstand_engine::run::{JournalRow, NewRun, Point};
 use bandstand_engine::{Answer, Class, CommandId, Failure, Graph, Id, Input, Run, Start, Timestamp};
@@ -75,6 +75,7 @@ impl World {
                 }
                 Action::StartChild { new, .. } => format!("child {}", new.child.id),
                 Action::Change { summary, .. } => format!("change owes={}", summary.owes),
+                Action::LookUp { id, .. } => format!("look up {id}"),
                 Action::StopCall { id, .. } => format!("stop {id}"),
                 Action::ClearMark { id, .. } => {
                     self.marks.remove(&id);
@@ -117,6 +118,14 @@ impl World {
         let id: CommandId = id.parse().unwrap();
         self.flying.remove(&id);
         self.send(Message::CallEnded { run_id: RUN.into(), id: id.clone(), input: input(id) });
+    }
+
+    fn looked_up(&mut self, id: &str, found: bool) {
+        let id: CommandId = id.parse().unwrap();
+        let from = CachedFrom { run: "run-0".to_owned(), p: "a@1".parse().unwrap() };
+        let reply = Reply { output: Arc::new(json!({})), confidence: None, next: ReplyNext::Edges };
+        let found = found.then(|| Input::Cached { id: id.clone(), reply, from });
+        self.send(Message::LookedUp { run_id: RUN.into(), id, found });
     }
 
     fn blocked(&mut self, id: &str) {
@@ -750,4 +759,101 @@ fn the_same_messages_give_the_same_actions() {
         world.took()
     };
     assert_eq!(story(), story());
+}
+
+/// Two agents that keep their replies.
+fn two_that_keep() -> Value {
+    let mut graph = two_agents();
+    for node in ["a", "b"] {
+        graph["root"]["nodes"][node]["kind"]["agent"]["cache"] =
+            json!({ "for_ms": 60_000, "scope": "workflow" });
+    }
+    graph
+}
+
+#[test]
+fn what_is_kept_is_looked_up_before_the_gate_and_takes_no_place_there() {
+    let limits = Limits { calls_max: 1, ..Limits::default() };
+    let mut world = World::new(two_that_keep(), limits);
+    world.start();
+    assert!(!world.took().iter().any(|line| line.starts_with("look up")), "not before it is durable");
+    world.sync();
+    assert_eq!(world.took()[3..], ["look up a@1#1"]);
+    assert_eq!((world.core.calls(), world.core.held(RUN).len(), world.core.is_idle()), (0, 0, false));
+    world.looked_up("a@1#1", true);
+    let took = world.took();
+    assert_eq!(took, ["append node.succeeded edge.taken node.started attempt.scheduled"]);
+    world.sync();
+    assert_eq!(world.took(), ["publish 1", "look up b@1#1"], "no mark was set, so none is cleared");
+    world.looked_up("b@1#1", false);
+    assert_eq!(world.took(), ["call b@1#1 after 0 interruptions"]);
+    // Told twice, or of something that is over.
+    world.looked_up("b@1#1", true);
+    world.looked_up("a@1#1", true);
+    assert_eq!(world.took(), Vec::<String>::new());
+    world.ends("b@1#1", done);
+    world.sync();
+    assert!(world.took().contains(&"ended succeeded".to_owned()));
+}
+
+#[test]
+fn a_hit_that_the_run_does_not_take_leads_to_the_call() {
+    let mut graph = two_that_keep();
+    // What is found is above the limit by now.
+    graph["limits"]["payload_bytes"] = json!(2);
+    let mut world = World::new(graph, Limits::default());
+    world.start();
+    world.sync();
+    world.took();
+    let id: CommandId = "a@1#1".parse().unwrap();
+    let from = CachedFrom { run: "run-0".to_owned(), p: "a@1".parse().unwrap() };
+    let reply = Reply { output: Arc::new(json!({ "n": 1 })), confidence: None, next: ReplyNext::Edges };
+    let found = Some(Input::Cached { id: id.clone(), reply, from });
+    world.send(Message::LookedUp { run_id: RUN.into(), id, found });
+    assert_eq!(world.took(), ["call a@1#1 after 0 interruptions"]);
+}
+
+#[test]
+fn a_hit_that_was_not_durable_is_looked_up_again_after_a_crash() {
+    let mut world = World::new(two_that_keep(), Limits::default());
+    world.start();
+    world.sync();
+    world.looked_up("a@1#1", true);
+    world.crash();
+    world.load(true);
+    let took = world.took();
+    assert!(took.contains(&"look up a@1#1".to_owned()), "{took:?}");
+    assert!(!took.iter().any(|line| line.starts_with("append attempt.interrupted")), "nothing ran: {took:?}");
+}
+
+#[test]
+fn nothing_is_looked_up_while_the_run_is_paused_or_the_disk_nearly_full() {
+    let mut world = World::new(two_that_keep(), Limits::default());
+    world.start();
+    world.sync();
+    world.took();
+    world.send(verb(1, pause));
+    world.looked_up("a@1#1", true);
+    assert_eq!(world.took(), ["append run.paused"], "what was found after the pause is not used");
+    world.sync();
+    world.send(Message::Hold(true));
+    world.send(verb(2, resume));
+    world.sync();
+    assert!(!world.took().iter().any(|line| line.starts_with("look up")), "the disk is nearly full");
+    world.send(Message::Hold(false));
+    assert_eq!(world.took(), ["look up a@1#1"]);
+    world.looked_up("a@1#1", true);
+    assert!(world.took()[0].starts_with("append node.succeeded"));
+}
+
+#[test]
+fn a_command_that_was_closed_while_it_was_looked_up_is_not_called() {
+    let mut world = World::new(two_that_keep(), Limits::default());
+    world.start();
+    world.sync();
+    world.send(verb(1, |by, reason| Input::Cancel { by, reason }));
+    world.looked_up("a@1#1", false);
+    world.sync();
+    assert!(world.flying.is_empty());
+    assert!(world.took().contains(&"ended cancelled".to_owned()));
 }

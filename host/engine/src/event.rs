@@ -390,6 +390,9 @@ pub struct NodeStarted {
     /// When a block or a child must have ended, or an agent given the reply that is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// The value of an agent's `cache.key`. Absent: nothing is compared besides the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_key: Option<Payload>,
 }
 
 /// A visit ended well, or expired with a way out.
@@ -410,6 +413,30 @@ pub struct NodeSucceeded {
     pub expired: bool,
     /// From its start to now.
     pub took_ms: u64,
+    /// The reply of its last attempt, in the same row, is kept for equal visits. Absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+    /// No attempt gave its output: an equal visit did before. Absent: it is the visit's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_from: Option<CachedFrom>,
+}
+
+/// How a reply is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// A digest of all that must be equal, in hexadecimal.
+    pub key: String,
+    /// From then on it is not used.
+    pub until: Timestamp,
+}
+
+/// Whose kept reply was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CachedFrom {
+    /// The run; it may have been deleted.
+    pub run: String,
+    /// The visit in it.
+    pub p: Path,
 }
 
 /// One write to a channel.
@@ -1060,7 +1087,7 @@ impl Event {
             Event::RunRetried(e) => vec![&mut e.snapshot],
             Event::RunSucceeded(e) => vec![&mut e.output],
             Event::RunFailed(e) => error(&mut e.error).collect(),
-            Event::NodeStarted(e) => e.input.iter_mut().collect(),
+            Event::NodeStarted(e) => e.input.iter_mut().chain(e.cache_key.iter_mut()).collect(),
             Event::NodeSucceeded(e) => std::iter::once(&mut e.output)
                 .chain(e.update.iter_mut().map(|write| &mut write.value))
                 .collect(),

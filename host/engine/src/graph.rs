@@ -345,6 +345,34 @@ pub struct Agent {
     /// The longest a visit may take, from its start to the reply that is taken: queueing, attempts and delays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// How successes are kept for equal inputs; none: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Cache>,
+}
+
+/// How an agent's successes are kept, so that an equal visit needs no attempt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cache {
+    /// How long a success is kept.
+    pub for_ms: u64,
+    /// What is compared besides the input; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Expression>,
+    /// Who shares what is kept.
+    pub scope: CacheScope,
+}
+
+/// Who shares what an agent's node keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CacheScope {
+    /// Visits of one run.
+    Run,
+    /// Runs of one workflow in one thread; of a run without a thread, as [`CacheScope::Run`].
+    Thread,
+    /// All runs of the workflow.
+    #[default]
+    Workflow,
 }
 
 /// A child run.

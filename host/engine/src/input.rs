@@ -6,9 +6,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::event::Payload;
+use crate::event::{CachedFrom, Payload};
 use crate::failure::Failure;
 use crate::path::CommandId;
+
+/// The longest reason that a verb takes. It stands in the journal and in lists. Bytes.
+pub const REASON_BYTES_MAX: usize = 4096;
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -39,6 +42,16 @@ pub enum Input {
         id: CommandId,
         /// How.
         outcome: ChildOutcome,
+    },
+    /// An equal visit's reply is kept, so the attempt need not be made. Not taken, and nothing changes, when the visit
+    /// cannot end well by it: then the attempt is to be made.
+    Cached {
+        /// Which.
+        id: CommandId,
+        /// What was said there.
+        reply: Reply,
+        /// Where.
+        from: CachedFrom,
     },
     /// The attempt was in flight when the host died.
     Interrupted {
@@ -394,6 +407,12 @@ pub enum Rejected {
         "the request `{0}` was carried out before and said something else; this one was not taken: name it otherwise"
     )]
     RequestTaken(String),
+    /// Why somebody wants a verb, at too great a length.
+    #[error("the reason has {bytes} bytes; {REASON_BYTES_MAX} are the most (`--reason`)")]
+    ReasonTooLong {
+        /// Its length in UTF-8.
+        bytes: usize,
+    },
     /// The run has ended.
     #[error("the run has already {0}")]
     Ended(&'static str),

@@ -28,11 +28,13 @@ pub enum Mistake {
     DeadlineRestarts = 10,
     /// A signal that comes before its wait is forgotten.
     SignalLost = 11,
+    /// Visits are taken for equal whatever they are given.
+    CacheWithoutInput = 12,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 11] = [
+    pub const ALL: [Mistake; 12] = [
         Mistake::KeyWithoutVisit,
         Mistake::ExitSeesOldState,
         Mistake::DropRetry,
@@ -44,6 +46,7 @@ impl Mistake {
         Mistake::SignalNewestFirst,
         Mistake::DeadlineRestarts,
         Mistake::SignalLost,
+        Mistake::CacheWithoutInput,
     ];
 }
 

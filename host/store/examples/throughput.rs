@@ -100,6 +100,8 @@ fn step() -> Vec<Event> {
         update: Vec::new(),
         expired: false,
         took_ms: 12,
+        kept: None,
+        cached_from: None,
     };
     vec![Event::NodeSucceeded(succeeded); 4]
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{Blob, encode};
 use crate::effect::{Effect, effects};
+use crate::kept::{self, KeptReply};
 
 /// One decision, to be made durable. Appends of a run keep the order in which they are handed over.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Append {
     pub blobs: Vec<Blob>,
     /// What changes in the read models.
     pub effects: Vec<Effect>,
+    /// Replies that are kept for equal visits. Empty for a run that is imported.
+    pub kept: Vec<KeptReply>,
     /// Where the run stands after it. The writer compares it with what the file says and writes only a difference, so
     /// giving it always costs nothing.
     pub change: Option<RunChange>,
@@ -43,7 +46,7 @@ impl Append {
         mut events: Vec<Event>,
         change: Option<RunChange>,
     ) -> Append {
-        let effects = effects(&events);
+        let (effects, kept) = (effects(&events), kept::of(&events));
         let encoded = encode(&mut events);
         Append {
             run_id,
@@ -53,6 +56,7 @@ impl Append {
             count: encoded.count,
             blobs: encoded.blobs,
             effects,
+            kept,
             change,
             documents: Vec::new(),
         }

@@ -232,6 +232,8 @@ mod tests {
             update: vec![write(written)],
             expired: false,
             took_ms: 1,
+            kept: None,
+            cached_from: None,
         })
     }
 

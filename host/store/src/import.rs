@@ -189,6 +189,7 @@ impl Parcel {
             count: whole.len() as u64,
             blobs: Vec::new(),
             effects: effects(&bare),
+            kept: Vec::new(),
             change: None,
             documents: Vec::new(),
         });

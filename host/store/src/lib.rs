@@ -9,7 +9,7 @@
 //! row [`run_rows`],
 //! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], long journals in brief [`brief`], where a run comes from [`links`], whether what is
 //! stored of a run follows from its journal [`compare`], runs as files [`export`] and [`import`], what agents keep
-//! [`memory`], deleting runs [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts
+//! [`memory`], replies that are used again [`kept`], deleting runs [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts
 //! that a crash cut off [`inflight`].
 
 pub mod append;
@@ -25,6 +25,7 @@ pub mod export;
 pub mod history;
 pub mod import;
 pub mod inflight;
+pub mod kept;
 pub mod links;
 pub mod lock;
 mod log_room;
@@ -57,6 +58,7 @@ pub use export::{ExportError, Exported, IMPORT_BYTES_MAX, PluginFile};
 pub use history::{HistoryPage, HistoryRow};
 pub use import::{ImportError, NotAnExport, Parcel};
 pub use inflight::{InFlight, InFlightError, Mark};
+pub use kept::{CacheLimits, KeptReply};
 pub use links::{Link, LinkKind, Links};
 pub use lock::{Holder, Lock, LockError, LockPlace};
 pub use memory::{

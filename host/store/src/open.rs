@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::kept::CacheLimits;
 use crate::memory::MemoryLimits;
 use crate::place;
 use crate::schema;
@@ -44,6 +45,8 @@ pub struct Options {
     pub on_fatal: Option<OnFatal>,
     /// Limits of what agents keep.
     pub memory: MemoryLimits,
+    /// Limits of the replies that are kept.
+    pub cache: CacheLimits,
     /// The name of another SQLite VFS, for tests.
     pub vfs: Option<String>,
 }
@@ -59,6 +62,7 @@ impl Default for Options {
             full_retry: Duration::from_secs(1),
             on_fatal: None,
             memory: MemoryLimits::default(),
+            cache: CacheLimits::default(),
             vfs: None,
         }
     }

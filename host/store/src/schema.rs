@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,13 +18,15 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { sql: V1, fill: |_| Ok(()) },
     Step { sql: V2, fill: upgrade::to_v2 },
     // Runs of an earlier version come from no other run.
     Step { sql: V3, fill: |_| Ok(()) },
     // Runs of an earlier version are nobody's child.
     Step { sql: V4, fill: |_| Ok(()) },
+    // Nothing was kept before.
+    Step { sql: V5, fill: |_| Ok(()) },
 ];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
@@ -258,4 +260,22 @@ const V4: &str = r#"
 ALTER TABLE run_links ADD COLUMN path TEXT;
 -- Child runs that their parents do not want any more, until they have ended: they may not have been told.
 CREATE TABLE unwanted(run INTEGER PRIMARY KEY, killed INTEGER NOT NULL) STRICT;
+"#;
+
+const V5: &str = r#"
+-- Replies that agents' nodes keep for equal visits. No read model: the run that gave one may be gone. A large output is a
+-- blob, and `blob_refs` names it by this row's `id` below 0.
+CREATE TABLE kept_replies(
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  until INTEGER NOT NULL,
+  run_id TEXT NOT NULL,
+  path TEXT NOT NULL,
+  reply TEXT NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX kept_replies_until ON kept_replies(until);
+-- One row, so that the limits cost no counting.
+CREATE TABLE kept_total(entries INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
+INSERT INTO kept_total(entries, bytes) VALUES (0, 0);
 "#;

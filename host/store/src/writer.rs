@@ -16,6 +16,7 @@ use crate::chain::{self, Check};
 use crate::codec::{self, Blob};
 use crate::effect::Effect;
 use crate::effect_apply::{self, Subject, signed, unsigned};
+use crate::kept;
 use crate::log_room::LogRoom;
 use crate::open::Durability;
 use crate::queue::{Job, JobEnd, Work};
@@ -193,6 +194,9 @@ impl Writer {
         let pos = insert_row(connection, head, append)?;
         apply_effects(connection, head, append)?;
         let others = concerned(connection, head.run, &append.effects)?;
+        for kept in &append.kept {
+            kept::put(connection, &append.run_id, kept, &self.shared.options.cache)?;
+        }
         if append.effects.iter().any(|effect| matches!(effect, Effect::RunRetried { .. })) {
             // Its end was taken out of the run's row: whatever comes next is written, even the same failure again.
             head.written.stage = Some(String::new());

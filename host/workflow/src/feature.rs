@@ -8,8 +8,6 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
-    /// `cache`.
-    Cache,
     /// `thread`.
     Thread,
     /// `keep: thread`.
@@ -53,7 +51,6 @@ pub enum Feature {
 impl Feature {
     /// All of them.
     pub const ALL: &[Feature] = &[
-        Feature::Cache,
         Feature::Thread,
         Feature::KeepThread,
         Feature::Http,
@@ -78,7 +75,6 @@ impl Feature {
     /// How it is written in a file.
     pub fn name(self) -> &'static str {
         match self {
-            Feature::Cache => "cache",
             Feature::Thread => "thread",
             Feature::KeepThread => "keep: thread",
             Feature::Http => "grants.http",
@@ -104,7 +100,7 @@ impl Feature {
     /// The phase it is due in.
     pub fn phase(self) -> &'static str {
         match self {
-            Feature::Cache | Feature::Thread | Feature::KeepThread => "B",
+            Feature::Thread | Feature::KeepThread => "B",
             Feature::Http
             | Feature::Model
             | Feature::Tools

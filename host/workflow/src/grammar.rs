@@ -232,7 +232,7 @@ macro_rules! node_table {
             key("retry", &Shape::Object(&RETRY), "How failures are tried again"),
             key("timeout", &DURATION, "Of an agent: one attempt; of a block or child: from entry to exit"),
             key("deadline", &DURATION, "The longest a visit may take, with queueing and retries"),
-            later("cache", &Shape::Object(&CACHE), Feature::Cache, "Keeps successes for equal inputs"),
+            key("cache", &Shape::Object(&CACHE), "Keeps successes for equal inputs"),
             key("goto", &REFERENCES, "The nodes that the agent's reply may jump to"),
             later("stream", &ID, Feature::Stream, "The public name of the node's progress"),
             later("compensate", &Shape::Object(&COMPENSATE), Feature::Compensate, "What undoes the node when the scope fails later"),

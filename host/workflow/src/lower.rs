@@ -8,9 +8,9 @@ use bandstand_engine::expression::{Expression, Template, TextTemplate};
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::Node as GraphNode;
 use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Channel, Child, ChildWorkflow, Edges, Exit, Fail, Grants, Graph, Join, Keep,
-    Kind, Limits, Map, MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits,
-    Reducer, Retry, Review, Route, ScopeGraph, SignalWait, Stage, Strategy, Target, Update,
+    Agent, Arm, Body, Branch, Cache, CacheScope, Channel, Child, ChildWorkflow, Edges, Exit, Fail, Grants,
+    Graph, Join, Keep, Kind, Limits, Map, MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin,
+    PluginLimits, Reducer, Retry, Review, Route, ScopeGraph, SignalWait, Stage, Strategy, Target, Update,
 };
 use bandstand_engine::id::Id;
 use serde_json::Value;
@@ -187,6 +187,10 @@ impl Lower<'_, '_, '_> {
                     retry: retry(retries.into_iter().flatten()),
                     timeout_ms: timeout_ms.unwrap_or(ATTEMPT_TIMEOUT_MS),
                     deadline_ms: duration(step.tree, "deadline"),
+                    cache: match step.get("cache") {
+                        Some(cache) => Some(self.cache(cache)?),
+                        None => None,
+                    },
                 })
             }
             "workflow" => Kind::Workflow(Child {
@@ -224,6 +228,21 @@ impl Lower<'_, '_, '_> {
             "parallel" => Kind::Parallel(self.parallel(step, value)?),
             "map" => Kind::Map(self.map(step, value)?),
             _ => return None,
+        })
+    }
+
+    fn cache(&self, value: &Node) -> Option<Cache> {
+        Some(Cache {
+            for_ms: duration(value, "for")?,
+            key: match value.get("key") {
+                Some(key) => Some(self.expression(key)?),
+                None => None,
+            },
+            scope: match value.get("scope").and_then(Node::text) {
+                Some("run") => CacheScope::Run,
+                Some("thread") => CacheScope::Thread,
+                _ => CacheScope::Workflow,
+            },
         })
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bandstand_engine::Graph;
 use bandstand_engine::failure::Class;
-use bandstand_engine::graph::{Body, Exit, Join, Kind, OnTimeout, Strategy, Target};
+use bandstand_engine::graph::{Body, CacheScope, Exit, Join, Kind, OnTimeout, Strategy, Target};
 use bandstand_workflow::{Options, check, graph_dot, graph_mermaid};
 
 fn graph(text: &str) -> Graph {
@@ -59,6 +59,21 @@ fn defaults_of_reviews_routes_and_blocks_are_filled_in() {
     let Kind::Map(map) = &graph.root.nodes["each"].kind else { panic!("a map") };
     assert_eq!((map.item.as_str(), map.concurrency), ("item", 32));
     assert_eq!((graph.version, graph.limits.max_steps), (3, 1_000));
+}
+
+#[test]
+fn a_cache_is_lowered_with_its_defaults() {
+    let graph = graph(&format!(
+        "{HEAD}nodes:\n  a: {{ agent: echo, cache: {{ for: 2h }}, next: b }}\n  b: {{ agent: echo, cache: {{ for: 500ms, key: input.who, scope: thread }}, next: end }}\n"
+    ));
+    let cache = |id: &str| match &graph.root.nodes[id].kind {
+        Kind::Agent(agent) => agent.cache.clone().expect("a cache"),
+        _ => panic!("an agent"),
+    };
+    let (plain, other) = (cache("a"), cache("b"));
+    assert_eq!((plain.for_ms, plain.scope, plain.key.is_none()), (7_200_000, CacheScope::Workflow, true));
+    assert_eq!((other.for_ms, other.scope), (500, CacheScope::Thread));
+    assert_eq!(other.key.map(|key| key.source().to_owned()), Some("input.who".to_owned()));
 }
 
 #[test]

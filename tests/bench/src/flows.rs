@@ -29,6 +29,13 @@ pub(crate) fn line(nodes: usize) -> String {
     text
 }
 
+/// The same, with replies that are kept.
+pub(crate) fn kept_line(nodes: usize) -> String {
+    line(nodes)
+        .replace("agent: echo,", "agent: echo, cache: { for: 1h },")
+        .replace("name: bench", "name: bench-kept")
+}
+
 /// What [`line`] and [`fan`] are given.
 pub(crate) fn line_input() -> Value {
     json!({ "text": "The licence allows commercial use, asks for attribution, and gives no warranty of any kind." })

@@ -1,4 +1,4 @@
-//! Figures (a) and (b): a line of ten nodes, one run after the other, and 200 at once.
+//! Figures (a), (b) and (h): a line of ten nodes, one run after the other, 200 at once, and by kept replies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -130,6 +130,39 @@ pub(crate) async fn many(bench: &Bench) -> Result<Readings> {
         ),
         ("rows per commit".to_owned(), format!("median {:.0}", median(commits))),
     ])
+}
+
+/// Figure (h). The first run of the kept line is called; those that are measured are not.
+pub(crate) async fn kept(bench: &Bench) -> Result<Readings> {
+    let mut readings = Readings::new();
+    for (durability, name) in [(Durability::Full, "durable"), (Durability::Process, "without fsync")] {
+        let folder = bench.folder()?;
+        let host = Host::open(HostOptions { durability, ..HostOptions::new(folder.path()) }).await?;
+        let called = flows::request(&flows::line(NODES), &bench.agent, flows::line_input())?;
+        let kept = flows::request(&flows::kept_line(NODES), &bench.agent, flows::line_input())?;
+        run_to_end(&host, &called).await?;
+        run_to_end(&host, &kept).await?;
+        let (mut calls, mut hits) = (Vec::new(), Vec::new());
+        for _ in 0..bench.rounds {
+            calls.push(series(&host, &called).await?);
+            hits.push(series(&host, &kept).await?);
+        }
+        let steps = RUNS * NODES as u64;
+        for (what, spent) in [("called", &calls), ("kept", &hits)] {
+            readings.push((
+                format!("{name}, {what}: CPU and wall per step"),
+                format!(
+                    "best {:.0} and {:.0} us, median {:.0} and {:.0} us",
+                    least(spent.iter().map(|spent| us_each(spent.cpu, steps))),
+                    least(spent.iter().map(|spent| us_each(spent.wall, steps))),
+                    median(spent.iter().map(|spent| us_each(spent.cpu, steps))),
+                    median(spent.iter().map(|spent| us_each(spent.wall, steps)))
+                ),
+            ));
+        }
+        host.close().await?;
+    }
+    Ok(readings)
 }
 
 /// So many runs, one after the other.

@@ -29,6 +29,7 @@ bandstand-bench [FIGURE]... [OPTIONS]
   parts      what one step is made of: engine, JSON, journal
   line       (a) one run of a line of 10 nodes
   many       (b) 200 runs of it at once
+  kept       (h) the same line, called and by kept replies
   fan        (c) 100 branches and their join
   growth     (d) a loop of 1,000 steps (or --turns) with 10 kB of state: file, time per step from first to last
   open       opening a run of 100,000 events
@@ -65,7 +66,8 @@ impl Bench {
     }
 }
 
-const FIGURES: [&str; 9] = ["parts", "line", "many", "fan", "growth", "open", "start", "waiting", "attempt"];
+const FIGURES: [&str; 10] =
+    ["parts", "line", "many", "kept", "fan", "growth", "open", "start", "waiting", "attempt"];
 
 fn main() -> Result<()> {
     let mut parser = lexopt::Parser::from_env();
@@ -112,6 +114,7 @@ fn main() -> Result<()> {
             "parts" => parts::measure(&bench),
             "line" => runtime.block_on(line::one(&bench)),
             "many" => runtime.block_on(line::many(&bench)),
+            "kept" => runtime.block_on(line::kept(&bench)),
             "fan" => runtime.block_on(fan::measure(&bench)),
             "growth" => runtime.block_on(growth::measure(&bench)),
             "open" => open::measure(&bench),

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bandstand_engine::event::PluginPin;
+use bandstand_engine::event::{CachedFrom, PluginPin};
 use bandstand_engine::graph::PluginSource;
 use bandstand_engine::input::{
     By, ChildOutcome, Choice, Reply, ReplyNext, Retry, ReviewRequest, Usage, Verdict,
@@ -88,12 +88,18 @@ impl Table {
     /// Starts a run of a checked workflow.
     pub fn start_graph(graph: Arc<Graph>, input: Value) -> Table {
         let new = Table::new_run(&graph, "run-1", input);
+        Table::start_new(graph, new)
+    }
+
+    /// Starts a run as its caller wants it.
+    pub fn start_new(graph: Arc<Graph>, new: NewRun) -> Table {
         let start = Start::new(&graph, new, START).unwrap();
         let (run, decision) = Run::start(graph, start, START);
         Table::begun(run, decision, START)
     }
 
-    fn new_run(graph: &Graph, run_id: &str, input: Value) -> NewRun {
+    /// What test runs begin with.
+    pub fn new_run(graph: &Graph, run_id: &str, input: Value) -> NewRun {
         let plugins =
             graph.plugins.keys().map(|id| (id.clone(), PluginPin { digest: "sha256:00".to_owned() }));
         NewRun {
@@ -222,6 +228,12 @@ impl Table {
     /// The child run that an attempt is ends.
     pub fn child_ended(&mut self, id: &str, outcome: ChildOutcome) -> Decision {
         self.handle(Input::ChildEnded { id: id.parse().unwrap(), outcome }).unwrap()
+    }
+
+    /// An equal visit's reply is kept, and the driver hands it instead of making the attempt.
+    pub fn cached(&mut self, id: &str, reply: Reply) -> Decision {
+        let from = CachedFrom { run: "run-0".to_owned(), p: "before@1".parse().unwrap() };
+        self.handle(Input::Cached { id: id.parse().unwrap(), reply, from }).unwrap()
     }
 
     /// Time passes and the run is ticked.

@@ -212,3 +212,26 @@ fn a_point_is_reached_without_the_rows_after_it() {
     }
     assert!(matches!(Point::reached(graph.clone(), rows(), has + 1), Err("nobody asked for this one")));
 }
+
+// R5.3: the point that a checkpoint names: its node's writes are made, the next node has not begun.
+#[test]
+fn a_fork_after_a_checkpoint_has_what_was_written_before_it() {
+    let text = "
+format: 1
+name: named
+version: 1
+plugins: { p: { path: p.wasm } }
+state: { total: { reduce: sum, initial: 0 } }
+nodes:
+  a: { agent: p, update: { total: 1 }, checkpoint: counted, next: b }
+  b: { agent: p, update: { total: \"${{ state.total }}\" }, next: end }
+";
+    let mut table = Table::start(text, json!({}));
+    table.done("a@1#1", json!({}));
+    table.done("b@1#1", json!({}));
+    let named = table.names().iter().position(|name| *name == "checkpoint.named").unwrap();
+    let mut fork = table.fork(named as u64 + 1, &[("state.total", json!(10))]).unwrap();
+    assert_eq!(fork.owed_text(), ["b@1#1"]);
+    fork.done("b@1#1", json!({}));
+    assert_eq!(fork.state()["total"], json!(20));
+}

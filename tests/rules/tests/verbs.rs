@@ -356,3 +356,22 @@ fn a_killed_run_ends_with_one_event_and_a_cancelled_one_in_order() {
     assert_eq!(table.handle(Input::Answer(answer)).unwrap_err(), Rejected::Ended("been killed"));
     assert!(table.run.open_reviews().is_empty());
 }
+
+#[test]
+fn a_reason_of_any_length_is_no_reason() {
+    let verbs: [fn(By, String) -> Input; 4] = [
+        |by, reason| Input::Cancel { by, reason },
+        |by, reason| Input::Pause { by, reason },
+        |by, reason| Input::Resume { by, reason },
+        |by, reason| Input::Kill { by, reason },
+    ];
+    for verb in verbs {
+        for (bytes, outcome) in [(4_097, Err(Rejected::ReasonTooLong { bytes: 4_097 })), (4_096, Ok(()))] {
+            let mut table = in_state(State::Running);
+            let asked = table.verb(|by, _| verb(by, "x".repeat(bytes)));
+            assert_eq!(asked.map(|_| ()), outcome);
+        }
+    }
+    let told = Rejected::ReasonTooLong { bytes: 5_000 }.to_string();
+    assert_eq!(told, "the reason has 5000 bytes; 4096 are the most (`--reason`)");
+}

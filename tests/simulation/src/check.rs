@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bandstand_engine::event::{
-    AttemptCause, AttemptScheduled, BranchKey, BranchOutcome, CancelCause, EdgeCause, Payload, WaitCause,
+    AttemptCause, AttemptScheduled, BranchKey, BranchOutcome, CancelCause, EdgeCause, NodeSucceeded, Payload,
+    WaitCause,
 };
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::{Kind, Retry, Strategy};
+use bandstand_engine::input::ReplyNext;
 use bandstand_engine::path::Segment;
 use bandstand_engine::run::JournalRow;
 use bandstand_engine::{CommandId, Event, Graph, Id, Path, Run, Snapshot, Timestamp};
@@ -74,6 +76,12 @@ pub struct Checker {
     /// Answers that are recorded, by their id.
     pub answers: BTreeSet<String>,
     inputs: BTreeMap<String, Arc<Value>>,
+    /// What agents were given, with the value of their `cache.key`.
+    given: BTreeMap<Path, (Value, Value)>,
+    /// Agents whose last reply may be kept.
+    plain: BTreeSet<Path>,
+    /// What was kept under each key.
+    kept_under: BTreeMap<String, (Value, Value)>,
     cancelled_branches: BTreeSet<Path>,
     /// Nodes entered in the last row.
     entered: usize,
@@ -123,6 +131,9 @@ impl Checker {
             edits: BTreeMap::new(),
             answers: BTreeSet::new(),
             inputs: BTreeMap::new(),
+            given: BTreeMap::new(),
+            plain: BTreeSet::new(),
+            kept_under: BTreeMap::new(),
             cancelled_branches: BTreeSet::new(),
             entered: 0,
             ended: None,
@@ -350,6 +361,17 @@ impl Checker {
                 self.node_started(&e.p)?;
                 match (e.deadline, self.graph.node(&e.p).map(|node| &node.kind)) {
                     (deadline, Some(Kind::Agent(agent))) => {
+                        let has_key = agent.cache.as_ref().is_some_and(|cache| cache.key.is_some());
+                        if e.cache_key.is_some() != (has_key && e.input.is_some()) {
+                            return problem("its `cache.key` is not as the graph says");
+                        }
+                        let value = |payload: &Option<Payload>| {
+                            payload
+                                .as_ref()
+                                .and_then(Payload::value)
+                                .map_or(Value::Null, |value| (**value).clone())
+                        };
+                        self.given.insert(e.p.clone(), (value(&e.input), value(&e.cache_key)));
                         if deadline != agent.deadline_ms.map(|span_ms| at.plus_ms(span_ms)) {
                             return problem("the deadline does not follow from the graph");
                         }
@@ -364,6 +386,7 @@ impl Checker {
             }
             Event::NodeSucceeded(e) => {
                 self.timers.remove(&e.p);
+                self.kept(at, e)?;
                 let output = match &e.output {
                     Payload::Value(value) => Some((**value).clone()),
                     Payload::Output(path) => self.outputs.get(path).cloned(),
@@ -381,6 +404,7 @@ impl Checker {
                 }
                 self.timers.remove(&e.p);
                 self.deadlines.remove(&e.p);
+                self.plain.remove(&e.p);
                 self.note(
                     &e.p,
                     format!("failed {} {} caught={}", failure.class.name(), failure.code, e.caught),
@@ -436,7 +460,10 @@ impl Checker {
             Event::AttemptSucceeded(e) => {
                 self.attempt_ended(&e.p, e.attempt)?;
                 self.deadlines.remove(&e.p);
-                if matches!(e.next, bandstand_engine::input::ReplyNext::Review(_)) {
+                if matches!(e.next, ReplyNext::Edges | ReplyNext::Choose(_)) {
+                    self.plain.insert(e.p.clone());
+                }
+                if matches!(e.next, ReplyNext::Review(_)) {
                     // A person may still change it; what an earlier attempt said holds no longer either.
                     self.outputs.remove(&e.p);
                 } else if let Payload::Value(output) = &e.output {
@@ -519,6 +546,36 @@ impl Checker {
         Ok(())
     }
 
+    /// What is kept and what was kept, of a visit that succeeded.
+    fn kept(&mut self, at: Timestamp, e: &NodeSucceeded) -> Result<(), Problem> {
+        let plain = self.plain.remove(&e.p);
+        let graph = self.graph.clone();
+        let cache = match graph.node(&e.p).map(|node| &node.kind) {
+            Some(Kind::Agent(agent)) => agent.cache.as_ref(),
+            _ => None,
+        };
+        if e.cached_from.is_some() {
+            let attempt = self.attempt.get(&e.p).copied().unwrap_or(0);
+            self.attempt_ended(&e.p, attempt)?;
+            self.deadlines.remove(&e.p);
+        }
+        match (&e.kept, cache) {
+            (None, Some(_)) if plain => problem("its reply is not kept"),
+            (None, _) => Ok(()),
+            (Some(kept), Some(cache)) if plain && e.cached_from.is_none() => {
+                if kept.until != at.plus_ms(cache.for_ms) {
+                    return problem("it is kept for another time than the graph says");
+                }
+                let given = self.given.get(&e.p).cloned().unwrap_or_default();
+                match self.kept_under.insert(kept.key.clone(), given.clone()) {
+                    Some(other) if other != given => problem(format!("{other:?} is kept under the same key")),
+                    _ => Ok(()),
+                }
+            }
+            (Some(_), _) => problem("a reply is kept that must not be"),
+        }
+    }
+
     fn end(&mut self, how: &'static str) -> Result<(), Problem> {
         self.ended = Some(how);
         let timers = [&self.timers, &self.retries, &self.deadlines].into_iter().all(BTreeMap::is_empty);
@@ -598,6 +655,7 @@ impl Checker {
             return problem("not an agent");
         };
         let before = self.attempt.insert(e.p.clone(), e.attempt).unwrap_or(0);
+        self.plain.remove(&e.p);
         let again = match e.because {
             // One that had waited for its time keeps its number.
             AttemptCause::Person | AttemptCause::Adopted => e.attempt == before,

@@ -4,15 +4,17 @@
 
 use std::collections::BTreeMap;
 
+use bandstand_engine::event::PluginPin;
 use bandstand_engine::input::{ActorKind, Answer, By, Retry};
 use bandstand_engine::run::{Fork, NewRun, NoPoint, Point};
 use bandstand_engine::{
-    CommandId, Decision, Event, Input, Outcome, Path, Rejected, Run, Start, Status, Timestamp,
+    CommandId, Decision, Event, Id, Input, Outcome, Path, Rejected, Run, Start, Status, Timestamp,
 };
 
 use crate::check::{Checker, Problem, problem};
 use crate::generate::World;
 use crate::people;
+use crate::script::Behaviour;
 use crate::signals::Sending;
 use crate::tape::Tape;
 use crate::verbs::{Expected, Sent, Verb};
@@ -32,6 +34,11 @@ const RUN_ID: &str = "run-1";
 #[derive(Clone, Debug)]
 enum Coming {
     Result {
+        id: CommandId,
+        input: Input,
+    },
+    /// An equal visit's reply is kept.
+    Kept {
         id: CommandId,
         input: Input,
     },
@@ -103,7 +110,9 @@ pub fn run(world: &World, tape: &mut Tape, shows: bool) -> Result<Checker, Probl
 
 /// What a caller says about the world's run.
 pub fn new_run(world: &World) -> NewRun {
-    NewRun { seed: world.seed, ..NewRun::new(RUN_ID, world.input.clone()) }
+    let pin = |id: &Id| (id.clone(), PluginPin { digest: format!("sha256:{id}") });
+    let plugins = world.graph.plugins.keys().map(pin).collect();
+    NewRun { plugins, seed: world.seed, ..NewRun::new(RUN_ID, world.input.clone()) }
 }
 
 impl Subject<'_> {
@@ -288,6 +297,16 @@ impl Subject<'_> {
                 }
                 Ok(())
             }
+            Coming::Kept { id, input } => {
+                let wanted = self.run.command(&id).is_some();
+                let plain = self.world.script.kept(&id.path).is_some_and(Behaviour::is_plain);
+                let outcome = self.handle(input)?.map(|decision| decision.outcome);
+                match (wanted, outcome) {
+                    (false, Some(Outcome::Stale)) | (true, Some(Outcome::Unchanged)) => Ok(()),
+                    (true, Some(Outcome::Changed)) if plain => Ok(()),
+                    _ => problem(format!("the kept reply for {id} was {outcome:?}")),
+                }
+            }
             Coming::Verb(verb) => {
                 let expected = verb.expected(self.checker.ended(), self.checker.is_paused());
                 self.sent.note(verb);
@@ -441,6 +460,13 @@ impl Subject<'_> {
             let (duration_ms, input) = self.world.script.call(command);
             let at = self.time + i64::try_from(duration_ms).unwrap_or(0);
             self.coming.push((at, Coming::Result { id: id.clone(), input }));
+            let key = self.run.cache_key(id);
+            let cached = key.and_then(|_| self.world.script.cached(command));
+            if let Some(input) = cached.filter(|_| self.tape.chance(50)) {
+                // Mostly before the result; a driver would not even make the call.
+                let at = self.time + i64::try_from(self.tape.below(500)).unwrap_or(0);
+                self.coming.push((at, Coming::Kept { id: id.clone(), input }));
+            }
         }
         if !self.owed.keys().eq(self.run.owed().map(|command| &command.id)) {
             return problem(format!("opened and closed leave {:?}, owed is otherwise", self.owed.keys()));

@@ -32,6 +32,8 @@ pub struct Facts {
     pub overdue: BTreeSet<Path>,
     deadlines: BTreeMap<Path, Timestamp>,
     answers: BTreeMap<Path, usize>,
+    /// Visits that ended by a kept reply: instead of which attempt.
+    pub cached: BTreeMap<Path, u32>,
     /// Attempts that somebody's retry of the run began, with a budget of their own.
     fresh: BTreeSet<(Path, u32)>,
     /// The oracle's own notes: what blocks gave.
@@ -93,6 +95,9 @@ impl Facts {
             Event::AttemptCancelled(e) if e.because == CancelCause::Deadline => {
                 let made = e.attempt - u32::from(self.delayed.contains(&e.p));
                 self.late.insert(e.p.clone(), (e.attempt, made));
+            }
+            Event::NodeSucceeded(e) if e.cached_from.is_some() => {
+                self.cached.insert(e.p.clone(), self.attempt.get(&e.p).copied().unwrap_or(0));
             }
             Event::NodeCancelled(e) => {
                 self.cancelled.insert(e.p.clone());

@@ -63,9 +63,10 @@ pub enum Feature {
     Deadlines,
     Checkpoints,
     ManySteps,
+    Cache,
 }
 
-const FEATURES: u32 = Feature::ManySteps as u32 + 1;
+const FEATURES: u32 = Feature::Cache as u32 + 1;
 
 /// A generated world.
 #[derive(Clone, Debug)]

@@ -51,6 +51,7 @@ enum Parcel {
     AppendFailed { token: Token },
     AppendRefused { token: Token },
     Ended { run_id: RunId, id: CommandId, input: Input },
+    LookedUp { run_id: RunId, id: CommandId, found: Option<Input> },
     Stopped { run_id: RunId, id: CommandId },
     Refused { run_id: RunId, id: CommandId },
     Load { run_id: RunId },
@@ -348,6 +349,7 @@ impl Host<'_> {
                 self.live.remove(&(run_id.clone(), id.clone()));
                 Message::CallEnded { run_id, id, input }
             }
+            Parcel::LookedUp { run_id, id, found } => Message::LookedUp { run_id, id, found },
             Parcel::Stopped { run_id, id } => {
                 if !self.live.remove(&(run_id.clone(), id.clone())) {
                     return Ok(()); // its result came first

@@ -509,6 +509,9 @@ impl Oracle<'_> {
         if !input.is_object() {
             return Err(fault(Class::Expression, "input-not-object", path));
         }
+        if let Some(key) = agent.cache.as_ref().and_then(|cache| cache.key.as_ref()) {
+            scope.expression(self.world, key, extra).map_err(at(path))?;
+        }
         let allowed = if agent.retry.strategy == Strategy::None { 1 } else { agent.retry.max_retries + 1 };
         let (mut before, mut attempt) = (0, 0);
         loop {
@@ -536,6 +539,9 @@ impl Oracle<'_> {
                 }
                 let fault = Fault { attempt: *made, ..Fault::new(Class::Timeout, "deadline", path) };
                 return Err(Stop::Fault(Box::new(fault)));
+            }
+            if self.facts.cached.get(path) == Some(&attempt) {
+                return self.cached(agent, path, &input, attempt);
             }
             let behaviour = self.world.script.behaviour(path, attempt);
             let behaviour = behaviour.ok_or_else(|| Stop::Impossible(format!("no script for {path}")))?;
@@ -576,6 +582,23 @@ impl Oracle<'_> {
                 return Err(Stop::Fault(Box::new(fault)));
             }
         }
+    }
+
+    /// The visit ended by a kept reply.
+    fn cached(&self, agent: &Agent, path: &Path, input: &Value, attempt: u32) -> Outcome<Done> {
+        let impossible = |why: &str| Stop::Impossible(format!("{path} was cached, {why}"));
+        agent.cache.as_ref().ok_or_else(|| impossible("but keeps nothing"))?;
+        let kept = self.world.script.kept(path).ok_or_else(|| impossible("and nothing is kept"))?;
+        let AttemptEnd::Reply { confidence, next, broken: false, .. } = &kept.end else {
+            return Err(impossible("by what is no reply"));
+        };
+        let leave = match next {
+            Wish::Edges => Leave::Edges,
+            Wish::Choose(choices) => Leave::Choose(choices.clone()),
+            Wish::Goto(_) | Wish::Review { .. } => return Err(impossible("by a reply that jumps or asks")),
+        };
+        let output = output_of(kept, input);
+        Ok(Done { output, confidence: *confidence, leave, joined: Vec::new(), attempts: attempt })
     }
 
     /// A review that an agent asked for.

@@ -63,6 +63,7 @@ pub fn run_seeds(from: u64, count: u64, seen: Option<&Mutex<Seen>>) -> Option<(u
 fn name(event: &Event) -> String {
     let name = event.name();
     match event {
+        Event::NodeSucceeded(e) if e.cached_from.is_some() => "node.succeeded cached".to_owned(),
         Event::NodeStarted(e) => format!("{name} {}", e.kind),
         Event::NodeFailed(e) => format!("{name} {} {}", e.error.failure.class.name(), e.error.failure.code),
         Event::RunFailed(e) => format!("{name} {}", e.error.failure.code),

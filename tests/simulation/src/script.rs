@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bandstand_engine::event::CachedFrom;
 use bandstand_engine::failure::{Class, Failure};
 use bandstand_engine::input::{Choice, Input, Reply, ReplyNext, ReviewRequest, Usage, Verdict};
 use bandstand_engine::{Command, CommandId, Path, Payload};
@@ -122,6 +123,24 @@ impl Script {
         all.get(usize::try_from(hash(&format!("people/{path}")) % count).unwrap_or(0))
     }
 
+    /// The reply that an equal visit gave, if one is kept; it may be one that cannot serve.
+    pub fn kept(&self, path: &Path) -> Option<&Behaviour> {
+        let all = self.agents.get(&path.node_path())?;
+        let count = u64::try_from(all.len()).unwrap_or(1).max(1);
+        let behaviour = all.get(usize::try_from(hash(&format!("kept/{path}")) % count).unwrap_or(0))?;
+        matches!(behaviour.end, AttemptEnd::Reply { .. }).then_some(behaviour)
+    }
+
+    /// The same as an input, from a run that is gone.
+    pub fn cached(&self, command: &Command) -> Option<Input> {
+        let behaviour = self.kept(&command.id.path)?;
+        let AttemptEnd::Reply { confidence, next, .. } = &behaviour.end else { return None };
+        let output = Arc::new(output_of(behaviour, &command.input));
+        let from = CachedFrom { run: "gone".to_owned(), p: command.id.path.clone() };
+        let reply = Reply { output, confidence: *confidence, next: next.to_reply() };
+        Some(Input::Cached { id: command.id.clone(), reply, from })
+    }
+
     /// The result of a call.
     pub fn call(&self, command: &Command) -> (u64, Input) {
         let id = command.id.clone();
@@ -144,6 +163,13 @@ impl Script {
             },
         };
         (behaviour.duration_ms, input)
+    }
+}
+
+impl Behaviour {
+    /// Whether it is a reply that may be kept: a whole one that goes by the file.
+    pub fn is_plain(&self) -> bool {
+        matches!(&self.end, AttemptEnd::Reply { broken: false, next: Wish::Edges | Wish::Choose(_), .. })
     }
 }
 

@@ -29,6 +29,7 @@ fn every_seed_comes_to_what_the_language_says() {
         "attempt.due",
         "attempt.interrupted",
         "attempt.cancelled",
+        "node.succeeded cached",
         "branch.ended Cancelled",
         "branch.ended Skipped",
         "edge.taken Approved",

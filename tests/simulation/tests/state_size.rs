@@ -28,6 +28,7 @@ fn graph() -> Arc<Graph> {
             retry: bandstand_engine::graph::Retry::default(),
             timeout_ms: 60_000,
             deadline_ms: None,
+            cache: None,
         }),
         description: String::new(),
         stage: None,

@@ -1,6 +1,8 @@
 //! What names and ids on the command line must look like, whatever verb takes them. Whether there is such a run, review
 //! or person is the verb's business.
 
+use bandstand_engine::input::REASON_BYTES_MAX;
+
 /// Longest name or id that is taken. Characters.
 const LENGTH_MAX: usize = 200;
 
@@ -18,6 +20,18 @@ pub fn name(text: &str) -> Result<String, String> {
     let length = text.chars().count();
     if length > LENGTH_MAX {
         return Err(format!("it has {length} characters; {LENGTH_MAX} are the most"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Why somebody wants something.
+///
+/// # Errors
+/// When it is longer than a run keeps.
+pub fn reason(text: &str) -> Result<String, String> {
+    let bytes = text.len();
+    if bytes > REASON_BYTES_MAX {
+        return Err(format!("it has {bytes} bytes; {REASON_BYTES_MAX} are the most"));
     }
     Ok(text.to_owned())
 }
@@ -47,6 +61,8 @@ mod tests {
         assert!(name("  ").unwrap_err().contains("empty"));
         assert!(name("a\u{1b}[31m").unwrap_err().contains("character 2"));
         assert!(name("a\nb").unwrap_err().contains("control"));
+        assert!(reason(&"x".repeat(REASON_BYTES_MAX)).is_ok());
+        assert!(reason(&"x".repeat(REASON_BYTES_MAX + 1)).unwrap_err().contains("4097 bytes; 4096"));
         assert!(id("").unwrap_err().contains("empty"));
         assert_eq!(id("019").as_deref(), Ok("019"));
     }

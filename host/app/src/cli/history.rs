@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bandstand_engine::event::{
-    AskedBy, BranchEnded, BranchKey, BranchOutcome, EdgeCause, Event, Payload, ReviewOpened, ReviewOutcome,
-    RunAdopted, RunRetried, RunStarted, WaitCause, WaitStarted,
+    AskedBy, BranchEnded, BranchKey, BranchOutcome, CachedFrom, EdgeCause, Event, Payload, ReviewOpened,
+    ReviewOutcome, RunAdopted, RunRetried, RunStarted, WaitCause, WaitStarted,
 };
 use bandstand_engine::graph::{Stage, Target};
 use bandstand_engine::input::Usage;
@@ -63,6 +63,8 @@ pub struct History {
     pub usage: Usage,
     /// The named points it passed: when, the event's number, the name and the visit.
     pub checkpoints: Vec<(Timestamp, u64, String, Path)>,
+    /// Visits that ended by a kept reply: when, the visit, and whose reply it was.
+    pub cached: Vec<(Timestamp, Path, CachedFrom)>,
     /// Every signal, in order of arrival.
     pub signals: Vec<ReceivedSignal>,
     /// Visits that wait for a signal: its name, and until when.
@@ -171,6 +173,8 @@ pub struct NodeTimes {
     pub failed: u32,
     /// Attempts made.
     pub attempts: u32,
+    /// Visits that ended by a kept reply.
+    pub cached: u32,
     /// All ended visits together.
     pub total_ms: u64,
     /// The longest visit.
@@ -311,7 +315,12 @@ impl History {
                 self.node(&e.p).visits += 1;
                 self.forget_before(&e.p);
             }
-            Event::NodeSucceeded(e) => self.took(&e.p, e.took_ms),
+            Event::NodeSucceeded(e) => {
+                self.took(&e.p, e.took_ms);
+                if let Some(from) = &e.cached_from {
+                    self.cached(at, &e.p, from);
+                }
+            }
             Event::NodeFailed(e) => {
                 self.node(&e.p).failed += 1;
                 self.took(&e.p, e.took_ms);
@@ -457,6 +466,17 @@ impl History {
             block.satisfied = None;
             block.ended.retain(|(_, outcome, ..)| *outcome == BranchOutcome::Succeeded);
         }
+    }
+
+    /// The attempt that was to be made was not.
+    fn cached(&mut self, at: Timestamp, path: &Path, from: &CachedFrom) {
+        let node = self.node(path);
+        node.cached += 1;
+        node.attempts = node.attempts.saturating_sub(1);
+        if let Some((made, _)) = self.retries.get_mut(path) {
+            *made = made.saturating_sub(1);
+        }
+        self.cached.push((at, path.clone(), from.clone()));
     }
 
     fn add_timer(&mut self, event: &Event) {
@@ -666,7 +686,9 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
                 .confidence
                 .map_or(String::new(), |sure| format!(", confidence {}", words::confidence(sure)));
             let word = if e.expired { "expired" } else { "succeeded" };
-            (Tone::Good, format!("{word} after {}{sure}", words::span(e.took_ms)))
+            let cached =
+                e.cached_from.as_ref().map_or(String::new(), |from| format!(", {}", cached_line(from)));
+            (Tone::Good, format!("{word} after {}{sure}{cached}", words::span(e.took_ms)))
         }
         Event::NodeFailed(e) => {
             let caught = if e.caught { ", goes on by on-failure" } else { "" };
@@ -771,6 +793,11 @@ pub fn last_cry(error: &ErrorRecord) -> Option<String> {
         _ => first.to_owned(),
     };
     Some(safe::short(&cry, CRY_LENGTH_MAX))
+}
+
+/// `cached: from a@1 of run 0195..`
+pub fn cached_line(from: &CachedFrom) -> String {
+    format!("cached: from {} of run {}", from.p, safe::told(&from.run))
 }
 
 /// `waits until 2026-..`, `waits for signal go (until 2026-..)`.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bandstand_engine::event::RunStarted;
+use bandstand_engine::run::Waiting;
 use bandstand_engine::{Event, Graph, Run, Snapshot};
 use bandstand_store::{
     FindError, From, LinkKind, OpenError, OpenRunError, Pins, ReadError, Reader, ReviewFilter, RunFilter,
@@ -136,9 +137,8 @@ pub fn open_children(reader: &Reader, run_id: &str) -> Result<Vec<String>, Failu
     Ok(found)
 }
 
-/// Whether driving an open run moves it, now or when its time has come. A run of which people are asked, and that must
-/// next be looked at when their time is over, waits for them alone; the inbox names it. One without any time waits for a
-/// signal.
+/// Whether driving an open run moves it, now or when its time has come. A run that must next be looked at when the time
+/// of those is over who are asked for an answer or a signal waits for them alone. One without any time waits for a signal.
 pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
     if run.status == RunStatus::Waiting && !run.owed {
         // It waits for its child runs before anything else.
@@ -154,7 +154,13 @@ pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
     }
     let filter = ReviewFilter { run_id: Some(run.run_id.clone()), ..ReviewFilter::default() };
     let Ok(reviews) = reader.reviews(&filter, None, 1_000) else { return true };
-    reviews.iter().all(|review| Some(review.deadline) != run.next_deadline)
+    if reviews.iter().any(|review| Some(review.deadline) == run.next_deadline) {
+        return false;
+    }
+    // Its row does not tell a wait for a time from a signal's deadline, or that of a block.
+    folded(reader, &run.run_id).map_or(true, |run| {
+        run.waiting().iter().any(|waits| matches!(waits, Waiting::Retry { .. } | Waiting::Time { .. }))
+    })
 }
 
 /// Names the open runs that driving would move and this process did not drive, so that none is forgotten. Failing to is

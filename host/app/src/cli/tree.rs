@@ -87,7 +87,10 @@ impl Tree {
                 row.kind.clone_from(&e.kind);
                 row.state = state;
             }
-            Event::NodeSucceeded(e) => self.end(&e.p, at, State::Succeeded, Some(e.took_ms), String::new()),
+            Event::NodeSucceeded(e) => {
+                let note = e.cached_from.as_ref().map_or(String::new(), |_| "cached".to_owned());
+                self.end(&e.p, at, State::Succeeded, Some(e.took_ms), note);
+            }
             Event::NodeFailed(e) => {
                 let caught = if e.caught { "caught: " } else { "" };
                 self.end(
@@ -363,6 +366,9 @@ mod tests {
         let events = [
             json!({"type": "node.started", "p": "ask@1", "kind": "agent"}),
             json!({"type": "node.succeeded", "p": "ask@1", "output": {"v": {}}, "took_ms": 12}),
+            json!({"type": "node.started", "p": "known@1", "kind": "agent"}),
+            json!({"type": "node.succeeded", "p": "known@1", "output": {"v": {}}, "took_ms": 0,
+                "cached_from": {"run": "r-0", "p": "known@1"}}),
             json!({"type": "node.started", "p": "fan@1", "kind": "parallel"}),
             json!({"type": "branches.opened", "p": "fan@1", "names": ["law", "tax"]}),
             json!({"type": "branches.started", "p": "fan@1", "branches": ["law", "tax"]}),
@@ -378,12 +384,13 @@ mod tests {
             shown(&tree, 10),
             [
                 "+ ask agent succeeded 12 ms",
+                "+ known agent succeeded 0 ms  cached",
                 "> fan parallel running 4.00 s",
                 "  > law agent running 3.00 s  reading",
                 "  > tax running 4.00 s",
             ]
         );
-        assert_eq!(shown(&tree, 2), ["  (3 lines above)", "  > tax running 4.00 s"]);
+        assert_eq!(shown(&tree, 2), ["  (4 lines above)", "  > tax running 4.00 s"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use bandstand_driver::{
     Action, Core, Held, Limits, Message, NewChild, Refusal, Request, Row, RunId, Standing, Summary, Token,
 };
 use bandstand_engine::event::RunStarted;
-use bandstand_engine::{Command, CommandId, Graph, Outcome, Run, Snapshot, Status, Timestamp};
+use bandstand_engine::{Command, CommandId, Graph, Input, Outcome, Run, Snapshot, Status, Timestamp};
 use bandstand_sandbox::CancelToken;
 use bandstand_store::{Append, Document, InFlight, LockPlace, Mark, Refused, RunChange, RunStatus, Store};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -292,6 +292,7 @@ impl Shell {
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Append { run_id, rows, summary, token } => self.append(run_id, rows, summary, token),
+            Action::LookUp { run_id, id, key } => self.look_up(run_id, id, key),
             Action::StartCall { run_id, command } => self.start(run_id, command),
             Action::StartChild { run_id, new } => self.start_child(run_id, *new),
             Action::Change { run_id, summary } => {
@@ -379,6 +380,19 @@ impl Shell {
                 return;
             }
         }
+    }
+
+    /// Looks for a kept reply. One that cannot be read is as none: the call is made.
+    fn look_up(&self, run_id: RunId, id: CommandId, key: String) {
+        let (reader, others) = (self.parts.store.reader().clone(), self.mailbox.others.clone());
+        tokio::task::spawn_blocking(move || {
+            let found = reader.kept_reply(&key, now()).unwrap_or_else(|error| {
+                tracing::warn!(%run_id, %id, %error, "the kept reply cannot be used; the call is made");
+                None
+            });
+            let found = found.map(|(reply, from)| Input::Cached { id: id.clone(), reply, from });
+            let _ = others.send(Message::LookedUp { run_id, id, found });
+        });
     }
 
     fn start(&mut self, run_id: RunId, command: Command) {

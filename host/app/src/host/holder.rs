@@ -381,7 +381,8 @@ impl Host {
         }
     }
 
-    /// Finishes what a former host began to delete; then, if it drives all runs, applies its rules from time to time.
+    /// Finishes what a former host began to delete and removes kept replies whose time is over; then, if it drives all runs,
+    /// does so and applies its rules from time to time.
     async fn keep_tidy(self) {
         let tidy = self.0.tidy.clone();
         let finished = tokio::task::spawn_blocking(move || tidy.finish()).await;
@@ -391,8 +392,10 @@ impl Host {
             tracing::warn!(%error, "what deleted runs left stays for now");
         }
         let retention = self.0.options.retention.clone();
-        if self.0.options.drive != Drive::All || retention.is_empty() {
-            return;
+        if self.0.options.drive != Drive::All {
+            let tidy = self.0.tidy.clone();
+            drop(self);
+            return forget_expired(tidy).await;
         }
         // Asleep, it keeps nothing of a host that was closed.
         let host = Arc::downgrade(&self.0);
@@ -403,6 +406,7 @@ impl Host {
             }
             let (tidy, retention) = (inner.tidy.clone(), retention.clone());
             drop(inner);
+            forget_expired(tidy.clone()).await;
             let pruned = tokio::task::spawn_blocking(move || tidy.prune(&retention, Pace::Gentle)).await;
             match pruned {
                 Ok(Ok(pruned)) if pruned.runs() > 0 => {
@@ -503,6 +507,16 @@ fn end_without_directory(data_dir: &Path) {
         "help: its runs went with it; put the directory back if it was moved, then start again: runs carry on"
     );
     std::process::exit(74);
+}
+
+/// Not urgent: what fails now is tried again with the next host, or in ten minutes.
+async fn forget_expired(tidy: Arc<Tidy>) {
+    let forgotten = tokio::task::spawn_blocking(move || tidy.forget_expired()).await;
+    if let Ok(Err(error)) = forgotten
+        && !error.is_gone()
+    {
+        tracing::warn!(%error, "kept replies whose time is over stay for now");
+    }
 }
 
 fn removed(data_dir: &Path) -> String {

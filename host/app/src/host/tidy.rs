@@ -1,5 +1,5 @@
 //! Deleting runs and what only they needed, in steps so short that no other run waits long: by hand, by the rules of
-//! retention, and what a host that died in between left over. Which runs may go is the store's business.
+//! retention, and what a host that died in between left over; and kept replies whose time is over. Which runs may go is the store's business.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -150,6 +150,22 @@ impl Tidy {
         let file_bytes = self.clean(pace)?;
         let plugins = self.forget_plugins();
         Ok(Pruned { groups: tally.groups(), file_bytes, plugins })
+    }
+
+    /// Removes kept replies whose time is over. They are not found any more; only their room is wanted.
+    pub(super) fn forget_expired(&self) -> Result<(), HostError> {
+        let now = now();
+        if !self.store.reader().has_expired_replies(now)? {
+            return Ok(());
+        }
+        let _turn = self.turn();
+        loop {
+            let step = Instant::now();
+            if !self.insist(|| self.store.forget_expired_replies(now))?.more {
+                return Ok(());
+            }
+            rest(Pace::Gentle, step);
+        }
     }
 
     /// Goes on where a host that ended in between stopped.

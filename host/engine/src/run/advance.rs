@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Run;
+use super::cached::CacheNote;
 use super::exit::{self, Way};
 use super::names::Context;
 use super::state::{Json, Place, View, VisitStatus};
@@ -39,8 +40,11 @@ pub(super) enum Leave<'a> {
 
 /// What was evaluated before a node is entered.
 enum Prepared {
-    /// The input of an agent or a child.
-    Called(Json),
+    /// The input of an agent or a child, and the value of an agent's `cache.key`.
+    Called {
+        input: Json,
+        cache_key: Option<Json>,
+    },
     Review(Box<ReviewOpened>),
     Value(Json),
     Items(Json),
@@ -86,10 +90,14 @@ impl Run {
             p: p.clone(),
             kind: node.kind.name().to_owned(),
             input: match &prepared {
-                Ok(Prepared::Called(input)) => Some(Payload::Value(input.clone())),
+                Ok(Prepared::Called { input, .. }) => Some(Payload::Value(input.clone())),
                 _ => None,
             },
             deadline: timeout_ms.map(|timeout_ms| self.clock.plus_ms(timeout_ms)),
+            cache_key: match &prepared {
+                Ok(Prepared::Called { cache_key, .. }) => cache_key.clone().map(Payload::Value),
+                _ => None,
+            },
         }));
         if let Some(stage) = node.stage.filter(|stage| *stage != self.state.stage) {
             self.emit(Event::StageEntered(StageEntered { stage, p: p.clone() }));
@@ -104,8 +112,14 @@ impl Run {
     fn prepare(&self, p: &Path, scope: &Path, node: &Node) -> Result<Prepared, Failure> {
         let context = Context::new(self, scope).at_visit(visit_number(p));
         match &node.kind {
-            Kind::Agent(agent) => self.prepare_input(&context, &agent.input, "an agent"),
-            Kind::Workflow(child) => self.prepare_input(&context, &child.input, "a child run"),
+            Kind::Agent(agent) => Ok(Prepared::Called {
+                input: self.prepare_input(&context, &agent.input, "an agent")?,
+                cache_key: self.cache_key_value(agent, &context)?,
+            }),
+            Kind::Workflow(child) => Ok(Prepared::Called {
+                input: self.prepare_input(&context, &child.input, "a child run")?,
+                cache_key: None,
+            }),
             Kind::Review(review) => Ok(Prepared::Review(Box::new(self.prepare_review(p, review, &context)?))),
             Kind::Value(template) => {
                 let value = context.template(template)?;
@@ -138,19 +152,14 @@ impl Run {
         }
     }
 
-    fn prepare_input(
-        &self,
-        context: &Context<'_>,
-        template: &Template,
-        of: &str,
-    ) -> Result<Prepared, Failure> {
+    fn prepare_input(&self, context: &Context<'_>, template: &Template, of: &str) -> Result<Json, Failure> {
         let input = context.template(template)?;
         if !input.is_object() {
             let message = format!("`input` gave {}; the input of {of} must be an object", type_name(&input));
             return Err(Failure::permanent(Class::Expression, "input-not-object", message));
         }
         self.check_payload(&format!("the input of {of}"), json_bytes(&input))?;
-        Ok(Prepared::Called(Arc::new(input)))
+        Ok(Arc::new(input))
     }
 
     fn prepare_review(
@@ -234,21 +243,35 @@ impl Run {
         confidence: Option<f64>,
         leave: &Leave<'_>,
     ) {
-        let attempts = self.attempts_made(p);
-        if let Err(failure) = self.try_leave(p, payload, output, confidence, leave) {
-            let block = self.visit(p).and_then(|visit| visit.block()).map(|_| Payload::Block(p.clone()));
-            self.fail_visit(p, failure, (attempts, attempts), false, block);
-        }
+        self.leave_noted(p, payload, output, confidence, leave, CacheNote::default());
     }
 
-    /// Nothing has changed when it fails.
-    fn try_leave(
+    /// As [`Run::leave`], with what is said about keeping the reply.
+    pub(super) fn leave_noted(
         &mut self,
         p: &Path,
         payload: Payload,
         output: Json,
         confidence: Option<f64>,
         leave: &Leave<'_>,
+        note: CacheNote,
+    ) {
+        let attempts = self.attempts_made(p);
+        if let Err(failure) = self.try_leave(p, payload, output, confidence, leave, note) {
+            let block = self.visit(p).and_then(|visit| visit.block()).map(|_| Payload::Block(p.clone()));
+            self.fail_visit(p, failure, (attempts, attempts), false, block);
+        }
+    }
+
+    /// Nothing has changed when it fails.
+    pub(super) fn try_leave(
+        &mut self,
+        p: &Path,
+        payload: Payload,
+        output: Json,
+        confidence: Option<f64>,
+        leave: &Leave<'_>,
+        note: CacheNote,
     ) -> Result<(), Failure> {
         let graph = self.graph.clone();
         let node = graph.node(p).expect("a visit is at a node of the graph");
@@ -283,9 +306,17 @@ impl Run {
             }
         };
         let took_ms = self.visit(p).map_or(0, |visit| self.clock.since_ms(visit.started_at));
-        let succeeded =
-            NodeSucceeded { p: p.clone(), output: payload, confidence, update: writes, expired, took_ms };
-        self.emit(Event::NodeSucceeded(succeeded));
+        let CacheNote { kept, cached_from } = note;
+        self.emit(Event::NodeSucceeded(NodeSucceeded {
+            p: p.clone(),
+            output: payload,
+            confidence,
+            update: writes,
+            expired,
+            took_ms,
+            kept,
+            cached_from,
+        }));
         if way.unused_choices {
             let message =
                 "the agent's reply chooses between options, but the node's exit does not ask for them";
@@ -344,7 +375,8 @@ impl Run {
             Ok(Caught::Value(value)) => {
                 self.emit(failed(error, true));
                 let payload = Payload::Value(value.clone());
-                let left = self.try_leave(p, payload, value, None, &Leave::ByReply(&ReplyNext::Edges));
+                let leave = Leave::ByReply(&ReplyNext::Edges);
+                let left = self.try_leave(p, payload, value, None, &leave, CacheNote::default());
                 if let Err(second) = left {
                     let error = self.record(p, second, attempts, None);
                     self.emit(failed(error.clone(), false));

@@ -194,6 +194,7 @@ impl Run {
 
     fn node_started(&mut self, e: &NodeStarted) -> Result<(), String> {
         let input = e.input.as_ref().map(|input| self.resolve(input)).transpose()?;
+        let cache_key = e.cache_key.as_ref().map(|key| self.resolve(key)).transpose()?;
         let (node, number) = match e.p.last() {
             Some(Segment::Node(id, number)) => (Some(id.clone()), *number),
             Some(Segment::Sole(number)) => (None, *number),
@@ -218,6 +219,7 @@ impl Run {
                 number,
                 started_at: now,
                 input,
+                cache_key,
                 reply: None,
                 confidence: None,
                 attempts: 1,

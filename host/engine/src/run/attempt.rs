@@ -1,6 +1,7 @@
 //! Attempts of agents: replies, failures, retries.
 
 use super::Run;
+use super::advance::Leave;
 use super::state::{Attempt, Phase};
 use super::write::{VALUE_DEPTH_MAX, is_too_deep};
 use crate::event::{
@@ -60,19 +61,18 @@ impl Run {
         self.emit(Event::AttemptSucceeded(succeeded));
         match reply.next {
             ReplyNext::Review(request) => self.agent_review(&id.path, &request),
-            next => self.succeed(
-                &id.path,
-                Payload::Output(id.path.clone()),
-                reply.output,
-                reply.confidence,
-                &next,
-            ),
+            next => {
+                let kept = self.kept(&id.path, &next);
+                let output = Payload::Output(id.path.clone());
+                let leave = Leave::ByReply(&next);
+                self.leave_noted(&id.path, output, reply.output, reply.confidence, &leave, kept);
+            }
         }
         true
     }
 
     /// What the language asks of a reply, beyond what the sandbox has checked.
-    fn check_reply(&self, reply: &Reply) -> Result<(), Failure> {
+    pub(super) fn check_reply(&self, reply: &Reply) -> Result<(), Failure> {
         let invalid = |code: &str, message: String| Failure {
             recoverable: true,
             ..Failure::permanent(Class::InvalidOutput, code, message)

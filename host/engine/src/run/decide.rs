@@ -166,14 +166,15 @@ impl Run {
         match input {
             Input::Answer(answer) => self.check_answer(answer).map(|_| ()),
             Input::Signal(signal) => self.check_signal(signal).map(|_| ()),
-            Input::Cancel { .. } => self.check_cancel().map(|_| ()),
+            Input::Cancel { reason, .. } => self.check_cancel(reason).map(|_| ()),
             Input::Retry(retry) => self.check_retry(retry).map(|_| ()),
-            Input::Pause { .. } => self.check_pause().map(|_| ()),
-            Input::Resume { .. } => self.check_resume().map(|_| ()),
-            Input::Kill { .. } => self.check_kill().map(|_| ()),
+            Input::Pause { reason, .. } => self.check_pause(reason).map(|_| ()),
+            Input::Resume { reason, .. } => self.check_resume(reason).map(|_| ()),
+            Input::Kill { reason, .. } => self.check_kill(reason).map(|_| ()),
             Input::Done { .. }
             | Input::Failed { .. }
             | Input::ChildEnded { .. }
+            | Input::Cached { .. }
             | Input::Interrupted { .. }
             | Input::Tick => Ok(()),
         }
@@ -188,6 +189,7 @@ impl Run {
                 self.attempt_failed(&id, failure, retry_after_ms, usage)
             }
             Input::ChildEnded { id, outcome } => self.child_ended(&id, outcome),
+            Input::Cached { id, reply, from } => self.attempt_cached(&id, reply, from),
             Input::Interrupted { id } => self.attempt_interrupted(&id),
             Input::Tick => {
                 self.tick();
@@ -206,7 +208,7 @@ impl Run {
                 true
             }
             Input::Cancel { by, reason } => {
-                if self.check_cancel()? {
+                if self.check_cancel(&reason)? {
                     self.cancel_scope(&Path::root(), CancelCause::Run);
                     self.list_unused_signals();
                     self.emit(Event::RunCancelled(RunCancelled { by, reason }));
@@ -220,19 +222,19 @@ impl Run {
                 true
             }
             Input::Pause { by, reason } => {
-                if self.check_pause()? {
+                if self.check_pause(&reason)? {
                     self.emit(Event::RunPaused(RunPaused { by, reason }));
                 }
                 true
             }
             Input::Resume { by, reason } => {
-                if self.check_resume()? {
+                if self.check_resume(&reason)? {
                     self.emit(Event::RunResumed(RunResumed { by, reason }));
                 }
                 true
             }
             Input::Kill { by, reason } => {
-                if self.check_kill()? {
+                if self.check_kill(&reason)? {
                     let children = self.children().map(|child| child.run_id).collect();
                     self.emit(Event::RunKilled(RunKilled { by, reason, children }));
                 }

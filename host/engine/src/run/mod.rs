@@ -17,6 +17,7 @@ mod answer;
 mod apply;
 mod attempt;
 mod block;
+mod cached;
 mod child;
 mod decide;
 mod exit;

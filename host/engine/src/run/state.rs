@@ -179,6 +179,9 @@ pub(super) struct Visit {
     pub(super) started_at: Timestamp,
     /// Of an agent.
     pub(super) input: Option<Json>,
+    /// Of an agent: the value of its `cache.key`. Absent: there is none.
+    #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
+    pub(super) cache_key: Option<Json>,
     /// The output of the latest attempt, or of the decided review.
     #[serde(default, deserialize_with = "even_null", skip_serializing_if = "Option::is_none")]
     pub(super) reply: Option<Json>,

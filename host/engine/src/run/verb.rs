@@ -3,11 +3,12 @@
 
 use super::Run;
 use super::state::End;
-use crate::input::Rejected;
+use crate::input::{REASON_BYTES_MAX, Rejected};
 
 impl Run {
     /// Ends the run in order.
-    pub(super) fn check_cancel(&self) -> Result<bool, Rejected> {
+    pub(super) fn check_cancel(&self, reason: &str) -> Result<bool, Rejected> {
+        check_reason(reason)?;
         match &self.state.end {
             Some(End::Cancelled { .. }) => Ok(false),
             _ => self.check_open().map(|()| true),
@@ -15,7 +16,8 @@ impl Run {
     }
 
     /// Ends the run at once.
-    pub(super) fn check_kill(&self) -> Result<bool, Rejected> {
+    pub(super) fn check_kill(&self, reason: &str) -> Result<bool, Rejected> {
+        check_reason(reason)?;
         match &self.state.end {
             Some(End::Killed { .. }) => Ok(false),
             _ => self.check_open().map(|()| true),
@@ -23,12 +25,14 @@ impl Run {
     }
 
     /// Nothing new starts.
-    pub(super) fn check_pause(&self) -> Result<bool, Rejected> {
+    pub(super) fn check_pause(&self, reason: &str) -> Result<bool, Rejected> {
+        check_reason(reason)?;
         self.check_open().map(|()| !self.state.paused)
     }
 
     /// Carries on.
-    pub(super) fn check_resume(&self) -> Result<bool, Rejected> {
+    pub(super) fn check_resume(&self, reason: &str) -> Result<bool, Rejected> {
+        check_reason(reason)?;
         self.check_open().map(|()| self.state.paused)
     }
 
@@ -42,4 +46,10 @@ impl Run {
             Some(End::Killed { .. }) => Err(Rejected::Ended("been killed")),
         }
     }
+}
+
+/// Refuses a reason that is too long to stand in journal and lists.
+fn check_reason(reason: &str) -> Result<(), Rejected> {
+    let bytes = reason.len();
+    if bytes > REASON_BYTES_MAX { Err(Rejected::ReasonTooLong { bytes }) } else { Ok(()) }
 }

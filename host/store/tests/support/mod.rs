@@ -65,6 +65,8 @@ pub(crate) fn node_succeeded(path: &str, output: Value) -> Event {
         update: Vec::new(),
         expired: false,
         took_ms: 3,
+        kept: None,
+        cached_from: None,
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bandstand_engine::event::Payload;
+use bandstand_engine::event::{CachedFrom, Payload};
 use bandstand_engine::input::{ActorKind, By, Choice, Reply, ReplyNext, ReviewRequest, Usage, Verdict};
 use bandstand_engine::{Answer, Class, Failure, Input};
 use serde_json::{Value, json};
@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("wait-and-fail", wait_and_fail()),
         ("cancelled", cancelled("enough")),
         ("cancelled-without-reason", cancelled("")),
+        ("cached", cached()),
     ];
     all.extend(asked::all());
     all.extend(children::all());
@@ -121,6 +122,26 @@ nodes:
     tape.fail("b@1#1", failure("no-luck"), None, Usage::default());
     done_plainly(&mut tape, "b@1#2", json!({}));
     tape.fail("c@1#1", failure("no-luck"), None, Usage::default());
+    tape
+}
+
+/// A reply that is kept, and one that was kept before.
+fn cached() -> Tape {
+    let text = "
+format: 1
+name: cached
+version: 1
+plugins: { p: { builtin: echo } }
+state: { seen: { reduce: append } }
+nodes:
+  a: { agent: p, input: { n: 1 }, cache: { for: 1h, key: visit }, update: { seen: [\"${{ output.n }}\"] }, next: b }
+  b: { agent: p, input: { n: 2 }, cache: { for: 2d, scope: run }, update: { seen: [\"${{ output.n }}\"] }, next: end }
+";
+    let mut tape = Tape::start(text, json!({}), None);
+    done(&mut tape, "a@1#1", Reply { confidence: Some(0.5), ..reply(json!({ "n": 7 })) }, Usage::default());
+    let from = CachedFrom { run: "run-0".to_owned(), p: "before@3".parse().unwrap() };
+    let id = "b@1#1".parse().unwrap();
+    tape.take(Input::Cached { id, reply: reply(json!({ "n": 8 })), from });
     tape
 }
 

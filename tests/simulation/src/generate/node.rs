@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors, Node, OnFailure,
-    OnTimeout, Parallel, Reducer, Review, Route, SignalWait, Stage, Target, Update,
+    Agent, Arm, Body, Branch, Cache, CacheScope, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors, Node,
+    OnFailure, OnTimeout, Parallel, Reducer, Review, Route, SignalWait, Stage, Target, Update,
 };
 use serde_json::{Value, json};
 
@@ -115,6 +115,7 @@ impl Generator<'_> {
                     retry: self.retry(),
                     timeout_ms: 60_000,
                     deadline_ms: self.maybe(Feature::Deadlines, 50).then(|| 1 + self.tape.below(6_000)),
+                    cache: self.cache(place),
                 };
                 (Kind::Agent(agent), OutputShape::Agent)
             }
@@ -152,6 +153,18 @@ impl Generator<'_> {
                 (Kind::Value(self.template(&value)), OutputShape::Numbered)
             }
         }
+    }
+
+    fn cache(&mut self, place: &Place) -> Option<Cache> {
+        if !self.maybe(Feature::Cache, 70) {
+            return None;
+        }
+        let key = self.tape.chance(40).then(|| self.number(place));
+        Some(Cache {
+            for_ms: 1 + self.tape.below(100_000),
+            key: key.map(|key| self.expression(&key)),
+            scope: *self.tape.pick(&[CacheScope::Workflow, CacheScope::Thread, CacheScope::Run]),
+        })
     }
 
     fn signal_wait(&mut self, position: Position<'_>) -> SignalWait {

@@ -28,6 +28,7 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             host.coming.push((at, Coming::Write(token)));
             Ok(())
         }
+        Action::LookUp { run_id, id, .. } => host.look_up(run_id, id),
         Action::StartCall { run_id, command } => host.start(run_id, command),
         Action::StartChild { run_id, .. } => problem(format!("{run_id} has no child runs")),
         Action::Change { .. } => Ok(()),
@@ -159,6 +160,27 @@ impl Host<'_> {
             self.message(again, parcel.clone());
         }
         self.message(at, parcel);
+        Ok(())
+    }
+
+    /// What is kept is scripted. A hit is worth no more than any input: the core must make it durable.
+    fn look_up(&mut self, run_id: RunId, id: CommandId) -> Result<(), Problem> {
+        if self.held {
+            return problem(format!("{run_id}: {id} is looked up although the host holds"));
+        }
+        let case = self.case(&run_id)?;
+        if case.checker.is_paused() {
+            return problem(format!("{run_id}: {id} is looked up, but by what is durable the run is paused"));
+        }
+        if !case.checker.owed().contains(&id) {
+            return problem(format!("{run_id}: {id} is looked up, but is not owed by what is durable"));
+        }
+        let command = self.core.run(&run_id).and_then(|run| run.command(&id)).cloned();
+        let case = self.case(&run_id)?;
+        let cached = command.and_then(|command| case.world.script.cached(&command));
+        let found = cached.filter(|_| self.tape.chance(50));
+        let at = self.later(20);
+        self.message(at, Parcel::LookedUp { run_id, id, found });
         Ok(())
     }
 

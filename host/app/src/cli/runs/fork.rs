@@ -1,21 +1,19 @@
 //! `bandstand runs fork`: a new run that adopts another one's results up to a point and goes on from there.
 
-use bandstand_engine::Event;
 use bandstand_engine::run::EditPath;
 use bandstand_store::Reader;
 use clap::Args;
 use serde_json::Value;
 
 use super::anew::{self, AnewArgs};
+use super::point::{NotFound, Search};
 use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json_input;
 use crate::cli::stored;
+use crate::cli::term::words;
 use crate::host::{Drive, ForkRequest, Latest};
-
-/// Nodes that an error names.
-const NAMED_MAX: usize = 20;
 
 /// What `fork` is given.
 #[derive(Args, Debug)]
@@ -23,9 +21,9 @@ pub struct ForkArgs {
     /// The run; the beginning of its id is enough
     #[arg(value_name = "RUN", value_parser = arguments::id)]
     run: String,
-    /// Where to leave it: before a node was entered first (`draft`, `fan/law`), before a visit (`draft@2`), or after so
-    /// many events
-    #[arg(long, value_name = "NODE|PATH|SEQ")]
+    /// Where to leave it: before a node was entered first (`draft`, `fan/law`), before a visit (`draft@2`), after a
+    /// checkpoint was passed last (`drafted`) or for the nth time (`drafted@1`), or after so many events
+    #[arg(long, value_name = "NODE|PATH|CHECKPOINT|SEQ")]
     from: String,
     /// What is different: `state.CHANNEL=JSON` or `input.MEMBER=JSON`, deeper with further dots; may be given several
     /// times
@@ -82,27 +80,30 @@ fn point(from: &str, reader: &Reader, run_id: &str, context: &Context) -> Result
     if let Ok(seq) = from.parse() {
         return Ok(seq);
     }
-    let (mut visited, mut seq) = (Vec::<String>::new(), 0_u64);
+    let mut search = Search::new(from);
     for row in stored::rows(reader, run_id)? {
-        for event in row?.events {
-            if let Event::NodeStarted(entered) = event {
-                let node = entered.p.node_path();
-                if node == from || entered.p.to_string() == from {
-                    return Ok(seq);
-                }
-                if visited.len() <= NAMED_MAX && !visited.contains(&node) {
-                    visited.push(node);
-                }
-            }
-            seq += 1;
-        }
+        search.add(&row?.events);
     }
-    let more = if visited.len() > NAMED_MAX { ", ..." } else { "" };
-    visited.truncate(NAMED_MAX);
-    let help = format!(
-        "it entered: {}{more}; its events with their numbers: bandstand runs show {run_id} --events --json{}",
-        visited.join(", "),
-        context.data_option()
-    );
-    Err(Failure::not_found(format!("run {run_id} never entered `{from}`")).help(help))
+    let data = context.data_option();
+    let events = format!("its events with their numbers: bandstand runs show {run_id} --events --json{data}");
+    search.found().map_err(|problem| match problem {
+        NotFound::Nothing(names) => {
+            Failure::not_found(format!("run {run_id} never entered `{from}`, nor passed a checkpoint of that name"))
+                .help(format!("{names}; {events}"))
+        }
+        NotFound::Both => {
+            let what = format!("`{from}` is a node and a checkpoint of run {run_id}");
+            Failure::usage(what).help(format!(
+                "--from {from}@1 leaves it before the node's first visit, --from checkpoint:{from} after the checkpoint"
+            ))
+        }
+        NotFound::NotSoOften(times) => {
+            let what = format!("run {run_id} passed that checkpoint {}, so there is no `{from}`", words::count(times, "time"));
+            Failure::not_found(what).help(events)
+        }
+        NotFound::Ended => {
+            let what = format!("run {run_id} ended when it had passed `{from}`: there is nothing to go on with");
+            Failure::not_found(what).help(format!("name an earlier point; {events}"))
+        }
+    })
 }

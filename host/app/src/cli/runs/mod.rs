@@ -10,6 +10,7 @@ pub mod import;
 pub mod kill;
 pub mod list;
 pub mod pause;
+mod point;
 pub mod replay;
 pub mod rerun;
 pub mod resume;

@@ -1,5 +1,7 @@
 //! `bandstand runs show`: all that R5.3 asks of one run, or its events one by one.
 
+use std::collections::BTreeSet;
+
 use bandstand_engine::{Path, Run, Timestamp};
 use bandstand_store::{AuditRecord, Link, LinkKind, Links, Reader, RunRow, Scope};
 use clap::Args;
@@ -72,7 +74,8 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     }
     let audit = audit(&reader, &run)?;
     let links = reader.links(&run.run_id)?;
-    let report = Report { folded: stored::folded(&reader, &run.run_id), run, history, audit, links };
+    let gone = gone(&reader, &history)?;
+    let report = Report { folded: stored::folded(&reader, &run.run_id), run, history, audit, links, gone };
     if context.out.json {
         context.out.json_line(&report.as_json());
     } else {
@@ -120,6 +123,19 @@ struct Report {
     audit: Vec<AuditRecord>,
     /// The runs it comes from and that come from it.
     links: Links,
+    /// Runs whose kept replies it used and that are not in the store any more.
+    gone: BTreeSet<String>,
+}
+
+fn gone(reader: &Reader, history: &History) -> Result<BTreeSet<String>, Failure> {
+    let mut gone = BTreeSet::new();
+    let runs: BTreeSet<&String> = newest(&history.cached).iter().map(|(_, _, from)| &from.run).collect();
+    for run in runs {
+        if reader.run(run)?.is_none() {
+            gone.insert(run.clone());
+        }
+    }
+    Ok(gone)
 }
 
 /// What agents wrote into the audit log of the run's thread.
@@ -165,6 +181,7 @@ impl Report {
             ("routing", history.routes_left_out + history.routes.len()),
             ("parallel", history.blocks.len()),
             ("warnings", history.warnings.len()),
+            ("cached", history.cached.len()),
         ];
         let earlier = lists.into_iter().map(|(name, length)| (name, length.saturating_sub(LISTED_MAX)));
         earlier.filter(|(_, cut)| *cut > 0).map(|(name, cut)| (name.to_owned(), json!(cut))).collect()
@@ -201,7 +218,7 @@ impl Report {
             .map(|(node, times)| {
                 json!({
                     "node": node, "visits": times.visits, "failed": times.failed, "attempts": times.attempts,
-                    "total_ms": times.total_ms, "longest_ms": times.longest_ms, "cpu_us": times.cpu_us,
+                    "cached": times.cached, "total_ms": times.total_ms, "longest_ms": times.longest_ms, "cpu_us": times.cpu_us,
                 })
             })
             .collect();
@@ -241,6 +258,10 @@ impl Report {
             }).collect::<Vec<_>>(),
             "parallel": newest(&history.blocks).iter().map(block_json).collect::<Vec<_>>(),
             "nodes": nodes,
+            "cached": newest(&history.cached).iter().map(|(at, path, from)| json!({
+                "path": path.to_string(), "at": at.to_string(), "from_run": from.run,
+                "from_path": from.p.to_string(), "from_is_gone": self.gone.contains(&from.run),
+            })).collect::<Vec<_>>(),
             "checkpoints": history.checkpoints.iter().map(|(at, seq, name, path)| json!({
                 "name": name, "path": path.to_string(), "at": at.to_string(), "seq": seq,
             })).collect::<Vec<_>>(),
@@ -343,6 +364,7 @@ impl Report {
         section("Reviews", newest(&history.reviews).iter().flat_map(review_lines).collect());
         section("Routing", self.route_lines());
         section("Signals", newest(&history.signals).iter().map(signal_line).collect());
+        section("Cached", self.cached_lines());
         section("Checkpoints", self.checkpoint_lines());
         section("Branches", newest(&history.blocks).iter().flat_map(block_lines).collect());
         section("Warnings", self.warning_lines());
@@ -394,6 +416,17 @@ impl Report {
             format!("signal {name} at {path}{until}")
         });
         paused.into_iter().chain(reviews).chain(signals).chain(timers).collect()
+    }
+
+    fn cached_lines(&self) -> Vec<String> {
+        let cached = newest(&self.history.cached).iter();
+        cached
+            .map(|(at, path, from)| {
+                let gone = if self.gone.contains(&from.run) { ", which is gone" } else { "" };
+                let from = history::cached_line(from);
+                safe::line(&format!("{}  {path}  {from}{gone}", words::clock(*at)))
+            })
+            .collect()
     }
 
     fn checkpoint_lines(&self) -> Vec<String> {

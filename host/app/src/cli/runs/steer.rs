@@ -19,8 +19,8 @@ pub struct SteerArgs {
     /// The run; the beginning of its id is enough
     #[arg(value_name = "RUN", value_parser = arguments::id)]
     pub run: String,
-    /// Why; kept with the run
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    /// Why; kept with the run; 4096 bytes at most
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = arguments::reason)]
     pub reason: String,
     /// Who wants it [default: the user of the system]
     #[arg(long, value_name = "ID", value_parser = arguments::name)]
