@@ -129,7 +129,10 @@ fn fork_and_rerun_take_the_files_as_they_were_or_as_they_are_now() {
     assert_eq!(again["result"], json!({ "total": 21 }));
     let latest = folder.call(&["runs", "rerun", &run, "--latest", "--json"]).expect(0, &[]).last();
     assert_eq!(latest["result"], json!({ "total": 2007 }));
-    assert_eq!(show(&folder, &id(&latest))["from"], json!({ "run_id": run, "kind": "rerun", "seq": null }));
+    assert_eq!(
+        show(&folder, &id(&latest))["from"],
+        json!({ "run_id": run, "kind": "rerun", "seq": null, "path": null })
+    );
     assert_eq!(show(&folder, &run)["forks"].as_array().unwrap().len(), 2);
     let fork = ["runs", "fork", &run, "--from", "second", "--json"];
     assert_eq!(folder.call(&fork).expect(0, &[]).last()["result"], json!({ "total": 21 }));
