@@ -648,7 +648,7 @@ fn the_calls_of_a_retried_run_start_although_it_was_paused_when_it_failed() {
         world.disk.iter().map(|row| JournalRow { at: row.at, events: row.events.to_vec() }).collect();
     let point = Point::of_failure(world.graph.clone(), &rows).unwrap();
     let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
-    let input = Input::Retry(Box::new(Retry { by, request_id: None, point }));
+    let input = Input::Retry(Box::new(Retry { by, request_id: None, point, thread: None }));
     world.send(Message::Input { run_id: RUN.into(), input, request: Some(Request(2)) });
     if world.appends.is_empty() {
         world.load(false); // it had left memory when it ended

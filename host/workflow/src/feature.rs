@@ -10,10 +10,6 @@ use serde::Serialize;
 pub enum Feature {
     /// `cache`.
     Cache,
-    /// `thread`.
-    Thread,
-    /// `keep: thread`.
-    KeepThread,
     /// The grant `http`.
     Http,
     /// The grant `model`.
@@ -54,8 +50,6 @@ impl Feature {
     /// All of them.
     pub const ALL: &[Feature] = &[
         Feature::Cache,
-        Feature::Thread,
-        Feature::KeepThread,
         Feature::Http,
         Feature::Model,
         Feature::Tools,
@@ -79,8 +73,6 @@ impl Feature {
     pub fn name(self) -> &'static str {
         match self {
             Feature::Cache => "cache",
-            Feature::Thread => "thread",
-            Feature::KeepThread => "keep: thread",
             Feature::Http => "grants.http",
             Feature::Model => "grants.model",
             Feature::Tools => "grants.tools",
@@ -104,7 +96,7 @@ impl Feature {
     /// The phase it is due in.
     pub fn phase(self) -> &'static str {
         match self {
-            Feature::Cache | Feature::Thread | Feature::KeepThread => "B",
+            Feature::Cache => "B",
             Feature::Http
             | Feature::Model
             | Feature::Tools
