@@ -44,6 +44,7 @@ pub mod runs;
 mod schema;
 mod snapshot;
 mod store;
+pub mod threads;
 mod upgrade;
 mod writer;
 
@@ -72,6 +73,9 @@ pub use routing::RouteStats;
 pub use run_rows::RunRows;
 pub use runs::{FindError, RunFilter, RunPage, RunRow};
 pub use store::{Fatal, Health, Stats, Store};
+pub use threads::{
+    Forgotten, KeptThread, KeptValue, RunLease, ThreadKey, ThreadRuns, Writer as ThreadWriter,
+};
 
 /// The data file's name in the data directory.
 pub const FILE_NAME: &str = "bandstand.db";

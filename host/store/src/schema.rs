@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,13 +18,15 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { sql: V1, fill: |_| Ok(()) },
     Step { sql: V2, fill: upgrade::to_v2 },
     // Runs of an earlier version come from no other run.
     Step { sql: V3, fill: |_| Ok(()) },
     // Runs of an earlier version are nobody's child.
     Step { sql: V4, fill: |_| Ok(()) },
+    // Runs of an earlier version kept nothing in their threads.
+    Step { sql: V5, fill: |_| Ok(()) },
 ];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
@@ -47,7 +49,7 @@ pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> ru
 }
 
 /// Tables that [`rebuild`](crate::Store::rebuild) empties and fills again from the journal.
-pub(crate) const READ_MODELS: [&str; 9] = [
+pub(crate) const READ_MODELS: [&str; 10] = [
     "runs",
     "pins",
     "run_links",
@@ -57,6 +59,7 @@ pub(crate) const READ_MODELS: [&str; 9] = [
     "run_routes",
     "routing_stats",
     "requests",
+    "thread_leases",
 ];
 
 const V1: &str = r#"
@@ -258,4 +261,24 @@ const V4: &str = r#"
 ALTER TABLE run_links ADD COLUMN path TEXT;
 -- Child runs that their parents do not want any more, until they have ended: they may not have been told.
 CREATE TABLE unwanted(run INTEGER PRIMARY KEY, killed INTEGER NOT NULL) STRICT;
+"#;
+
+const V5: &str = r#"
+-- Runs that write a thread or wait for it, until they end. At most one of a thread holds it. `arrival` is their order: the
+-- place in the journal at which each came.
+CREATE TABLE thread_leases(
+  run INTEGER PRIMARY KEY, workflow TEXT NOT NULL, thread_id TEXT NOT NULL, held INTEGER NOT NULL, arrival INTEGER NOT NULL
+) STRICT;
+CREATE INDEX thread_leases_thread ON thread_leases(workflow, thread_id, arrival);
+CREATE INDEX thread_leases_queued ON thread_leases(arrival) WHERE held = 0;
+
+-- What threads keep for their next run. No read model: it outlives the runs that wrote it, and a rebuild leaves it alone.
+-- Large values are blobs, named in `blob_refs` by a thread under minus its id.
+CREATE TABLE threads(
+  id INTEGER PRIMARY KEY, workflow TEXT NOT NULL, thread_id TEXT NOT NULL, UNIQUE(workflow, thread_id)
+) STRICT;
+CREATE TABLE thread_values(
+  thread INTEGER NOT NULL, channel TEXT NOT NULL, value TEXT, digest BLOB, run_id TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY(thread, channel)
+) STRICT, WITHOUT ROWID;
 "#;
