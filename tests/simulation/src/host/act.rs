@@ -110,6 +110,8 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             }
             Ok(())
         }
+        // Its runs take part in no thread.
+        Action::ThreadLeft { .. } => problem("a run of no thread left one".to_owned()),
         Action::Die { .. } => {
             host.dead = true;
             Ok(())
