@@ -142,7 +142,7 @@ fn a_queued_run_begins_when_the_one_before_it_has_ended() {
         .expect(4, &["waits for its thread, which run", "that one waits for a person"]);
     assert!(third.stderr.contains(&first), "{third:#?}");
     let listed = folder.call(&["runs", "list"]).expect(0, &[]).stdout;
-    assert!(listed.contains(&format!("waiting for thread t, which run {first} has")), "{listed}");
+    assert!(listed.contains(&format!("waiting behind {first} in")), "{listed}");
     let shown = show(&folder, &second);
     assert_eq!((shown["status"].clone(), shown["events"].clone()), (json!("waiting"), json!(1)));
     assert_eq!(shown["waiting_for"], json!([{ "kind": "thread", "thread_id": "t", "behind": first }]));

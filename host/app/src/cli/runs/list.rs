@@ -85,9 +85,10 @@ pub fn status_words(run: &RunRow) -> String {
     let mut text = run.status.name().to_owned();
     if let Some(RunLease::Queued { behind }) = &run.lease {
         let thread = run.thread_id.as_deref().unwrap_or_default();
-        text.push_str(&format!(" for thread {thread}"));
-        if let Some(ahead) = behind {
-            text.push_str(&format!(", which run {ahead} has"));
+        // In a list what is long is cut at its end.
+        match behind {
+            Some(ahead) => text.push_str(&format!(" behind {ahead} in thread {thread}")),
+            None => text.push_str(&format!(" for thread {thread}")),
         }
         return text;
     }
