@@ -314,6 +314,9 @@ impl Checker {
         match event {
             Event::RunStarted(e) => self.run_deadline = e.deadline,
             Event::RunAdopted(_) => {}
+            Event::ThreadEntered(_) | Event::ThreadWritten(_) => {
+                return problem("a run of no thread speaks of one");
+            }
             Event::RunRetried(e) => {
                 self.ended = None;
                 self.run_deadline = e.deadline;

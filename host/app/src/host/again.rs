@@ -93,6 +93,11 @@ impl Host {
             return self.input(&run_id, Input::Retry(Box::new(retry))).await;
         };
         let turn = self.turn(&thread).await;
+        if self.0.store.reader().thread_of(&run_id)?.is_some() {
+            // Somebody retried it while this one waited for the turn: the run itself says so.
+            let retry = Retry { by, request_id, point, thread: None };
+            return self.input(&run_id, Input::Retry(Box::new(retry))).await;
+        }
         let place = self.place(&thread, second_run, &run_id).await?;
         let queued = place == ThreadNow::Taken;
         let retry = Retry { by, request_id, point, thread: Some(place) };
