@@ -31,6 +31,7 @@ fn every_seed_comes_to_what_the_language_says() {
         "attempt.cancelled",
         "branch.ended Cancelled",
         "branch.ended Skipped",
+        "thread.entered",
         "edge.taken Approved",
         "edge.taken Below",
         "edge.taken Default",
