@@ -13,6 +13,7 @@ const FLOW: &str = "\
 format: 1
 name: flow
 version: 1
+thread: { second-run: queue }
 input: { type: object, properties: { to: { type: string } } }
 nodes:
   first:
@@ -35,6 +36,8 @@ enum State {
     Review,
     /// It waits for a signal.
     Signal,
+    /// It waits for its thread, which a run has that waits for people.
+    Queued,
     /// Paused while it waits for a signal.
     Paused,
     Succeeded,
@@ -43,9 +46,10 @@ enum State {
     Killed,
 }
 
-const STATES: [State; 7] = [
+const STATES: [State; 8] = [
     State::Review,
     State::Signal,
+    State::Queued,
     State::Paused,
     State::Succeeded,
     State::Failed,
@@ -69,7 +73,7 @@ type Cell = (i32, &'static str, After);
 
 /// A verb: its name, what follows the run's id, and its cell in each of `STATES`. `EVENTS` stands for the number of the
 /// run's events.
-type Row = (&'static str, &'static [&'static str], [Cell; 7]);
+type Row = (&'static str, &'static [&'static str], [Cell; 8]);
 
 const SUCCEEDED: Cell = (3, "the run has already succeeded", After::AsBefore);
 const FAILED: Cell = (3, "the run has already failed", After::AsBefore);
@@ -91,6 +95,7 @@ const TABLE: &[Row] = &[
         [
             is(0, "paused", "paused"),
             is(0, "paused", "paused"),
+            is(0, "paused", "paused"),
             same(0, "was paused before"),
             SUCCEEDED,
             FAILED,
@@ -102,6 +107,7 @@ const TABLE: &[Row] = &[
         "resume",
         &[],
         [
+            same(4, "was not paused"),
             same(4, "was not paused"),
             same(4, "was not paused"),
             is(4, "resumed", "waiting"),
@@ -118,6 +124,7 @@ const TABLE: &[Row] = &[
             is(0, "cancelled", "cancelled"),
             is(0, "cancelled", "cancelled"),
             is(0, "cancelled", "cancelled"),
+            is(0, "cancelled", "cancelled"),
             SUCCEEDED,
             FAILED,
             same(0, "was cancelled before"),
@@ -128,6 +135,7 @@ const TABLE: &[Row] = &[
         "kill",
         &["--yes"],
         [
+            is(0, "killed", "killed"),
             is(0, "killed", "killed"),
             is(0, "killed", "killed"),
             is(0, "killed", "killed"),
@@ -143,6 +151,7 @@ const TABLE: &[Row] = &[
         [
             is(4, "signal go was sent", "waiting"),
             is(0, "signal go was sent", "succeeded"),
+            is(4, "signal go was sent", "waiting"),
             is(4, "is paused", "paused"),
             SUCCEEDED,
             FAILED,
@@ -154,6 +163,7 @@ const TABLE: &[Row] = &[
         "retry",
         &[],
         [
+            same(3, "it is waiting; only a failed run is retried"),
             same(3, "it is waiting; only a failed run is retried"),
             same(3, "it is waiting; only a failed run is retried"),
             same(3, "it is paused; only a failed run is retried"),
@@ -170,6 +180,7 @@ const TABLE: &[Row] = &[
         [
             same(4, "waits for 1 review"),
             same(4, "waits for 1 signal"),
+            same(4, "waits for its thread"),
             same(4, "waits for 1 signal"),
             same(0, "run succeeded"),
             same(1, "run failed"),
@@ -184,6 +195,7 @@ const TABLE: &[Row] = &[
         [
             same(4, "goes on from event"),
             same(4, "goes on from event"),
+            same(3, "first"),
             same(4, "goes on from event"),
             same(0, "goes on from event"),
             same(1, "goes on from event"),
@@ -198,6 +210,7 @@ const TABLE: &[Row] = &[
         [
             same(4, "waits for 1 review"),
             same(4, "waits for 1 signal"),
+            same(4, "waits for its thread"),
             same(4, "waits for 1 signal"),
             same(3, "the run had succeeded by then; name an earlier event"),
             same(3, "the run had failed by then; name an earlier event"),
@@ -205,12 +218,13 @@ const TABLE: &[Row] = &[
             same(3, "the run had been killed by then; name an earlier event"),
         ],
     ),
-    ("replay", &[], [same(0, ""); 7]),
-    ("export", &["--output", "run.ndjson"], [same(0, "is in run.ndjson"); 7]),
+    ("replay", &[], [same(0, ""); 8]),
+    ("export", &["--output", "run.ndjson"], [same(0, "is in run.ndjson"); 8]),
     (
         "delete",
         &["--yes"],
         [
+            same(3, "has not ended: it is waiting"),
             same(3, "has not ended: it is waiting"),
             same(3, "has not ended: it is waiting"),
             same(3, "has not ended: it is paused"),
@@ -226,16 +240,26 @@ const TABLE: &[Row] = &[
 fn run_in(folder: &Folder, state: State) -> String {
     let (to, code) = match state {
         State::Review => ("review", 4),
-        State::Signal | State::Paused | State::Cancelled | State::Killed => ("signal", 4),
+        State::Signal | State::Queued | State::Paused | State::Cancelled | State::Killed => ("signal", 4),
         State::Succeeded => ("end", 0),
         State::Failed => ("fail", 1),
     };
     let input = json!({ "to": to }).to_string();
-    let outcome = folder.call(&["run", "flow.yaml", "--json", "--no-ask", "--input", &input]);
+    let mut args = vec!["run", "flow.yaml", "--json", "--no-ask", "--input", &input];
+    if state == State::Queued {
+        args.extend(["--thread", "t"]);
+        if folder.call(&["runs", "list", "--json"]).stdout.is_empty() {
+            // The one that has the thread, all the time.
+            folder
+                .call(&["run", "flow.yaml", "--no-ask", "--thread", "t", "--input", "{\"to\": \"review\"}"])
+                .expect(4, &[]);
+        }
+    }
+    let outcome = folder.call(&args);
     let run = outcome.expect(code, &[]).last()["run_id"].as_str().unwrap().to_owned();
     let ask = |args: &[&str]| drop(folder.call(args).expect(0, &[]));
     match state {
-        State::Review | State::Signal | State::Succeeded | State::Failed => {}
+        State::Review | State::Signal | State::Queued | State::Succeeded | State::Failed => {}
         State::Paused => ask(&["runs", "pause", &run]),
         State::Cancelled => ask(&["runs", "cancel", "--yes", &run]),
         State::Killed => ask(&["runs", "kill", "--yes", &run]),

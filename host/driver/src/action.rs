@@ -118,6 +118,14 @@ pub enum Action {
         /// How.
         status: Status,
     },
+    /// A run that wrote a thread, or waited for it, has ended, durably: the next one that waits may have it
+    /// ([`Input::Enter`](bandstand_engine::Input::Enter)).
+    ThreadLeft {
+        /// The workflow's name.
+        workflow: String,
+        /// The thread's id.
+        thread_id: String,
+    },
     /// The process must end at once, acknowledging nothing more (exit code 74).
     Die {
         /// For people.
@@ -194,6 +202,8 @@ pub enum Standing {
         /// The open reviews, first deadline first; after them those of its child runs.
         reviews: Vec<String>,
     },
+    /// The runs before it in its thread: it waits until they have ended.
+    Queued,
     /// Only people: it is paused, and no call is in flight any more.
     Paused,
     /// Nothing: it has ended.

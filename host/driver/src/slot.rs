@@ -480,6 +480,10 @@ impl Slot {
         actions.push(Action::Stands { run_id: run_id.clone(), standing: standing.clone() });
         if let Standing::Ended(status) = standing {
             actions.push(Action::RunEnded { run_id, status });
+            if let Some((workflow, thread_id)) = self.run.leased_thread() {
+                let (workflow, thread_id) = (workflow.to_owned(), thread_id.to_owned());
+                actions.push(Action::ThreadLeft { workflow, thread_id });
+            }
         }
         self.standing = Some(standing);
     }
@@ -584,6 +588,9 @@ impl Slot {
             let flies = self.owed.values().any(|owed| *owed == Owed::Flying);
             return if flies { Standing::Running } else { Standing::Paused };
         }
+        if self.run.waits_for_thread().is_some() {
+            return Standing::Queued;
+        }
         // A long row of pure steps owes no call, but asks to go on at once.
         let at_work = self.owed.values().any(|owed| *owed != Owed::Child);
         // One that has ended, or is not wanted any more, is among them until that is durable.
@@ -603,6 +610,8 @@ impl Slot {
                 // Somebody has to send it; its deadline counts like a review's.
                 Waiting::Signal { .. } => waits = true,
                 Waiting::Child { .. } => {}
+                // It waits as a whole.
+                Waiting::Thread { .. } => {}
                 Waiting::Retry { due: time, .. } | Waiting::Time { until: time, .. } => {
                     next = Some(next.map_or(time, |next| next.min(time)));
                 }
@@ -620,7 +629,8 @@ impl Slot {
                 }
                 Some(Standing::Paused) => waits = true,
                 Some(Standing::Stuck(problem)) => stuck = Some((&child.run_id, problem)),
-                Some(Standing::Running | Standing::Ended(_)) | None => {}
+                // A child run takes part in no thread.
+                Some(Standing::Running | Standing::Queued | Standing::Ended(_)) | None => {}
             }
         }
         match (next, stuck) {

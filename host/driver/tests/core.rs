@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on ends")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bandstand_driver::{
@@ -10,7 +10,7 @@ use bandstand_driver::{
 };
 use bandstand_engine::event::{CachedFrom, Event, PluginPin};
 use bandstand_engine::input::{ActorKind, By, Reply, ReplyNext, Retry, Usage, Verdict};
-use bandstand_engine::run::{JournalRow, NewRun, Point};
+use bandstand_engine::run::{JournalRow, NewRun, Point, ThreadNow};
 use bandstand_engine::{Answer, Class, CommandId, Failure, Graph, Id, Input, Run, Start, Timestamp};
 use serde_json::{Value, json};
 
@@ -46,7 +46,13 @@ impl World {
     }
 
     fn start(&mut self) {
+        self.start_in(None);
+    }
+
+    fn start_in(&mut self, thread: Option<ThreadNow>) {
         let new = NewRun {
+            thread_id: thread.as_ref().map(|_| "t".to_owned()),
+            thread,
             plugins: [(Id::new("p").unwrap(), PluginPin { digest: "sha256:0".to_owned() })].into(),
             seed: 7,
             ..NewRun::new(RUN, json!({}))
@@ -95,6 +101,7 @@ impl World {
                     continue;
                 }
                 Action::RunEnded { status, .. } => format!("ended {}", status.name()),
+                Action::ThreadLeft { thread_id, .. } => format!("left {thread_id}"),
                 Action::Die { problem } => format!("die {problem}"),
             };
             self.log.push(line);
@@ -180,6 +187,7 @@ fn word(standing: &Standing) -> String {
         Standing::Sleeping(_) => "sleeping".to_owned(),
         Standing::People { reviews } => format!("people {}", reviews.len()),
         Standing::Paused => "paused".to_owned(),
+        Standing::Queued => "queued".to_owned(),
         Standing::Ended(status) => status.name().to_owned(),
         Standing::Stuck(_) => "stuck".to_owned(),
     }
@@ -657,7 +665,7 @@ fn the_calls_of_a_retried_run_start_although_it_was_paused_when_it_failed() {
         world.disk.iter().map(|row| JournalRow { at: row.at, events: row.events.to_vec() }).collect();
     let point = Point::of_failure(world.graph.clone(), &rows).unwrap();
     let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
-    let input = Input::Retry(Box::new(Retry { by, request_id: None, point }));
+    let input = Input::Retry(Box::new(Retry { by, request_id: None, point, thread: None }));
     world.send(Message::Input { run_id: RUN.into(), input, request: Some(Request(2)) });
     if world.appends.is_empty() {
         world.load(false); // it had left memory when it ended
@@ -856,4 +864,33 @@ fn a_command_that_was_closed_while_it_was_looked_up_is_not_called() {
     world.sync();
     assert!(world.flying.is_empty());
     assert!(world.took().contains(&"ended cancelled".to_owned()));
+}
+
+// R5.8: a queued run owes nothing and does not hold memory; given its thread it goes on, and its end leaves the thread.
+#[test]
+fn a_queued_run_sleeps_until_it_is_given_its_thread() {
+    let mut graph = graph("a", json!({ "a": agent(json!("end"), 0) }));
+    graph["thread"] = json!({ "second_run": "queue" });
+    let mut world = World::new(graph, Limits::default());
+    world.start_in(Some(ThreadNow::Taken));
+    world.sync();
+    assert!(world.took().contains(&"stands queued".to_owned()));
+    world.wake();
+    assert_eq!(world.took(), ["evict"], "it waits for no time");
+    let input = Input::Enter(BTreeMap::new());
+    world.send(Message::Input { run_id: RUN.into(), input, request: Some(Request(1)) });
+    world.load(false);
+    assert!(!world.took().iter().any(|line| line.starts_with("call")), "not before it is durable");
+    world.sync();
+    let took = world.took();
+    assert!(
+        took.contains(&"answer 1 Changed".to_owned())
+            && took.contains(&"call a@1#1 after 0 interruptions".to_owned()),
+        "{took:?}"
+    );
+    world.ends("a@1#1", done);
+    assert!(!world.took().contains(&"left t".to_owned()), "not before it is durable");
+    world.sync();
+    let took = world.took();
+    assert!(took.ends_with(&["left t".to_owned(), "clear a@1#1".to_owned(), "evict".to_owned()]), "{took:?}");
 }

@@ -148,6 +148,10 @@ pub enum Event {
     SignalReceived(SignalReceived),
     #[serde(rename = "checkpoint.named")]
     CheckpointNamed(CheckpointNamed),
+    #[serde(rename = "thread.entered")]
+    ThreadEntered(ThreadEntered),
+    #[serde(rename = "thread.written")]
+    ThreadWritten(ThreadWritten),
     #[serde(rename = "warning")]
     Warning(Warning),
 }
@@ -193,6 +197,22 @@ pub struct RunStarted {
     /// What its child runs will use. Absent: it has no children with plugins.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub children: BTreeMap<Id, ChildPins>,
+    /// How it stands to its thread. Absent: it keeps nothing there, others may go on beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// The channels that begin with what the thread keeps for them, not with their `initial`. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Id>,
+}
+
+/// How a run that may write its thread stands to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lease {
+    /// The thread is the run's until it ends: no other run writes it.
+    Held,
+    /// Others are before it: it does nothing until `thread.entered`.
+    Queued,
 }
 
 /// Of which run an attempt is a child run.
@@ -288,6 +308,10 @@ pub struct RunRetried {
     /// The request that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// How it stands to its thread now. `queued`: what is under way is not at rest yet, `thread.entered` lays it down.
+    /// Absent: it takes part in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
 }
 
 /// Which workflow a run runs.
@@ -956,6 +980,28 @@ pub struct CheckpointNamed {
     pub p: Path,
 }
 
+/// The thread that the run waited for is its own now, until it ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThreadEntered {
+    /// The channels that begin with what the thread keeps. Absent: none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<Id, Payload>,
+    /// Of a fork or a retry: where the run is from now on. What was under way there is at rest; the events after this one
+    /// begin it anew. Absent: the run begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Payload>,
+    /// When the run must have ended. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// The thread keeps these values now: the run succeeds, or waits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ThreadWritten {
+    /// By channel; those that the thread did not have so.
+    pub values: BTreeMap<Id, Payload>,
+}
+
 /// Something an author should know; nothing fails by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
@@ -1029,6 +1075,8 @@ impl Event {
             Event::WaitEnded(_) => "wait.ended",
             Event::SignalReceived(_) => "signal.received",
             Event::CheckpointNamed(_) => "checkpoint.named",
+            Event::ThreadEntered(_) => "thread.entered",
+            Event::ThreadWritten(_) => "thread.written",
             Event::Warning(_) => "warning",
         }
     }
@@ -1045,7 +1093,9 @@ impl Event {
             | Event::RunPaused(_)
             | Event::RunResumed(_)
             | Event::RunKilled(_)
-            | Event::SignalReceived(_) => None,
+            | Event::SignalReceived(_)
+            | Event::ThreadEntered(_)
+            | Event::ThreadWritten(_) => None,
             Event::StageEntered(e) => Some(&e.p),
             Event::NodeStarted(e) => Some(&e.p),
             Event::NodeSucceeded(e) => Some(&e.p),
@@ -1105,6 +1155,8 @@ impl Event {
             Event::ReviewOpened(e) => std::iter::once(&mut e.proposed).chain(e.form.iter_mut()).collect(),
             Event::ReviewAnswered(e) => e.changes.iter_mut().collect(),
             Event::SignalReceived(e) => vec![&mut e.data],
+            Event::ThreadEntered(e) => e.values.values_mut().chain(e.snapshot.iter_mut()).collect(),
+            Event::ThreadWritten(e) => e.values.values_mut().collect(),
             Event::RunCancelled(_)
             | Event::RunPaused(_)
             | Event::RunResumed(_)

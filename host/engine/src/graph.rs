@@ -45,6 +45,9 @@ pub struct Graph {
     /// Longest time from start to end of a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// What runs of one thread do to each other, if the file says so: see [`Graph::second_run`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<Thread>,
     /// The plugins that `agent` may name.
     #[serde(default)]
     pub plugins: BTreeMap<Id, Plugin>,
@@ -103,6 +106,27 @@ pub enum Reducer {
     Max,
 }
 
+/// What runs of one thread do to each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// What happens to a second run.
+    #[serde(default)]
+    pub second_run: SecondRun,
+}
+
+/// What happens to a run whose thread has a writer already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecondRun {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// It waits until the runs before it have ended.
+    Queue,
+    /// The runs before it are cancelled.
+    Interrupt,
+}
+
 /// Whose copy of a channel a scope sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -112,6 +136,8 @@ pub enum Keep {
     Run,
     /// Each branch and item has a private copy that is never joined.
     Branch,
+    /// As `Run`; and the run's thread keeps it for the next run.
+    Thread,
 }
 
 /// Bounds of a run. Exceeding one is a failure that names it, its value and `limits.NAME`.
@@ -730,6 +756,18 @@ impl Stage {
 }
 
 impl Graph {
+    /// What happens to a second run of a thread. `None`: the workflow keeps nothing in its threads, and its runs may go on
+    /// beside each other.
+    pub fn second_run(&self) -> Option<SecondRun> {
+        let keeps = self.state.values().any(|channel| channel.keep == Keep::Thread);
+        self.thread.map(|thread| thread.second_run).or_else(|| keeps.then(SecondRun::default))
+    }
+
+    /// The channels that a thread keeps.
+    pub fn thread_channels(&self) -> impl Iterator<Item = &Id> {
+        self.state.iter().filter(|(_, channel)| channel.keep == Keep::Thread).map(|(id, _)| id)
+    }
+
     /// Every wait for a signal, in all scopes.
     pub fn signal_waits(&self) -> Vec<&SignalWait> {
         let mut nodes: Vec<&Node> = self.root.nodes.values().collect();

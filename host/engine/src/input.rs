@@ -1,6 +1,7 @@
 //! What happens to a run from outside: replies, failures, the passing of time, people's answers and verbs.
 //! Completions are never refused, only stale; people's inputs are checked and may be.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use crate::event::{CachedFrom, Payload};
 use crate::failure::Failure;
+use crate::id::Id;
 use crate::path::CommandId;
 
 /// The longest reason that a verb takes. It stands in the journal and in lists. Bytes.
@@ -94,6 +96,8 @@ pub enum Input {
     },
     /// Somebody wants the failed run to go on.
     Retry(Box<Retry>),
+    /// The thread that the run waits for is its own now. What the thread keeps, by channel.
+    Enter(BTreeMap<Id, Arc<Value>>),
 }
 
 /// How a child run has ended.
@@ -118,6 +122,8 @@ pub struct Retry {
     pub request_id: Option<String>,
     /// Where it goes on: [`Point::of_failure`](crate::run::Point::of_failure) of its whole journal.
     pub point: crate::run::Point,
+    /// How the run's thread is, if the run takes part in one: see [`NewRun::thread`](crate::run::NewRun).
+    pub thread: Option<crate::run::ThreadNow>,
 }
 
 /// What an agent said.

@@ -88,6 +88,8 @@ fn started(run_id: &str) -> Event {
         rerun_of: None,
         parent: None,
         children: std::collections::BTreeMap::new(),
+        lease: None,
+        kept: Vec::new(),
     }))
 }
 

@@ -24,7 +24,7 @@ pub struct Difference {
 }
 
 /// What is compared: a table, what names a row in it, and what of it does not follow from the journal alone.
-const TABLES: [(&str, &str, &str, &[&str]); 5] = [
+const TABLES: [(&str, &str, &str, &[&str]); 6] = [
     // `head_seq` says when the row last changed, `held` what the driver is doing, `bytes` what somebody has counted; `owed`
     // also whether a child run goes on by itself, or has to be heard of.
     ("runs", "id", "run_id", &["head_seq", "held", "bytes", "owed"]),
@@ -32,6 +32,7 @@ const TABLES: [(&str, &str, &str, &[&str]); 5] = [
     ("reviews", "run", "review_id", &[]),
     ("review_answers", "review_id IN (SELECT review_id FROM reviews WHERE run = ?1) AND ?1", "seq", &[]),
     ("run_routes", "run", "node", &[]),
+    ("thread_leases", "run", "thread_id", &[]),
 ];
 
 impl Reader {
@@ -75,12 +76,12 @@ fn again(connection: &Connection, run: i64, stand: &RunChange) -> rusqlite::Resu
     let mut again = Connection::open_in_memory()?;
     schema::migrate(&mut again, 0, 0)?;
     let mut statement =
-        connection.prepare_cached("SELECT seq, at, events FROM journal WHERE run = ?1 ORDER BY seq")?;
+        connection.prepare_cached("SELECT seq, at, events, pos FROM journal WHERE run = ?1 ORDER BY seq")?;
     let mut rows = statement.query([run])?;
     let mut known: Option<(String, i64)> = None;
     let mut last = (0_i64, 0_i64);
     while let Some(row) = rows.next()? {
-        let (seq, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (seq, at, pos): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(3)?);
         let text = String::from_utf8_lossy(row.get_ref(2)?.as_bytes().unwrap_or_default()).into_owned();
         let Ok(events) = codec::parse(&text) else { continue };
         let effects = effects(&events);
@@ -89,7 +90,7 @@ fn again(connection: &Connection, run: i64, stand: &RunChange) -> rusqlite::Resu
             known = Some((workflow.clone(), at));
         }
         let Some((workflow, started_at)) = &known else { continue };
-        let subject = Subject { run, workflow, started_at: *started_at, seq, at };
+        let subject = Subject { run, workflow, started_at: *started_at, seq, pos, at };
         effects.iter().try_for_each(|effect| effect_apply::apply(&again, &subject, effect))?;
         last = (seq, at);
     }

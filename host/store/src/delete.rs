@@ -1,7 +1,8 @@
 //! Deleting runs for good. A run goes at once, in one small transaction: from then on nobody finds it, and its part of the
 //! routing statistics stays. What it leaves in the file goes later, a slice at a time ([`Store::sweep`]), so that no step
 //! of another run waits long; a crash in between costs nothing, the next sweep goes on. Then the file can shrink
-//! ([`Store::shrink`]). Memory that agents keep (facts, audit, slots) is not the run's and stays.
+//! ([`Store::shrink`]). Memory that agents keep (facts, audit, slots) and what threads
+//! keep are not the run's and stay.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -168,6 +169,8 @@ fn delete(connection: &Connection, run_id: &str, sets: &mut BTreeSet<i64>) -> ru
         "DELETE FROM run_routes WHERE run = ?1",
         "DELETE FROM run_links WHERE run = ?1",
         "DELETE FROM unwanted WHERE run = ?1",
+        // One that is stuck may have its thread.
+        "DELETE FROM thread_leases WHERE run = ?1",
         "DELETE FROM runs WHERE id = ?1",
         "INSERT INTO doomed(run) VALUES (?1)",
     ] {

@@ -1,10 +1,11 @@
 //! What a decision's events change in the read models: a pure function of the events, so that the journal alone can
 //! make every read model again. Writing it is `effect_apply`.
 
-use bandstand_engine::event::{AskedBy, Event, ReviewOutcome};
+use bandstand_engine::event::{AskedBy, Event, Lease, ReviewOutcome};
 use bandstand_engine::input::Verdict;
 
 use crate::pins;
+use crate::threads::KeptValue;
 
 /// One change of the read models.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub enum Effect {
         rerun_of: Option<String>,
         /// The run whose attempt it is, and which: `PATH#ATTEMPT`.
         parent: Option<(String, String)>,
+        /// How it stands to its thread.
+        lease: Option<Lease>,
     },
     /// A child run is not wanted any more.
     ChildUnwanted {
@@ -48,6 +51,16 @@ pub enum Effect {
     RunRetried {
         /// When it had. Milliseconds since 1970.
         failed_at: i64,
+        /// How it stands to its thread now.
+        lease: Option<Lease>,
+    },
+    /// A run has the thread that it waited for.
+    ThreadEntered,
+    /// A thread keeps these values now. Not for a rebuild, nor of a run that is imported: what a thread keeps has no other
+    /// source, and no run that is gone changes it.
+    ThreadWritten {
+        /// By channel.
+        values: Vec<KeptValue>,
     },
     /// A run ended: its routes learn how.
     RunEnded {
@@ -127,11 +140,16 @@ fn effect(event: &Event) -> Option<Effect> {
             pins: pins::of(started),
             rerun_of: started.rerun_of.clone(),
             parent: started.parent.as_ref().map(|parent| (parent.run.clone(), parent.command().to_string())),
+            lease: started.lease,
         },
         Event::RunAdopted(adopted) => {
             Effect::RunAdopted { from: adopted.from.run.clone(), seq: adopted.from.seq }
         }
-        Event::RunRetried(retried) => Effect::RunRetried { failed_at: retried.failed_at.0 },
+        Event::RunRetried(retried) => {
+            Effect::RunRetried { failed_at: retried.failed_at.0, lease: retried.lease }
+        }
+        Event::ThreadEntered(_) => Effect::ThreadEntered,
+        Event::ThreadWritten(written) => Effect::ThreadWritten { values: KeptValue::of(written) },
         Event::RunSucceeded(_) => Effect::RunEnded { succeeded: true },
         Event::RunFailed(_) | Event::RunCancelled(_) => Effect::RunEnded { succeeded: false },
         Event::RunKilled(_) => Effect::RunKilled,

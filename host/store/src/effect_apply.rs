@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::append::{RunChange, RunStatus};
 use crate::effect::Effect;
 use crate::pins;
+use crate::threads;
 use crate::writer::REQUEST_KEPT_MS;
 
 /// For whom the effects of one row are written.
@@ -17,17 +18,25 @@ pub(crate) struct Subject<'a> {
     pub(crate) started_at: i64,
     /// The row.
     pub(crate) seq: i64,
+    /// Its place in the journal.
+    pub(crate) pos: i64,
     /// When. Milliseconds since 1970.
     pub(crate) at: i64,
 }
 
-/// Writes one effect. `run.started` is not for here: see [`insert_run`].
+/// Writes one effect. The row of a run that begins is not for here: see [`insert_run`]; nor is what its thread keeps: see
+/// [`threads::keep`].
 pub(crate) fn apply(connection: &Connection, subject: &Subject<'_>, effect: &Effect) -> rusqlite::Result<()> {
     match effect {
-        Effect::RunStarted { .. } => Ok(()),
+        Effect::RunStarted { lease, .. } => threads::take_part(connection, subject, *lease),
+        Effect::ThreadEntered => threads::entered(connection, subject.run),
+        Effect::ThreadWritten { .. } => Ok(()),
         Effect::RunAdopted { from, seq } => link(connection, subject.run, from, "fork", Some(*seq), None),
         Effect::ChildUnwanted { run_id, killed } => child_unwanted(connection, run_id, *killed),
-        Effect::RunRetried { failed_at } => run_retried(connection, subject, *failed_at),
+        Effect::RunRetried { failed_at, lease } => {
+            threads::take_part(connection, subject, *lease)?;
+            run_retried(connection, subject, *failed_at)
+        }
         Effect::RunEnded { succeeded } => run_ended(connection, subject, *succeeded),
         Effect::RunKilled => {
             connection
@@ -157,6 +166,7 @@ pub(crate) fn route_of_run(
 /// How a run ended is told to every route it took, once each.
 fn run_ended(connection: &Connection, subject: &Subject<'_>, succeeded: bool) -> rusqlite::Result<()> {
     child_ended(connection, subject.run)?;
+    threads::leave(connection, subject.run)?;
     let took_ms = subject.at.saturating_sub(subject.started_at);
     routes_of_run_ended(connection, subject.run, succeeded, took_ms)?;
     connection
@@ -281,6 +291,7 @@ pub(crate) fn insert_run(
         pins,
         rerun_of,
         parent,
+        lease: _,
     } = started
     else {
         return Ok(0);

@@ -15,6 +15,7 @@ use crate::effect::effects;
 use crate::export::{PluginFile, VERSION};
 use crate::queue::{Job, JobEnd};
 use crate::store::Store;
+use crate::threads;
 use crate::writer;
 
 /// An exported run, read and checked: it adds up, and this host understands it.
@@ -74,6 +75,19 @@ pub enum ImportError {
     /// It is here.
     #[error("run {0} is in this store already; nothing was changed")]
     Known(String),
+    /// The run has not ended and writes its thread; so does another one that is here.
+    #[error(
+        "run {run_id} has not ended and writes thread `{thread_id}`, which run {holder} writes here; end that one first \
+         (bandstand runs cancel {holder}), or export the run when it has ended"
+    )]
+    ThreadHeld {
+        /// The run.
+        run_id: String,
+        /// The thread.
+        thread_id: String,
+        /// The run that is here.
+        holder: String,
+    },
     /// The store is behind, was closed or has failed.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -254,7 +268,7 @@ impl Store {
     /// When the store has it already, is behind, or no longer writes.
     pub fn import(&self, parcel: Parcel, stand: RunChange) -> Result<(), ImportError> {
         let (sender, receiver) = sync_channel(1);
-        let job = Import { parcel, stand, known: false, sender };
+        let job = Import { parcel, stand, refused: None, sender };
         self.push_job(Box::new(job))?;
         receiver.recv().map_err(|_| Refused::Stopped)?
     }
@@ -263,7 +277,7 @@ impl Store {
 struct Import {
     parcel: Parcel,
     stand: RunChange,
-    known: bool,
+    refused: Option<ImportError>,
     sender: SyncSender<Result<(), ImportError>>,
 }
 
@@ -273,8 +287,8 @@ impl Job for Import {
             .prepare_cached("SELECT id FROM runs WHERE run_id = ?1")?
             .query_row(params![self.parcel.run_id], |row| row.get(0))
             .optional()?;
-        self.known = known.is_some();
-        if self.known {
+        self.refused = known.map(|_| ImportError::Known(self.parcel.run_id.clone()));
+        if self.refused.is_some() {
             return Ok(JobEnd::Undo);
         }
         writer::insert_whole(
@@ -284,11 +298,16 @@ impl Job for Import {
             &self.parcel.documents,
             &self.stand,
         )?;
+        if let Some((thread_id, holder)) = threads::rival(connection, &self.parcel.run_id)? {
+            let run_id = self.parcel.run_id.clone();
+            self.refused = Some(ImportError::ThreadHeld { run_id, thread_id, holder });
+            return Ok(JobEnd::Undo);
+        }
         Ok(JobEnd::KeepAndForgetRuns)
     }
 
     fn answer(self: Box<Self>) {
-        let result = if self.known { Err(ImportError::Known(self.parcel.run_id)) } else { Ok(()) };
+        let result = self.refused.map_or(Ok(()), Err);
         // Whoever asked may have gone.
         self.sender.send(result).unwrap_or_default();
     }

@@ -20,6 +20,7 @@ use crate::codec::{self, INLINE_BYTES_MAX};
 use crate::delete::{SWEEP_BYTES_MAX, SWEEP_ROWS_MAX, Swept};
 use crate::effect_apply::{signed, unsigned};
 use crate::open_run::load_blob;
+use crate::owner;
 use crate::queue::{Job, JobEnd};
 use crate::reader::{ReadError, Reader};
 use crate::store::Store;
@@ -138,7 +139,7 @@ pub(crate) fn put(
     if let Some(digest) = &kept.blob {
         connection
             .prepare_cached("INSERT INTO blob_refs(digest, run) VALUES (?1, ?2)")?
-            .execute(params![&digest[..], -id])?;
+            .execute(params![&digest[..], owner::kept_reply(id)])?;
     }
     total(connection, 1, signed(kept.bytes))?;
     for _ in 0..MAKE_ROOM_MAX {
@@ -165,12 +166,12 @@ fn remove(connection: &Connection, id: i64) -> rusqlite::Result<i64> {
         .query_row([id], |row| row.get(0))?;
     let digest: Option<Vec<u8>> = connection
         .prepare_cached("SELECT digest FROM blob_refs WHERE run = ?1")?
-        .query_row([-id], |row| row.get(0))
+        .query_row([owner::kept_reply(id)], |row| row.get(0))
         .optional()?;
     if let Some(digest) = digest {
         connection
             .prepare_cached("DELETE FROM blob_refs WHERE digest = ?1 AND run = ?2")?
-            .execute(params![digest, -id])?;
+            .execute(params![digest, owner::kept_reply(id)])?;
         connection
             .prepare_cached(
                 "DELETE FROM blobs WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM blob_refs r WHERE r.digest = ?1)",

@@ -32,6 +32,7 @@ mod log_room;
 pub mod memory;
 mod open;
 pub mod open_run;
+mod owner;
 mod pins;
 mod place;
 mod queue;
@@ -45,6 +46,7 @@ pub mod runs;
 mod schema;
 mod snapshot;
 mod store;
+pub mod threads;
 mod upgrade;
 mod writer;
 
@@ -74,6 +76,9 @@ pub use routing::RouteStats;
 pub use run_rows::RunRows;
 pub use runs::{FindError, RunFilter, RunPage, RunRow};
 pub use store::{Fatal, Health, Stats, Store};
+pub use threads::{
+    Forgotten, KeptThread, KeptValue, RunLease, ThreadKey, ThreadRuns, Writer as ThreadWriter,
+};
 
 /// The data file's name in the data directory.
 pub const FILE_NAME: &str = "bandstand.db";

@@ -162,6 +162,7 @@ impl Replay {
             workflow: &run.workflow,
             started_at: run.started_at,
             seq: row.seq,
+            pos: row.pos,
             at: row.at,
         };
         effects.iter().try_for_each(|effect| effect_apply::apply(connection, &subject, effect))

@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::append::RunStatus;
 use crate::effect_apply::unsigned;
 use crate::reader::{ReadError, Reader};
+use crate::threads::RunLease;
 use crate::writer::REQUEST_KEPT_MS;
 
 /// Rows of one page at most.
@@ -43,6 +44,8 @@ pub struct RunRow {
     pub next_deadline: Option<Timestamp>,
     /// The run whose attempt it is.
     pub parent: Option<String>,
+    /// How it stands to its thread, if it may write that and has not ended.
+    pub lease: Option<RunLease>,
 }
 
 /// Which runs; everything given must hold.
@@ -89,7 +92,10 @@ pub enum FindError {
 }
 
 const COLUMNS: &str = "run_id, workflow, version, thread_id, user_id, started_at, ended_at, status, stage, held, owed, next_deadline, id, \
-     (SELECT from_run FROM run_links l WHERE l.run = runs.id AND l.kind = 'child')";
+     (SELECT from_run FROM run_links l WHERE l.run = runs.id AND l.kind = 'child'), \
+     (SELECT l.held FROM thread_leases l WHERE l.run = runs.id), \
+     (SELECT w.run_id FROM thread_leases l JOIN thread_leases o ON o.workflow = l.workflow AND o.thread_id = l.thread_id \
+     JOIN runs w ON w.id = o.run WHERE l.run = runs.id AND l.held = 0 AND o.held = 1)";
 
 impl Reader {
     /// Runs with owed commands, oldest first: what a starting host carries on. `after` is the last one of the former page.
@@ -260,6 +266,11 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         owed: row.get(10)?,
         next_deadline: row.get::<_, Option<i64>>(11)?.map(Timestamp),
         parent: row.get(13)?,
+        lease: match row.get::<_, Option<bool>>(14)? {
+            None => None,
+            Some(true) => Some(RunLease::Held),
+            Some(false) => Some(RunLease::Queued { behind: row.get(15)? }),
+        },
     })
 }
 

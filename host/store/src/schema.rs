@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,7 +18,7 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step { sql: V1, fill: |_| Ok(()) },
     Step { sql: V2, fill: upgrade::to_v2 },
     // Runs of an earlier version come from no other run.
@@ -27,6 +27,8 @@ const STEPS: [Step; 5] = [
     Step { sql: V4, fill: |_| Ok(()) },
     // Nothing was kept before.
     Step { sql: V5, fill: |_| Ok(()) },
+    // Runs of an earlier version kept nothing in their threads.
+    Step { sql: V6, fill: |_| Ok(()) },
 ];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
@@ -49,7 +51,7 @@ pub(crate) fn migrate(connection: &mut Connection, from: i64, now_ms: i64) -> ru
 }
 
 /// Tables that [`rebuild`](crate::Store::rebuild) empties and fills again from the journal.
-pub(crate) const READ_MODELS: [&str; 9] = [
+pub(crate) const READ_MODELS: [&str; 10] = [
     "runs",
     "pins",
     "run_links",
@@ -59,6 +61,7 @@ pub(crate) const READ_MODELS: [&str; 9] = [
     "run_routes",
     "routing_stats",
     "requests",
+    "thread_leases",
 ];
 
 const V1: &str = r#"
@@ -264,7 +267,7 @@ CREATE TABLE unwanted(run INTEGER PRIMARY KEY, killed INTEGER NOT NULL) STRICT;
 
 const V5: &str = r#"
 -- Replies that agents' nodes keep for equal visits. No read model: the run that gave one may be gone. A large output is a
--- blob, and `blob_refs` names it by this row's `id` below 0.
+-- blob, and `blob_refs` names it by the number that `owner` gives this row.
 CREATE TABLE kept_replies(
   id INTEGER PRIMARY KEY,
   key TEXT NOT NULL UNIQUE,
@@ -278,4 +281,24 @@ CREATE INDEX kept_replies_until ON kept_replies(until);
 -- One row, so that the limits cost no counting.
 CREATE TABLE kept_total(entries INTEGER NOT NULL, bytes INTEGER NOT NULL) STRICT;
 INSERT INTO kept_total(entries, bytes) VALUES (0, 0);
+"#;
+
+const V6: &str = r#"
+-- Runs that write a thread or wait for it, until they end. At most one of a thread holds it. `arrival` is their order: the
+-- place in the journal at which each came.
+CREATE TABLE thread_leases(
+  run INTEGER PRIMARY KEY, workflow TEXT NOT NULL, thread_id TEXT NOT NULL, held INTEGER NOT NULL, arrival INTEGER NOT NULL
+) STRICT;
+CREATE INDEX thread_leases_thread ON thread_leases(workflow, thread_id, arrival);
+CREATE INDEX thread_leases_queued ON thread_leases(arrival) WHERE held = 0;
+
+-- What threads keep for their next run. No read model: it outlives the runs that wrote it, and a rebuild leaves it alone.
+-- Large values are blobs, named in `blob_refs` by the number that `owner` gives the thread.
+CREATE TABLE threads(
+  id INTEGER PRIMARY KEY, workflow TEXT NOT NULL, thread_id TEXT NOT NULL, UNIQUE(workflow, thread_id)
+) STRICT;
+CREATE TABLE thread_values(
+  thread INTEGER NOT NULL, channel TEXT NOT NULL, value TEXT, digest BLOB, run_id TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY(thread, channel)
+) STRICT, WITHOUT ROWID;
 "#;

@@ -22,6 +22,7 @@ use crate::open::Durability;
 use crate::queue::{Job, JobEnd, Work};
 use crate::snapshot;
 use crate::store::{Fatal, Health, Shared};
+use crate::threads;
 
 /// Runs whose end of journal is remembered; more are looked up again.
 const HEADS_MAX: usize = 20_000;
@@ -192,7 +193,8 @@ impl Writer {
         }
         insert_blobs(connection, head.run, &append.blobs)?;
         let pos = insert_row(connection, head, append)?;
-        apply_effects(connection, head, append)?;
+        apply_effects(connection, head, append, pos)?;
+        threads::keep(connection, head.run, append)?;
         let others = concerned(connection, head.run, &append.effects)?;
         for kept in &append.kept {
             kept::put(connection, &append.run_id, kept, &self.shared.options.cache)?;
@@ -247,7 +249,8 @@ impl Writer {
         };
         insert_blobs(connection, run, &append.blobs)?;
         let pos = insert_row(connection, &mut head, append)?;
-        apply_effects(connection, &head, append)?;
+        apply_effects(connection, &head, append, pos)?;
+        threads::keep(connection, run, append)?;
         let others = concerned(connection, run, &append.effects)?;
         others.iter().for_each(|run_id| drop(self.heads.remove(run_id.as_str())));
         self.remember(append.run_id.clone(), head);
@@ -450,8 +453,8 @@ pub(crate) fn insert_whole(
     };
     insert_blobs(connection, run, blobs)?;
     for append in appends {
-        insert_row(connection, &mut head, append)?;
-        apply_effects(connection, &head, append)?;
+        let pos = insert_row(connection, &mut head, append)?;
+        apply_effects(connection, &head, append, pos)?;
     }
     effect_apply::update_run(connection, run, last.at.0, signed(last.seq), stand)
 }
@@ -486,12 +489,13 @@ fn concerned(connection: &Connection, run: i64, effects: &[Effect]) -> rusqlite:
     Ok(others)
 }
 
-fn apply_effects(connection: &Connection, head: &Head, append: &Append) -> rusqlite::Result<()> {
+fn apply_effects(connection: &Connection, head: &Head, append: &Append, pos: i64) -> rusqlite::Result<()> {
     let subject = Subject {
         run: head.run,
         workflow: &head.workflow,
         started_at: head.started_at,
         seq: signed(append.seq),
+        pos,
         at: append.at.0,
     };
     append.effects.iter().try_for_each(|effect| effect_apply::apply(connection, &subject, effect))

@@ -46,6 +46,7 @@ fn retried(failed_at: i64) -> Event {
         snapshot: Payload::new(json!({ "version": 1 })),
         deadline: None,
         request_id: None,
+        lease: None,
     }))
 }
 

@@ -8,10 +8,6 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
-    /// `thread`.
-    Thread,
-    /// `keep: thread`.
-    KeepThread,
     /// The grant `http`.
     Http,
     /// The grant `model`.
@@ -51,8 +47,6 @@ pub enum Feature {
 impl Feature {
     /// All of them.
     pub const ALL: &[Feature] = &[
-        Feature::Thread,
-        Feature::KeepThread,
         Feature::Http,
         Feature::Model,
         Feature::Tools,
@@ -75,8 +69,6 @@ impl Feature {
     /// How it is written in a file.
     pub fn name(self) -> &'static str {
         match self {
-            Feature::Thread => "thread",
-            Feature::KeepThread => "keep: thread",
             Feature::Http => "grants.http",
             Feature::Model => "grants.model",
             Feature::Tools => "grants.tools",
@@ -100,7 +92,6 @@ impl Feature {
     /// The phase it is due in.
     pub fn phase(self) -> &'static str {
         match self {
-            Feature::Thread | Feature::KeepThread => "B",
             Feature::Http
             | Feature::Model
             | Feature::Tools

@@ -182,7 +182,7 @@ table!(pub(crate) FILE, "a workflow", [
     key("defaults", &Shape::Object(&DEFAULTS), "Retry and timeout of agent nodes that say nothing"),
     key("limits", &Shape::Object(&LIMITS), "Bounds of a run, within the host's maxima"),
     key("timeout", &DURATION, "The longest a run may take"),
-    later("thread", &Shape::Object(&THREAD), Feature::Thread, "What runs of one thread do to each other"),
+    key("thread", &Shape::Object(&THREAD), "What runs of one thread do to each other"),
     later("triggers", &Shape::List { item: &Shape::Object(&TRIGGER), count_max: DECLARED_MAX, at_least_one: false }, Feature::Triggers, "What starts a run by itself"),
     key("plugins", &Shape::Named { value: &Shape::Object(&PLUGIN), count_max: DECLARED_MAX, at_least_one: false }, "The components that `agent` may name"),
     key("workflows", &Shape::Named { value: &Shape::Object(&CHILD), count_max: DECLARED_MAX, at_least_one: false }, "The workflow files that `workflow` may name"),
@@ -513,8 +513,7 @@ static STAGES: [Word; 7] = [
 ];
 static REDUCERS: [Word; 6] =
     [word("replace"), word("append"), word("merge"), word("sum"), word("min"), word("max")];
-static KEEPS: [Word; 3] =
-    [word("run"), Word { word: "thread", feature: Some(Feature::KeepThread) }, word("branch")];
+static KEEPS: [Word; 3] = [word("run"), word("thread"), word("branch")];
 static JOINS: [Word; 3] = [word("settle"), word("all"), word("any")];
 static STRATEGIES: [Word; 4] = [word("exponential"), word("fixed"), word("immediate"), word("none")];
 static RETRIED: [Word; 5] =

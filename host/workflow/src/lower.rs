@@ -10,7 +10,8 @@ use bandstand_engine::graph::Node as GraphNode;
 use bandstand_engine::graph::{
     Agent, Arm, Body, Branch, Cache, CacheScope, Channel, Child, ChildWorkflow, Edges, Exit, Fail, Grants,
     Graph, Join, Keep, Kind, Limits, Map, MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin,
-    PluginLimits, Reducer, Retry, Review, Route, ScopeGraph, SignalWait, Stage, Strategy, Target, Update,
+    PluginLimits, Reducer, Retry, Review, Route, ScopeGraph, SecondRun, SignalWait, Stage, Strategy, Target,
+    Thread, Update,
 };
 use bandstand_engine::id::Id;
 use serde_json::Value;
@@ -71,6 +72,7 @@ impl Lower<'_, '_, '_> {
             state: self.state()?,
             limits: limits(file.get("limits")),
             timeout_ms: duration(file, "timeout"),
+            thread: thread(file)?,
             plugins: plugins(file)?,
             root: self.scope(0)?,
             result: self.optional(file.get("result"))?,
@@ -97,6 +99,7 @@ impl Lower<'_, '_, '_> {
                 let keep = match channel.value.get("keep").and_then(Node::text).unwrap_or("run") {
                     "run" => Keep::Run,
                     "branch" => Keep::Branch,
+                    "thread" => Keep::Thread,
                     _ => return None,
                 };
                 let schema = self.schemas.of(channel.value.get("schema")).cloned();
@@ -410,6 +413,18 @@ fn stage(name: &str) -> Option<Stage> {
         Stage::Error,
     ];
     all.into_iter().find(|stage| stage.name() == name)
+}
+
+/// `thread`; `Some(None)` when the file has none.
+fn thread(file: &Node) -> Option<Option<Thread>> {
+    let Some(thread) = file.get("thread") else { return Some(None) };
+    let second_run = match thread.get("second-run").and_then(Node::text) {
+        None | Some("reject") => SecondRun::Reject,
+        Some("queue") => SecondRun::Queue,
+        Some("interrupt") => SecondRun::Interrupt,
+        Some(_) => return None,
+    };
+    Some(Some(Thread { second_run }))
 }
 
 /// The built-in retry with each level's keys on top, in order.

@@ -13,10 +13,10 @@ use bandstand_engine::graph::PluginSource;
 use bandstand_engine::input::{
     By, ChildOutcome, Choice, Reply, ReplyNext, Retry, ReviewRequest, Usage, Verdict,
 };
-use bandstand_engine::run::{Edit, Fork, ForkError, JournalRow, NewRun, Point};
+use bandstand_engine::run::{Edit, Fork, ForkError, JournalRow, NewRun, Point, ThreadNow};
 use bandstand_engine::{
     Answer, Class, CommandId, Decision, Event, Failure, Graph, Input, Outcome, Rejected, Run, Signal,
-    Snapshot, Start, Status, Timestamp,
+    Snapshot, Start, StartError, Status, Timestamp,
 };
 use bandstand_workflow::{FileProblem, Options, Permitted, PluginFacts, PluginProblem, Resolver};
 use serde_json::Value;
@@ -98,6 +98,30 @@ impl Table {
         Table::begun(run, decision, START)
     }
 
+    /// Starts a run in a thread that is so.
+    pub fn start_in(text: &str, input: Value, thread: ThreadNow) -> Result<Table, StartError> {
+        let graph = graph(text);
+        let new = NewRun { thread: Some(thread), ..Table::new_run(&graph, "run-1", input) };
+        let start = Start::new(&graph, new, START)?;
+        let (run, decision) = Run::start(graph, start, START);
+        Ok(Table::begun(run, decision, START))
+    }
+
+    /// The run's thread is its own now.
+    pub fn enter(&mut self, values: &[(&str, Value)]) -> Decision {
+        self.handle(Input::Enter(kept(values))).unwrap()
+    }
+
+    /// What the thread was given last, by channel.
+    pub fn written(&self) -> Option<BTreeMap<String, Value>> {
+        let written = |event: &Event| match event {
+            Event::ThreadWritten(e) => Some(e.values.clone()),
+            _ => None,
+        };
+        let values = self.journal.iter().rev().find_map(|(_, event)| written(event))?;
+        Some(values.iter().map(|(id, value)| (id.to_string(), (**value.value().unwrap()).clone())).collect())
+    }
+
     /// What test runs begin with.
     pub fn new_run(graph: &Graph, run_id: &str, input: Value) -> NewRun {
         let plugins =
@@ -137,9 +161,20 @@ impl Table {
         seq: u64,
         edits: &[(&str, Value)],
     ) -> Result<Table, ForkError> {
+        self.fork_in(graph, seq, edits, None)
+    }
+
+    /// The same in a thread that is so.
+    pub fn fork_in(
+        &self,
+        graph: Arc<Graph>,
+        seq: u64,
+        edits: &[(&str, Value)],
+        thread: Option<ThreadNow>,
+    ) -> Result<Table, ForkError> {
         let point = Point::within(self.run.graph().clone(), &self.rows, seq).unwrap();
         let input = (**self.run.started().input.value().unwrap()).clone();
-        let new = Table::new_run(&graph, "run-2", input);
+        let new = NewRun { thread, ..Table::new_run(&graph, "run-2", input) };
         let edits = edits
             .iter()
             .map(|(path, value)| Edit { path: path.parse().unwrap(), value: value.clone() })
@@ -150,9 +185,14 @@ impl Table {
 
     /// Retries the failed run.
     pub fn retry(&mut self) -> Result<Decision, Rejected> {
+        self.retry_in(None)
+    }
+
+    /// Retries the failed run, whose thread is so.
+    pub fn retry_in(&mut self, thread: Option<ThreadNow>) -> Result<Decision, Rejected> {
         let point = Point::of_failure(self.run.graph().clone(), &self.rows).unwrap();
         let by = By { kind: bandstand_engine::input::ActorKind::Person, id: "ann".to_owned() };
-        self.handle(Input::Retry(Box::new(Retry { by, request_id: None, point })))
+        self.handle(Input::Retry(Box::new(Retry { by, request_id: None, point, thread })))
     }
 
     /// Handles an input now and checks that the journal folds to the same run.
@@ -338,6 +378,13 @@ impl Table {
     pub fn state(&self) -> BTreeMap<String, Value> {
         self.run.channels().iter().map(|(id, value)| (id.to_string(), (**value).clone())).collect()
     }
+}
+
+/// What a thread keeps.
+pub fn kept(values: &[(&str, Value)]) -> BTreeMap<bandstand_engine::Id, Arc<Value>> {
+    let entry =
+        |(id, value): &(&str, Value)| (bandstand_engine::Id::new(id).unwrap(), Arc::new(value.clone()));
+    values.iter().map(entry).collect()
 }
 
 /// A reply with that output and nothing else.

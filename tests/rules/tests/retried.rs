@@ -59,7 +59,7 @@ fn only_a_failed_run_is_retried_and_only_once_at_a_time() {
     table.retry().unwrap();
     let by =
         bandstand_engine::input::By { kind: bandstand_engine::input::ActorKind::Person, id: "bo".to_owned() };
-    let late = bandstand_engine::input::Retry { by, request_id: None, point };
+    let late = bandstand_engine::input::Retry { by, request_id: None, point, thread: None };
     let refused = table.handle(bandstand_engine::Input::Retry(Box::new(late))).unwrap_err();
     assert_eq!(refused, Rejected::NotFailed("running"));
     // It fails again and is retried again.
@@ -248,7 +248,7 @@ fn a_killed_run_is_not_retried() {
     assert!(matches!(Point::of_failure(table.run.graph().clone(), &table.rows), Err(NotRetried::NotFailed)));
     let by =
         bandstand_engine::input::By { kind: bandstand_engine::input::ActorKind::Person, id: "bo".to_owned() };
-    let retry = bandstand_engine::input::Retry { by, request_id: None, point };
+    let retry = bandstand_engine::input::Retry { by, request_id: None, point, thread: None };
     let refused = table.handle(bandstand_engine::Input::Retry(Box::new(retry))).unwrap_err();
     assert_eq!(refused, Rejected::NotFailed("killed"));
 }

@@ -5,7 +5,7 @@
 
 use bandstand_engine::input::Verdict::Approved;
 use bandstand_engine::input::{ActorKind, By, Retry};
-use bandstand_engine::run::{NotRetried, Point};
+use bandstand_engine::run::{NotRetried, Point, ThreadNow};
 use bandstand_engine::{Input, Outcome, Rejected, Status};
 use bandstand_rules::{Table, permanent, recoverable};
 use serde_json::json;
@@ -23,6 +23,10 @@ enum State {
     Review,
     /// A `wait` waits for a signal.
     Signal,
+    /// Other runs have its thread.
+    Queued,
+    /// Paused while other runs have its thread.
+    PausedInQueue,
     /// Paused with an attempt owed.
     Paused,
     /// Paused, and a retry would be due.
@@ -37,12 +41,14 @@ enum State {
     Killed,
 }
 
-const STATES: [State; 13] = [
+const STATES: [State; 15] = [
     State::Running,
     State::Retry,
     State::Time,
     State::Review,
     State::Signal,
+    State::Queued,
+    State::PausedInQueue,
     State::Paused,
     State::PausedInRetry,
     State::PausedInReview,
@@ -106,6 +112,7 @@ const FLOW: &str = "
 format: 1
 name: flow
 version: 1
+thread: { second-run: queue }
 input: { type: object, properties: { to: { type: string } } }
 plugins: { p: { path: p.wasm } }
 nodes:
@@ -131,14 +138,19 @@ fn in_state(state: State) -> Table {
         State::Time => at("wait"),
         State::Review | State::PausedInReview => at("review"),
         State::Signal | State::PausedInSignal => at("signal"),
+        State::Queued | State::PausedInQueue => {
+            Table::start_in(FLOW, json!({ "to": "work" }), ThreadNow::Taken).unwrap()
+        }
         _ => at("work"),
     };
     if matches!(state, State::Retry | State::PausedInRetry) {
         table.fail("work@1#1", recoverable());
     }
     match state {
-        State::Running | State::Retry | State::Time | State::Review | State::Signal => {}
-        State::Paused | State::PausedInReview | State::PausedInSignal => drop(table.pause().unwrap()),
+        State::Running | State::Retry | State::Time | State::Review | State::Signal | State::Queued => {}
+        State::Paused | State::PausedInReview | State::PausedInSignal | State::PausedInQueue => {
+            drop(table.pause().unwrap());
+        }
         State::PausedInRetry => {
             drop(table.pause().unwrap());
             table.pass(60_000);
@@ -154,10 +166,12 @@ fn in_state(state: State) -> Table {
 fn status(state: State) -> Status {
     match state {
         State::Running => Status::Running,
-        State::Retry | State::Time | State::Review | State::Signal => Status::Waiting,
-        State::Paused | State::PausedInRetry | State::PausedInReview | State::PausedInSignal => {
-            Status::Paused
-        }
+        State::Retry | State::Time | State::Review | State::Signal | State::Queued => Status::Waiting,
+        State::Paused
+        | State::PausedInRetry
+        | State::PausedInReview
+        | State::PausedInSignal
+        | State::PausedInQueue => Status::Paused,
         State::Succeeded => Status::Succeeded,
         State::Failed => Status::Failed,
         State::Cancelled => Status::Cancelled,
@@ -192,7 +206,7 @@ fn retry(table: &mut Table) -> Result<bandstand_engine::Decision, Rejected> {
     };
     let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
     let request_id = Some("the same retry".to_owned());
-    table.handle(Input::Retry(Box::new(Retry { by, request_id, point })))
+    table.handle(Input::Retry(Box::new(Retry { by, request_id, point, thread: None })))
 }
 
 fn fork(table: &Table, seq: u64) -> Result<Came, String> {
@@ -205,20 +219,23 @@ fn fork(table: &Table, seq: u64) -> Result<Came, String> {
 fn expected(verb: Verb, state: State) -> Expected {
     use Expected::{Begins, Does, Refused, Unchanged};
     use State::{
-        Cancelled, Failed, Killed, Paused, PausedInRetry, PausedInReview, PausedInSignal, Review, Running,
-        Signal, Succeeded, Time,
+        Cancelled, Failed, Killed, Paused, PausedInQueue, PausedInRetry, PausedInReview, PausedInSignal,
+        Queued, Review, Running, Signal, Succeeded, Time,
     };
     match (verb, state) {
         (Verb::Cancel, Cancelled) | (Verb::Kill, Killed) => Unchanged,
         (Verb::Retry, Failed) => Does(Status::Running),
         (Verb::Retry, Running) => Refused(NOT_FAILED[0]),
-        (Verb::Retry, State::Retry | Time | Review | Signal) => Refused(NOT_FAILED[1]),
-        (Verb::Retry, Paused | PausedInRetry | PausedInReview | PausedInSignal) => Refused(NOT_FAILED[2]),
+        (Verb::Retry, State::Retry | Time | Review | Signal | Queued) => Refused(NOT_FAILED[1]),
+        (Verb::Retry, Paused | PausedInRetry | PausedInReview | PausedInSignal | PausedInQueue) => {
+            Refused(NOT_FAILED[2])
+        }
         (Verb::Retry, Succeeded) => Refused(NOT_FAILED[3]),
         (Verb::Retry, Cancelled) => Refused(NOT_FAILED[4]),
         (Verb::Retry, Killed) => Refused(NOT_FAILED[5]),
         // A fork is paused by nobody.
-        (Verb::Fork, Running | Paused) => Begins(Status::Running),
+        // Its thread is free, as the fork is told.
+        (Verb::Fork, Running | Paused | Queued | PausedInQueue) => Begins(Status::Running),
         (
             Verb::Fork,
             State::Retry | Time | Review | Signal | PausedInRetry | PausedInReview | PausedInSignal,
@@ -232,7 +249,16 @@ fn expected(verb: Verb, state: State) -> Expected {
         }
         (
             Verb::ForkFromStart,
-            Running | State::Retry | Paused | PausedInRetry | Succeeded | Failed | Cancelled | Killed,
+            Running
+            | State::Retry
+            | Paused
+            | PausedInRetry
+            | Queued
+            | PausedInQueue
+            | Succeeded
+            | Failed
+            | Cancelled
+            | Killed,
         ) => Begins(Status::Running),
         (_, Succeeded) => Refused("the run has already succeeded"),
         (_, Failed) => Refused("the run has already failed"),
@@ -241,13 +267,24 @@ fn expected(verb: Verb, state: State) -> Expected {
         (Verb::Signal, Signal) => Does(Status::Running),
         (
             Verb::Signal,
-            Running | State::Retry | Time | Review | Paused | PausedInRetry | PausedInReview | PausedInSignal,
+            Running
+            | State::Retry
+            | Time
+            | Review
+            | Queued
+            | Paused
+            | PausedInRetry
+            | PausedInReview
+            | PausedInSignal
+            | PausedInQueue,
         ) => Does(status(state)),
-        (Verb::Pause, Paused | PausedInRetry | PausedInReview | PausedInSignal) => Unchanged,
-        (Verb::Pause, Running | State::Retry | Time | Review | Signal) => Does(Status::Paused),
+        (Verb::Pause, Paused | PausedInRetry | PausedInReview | PausedInSignal | PausedInQueue) => Unchanged,
+        (Verb::Pause, Running | State::Retry | Time | Review | Signal | Queued) => Does(Status::Paused),
         (Verb::Resume, Paused) => Does(Status::Running),
-        (Verb::Resume, PausedInRetry | PausedInReview | PausedInSignal) => Does(Status::Waiting),
-        (Verb::Resume, Running | State::Retry | Time | Review | Signal) => Unchanged,
+        (Verb::Resume, PausedInRetry | PausedInReview | PausedInSignal | PausedInQueue) => {
+            Does(Status::Waiting)
+        }
+        (Verb::Resume, Running | State::Retry | Time | Review | Signal | Queued) => Unchanged,
         (
             Verb::Cancel,
             Running
@@ -258,7 +295,9 @@ fn expected(verb: Verb, state: State) -> Expected {
             | Paused
             | PausedInRetry
             | PausedInReview
-            | PausedInSignal,
+            | PausedInSignal
+            | Queued
+            | PausedInQueue,
         ) => Does(Status::Cancelled),
         (
             Verb::Kill,
@@ -270,7 +309,9 @@ fn expected(verb: Verb, state: State) -> Expected {
             | Paused
             | PausedInRetry
             | PausedInReview
-            | PausedInSignal,
+            | PausedInSignal
+            | Queued
+            | PausedInQueue,
         ) => Does(Status::Killed),
     }
 }

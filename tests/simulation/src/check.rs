@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bandstand_engine::event::{
-    AttemptCause, AttemptScheduled, BranchKey, BranchOutcome, CancelCause, EdgeCause, NodeSucceeded, Payload,
-    WaitCause,
+    AttemptCause, AttemptScheduled, BranchKey, BranchOutcome, CancelCause, EdgeCause, Lease, NodeSucceeded,
+    Payload, WaitCause,
 };
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::{Kind, Retry, Strategy};
@@ -63,6 +63,8 @@ pub struct Checker {
     /// The edge that was just taken leads past a named point.
     passes: Option<(Path, Id)>,
     run_deadline: Option<Timestamp>,
+    /// It waits for its thread.
+    queued: bool,
     started: BTreeSet<Path>,
     finished: BTreeSet<Path>,
     visited: BTreeMap<Path, u32>,
@@ -121,6 +123,7 @@ impl Checker {
             requests: BTreeSet::new(),
             passes: None,
             run_deadline: None,
+            queued: false,
             started: BTreeSet::new(),
             finished: BTreeSet::new(),
             visited: BTreeMap::new(),
@@ -173,6 +176,11 @@ impl Checker {
     /// Whether the run is paused, by the journal.
     pub fn is_paused(&self) -> bool {
         self.paused && self.ended.is_none()
+    }
+
+    /// Whether the run waits for its thread, by the journal.
+    pub fn is_queued(&self) -> bool {
+        self.queued && self.ended.is_none()
     }
 
     /// Takes up one row.
@@ -255,7 +263,10 @@ impl Checker {
         if (run.status() == bandstand_engine::Status::Paused) != self.is_paused() {
             return problem(format!("the run is {}, by the journal it is otherwise", run.status().name()));
         }
-        let waits = waits || self.is_paused() || !self.waits.is_empty();
+        let waits = waits || self.is_paused() || !self.waits.is_empty() || self.is_queued();
+        if run.waits_for_thread().is_some() != self.is_queued() {
+            return problem(format!("the run waits for its thread: {}", !self.is_queued()));
+        }
         if run.status().is_ended() == waits || run.status().is_ended() != self.ended.is_some() {
             return problem(format!(
                 "the run is {} and {}",
@@ -297,6 +308,19 @@ impl Checker {
         {
             return problem(format!("the run had {ended}"));
         }
+        let rests = matches!(
+            event,
+            Event::ThreadEntered(_)
+                | Event::RunPaused(_)
+                | Event::RunResumed(_)
+                | Event::RunCancelled(_)
+                | Event::RunKilled(_)
+                | Event::SignalReceived(_)
+                | Event::Warning(_)
+        );
+        if self.queued && !rests {
+            return problem("it waits for its thread");
+        }
         if let Some(path) = event.path()
             && !matches!(event, Event::StageEntered(_) | Event::Warning(_) | Event::CheckpointNamed(_))
         {
@@ -323,8 +347,18 @@ impl Checker {
             return problem(format!("{:?} are left over, listed: {listed}", self.kept));
         }
         match event {
-            Event::RunStarted(e) => self.run_deadline = e.deadline,
+            Event::RunStarted(e) => {
+                self.run_deadline = e.deadline;
+                self.queued = e.lease == Some(Lease::Queued);
+            }
             Event::RunAdopted(_) => {}
+            Event::ThreadEntered(_) if !self.queued => return problem("it had its thread"),
+            Event::ThreadEntered(e) => {
+                self.queued = false;
+                self.run_deadline = e.deadline;
+            }
+            // No channel of a generated workflow is kept there.
+            Event::ThreadWritten(_) => return problem("it writes its thread"),
             Event::RunRetried(e) => {
                 self.ended = None;
                 self.run_deadline = e.deadline;

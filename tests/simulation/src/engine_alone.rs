@@ -165,7 +165,7 @@ impl Subject<'_> {
         let point = Point::of_failure(self.world.graph.clone(), &rows)
             .map_err(|error| Problem(format!("a failed run has no point to go on from: {error}")))?;
         let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
-        let retry = Retry { by, request_id: None, point };
+        let retry = Retry { by, request_id: None, point, thread: None };
         match self.handle(Input::Retry(Box::new(retry)))? {
             Some(_) => Ok(()),
             None => problem("a failed run was not retried"),

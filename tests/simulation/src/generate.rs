@@ -212,6 +212,7 @@ impl Generator<'_> {
             templates: BTreeMap::new(),
             limits,
             timeout_ms,
+            thread: None,
             plugins: ["p", "q"].iter().map(|name| (id(name), plugin(name))).collect(),
             workflows: BTreeMap::new(),
             root,

@@ -7,6 +7,7 @@
 mod act;
 mod fault;
 mod store;
+mod thread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +25,7 @@ use crate::verbs::{Sent, Verb};
 use crate::verdict;
 use fault::Faults;
 use store::Stored;
+use thread::{THREAD_ID, Thread};
 
 /// More steps than any generated world needs.
 const STEPS_MAX: u32 = 40_000;
@@ -47,21 +49,50 @@ enum Coming {
 #[allow(clippy::large_enum_variant)] // it is boxed where it is kept
 #[derive(Clone, Debug)]
 enum Parcel {
-    Appended { token: Token, size_bytes: u64 },
-    AppendFailed { token: Token },
-    AppendRefused { token: Token },
-    Ended { run_id: RunId, id: CommandId, input: Input },
-    LookedUp { run_id: RunId, id: CommandId, found: Option<Input> },
-    Stopped { run_id: RunId, id: CommandId },
-    Refused { run_id: RunId, id: CommandId },
-    Load { run_id: RunId },
+    Appended {
+        token: Token,
+        size_bytes: u64,
+    },
+    AppendFailed {
+        token: Token,
+    },
+    AppendRefused {
+        token: Token,
+    },
+    Ended {
+        run_id: RunId,
+        id: CommandId,
+        input: Input,
+    },
+    LookedUp {
+        run_id: RunId,
+        id: CommandId,
+        found: Option<Input>,
+    },
+    Stopped {
+        run_id: RunId,
+        id: CommandId,
+    },
+    Refused {
+        run_id: RunId,
+        id: CommandId,
+    },
+    Load {
+        run_id: RunId,
+    },
     Hold(bool),
+    /// Somebody may have to be given the thread.
+    HandOn,
 }
 
 /// What somebody wants of a run.
 #[derive(Clone, Debug)]
 enum Asked {
     Start {
+        run_id: RunId,
+    },
+    /// The thread is that run's now.
+    Enter {
         run_id: RunId,
     },
     Person {
@@ -135,6 +166,8 @@ struct Host<'t> {
     interrupted: BTreeSet<(RunId, CommandId)>,
     held: bool,
     dead: bool,
+    /// The runs share a thread, which one has at a time.
+    thread: Option<Thread>,
     steps: u32,
     /// Whether to keep what happens, for a person.
     shows: bool,
@@ -163,6 +196,8 @@ pub fn run(
         snapshot_events: *tape.pick(&[500, 1, 7, 20]),
         snapshot_bytes: 256 << 10,
     };
+    // From what is there already, so that recorded choices keep their meaning.
+    let shares = worlds.len() > 1 && worlds[0].seed.is_multiple_of(3);
     let cases = worlds
         .into_iter()
         .enumerate()
@@ -200,6 +235,7 @@ pub fn run(
         interrupted: BTreeSet::new(),
         held: false,
         dead: false,
+        thread: shares.then(Thread::default),
         steps: 0,
         shows,
         story: Vec::new(),
@@ -361,6 +397,7 @@ impl Host<'_> {
                 Message::CallRefused { run_id, id }
             }
             Parcel::Load { run_id } => self.load(run_id)?,
+            Parcel::HandOn => return self.hand_on(),
             Parcel::Hold(held) => {
                 self.held = held;
                 Message::Hold(held)
@@ -397,15 +434,34 @@ impl Host<'_> {
                     self.coming.push((at, Coming::Ask(Asked::Start { run_id })));
                     return Ok(());
                 }
-                let now = self.wall();
                 let mut new = new_run(&case.world);
                 new.run_id = run_id.to_string();
+                if self.thread.is_some() {
+                    new.thread_id = Some(THREAD_ID.to_owned());
+                    new.thread = self.place(&run_id);
+                    if new.thread.is_none() {
+                        // It is somebody else's turn.
+                        let at = self.later(20) + 1;
+                        self.coming.push((at, Coming::Ask(Asked::Start { run_id })));
+                        return Ok(());
+                    }
+                }
+                let now = self.wall();
+                let case = &self.cases[&run_id];
                 let start = Start::new(&case.world.graph, new, now)
                     .map_err(|error| Problem(format!("the run does not start: {error}")))?;
                 let (run, decision) = Run::start(case.world.graph.clone(), start, now);
                 let message =
                     Message::RunStarted { run: Box::new(run), decision, at: now, request: Some(request) };
                 (Asked::Start { run_id }, message)
+            }
+            Asked::Enter { run_id } => {
+                if !self.may_enter(&run_id) {
+                    return Ok(());
+                }
+                let input = Input::Enter(BTreeMap::new());
+                let message = Message::Input { run_id: run_id.clone(), input, request: Some(request) };
+                (Asked::Enter { run_id }, message)
             }
             Asked::Verb { run_id, verb } => {
                 let case = self.cases.get_mut(&run_id).expect("asked about a known run");

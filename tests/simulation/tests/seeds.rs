@@ -32,6 +32,7 @@ fn every_seed_comes_to_what_the_language_says() {
         "node.succeeded cached",
         "branch.ended Cancelled",
         "branch.ended Skipped",
+        "thread.entered",
         "edge.taken Approved",
         "edge.taken Below",
         "edge.taken Default",

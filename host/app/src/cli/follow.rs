@@ -170,7 +170,7 @@ pub fn outcome(
 ) -> Result<Exit, Failure> {
     let exit = match settled {
         Settled::Ended(Status::Succeeded) => Exit::Succeeded,
-        Settled::WaitingForPeople { .. } | Settled::Paused => Exit::Waiting,
+        Settled::WaitingForPeople { .. } | Settled::QueuedBehind { .. } | Settled::Paused => Exit::Waiting,
         Settled::Ended(_) | Settled::Stuck(_) => Exit::Failed,
     };
     if context.out.json {
@@ -216,6 +216,14 @@ pub fn outcome(
             out.error_line(&format!(" {} {help}", out.paint_err(Tone::Good, "help:")));
         }
         Settled::WaitingForPeople { reviews } => waiting(run_id, history, reviews, context),
+        Settled::QueuedBehind { run_id: ahead } => {
+            let what = format!(
+                "run {run_id} waits for its thread, which run {ahead} has; that one waits for a person"
+            );
+            out.error_line(&out.paint_err(Tone::Attention, &what));
+            out.error_line(&format!("    look:     bandstand runs show {ahead}{data}"));
+            out.error_line(&format!("    go on:    bandstand runs drive {run_id}{data}"));
+        }
         Settled::Paused => {
             let what = format!("run {run_id} is paused");
             let told = match &history.paused {
@@ -293,6 +301,10 @@ fn outcome_json(
             line["status"] = json!("waiting");
             line["reviews"] = json!(reviews);
             line["signals"] = history.signal_waits.values().map(|(name, _)| json!(name)).collect();
+        }
+        Settled::QueuedBehind { run_id: ahead } => {
+            line["status"] = json!("waiting");
+            line["queued_behind"] = json!(ahead);
         }
         Settled::Paused => {
             line["status"] = json!("paused");

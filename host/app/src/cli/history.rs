@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bandstand_engine::event::{
-    AskedBy, BranchEnded, BranchKey, BranchOutcome, CachedFrom, EdgeCause, Event, Payload, ReviewOpened,
-    ReviewOutcome, RunAdopted, RunRetried, RunStarted, WaitCause, WaitStarted,
+    AskedBy, BranchEnded, BranchKey, BranchOutcome, CachedFrom, EdgeCause, Event, Lease, Payload,
+    ReviewOpened, ReviewOutcome, RunAdopted, RunRetried, RunStarted, WaitCause, WaitStarted,
 };
 use bandstand_engine::graph::{Stage, Target};
 use bandstand_engine::input::Usage;
@@ -444,7 +444,9 @@ impl History {
             | Event::AttemptCancelled(_)
             | Event::EdgeTaken(_)
             | Event::BranchesStarted(_)
-            | Event::WaitStarted(_) => {}
+            | Event::WaitStarted(_)
+            | Event::ThreadEntered(_)
+            | Event::ThreadWritten(_) => {}
         }
     }
 
@@ -654,10 +656,11 @@ pub fn merge(target: &mut Value, patch: &Value) {
 /// An event in one line for people; none: nobody needs to be told (unless `verbose`).
 pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
     Some(match event {
-        Event::RunStarted(e) => (
-            Tone::Strong,
-            format!("run {} of {} version {} started", e.run_id, e.workflow.name, e.workflow.version),
-        ),
+        Event::RunStarted(e) => {
+            let waits = if e.lease == Some(Lease::Queued) { "waits for its thread" } else { "started" };
+            let of = format!("run {} of {} version {}", e.run_id, e.workflow.name, e.workflow.version);
+            (Tone::Strong, format!("{of} {waits}"))
+        }
         Event::RunAdopted(e) => {
             let edits: Vec<&str> = e.edits.iter().map(|edit| edit.path.as_str()).collect();
             let edited =
@@ -764,6 +767,11 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         Event::WaitStarted(e) => (Tone::Attention, waits_for(e)),
         Event::SignalReceived(e) => (Tone::Busy, by_whom(&format!("signal {} sent", e.name), &e.by.id, "")),
         Event::CheckpointNamed(e) => (Tone::Faint, format!("passes checkpoint {}", e.name)),
+        Event::ThreadEntered(_) => (Tone::Busy, "has its thread now".to_owned()),
+        Event::ThreadWritten(e) => {
+            let channels: Vec<&str> = e.values.keys().map(|id| id.as_str()).collect();
+            (Tone::Faint, format!("its thread keeps {}", channels.join(", ")))
+        }
         Event::Warning(e) => (Tone::Attention, format!("warning {}: {}", e.code, safe::told(&e.message))),
         Event::AttemptCancelled(e) if verbose => {
             (Tone::Faint, format!("attempt {} cancelled by {}", e.attempt, cause(e.because)))

@@ -23,6 +23,7 @@ pub mod runs;
 pub mod schema;
 pub mod stored;
 pub mod term;
+pub mod thread;
 pub mod tree;
 pub mod workflow;
 
@@ -92,6 +93,9 @@ pub enum Verb {
     /// Look at what waits for people, and answer it
     #[command(subcommand)]
     Review(review::ReviewVerb),
+    /// Look at what threads keep for their next run, forget it
+    #[command(subcommand)]
+    Thread(thread::ThreadVerb),
     /// Show how routes were decided, by workflow, node and route
     Routing(routing::RoutingArgs),
     /// Look at workflow files
@@ -173,6 +177,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Runs(verb) => runs::execute(&verb, context),
         Verb::Prune(args) => prune::execute(&args, context),
         Verb::Review(verb) => review::execute(&verb, context),
+        Verb::Thread(verb) => thread::execute(&verb, context),
         Verb::Routing(args) => routing::execute(&args, context),
         Verb::Workflow(verb) => workflow::execute(&verb, context),
         Verb::Plugin(verb) => plugin::execute(&verb, context),

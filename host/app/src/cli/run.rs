@@ -23,7 +23,7 @@ pub struct RunArgs {
     /// What the run is given: JSON, `@FILE`, or `-` for stdin [default: {}]
     #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     pub input: Option<String>,
-    /// Runs of one thread share memory
+    /// Runs of one thread share memory, and begin with what the run before left in channels with `keep: thread`
     #[arg(long, value_name = "ID", value_parser = super::arguments::name)]
     pub thread: Option<String>,
     /// For whom it runs; also the reviewer when the terminal is asked
@@ -103,8 +103,12 @@ async fn start_and_follow(
             stored::name_other_open_runs(context, &run_id);
             ended
         }
-        Err(error) => Err(Failure::from(error)
-            .help(format!("what it takes: the `input` of {file}; how it was meant: bandstand run --help"))),
+        Err(error) => {
+            let failure = Failure::from(error);
+            let help =
+                format!("what it takes: the `input` of {file}; how it was meant: bandstand run --help");
+            Err(if failure.exit == Exit::Usage { failure.help(help) } else { failure })
+        }
     };
     let closed = access.close().await;
     // What the run came to matters more than a close that failed; that one is told only when nothing else is wrong.

@@ -8,7 +8,7 @@ use bandstand_engine::run::Waiting;
 use bandstand_engine::{Event, Graph, Run, Snapshot};
 use bandstand_store::{
     FindError, From, LinkKind, OpenError, OpenRunError, Pins, ReadError, Reader, ReviewFilter, RunFilter,
-    RunRow, RunRows, RunStatus,
+    RunLease, RunRow, RunRows, RunStatus,
 };
 use serde_json::Value;
 
@@ -140,6 +140,11 @@ pub fn open_children(reader: &Reader, run_id: &str) -> Result<Vec<String>, Failu
 /// Whether driving an open run moves it, now or when its time has come. A run that must next be looked at when the time
 /// of those is over who are asked for an answer or a signal waits for them alone. One without any time waits for a signal.
 pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
+    if let Some(RunLease::Queued { behind }) = &run.lease {
+        // It goes on when the one before it does.
+        let ahead = behind.as_deref().and_then(|ahead| reader.run(ahead).ok().flatten());
+        return ahead.is_none_or(|ahead| can_be_driven(reader, &ahead));
+    }
     if run.status == RunStatus::Waiting && !run.owed {
         // It waits for its child runs before anything else.
         let children = reader.open_children(&run.run_id).unwrap_or_default();

@@ -11,7 +11,9 @@ use bandstand_driver::{
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::{Command, CommandId, Graph, Input, Outcome, Run, Snapshot, Status, Timestamp};
 use bandstand_sandbox::CancelToken;
-use bandstand_store::{Append, Document, InFlight, LockPlace, Mark, Refused, RunChange, RunStatus, Store};
+use bandstand_store::{
+    Append, Document, InFlight, LockPlace, Mark, Refused, RunChange, RunStatus, Store, ThreadKey,
+};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::call::{Caller, Of};
@@ -108,6 +110,8 @@ pub struct Parts {
     pub documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     /// Called when the process must end; does not return in a real host.
     pub die: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Called when a run that wrote a thread, or waited for it, has ended.
+    pub thread_left: Arc<dyn Fn(ThreadKey) + Send + Sync>,
     /// Of the data directory.
     pub place: LockPlace,
     /// Called when the directory is not at its place any more; does not return in a real host.
@@ -341,6 +345,9 @@ impl Shell {
             Action::WakeAt { at } => self.wake_at = at,
             Action::RunEnded { run_id, status } => {
                 tracing::debug!(%run_id, status = status.name(), "the run has ended")
+            }
+            Action::ThreadLeft { workflow, thread_id } => {
+                (self.parts.thread_left)(ThreadKey { workflow, thread_id })
             }
             Action::Die { problem } => (self.parts.die)(&problem),
         }

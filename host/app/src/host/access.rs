@@ -162,6 +162,24 @@ impl Access {
         by_either_way!(self, prune(retention.clone()))
     }
 
+    /// Forgets what a thread keeps, for good. Asked again by itself when a holder left meanwhile: then a thread that it
+    /// forgot already is told as unknown.
+    ///
+    /// # Errors
+    /// When there is no such thread, or a run writes it or waits for it.
+    pub async fn forget_thread(&self, workflow: &str, thread_id: &str) -> Result<(), HostError> {
+        loop {
+            let forgotten = match self.way() {
+                Way::Holder(host) => host.forget_thread(workflow.to_owned(), thread_id.to_owned()).await,
+                Way::Remote(client) => client.forget_thread(workflow, thread_id).await,
+                Way::Closed => Err(HostError::Closing),
+            };
+            if let Some(done) = self.unless_gone(forgotten).await? {
+                return Ok(done);
+            }
+        }
+    }
+
     /// Takes an exported run in; durable when this returns its id. Nobody drives it by that.
     ///
     /// # Errors

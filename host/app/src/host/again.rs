@@ -1,21 +1,22 @@
 //! Going on from what a run did: forks of it, and retries of one that failed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use bandstand_driver::LoadProblem;
 use bandstand_engine::event::Event;
+use bandstand_engine::graph::SecondRun;
 use bandstand_engine::input::Retry;
-use bandstand_engine::run::{Edit, Fork, ForkError, NewRun, NotAnEditPath, NotRetried, Point};
-use bandstand_engine::{Graph, Input, Run};
-use bandstand_store::{Document, DocumentKind, LinkKind, Pins};
+use bandstand_engine::run::{Edit, Fork, ForkError, NewRun, NotAnEditPath, NotRetried, Point, ThreadNow};
+use bandstand_engine::{Graph, Input};
+use bandstand_store::{Document, DocumentKind, LinkKind, Pins, ThreadKey};
 
-use super::begin::Beginning;
+use super::begin::{Beginning, How};
 use super::error::HostError;
 use super::holder::{self, Host};
 use super::request::{ForkRequest, RetryRequest, Taken};
 use super::uses::Uses;
-use crate::driver::{now, unopened};
+use crate::driver::unopened;
 
 impl Host {
     /// Begins a fork; it is durable when this returns its id.
@@ -71,10 +72,9 @@ impl Host {
             input,
             request_id,
             rerun_of: None,
+            thread: None,
         };
-        let now = now();
-        let (run, decision) = Run::fork(graph, Fork { new, point, edits }, now)?;
-        Ok(Beginning { run, decision, at: now, documents })
+        Ok(Beginning { graph, how: How::Fork(Box::new(Fork { new, point, edits })), documents })
     }
 
     /// Makes a failed run go on; durable when this returns.
@@ -85,34 +85,69 @@ impl Host {
         let RetryRequest { run_id, by, request_id } = request;
         let (host, of, key) = (self.clone(), run_id.clone(), request_id.clone());
         let point = tokio::task::spawn_blocking(move || host.point_of_failure(&of, key.as_deref()));
-        let Some(point) = point.await.map_err(|_| HostError::Closing)?? else { return Ok(Taken::Known) };
-        self.input(&run_id, Input::Retry(Box::new(Retry { by, request_id, point }))).await
+        let Some((point, thread)) = point.await.map_err(|_| HostError::Closing)?? else {
+            return Ok(Taken::Known);
+        };
+        let Some((thread, second_run)) = thread else {
+            let retry = Retry { by, request_id, point, thread: None };
+            return self.input(&run_id, Input::Retry(Box::new(retry))).await;
+        };
+        let turn = self.turn(&thread).await;
+        if self.0.store.reader().thread_of(&run_id)?.is_some() {
+            // Somebody retried it while this one waited for the turn: the run itself says so.
+            let retry = Retry { by, request_id, point, thread: None };
+            return self.input(&run_id, Input::Retry(Box::new(retry))).await;
+        }
+        let place = self.place(&thread, second_run, &run_id).await?;
+        let queued = place == ThreadNow::Taken;
+        let retry = Retry { by, request_id, point, thread: Some(place) };
+        let taken = self.input(&run_id, Input::Retry(Box::new(retry))).await?;
+        drop(turn);
+        if queued {
+            self.drive_queued(&run_id)?;
+        }
+        Ok(taken)
     }
 
-    /// `None`: the request was carried out before.
-    fn point_of_failure(&self, run_id: &str, request_id: Option<&str>) -> Result<Option<Point>, HostError> {
+    /// Where it goes on, and the thread that it writes. `None`: the request was carried out before.
+    fn point_of_failure(
+        &self,
+        run_id: &str,
+        request_id: Option<&str>,
+    ) -> Result<Option<Reopened>, HostError> {
         let cannot = |problem| unread(run_id, problem);
         let is_known = |event: &Event| match event {
             Event::RunRetried(e) => request_id.is_some() && e.request_id.as_deref() == request_id,
             _ => false,
         };
         let known = Cell::new(false);
+        // The thread that the run may write, by its first event.
+        let lease = RefCell::new(None);
         let rows = || {
             self.0.loader.each_row(run_id).inspect(|row| {
                 if row.as_ref().is_ok_and(|row| row.events.iter().any(is_known)) {
                     known.set(true);
                 }
+                if let Ok(row) = row
+                    && let Some(Event::RunStarted(started)) = row.events.first()
+                {
+                    lease.replace(started.lease.and(started.thread_id.clone()));
+                }
             })
         };
         let (_, graph) = self.0.loader.rows(run_id).map_err(cannot)?;
-        let point = Point::before_failure(graph, rows).map_err(cannot)?;
+        let point = Point::before_failure(graph.clone(), rows).map_err(cannot)?;
         if known.get() {
             return Ok(None);
         }
+        let second_run = graph.second_run().unwrap_or_default();
+        let thread = lease
+            .into_inner()
+            .map(|thread_id| (ThreadKey { workflow: graph.name.clone(), thread_id }, second_run));
         match point {
             Ok(point) => {
                 self.is_nobodys_child(run_id)?;
-                Ok(Some(point))
+                Ok(Some((point, thread)))
             }
             Err(source @ NotRetried::NotFailed) => {
                 let row = self.0.store.reader().run(run_id)?;
@@ -137,6 +172,9 @@ impl Host {
         }
     }
 }
+
+/// Where a failed run goes on; the thread that it writes, and what its workflow says of a second run.
+type Reopened = (Point, Option<(ThreadKey, SecondRun)>);
 
 fn edit((path, value): (String, serde_json::Value)) -> Result<Edit, HostError> {
     let parsed = path.parse().map_err(|problem: NotAnEditPath| {

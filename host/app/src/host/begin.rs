@@ -1,22 +1,68 @@
 //! Beginning a run, whichever way: as a new one, again, or as a fork. A request that comes again finds the run it began,
 //! also when several come at once; one that asks for something else is refused.
 
+use std::sync::Arc;
+
 use bandstand_driver::{Message, Refusal, RunId};
 use bandstand_engine::event::{Event, RunAdopted, RunStarted};
-use bandstand_engine::{Decision, Run, Timestamp};
+use bandstand_engine::run::{Fork, NewRun, ThreadNow};
+use bandstand_engine::{Decision, Graph, Run, Start, Timestamp};
 use bandstand_store::Document;
 
 use super::error::HostError;
 use super::holder::Host;
+use super::lease;
 use crate::driver::now;
 
-/// A run that is ready to begin; nothing of it is recorded.
+/// A run that is ready to begin but for its thread; nothing of it is recorded.
 pub(super) struct Beginning {
-    pub(super) run: Run,
-    pub(super) decision: Decision,
-    pub(super) at: Timestamp,
+    /// What it runs.
+    pub(super) graph: Arc<Graph>,
+    /// How.
+    pub(super) how: How,
     /// What it pins.
     pub(super) documents: Vec<Document>,
+}
+
+/// How a run begins.
+#[derive(Clone)]
+pub(super) enum How {
+    /// At its start.
+    Anew(Box<NewRun>),
+    /// At a point of another one.
+    Fork(Box<Fork>),
+}
+
+impl How {
+    fn new(&self) -> &NewRun {
+        match self {
+            How::Anew(new) => new,
+            How::Fork(fork) => &fork.new,
+        }
+    }
+}
+
+/// Begins a run in memory, whose thread is so; where that may take long.
+async fn in_memory(
+    graph: Arc<Graph>,
+    how: How,
+    thread: Option<ThreadNow>,
+) -> Result<(Run, Decision, Timestamp), HostError> {
+    let begun = tokio::task::spawn_blocking(move || {
+        let now = now();
+        let (run, decision) = match how {
+            How::Anew(new) => {
+                let start = Start::new(&graph, NewRun { thread, ..*new }, now)?;
+                Run::start(graph, start, now)
+            }
+            How::Fork(mut fork) => {
+                fork.new.thread = thread;
+                Run::fork(graph, *fork, now)?
+            }
+        };
+        Ok((run, decision, now))
+    });
+    begun.await.map_err(|_| HostError::Closing)?
 }
 
 impl Host {
@@ -27,17 +73,36 @@ impl Host {
         request: Option<String>,
         prepare: impl FnOnce(&Host) -> Result<Beginning, HostError> + Send + 'static,
     ) -> Result<String, HostError> {
-        let known = match &request {
-            Some(request) => self.0.store.reader().request(request, now())?,
-            None => None,
-        };
+        let mut known = self.known(request.as_deref())?;
         if known.is_none() && self.0.store.low_space() {
             let free = "free some space, or name a data directory on another disk with --data";
             return Err(HostError::Storage(format!("the disk is nearly full and no run is started; {free}")));
         }
         let host = self.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&host));
-        let Beginning { run, decision, at, documents } = prepared.await.map_err(|_| HostError::Closing)??;
+        let Beginning { graph, how, documents } = prepared.await.map_err(|_| HostError::Closing)??;
+        let thread = lease::thread_key(&graph, how.new().thread_id.as_deref());
+        // Kept until the run is durable.
+        let turn = match &thread {
+            Some(thread) => Some(self.turn(thread).await),
+            None => None,
+        };
+        if turn.is_some() {
+            // The same request may have begun it while this one waited for the turn.
+            known = self.known(request.as_deref())?;
+        }
+        let place = match thread.filter(|_| known.is_none()) {
+            Some(thread) => {
+                let second_run = graph.second_run().unwrap_or_default();
+                if self.would_interrupt(&thread, second_run)? {
+                    in_memory(graph.clone(), how.clone(), Some(self.kept(&thread)?)).await?;
+                }
+                Some(self.place(&thread, second_run, &how.new().run_id).await?)
+            }
+            None => None,
+        };
+        let queued = place == Some(ThreadNow::Taken);
+        let (run, decision, at) = in_memory(graph, how, place).await?;
         // What the run is begun with stands in these two at most.
         let again: Vec<Event> = decision.events.iter().take(2).cloned().collect();
         if let Some(run_id) = known {
@@ -52,7 +117,13 @@ impl Host {
         let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
         self.documents().remove(&run_id);
         match taken? {
-            Ok(_) => Ok(run_id.to_string()),
+            Ok(_) => {
+                drop(turn);
+                if queued {
+                    self.drive_queued(&run_id)?;
+                }
+                Ok(run_id.to_string())
+            }
             Err(refusal) => {
                 // Two with the same request at once: the other one was first.
                 let first = request.and_then(|key| self.0.store.reader().request(&key, now()).ok().flatten());
@@ -63,6 +134,14 @@ impl Host {
                 self.same_request(&run_id, &again)?;
                 Ok(run_id)
             }
+        }
+    }
+
+    /// The run that the request began before.
+    fn known(&self, request: Option<&str>) -> Result<Option<String>, HostError> {
+        match request {
+            Some(request) => Ok(self.0.store.reader().request(request, now())?),
+            None => Ok(None),
         }
     }
 

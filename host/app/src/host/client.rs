@@ -171,6 +171,18 @@ impl Client {
         }
     }
 
+    /// Forgets what a thread keeps.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn forget_thread(&self, workflow: &str, thread_id: &str) -> Result<(), HostError> {
+        let (workflow, thread_id) = (workflow.to_owned(), thread_id.to_owned());
+        match self.ask(Request::ForgetThread { workflow, thread_id }).await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Takes an exported run in. The holder reads the file, by its absolute path.
     ///
     /// # Errors

@@ -124,6 +124,34 @@ pub enum HostError {
     /// The run did not take it.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Another run has the thread.
+    #[error(
+        "thread `{thread_id}` of workflow `{workflow}` is run {run_id}'s until that ends (it is {status}): {problem}; wait for \
+         it (bandstand runs watch {run_id}) or end it (bandstand runs cancel {run_id}); whether a second run is refused, \
+         waits or interrupts says `thread` in the workflow file"
+    )]
+    ThreadHeld {
+        /// The workflow.
+        workflow: String,
+        /// The thread.
+        thread_id: String,
+        /// The run that has it, or waits for it first.
+        run_id: String,
+        /// Where that stands.
+        status: &'static str,
+        /// Why this is not done.
+        problem: &'static str,
+    },
+    /// There is no such thread.
+    #[error(
+        "workflow `{workflow}` keeps nothing in a thread `{thread_id}`; `bandstand thread list` shows the threads there are"
+    )]
+    NoSuchThread {
+        /// The workflow.
+        workflow: String,
+        /// The thread.
+        thread_id: String,
+    },
     /// A plugin cannot be used.
     #[error("plugin `{plugin}`: {source}")]
     Plugin {
@@ -184,7 +212,11 @@ impl HostError {
     pub fn exit_code(&self) -> u8 {
         match self {
             HostError::NotImported { .. } => 2,
-            HostError::Imported(ImportError::Known(_) | ImportError::Refused(Refused::QueueFull { .. })) => 3,
+            HostError::Imported(
+                ImportError::Known(_)
+                | ImportError::ThreadHeld { .. }
+                | ImportError::Refused(Refused::QueueFull { .. }),
+            ) => 3,
             HostError::Imported(ImportError::Refused(Refused::Stopped)) => 74,
             HostError::Start(_)
             | HostError::Plugin { .. }
@@ -195,6 +227,8 @@ impl HostError {
             | HostError::ChildOf { .. } => 3,
             HostError::InUse { .. }
             | HostError::Silent { .. }
+            | HostError::ThreadHeld { .. }
+            | HostError::NoSuchThread { .. }
             | HostError::NoSuchRun(_)
             | HostError::RequestTaken { .. } => 3,
             HostError::Refused(Refusal::Stuck { .. }) => 1,

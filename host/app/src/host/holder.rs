@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bandstand_driver::{Message, Refusal, RunId, Standing};
 use bandstand_engine::run::NewRun;
-use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Run, Signal, Start};
+use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Signal};
 use bandstand_sandbox::{Sandbox, Settings};
-use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Retention, Store};
+use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Retention, RunLease, Store};
 
-use super::begin::Beginning;
+use super::begin::{Beginning, How};
 use super::error::HostError;
+use super::lease::{self, Leases};
 use super::memory;
 use super::request::{
     AnswerRequest, Drive, Durability, HostOptions, Settled, SignalRequest, StartRequest, SteerRequest,
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     pub(super) mailbox: Mailbox,
     documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     tidy: Arc<Tidy>,
+    pub(super) leases: Leases,
     /// The socket, and last the lock: given up in this order.
     held: Mutex<Option<(Server, Lock)>>,
 }
@@ -68,6 +70,7 @@ impl Host {
         let hub = Arc::new(Hub::default());
         let documents = Arc::new(Mutex::default());
         let memory_store = store.clone();
+        let (leave, left) = tokio::sync::mpsc::unbounded_channel();
         let caller = Caller {
             sandbox,
             plugins: plugins.clone(),
@@ -84,6 +87,8 @@ impl Host {
             documents: documents.clone(),
             die: Arc::new(end_the_process),
             place: lock.place()?,
+            // Nobody hands on any more when the host has ended.
+            thread_left: Arc::new(move |key| drop(leave.send(key))),
             removed: {
                 let data_dir = options.data_dir.clone();
                 Arc::new(move || end_without_directory(&data_dir))
@@ -100,8 +105,10 @@ impl Host {
             mailbox,
             documents,
             tidy,
+            leases: Leases::default(),
             held: Mutex::default(),
         }));
+        tokio::spawn(lease::hand_on_left(Arc::downgrade(&host.0), left));
         let server = Server::start(host.clone())?;
         *host.0.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, lock));
         host.carry_on().await?;
@@ -112,6 +119,11 @@ impl Host {
     /// The data directory.
     pub fn data_dir(&self) -> &Path {
         &self.0.options.data_dir
+    }
+
+    /// How it was opened.
+    pub(super) fn options(&self) -> &HostOptions {
+        &self.0.options
     }
 
     /// Counters of the store since the host was opened.
@@ -152,7 +164,6 @@ impl Host {
         self.can_call(&request.graph, &digests)?;
         let documents = documents(&request.graph, request.source);
         let graph: Arc<Graph> = self.0.loader.share(&documents[1].digest, &request.graph);
-        let now = now();
         let pins = digests.into_pins();
         let new = NewRun {
             run_id: uuid::Uuid::now_v7().to_string(),
@@ -168,10 +179,9 @@ impl Host {
             input: request.input,
             request_id: request.request_id,
             rerun_of: request.rerun_of,
+            thread: None,
         };
-        let start = Start::new(&graph, new, now)?;
-        let (run, decision) = Run::start(graph, start, now);
-        Ok(Beginning { run, decision, at: now, documents })
+        Ok(Beginning { graph, how: How::Anew(Box::new(new)), documents })
     }
 
     /// Whether every plugin of the graph and of its children can be called. Their files stay from now on, though no run pins
@@ -195,11 +205,14 @@ impl Host {
     /// # Errors
     /// When there is no such run.
     pub async fn drive(&self, run_id: &str) -> Result<(), HostError> {
-        if self.0.store.reader().run(run_id)?.is_none() {
+        let Some(row) = self.0.store.reader().run(run_id)? else {
             return Err(HostError::NoSuchRun(run_id.to_owned()));
-        }
+        };
         self.0.mailbox.tell(Message::Drive { run_id: run_id.into() });
-        Ok(())
+        match row.lease {
+            Some(RunLease::Queued { .. }) => self.drive_queued(run_id),
+            Some(RunLease::Held) | None => Ok(()),
+        }
     }
 
     /// Takes a person's answer; durable when this returns. Makes the run go on.
@@ -258,7 +271,12 @@ impl Host {
     /// When the host is closing; what was not told may be deleted or not.
     pub async fn delete_runs(&self, run_ids: Vec<String>) -> Result<Deleted, HostError> {
         let tidy = self.0.tidy.clone();
-        tokio::task::spawn_blocking(move || tidy.delete(&run_ids)).await.map_err(|_| HostError::Closing)?
+        let deleted = tokio::task::spawn_blocking(move || tidy.delete(&run_ids))
+            .await
+            .map_err(|_| HostError::Closing)?;
+        // One that was stuck may have had a thread.
+        tokio::spawn(self.clone().hand_on_all());
+        deleted
     }
 
     /// Deletes the ended runs that these rules do not keep, and what only they needed.
@@ -293,7 +311,7 @@ impl Host {
         // Driven, it is read anew; whether it is stuck still is told then.
         subscription.standing.take_if(|standing| matches!(standing, Standing::Stuck(_)));
         self.drive(run_id).await?;
-        Ok(Watch::local(id, from_seq, subscription, self.0.store.reader().clone()))
+        Ok(Watch::local(id, from_seq, subscription, self.0.store.reader().clone(), self.0.hub.clone()))
     }
 
     /// Waits until a run has ended or only people can move it.
@@ -348,10 +366,12 @@ impl Host {
                     run_ids.extend(page);
                 }
                 tokio::spawn(self.clone().look_ahead());
+                tokio::spawn(self.clone().hand_on_all());
                 run_ids
             }
         };
         for run_id in run_ids {
+            self.drive_queued(&run_id)?;
             self.0.mailbox.tell(Message::Drive { run_id: run_id.into() });
         }
         Ok(())

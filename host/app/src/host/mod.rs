@@ -16,6 +16,7 @@ mod client;
 mod error;
 mod holder;
 mod import;
+mod lease;
 mod memory;
 mod request;
 mod serve;

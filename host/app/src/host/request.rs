@@ -295,6 +295,11 @@ pub enum Settled {
         /// Ids of the reviews that are open, in order of their deadlines.
         reviews: Vec<String>,
     },
+    /// It waits for its thread, and only a person can move the run that has it.
+    QueuedBehind {
+        /// That run.
+        run_id: String,
+    },
     /// The host cannot go on with it: damage, or a newer journal.
     Stuck(String),
 }

@@ -129,6 +129,10 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
         Request::Steer(request) => Reply::Taken(host.steer(request).await?),
         Request::Delete { run_ids } => Reply::Deleted(host.delete_runs(run_ids).await?),
         Request::Prune { retention } => Reply::Pruned(host.prune(retention).await?),
+        Request::ForgetThread { workflow, thread_id } => {
+            host.forget_thread(workflow, thread_id).await?;
+            Reply::Done
+        }
         Request::Fork(request) => Reply::Started(host.fork(*request).await?),
         Request::Import { file } => Reply::Started(host.import(&file).await?),
         Request::Retry(request) => Reply::Taken(host.retry(request).await?),

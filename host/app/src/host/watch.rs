@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bandstand_driver::{RunId, Standing};
 use bandstand_store::Reader;
@@ -14,10 +15,12 @@ use super::client::Replies;
 use super::error::HostError;
 use super::request::{Published, Settled, Watched};
 use super::wire::Reply;
-use crate::driver::{Signal, Subscription};
+use crate::driver::{Hub, Signal, Subscription, Wanted};
 
 /// Rows read from the store at a time.
 const PAGE_ROWS: u32 = 200;
+/// When nobody has the thread that a run waits for, how soon that is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// From here on no row is wanted, only what the run comes to.
 pub(super) const NO_ROWS: u64 = u64::MAX;
 
@@ -47,11 +50,30 @@ struct Local {
     rows: VecDeque<Published>,
     /// The store has rows that were not read.
     behind: bool,
+    hub: Arc<Hub>,
+    /// The run waits for its thread.
+    queued: bool,
+    /// While it does: the run that has the thread.
+    ahead: Option<Ahead>,
+}
+
+/// The run that a queued one waits for.
+#[derive(Debug)]
+struct Ahead {
+    run_id: RunId,
+    subscription: Subscription,
 }
 
 impl Watch {
-    pub(super) fn local(run_id: RunId, from_seq: u64, subscription: Subscription, reader: Reader) -> Watch {
-        let local = Local { subscription, reader, rows: VecDeque::new(), behind: from_seq != NO_ROWS };
+    pub(super) fn local(
+        run_id: RunId,
+        from_seq: u64,
+        subscription: Subscription,
+        reader: Reader,
+        hub: Arc<Hub>,
+    ) -> Watch {
+        let (rows, behind) = (VecDeque::new(), from_seq != NO_ROWS);
+        let local = Local { subscription, reader, rows, behind, hub, queued: false, ahead: None };
         Watch {
             run_id,
             next_seq: from_seq,
@@ -138,10 +160,25 @@ impl Local {
                 }));
                 continue;
             }
-            if let Some(settled) = self.subscription.standing.take().as_ref().and_then(settled) {
+            if let Some(standing) = self.subscription.standing.take() {
+                self.queued = standing == Standing::Queued;
+                self.ahead = None;
+                if let Some(settled) = settled(&standing) {
+                    return Ok(Watched::Settled(settled));
+                }
+            }
+            if self.queued
+                && let Some(settled) = self.look_ahead(run_id)?
+            {
                 return Ok(Watched::Settled(settled));
             }
-            match self.subscription.news.recv().await {
+            let news = tokio::select! {
+                news = self.subscription.news.recv() => news,
+                _ = next_of(&mut self.ahead) => continue,
+                // Nobody has the thread at this moment.
+                () = tokio::time::sleep(LOOK_AGAIN), if self.queued && self.ahead.is_none() => continue,
+            };
+            match news {
                 // News were missed: the store has them, this row included.
                 Ok(Signal::Row(row)) if row.seq > next_seq => self.behind = true,
                 Ok(Signal::Row(row)) => return Ok(Watched::Published(row)),
@@ -157,6 +194,42 @@ impl Local {
     }
 }
 
+/// How the run stands that has the thread, once that is news.
+async fn next_of(ahead: &mut Option<Ahead>) {
+    let Some(ahead) = ahead else { return std::future::pending().await };
+    match ahead.subscription.news.recv().await {
+        Ok(Signal::Stands(standing)) => ahead.subscription.standing = Some(standing),
+        Ok(_) | Err(RecvError::Lagged(_)) => {}
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
+
+impl Local {
+    /// Whether only a person can move the run that a queued one waits for.
+    fn look_ahead(&mut self, run_id: &RunId) -> Result<Option<Settled>, HostError> {
+        if self.ahead.is_none() {
+            let Some((key, false)) = self.reader.thread_of(run_id)? else { return Ok(None) };
+            let holder: Option<RunId> =
+                self.reader.thread_runs(&key)?.holder.map(|holder| holder.run_id.as_str().into());
+            self.ahead = holder.map(|run_id| {
+                let subscription = self.hub.subscribe(&run_id, Wanted::Standing);
+                Ahead { run_id, subscription }
+            });
+        }
+        let Some(ahead) = &mut self.ahead else { return Ok(None) };
+        let Some(standing) = ahead.subscription.standing.take() else { return Ok(None) };
+        Ok(match settled(&standing) {
+            None => None,
+            Some(Settled::Ended(_)) => {
+                self.ahead = None;
+                None
+            }
+            // A person has to see to it.
+            Some(_) => Some(Settled::QueuedBehind { run_id: ahead.run_id.to_string() }),
+        })
+    }
+}
+
 async fn remote_next(replies: &mut Replies) -> Result<Watched, HostError> {
     match replies.next().await? {
         Reply::Published(row) => Ok(Watched::Published(row)),
@@ -169,7 +242,7 @@ async fn remote_next(replies: &mut Replies) -> Result<Watched, HostError> {
 /// Whether a run that stands so goes on by itself.
 fn settled(standing: &Standing) -> Option<Settled> {
     match standing {
-        Standing::Running | Standing::Sleeping(_) => None,
+        Standing::Running | Standing::Sleeping(_) | Standing::Queued => None,
         Standing::People { reviews } => Some(Settled::WaitingForPeople { reviews: reviews.clone() }),
         Standing::Paused => Some(Settled::Paused),
         Standing::Ended(status) => Some(Settled::Ended(*status)),

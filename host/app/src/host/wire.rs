@@ -45,6 +45,8 @@ pub(super) enum Request {
     Delete { run_ids: Vec<String> },
     /// Delete the ended runs that these rules do not keep.
     Prune { retention: Retention },
+    /// Forget what a thread keeps.
+    ForgetThread { workflow: String, thread_id: String },
     /// Begin a fork of a run.
     Fork(Box<ForkRequest>),
     /// Make a failed run go on.

@@ -476,6 +476,7 @@ impl Run {
             self.emit(Event::StageEntered(StageEntered { stage: Stage::Completion, p: Path::root() }));
         }
         self.list_unused_signals();
+        self.write_thread();
         self.emit(Event::RunSucceeded(RunSucceeded { output: payload }));
     }
 

@@ -35,6 +35,7 @@ impl State {
             channels.insert(id.clone(), value.into());
         }
         started.input.value().ok_or("an input that is not at hand")?;
+        let begun = super::thread::Begun::of(graph, started, now);
         Ok(State {
             started: started.clone(),
             started_at: now,
@@ -50,6 +51,8 @@ impl State {
             requested: Default::default(),
             closed_reviews: Default::default(),
             retries: 0,
+            gate: begun.gate,
+            unwritten: begun.unwritten,
         })
     }
 }
@@ -178,6 +181,8 @@ impl Run {
                 }
             }
             Event::CheckpointNamed(_) => {}
+            Event::ThreadEntered(e) => self.thread_entered(e)?,
+            Event::ThreadWritten(e) => self.thread_written(e)?,
         }
         self.state.seq += 1;
         Ok(())

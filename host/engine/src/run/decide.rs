@@ -7,11 +7,14 @@ use serde_json::Value;
 
 use super::names::Beginning;
 use super::state::{Attempt, End, Index, OpenReview, Phase, State, Timer, Waiting};
+use super::thread::Begin;
 use super::{
     Command, Corrupt, Decision, ErrorRecord, Event, Graph, Id, Input, NewRun, Outcome, Path, Payload, RULES,
     Rejected, Run, RunStarted, Snapshot, Stage, Start, StartError, Status, Timestamp, apply, write,
 };
-use crate::event::{CancelCause, RunCancelled, RunKilled, RunPaused, RunResumed, WaitCause, WaitEnded};
+use crate::event::{
+    CancelCause, Lease, RunCancelled, RunKilled, RunPaused, RunResumed, WaitCause, WaitEnded,
+};
 use crate::expression;
 use crate::failure::{Class, Failure};
 use crate::input::ReplyNext;
@@ -39,7 +42,8 @@ impl Start {
             return Err(StartError::InputTooLarge { bytes, bytes_max });
         }
         let input = Arc::new(input);
-        let state = first_values(graph, &input)?;
+        let begin = super::thread::begin(graph, &new.thread, new.thread_id.as_deref());
+        let state = first_values(graph, &input, &begin)?;
         Ok(Start(RunStarted {
             run_id: new.run_id,
             workflow: super::WorkflowPin {
@@ -56,16 +60,25 @@ impl Start {
             user_id: new.user_id,
             input: Payload::Value(input),
             state,
-            deadline: graph.timeout_ms.map(|timeout_ms| now.plus_ms(timeout_ms)),
+            deadline: graph
+                .timeout_ms
+                .filter(|_| begin.lease != Some(Lease::Queued))
+                .map(|timeout_ms| now.plus_ms(timeout_ms)),
             request_id: new.request_id,
             rerun_of: new.rerun_of,
             parent: new.parent,
             children: new.children,
+            lease: begin.lease,
+            kept: begin.values.keys().cloned().collect(),
         }))
     }
 }
 
-fn first_values(graph: &Graph, input: &Arc<Value>) -> Result<BTreeMap<Id, Payload>, StartError> {
+fn first_values(
+    graph: &Graph,
+    input: &Arc<Value>,
+    begin: &Begin,
+) -> Result<BTreeMap<Id, Payload>, StartError> {
     let names = Beginning { input, constants: &graph.constants };
     let scope = expression::Scope {
         names: &names,
@@ -80,6 +93,11 @@ fn first_values(graph: &Graph, input: &Arc<Value>) -> Result<BTreeMap<Id, Payloa
             channel: id.clone(),
             problem,
         };
+        if let Some(value) = begin.values.get(id) {
+            super::thread::fits(channel, value, &begin.thread_id).map_err(refused)?;
+            values.insert(id.clone(), Payload::Value(value.clone()));
+            continue;
+        }
         let Some(template) = &channel.initial else {
             continue; // without `initial` a schema is first held against the first change
         };
@@ -114,6 +132,7 @@ impl Run {
         let mut run = Run { graph, state, index, clock: now, events: Vec::new() };
         run.emit(Event::RunStarted(Box::new(start.0)));
         run.advance();
+        run.write_thread_if_waiting();
         let decision = run.take_decision(Outcome::Unchanged);
         (run, decision)
     }
@@ -176,6 +195,7 @@ impl Run {
             | Input::ChildEnded { .. }
             | Input::Cached { .. }
             | Input::Interrupted { .. }
+            | Input::Enter(_)
             | Input::Tick => Ok(()),
         }
     }
@@ -240,8 +260,15 @@ impl Run {
                 }
                 true
             }
+            Input::Enter(values) => {
+                if self.waits_for_thread().is_some() {
+                    self.enter_thread(&values);
+                }
+                true
+            }
         };
         self.advance();
+        self.write_thread_if_waiting();
         Ok(self.take_decision(if known { Outcome::Unchanged } else { Outcome::Stale }))
     }
 
@@ -485,7 +512,11 @@ impl Run {
         });
         let children =
             self.children().map(|child| Waiting::Child { path: child.id.path, run_id: child.run_id });
-        timed.chain(children).chain(signals).collect()
+        let thread = self.waits_for_thread().map(|since| Waiting::Thread {
+            thread_id: self.state.started.thread_id.clone().unwrap_or_default(),
+            since,
+        });
+        thread.into_iter().chain(timed).chain(children).chain(signals).collect()
     }
 
     /// Its whole state, for opening it later without its history.

@@ -177,6 +177,7 @@ impl Analysis {
             root,
             signals: BTreeMap::new(),
             failed,
+            fresh: false,
         })
     }
 

@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use super::point::{self, Point, Purpose};
 use super::state::{Index, Json, State};
 use super::write::{self, VALUE_DEPTH_MAX, is_too_deep, json_bytes};
-use super::{Decision, NewRun, Outcome, Run, Start, StartError};
-use crate::event::{AttemptCause, Edited, Event, Origin, Payload, RunAdopted, WriteOp};
-use crate::graph::{Channel, Graph};
+use super::{Decision, NewRun, Outcome, Run, Start, StartError, ThreadNow};
+use crate::event::{AttemptCause, Edited, Event, Lease, Origin, Payload, RunAdopted, WriteOp};
+use crate::graph::{Channel, Graph, Keep};
 use crate::id::Id;
 use crate::path::Path;
 use crate::time::Timestamp;
@@ -99,6 +99,12 @@ impl Run {
         for edit in edits.iter().filter(|edit| !edit.path.of_state) {
             edit.path.set(&mut new.input, &edit.value).map_err(|problem| edit.refused(problem))?;
         }
+        if !point.fresh
+            && let Some(ThreadNow::Free(values)) = &mut new.thread
+        {
+            // It keeps the values of its point.
+            values.clear();
+        }
         let start = Start::new(&graph, new, now)?;
         let refused = |point: &Point, problem| ForkError::Graph {
             run_id: point.run_id.clone(),
@@ -107,13 +113,19 @@ impl Run {
         };
         let mut adopted = channels(&graph, &start, &point).map_err(|problem| refused(&point, problem))?;
         edit_state(&graph, &mut adopted, &edits)?;
+        let queued = start.0.lease == Some(Lease::Queued);
+        if point.fresh && queued {
+            not_the_threads(&graph, &edits)?;
+        }
         point.root.changed = Arc::new(adopted.into_iter().map(|(id, value)| (id, value.into())).collect());
         point::fits(&graph, &Path::root(), &point.root).map_err(|problem| refused(&point, problem))?;
 
         let from = Origin { run: point.run_id.clone(), seq: point.seq };
         point.wake_at(now);
         let mut works = Vec::new();
-        point::lay_down(&graph, &Path::root(), &mut point.root, Purpose::Fork, now, &mut works);
+        if !queued {
+            point::lay_down(&graph, &Path::root(), &mut point.root, Purpose::Fork, now, &mut works);
+        }
         let adopted = RunAdopted {
             from,
             snapshot: point.to_payload(),
@@ -131,6 +143,7 @@ impl Run {
         run.emit(adopted);
         run.begin_anew(point.stage, works, AttemptCause::Adopted);
         run.advance();
+        run.write_thread_if_waiting();
         let decision = run.take_decision(Outcome::Unchanged);
         Ok((run, decision))
     }
@@ -140,7 +153,8 @@ impl Run {
 fn channels(graph: &Graph, start: &Start, point: &Point) -> Result<BTreeMap<Id, Json>, String> {
     let mut channels = BTreeMap::new();
     for (id, channel) in &graph.state {
-        let value = match point.root.changed.get(id).map(|adopted| adopted.value().clone()) {
+        let adopted = point.root.changed.get(id).filter(|_| !(point.fresh && channel.keep == Keep::Thread));
+        let value = match adopted.map(|adopted| adopted.value().clone()) {
             Some(value) => {
                 check_channel(channel, &value).map_err(|problem| format!("channel `{id}` {problem}"))?;
                 value
@@ -204,6 +218,20 @@ fn edit_state(graph: &Graph, channels: &mut BTreeMap<Id, Json>, edits: &[Edit]) 
         }
     }
     Ok(())
+}
+
+/// A run that waits for its thread and has not begun gets these channels from the thread: an edit would be lost.
+fn not_the_threads(graph: &Graph, edits: &[Edit]) -> Result<(), ForkError> {
+    let kept = |edit: &&Edit| {
+        let name = edit.path.names.first().map_or("", String::as_str);
+        edit.path.of_state && graph.thread_channels().any(|id| id.as_str() == name)
+    };
+    match edits.iter().find(kept) {
+        Some(edit) => Err(edit.refused(
+            "the fork waits for its thread, which gives this channel its value; fork again when the run before it has ended",
+        )),
+        None => Ok(()),
+    }
 }
 
 /// What cannot be read back must not be written.

@@ -30,6 +30,7 @@ mod request;
 mod retry;
 mod signal;
 mod state;
+mod thread;
 mod verb;
 mod write;
 
@@ -53,6 +54,7 @@ pub use failing::{JournalRow, NotRetried};
 pub use fork::{Edit, EditPath, Fork, ForkError, NotAnEditPath};
 pub use point::{NoPoint, Point};
 pub use state::{OpenReview, Waiting};
+pub use thread::ThreadNow;
 
 /// Version of the deciding logic, recorded in `run.started`. It grows when the same inputs would give other events.
 pub const RULES: u32 = 1;
@@ -102,6 +104,9 @@ pub struct NewRun {
     pub parent: Option<Parent>,
     /// What its child runs will use.
     pub children: BTreeMap<Id, ChildPins>,
+    /// How its thread is, if its workflow asks that ([`Graph::second_run`]) and it has one. `None`: it takes no part in the
+    /// thread's state, and may go on beside other runs.
+    pub thread: Option<ThreadNow>,
 }
 
 impl NewRun {
@@ -122,6 +127,7 @@ impl NewRun {
             rerun_of: None,
             parent: None,
             children: BTreeMap::new(),
+            thread: None,
         }
     }
 }

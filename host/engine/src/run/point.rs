@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::failing::JournalRow;
-use super::state::{Attempt, KeptSignal, Phase, Place, ReviewState, Scope, Visit};
+use super::state::{Attempt, Gate, KeptSignal, Phase, Place, ReviewState, Scope, Visit};
 use super::{Corrupt, Run, request};
 use crate::event::{
-    AttemptCause, Event, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered, WaitStarted,
+    AttemptCause, Event, Lease, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered, WaitStarted,
 };
 use crate::graph::{Graph, Kind, Stage};
 use crate::id::Id;
@@ -37,6 +37,8 @@ pub struct Point {
     pub(super) signals: BTreeMap<Id, VecDeque<KeptSignal>>,
     /// Of a failure: the visits that failed, and the scopes whose end did.
     pub(super) failed: Vec<Path>,
+    /// The run waited for its thread and had not begun: whoever goes on from here begins.
+    pub(super) fresh: bool,
 }
 
 /// A run has no such point.
@@ -67,6 +69,9 @@ struct StoredPoint {
     root: Scope,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     signals: BTreeMap<Id, VecDeque<KeptSignal>>,
+    /// Of a run that waited for its thread and had not begun. Absent: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    fresh: bool,
 }
 
 const VERSION: u32 = 1;
@@ -171,7 +176,7 @@ impl Point {
     /// As events keep it.
     pub(super) fn to_payload(&self) -> Payload {
         let (root, signals) = (self.root.clone(), self.signals.clone());
-        let stored = StoredPoint { version: VERSION, steps: self.steps, root, signals };
+        let stored = StoredPoint { version: VERSION, steps: self.steps, root, signals, fresh: self.fresh };
         Payload::new(serde_json::to_value(stored).expect("a state is JSON: its keys are text"))
     }
 
@@ -212,16 +217,18 @@ impl Run {
     }
 
     /// Where it is. Between two decisions only: then everything is at rest.
-    fn point(&self) -> Point {
+    pub(super) fn point(&self) -> Point {
         Point {
             run_id: self.state.started.run_id.clone(),
             seq: self.state.seq,
-            at: self.state.now,
+            // While a run waits for its thread, time stands still in it.
+            at: self.state.gate.map_or(self.state.now, |gate| gate.since),
             stage: self.state.stage,
             steps: self.state.steps,
             root: self.state.root.clone(),
             signals: self.state.signals.clone(),
             failed: Vec::new(),
+            fresh: self.state.gate.is_some_and(|gate| !gate.begun),
         }
     }
 
@@ -232,6 +239,9 @@ impl Run {
         let point = StoredPoint::read(&e.snapshot)?;
         self.state.steps = point.steps;
         self.state.signals = point.signals;
+        if let Some(gate) = &mut self.state.gate {
+            gate.begun = !point.fresh;
+        }
         self.stand_at(point.root);
         Ok(())
     }
@@ -246,12 +256,25 @@ impl Run {
         self.state.paused = false;
         self.state.retries += 1;
         self.state.started.deadline = e.deadline;
+        self.state.gate = match (self.state.gate, e.lease) {
+            // It never had its thread: it begins when it has.
+            (Some(_), _) => Some(Gate { since: self.state.now, begun: false }),
+            (None, Some(Lease::Queued)) => Some(Gate { since: self.state.now, begun: true }),
+            (None, _) => None,
+        };
         self.remember_request(e.request_id.as_deref(), request::of_retry);
         self.stand_at(point.root);
         Ok(())
     }
 
-    fn stand_at(&mut self, root: Scope) {
+    /// What a run that goes on from a point does when it has its thread.
+    pub(super) fn entered(&mut self, snapshot: &Payload) -> Result<(), String> {
+        let point = StoredPoint::read(snapshot)?;
+        self.stand_at(point.root);
+        Ok(())
+    }
+
+    pub(super) fn stand_at(&mut self, root: Scope) {
         self.state.root = root;
         let fresh = super::state::Index::of(&self.graph, &self.state);
         let index = std::mem::replace(&mut self.index, fresh);

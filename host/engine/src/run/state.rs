@@ -54,6 +54,20 @@ pub(super) struct State {
     /// How often the run was retried, so that a review that is asked for again is another one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(super) retries: u32,
+    /// The run waits for its thread: nothing in it moves. Absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) gate: Option<Gate>,
+    /// Channels of a thread's writer whose values the thread does not keep yet.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) unwritten: BTreeSet<Id>,
+}
+
+/// A run that waits for its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Gate {
+    pub(super) since: Timestamp,
+    /// It goes on from a point, which lies in `root` as it was: time stands still there. Else it has not begun.
+    pub(super) begun: bool,
 }
 
 /// Digests of what requests said, by their names. A snapshot of an older host has none; that is no difference to a run
@@ -482,7 +496,7 @@ impl Index {
     /// The index of a state that was read from a snapshot.
     pub(super) fn of(graph: &Graph, state: &State) -> Index {
         let mut index = Index::default();
-        if state.end.is_none() {
+        if state.end.is_none() && state.gate.is_none() {
             index.add_scope(graph, &Path::root(), &state.root);
         }
         index.opened.clear();
@@ -674,6 +688,13 @@ pub enum Waiting {
         path: Path,
         /// Until when; none: for ever.
         deadline: Option<Timestamp>,
+    },
+    /// The run's thread, which another run writes: the whole run waits.
+    Thread {
+        /// Its id.
+        thread_id: String,
+        /// Since when.
+        since: Timestamp,
     },
     /// A `wait` node's time.
     Time {

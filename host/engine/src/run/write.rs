@@ -193,8 +193,11 @@ impl Run {
         };
         let value = reduce(write.op, current, &operand)?;
         changed.insert(id.clone(), value.into());
-        if !path.segments().is_empty() && keep == Keep::Run {
+        if !path.segments().is_empty() && keep != Keep::Branch {
             scope.writes.push(write.clone());
+        }
+        if path.segments().is_empty() && keep == Keep::Thread && self.state.started.lease.is_some() {
+            self.state.unwritten.insert(id.clone());
         }
         Ok(())
     }

@@ -54,6 +54,8 @@ pub(crate) fn started(run_id: &str, workflow: &str, input: Value) -> Event {
         rerun_of: None,
         parent: None,
         children: BTreeMap::new(),
+        lease: None,
+        kept: Vec::new(),
     }))
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bandstand_engine::input::{ActorKind, By, Usage};
-use bandstand_engine::run::Edit;
+use bandstand_engine::run::{Edit, ThreadNow};
 use bandstand_engine::{Input, Signal};
+use bandstand_rules::kept;
 use serde_json::{Value, json};
 
 use crate::scenarios::{done_plainly, failure};
@@ -26,6 +27,10 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("forked-with-signal", forked_with_signal()),
         ("retried", retried()),
         ("retried-in-block", retried_in_block()),
+        ("thread", thread()),
+        ("thread-queued", thread_queued()),
+        ("thread-forked", thread_forked()),
+        ("thread-retried", thread_retried()),
     ]
 }
 
@@ -49,6 +54,68 @@ fn signal(tape: &mut Tape, number: u32, name: &str, data: Value, request: Option
         by: ann(),
         request_id: request.map(str::to_owned),
     }));
+}
+
+const KEEPS: &str = "
+format: 1
+name: keeps
+version: 1
+thread: { second-run: queue }
+timeout: 1d
+plugins: { p: { builtin: echo } }
+state:
+  log: { reduce: append, keep: thread }
+  topic: { reduce: replace, keep: thread, initial: none }
+nodes:
+  a: { agent: p, retry: { strategy: none }, update: { log: [a] }, next: nap }
+  nap: { wait: { for: 10s }, next: b }
+  b: { agent: p, retry: { strategy: none }, update: { log: [b], topic: b }, next: end }
+";
+
+/// The thread is free: the run begins with what it keeps, and leaves to it what it wrote, at its wait and at its end.
+fn thread() -> Tape {
+    let mut tape = Tape::start_in(KEEPS, ThreadNow::Free(kept(&[("log", json!(["x"]))])));
+    done_plainly(&mut tape, "a@1#1", json!({}));
+    tape.until_due();
+    done_plainly(&mut tape, "b@1#1", json!({}));
+    tape
+}
+
+/// Another run has the thread; what that left is what this one begins with.
+fn thread_queued() -> Tape {
+    let mut tape = Tape::start_in(KEEPS, ThreadNow::Taken);
+    tape.take(Input::Enter(kept(&[("log", json!(["y"])), ("topic", json!("t"))])));
+    done_plainly(&mut tape, "a@1#1", json!({}));
+    tape
+}
+
+/// A fork that waits for its thread goes on from its point.
+fn thread_forked() -> Tape {
+    let mut first = Tape::start_in(KEEPS, ThreadNow::Free(kept(&[])));
+    done_plainly(&mut first, "a@1#1", json!({}));
+    let mut tape = first.fork_queued(first.run.seq());
+    tape.take(Input::Enter(kept(&[("log", json!(["not this"]))])));
+    tape.until_due();
+    done_plainly(&mut tape, "b@1#1", json!({}));
+    tape
+}
+
+/// A failed run that waits for its thread; then one that failed before it had its thread.
+fn thread_retried() -> Tape {
+    let text = &KEEPS.replace("timeout: 1d\n", "");
+    let mut tape = Tape::start_in(text, ThreadNow::Taken);
+    tape.take(Input::Enter(kept(&[("log", json!("no list"))])));
+    tape.retry_in(None, Some(ThreadNow::Taken));
+    tape.take(Input::Enter(kept(&[])));
+    tape.fail("a@1#1", failure("no"), None, Usage::default());
+    tape.retry_in(None, Some(ThreadNow::Taken));
+    tape.take(Input::Enter(kept(&[("log", json!(["not this"]))])));
+    done_plainly(&mut tape, "a@1#2", json!({}));
+    tape.until_due();
+    tape.fail("b@1#1", failure("no"), None, Usage::default());
+    tape.retry_in(None, Some(ThreadNow::Free(kept(&[("log", json!(["nor this"]))]))));
+    done_plainly(&mut tape, "b@1#2", json!({}));
+    tape
 }
 
 const PAIR: &str = "

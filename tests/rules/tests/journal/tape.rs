@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bandstand_engine::event::PluginPin;
 use bandstand_engine::input::{ActorKind, By, Retry, Usage};
-use bandstand_engine::run::{Edit, Fork, JournalRow, NewRun, Point};
+use bandstand_engine::run::{Edit, Fork, JournalRow, NewRun, Point, ThreadNow};
 use bandstand_engine::{Event, Failure, Graph, Input, Run, Start, Timestamp};
 use serde_json::{Value, json};
 
@@ -62,6 +62,16 @@ impl Tape {
         }
     }
 
+    /// Starts a run in a thread that is so.
+    pub(crate) fn start_in(text: &str, thread: ThreadNow) -> Tape {
+        let graph: Arc<Graph> = bandstand_rules::graph(text);
+        let new = NewRun {
+            thread: Some(thread),
+            ..Tape::new_run(&graph, "run-1", Value::Object(serde_json::Map::new()), Some("ann"))
+        };
+        Tape::start_new(graph, new)
+    }
+
     fn start_new(graph: Arc<Graph>, new: NewRun) -> Tape {
         let start = Start::new(&graph, new, START).unwrap();
         let (run, decision) = Run::start(graph, start, START);
@@ -88,12 +98,31 @@ impl Tape {
         tape
     }
 
+    /// A fork of a run at its start, which waits for its thread.
+    pub(crate) fn fork_queued(&self, seq: u64) -> Tape {
+        let graph = self.run.graph().clone();
+        let point = Point::within(graph.clone(), &self.stored(), seq).unwrap();
+        let input = (**self.run.started().input.value().unwrap()).clone();
+        let new =
+            NewRun { thread: Some(ThreadNow::Taken), ..Tape::new_run(&graph, "run-2", input, Some("ann")) };
+        let now = self.now.plus_ms(600_000);
+        let (run, decision) = Run::fork(graph, Fork { new, point, edits: Vec::new() }, now).unwrap();
+        let mut tape = Tape { run, rows: Vec::new(), views: Vec::new(), now };
+        tape.keep(decision.events);
+        tape
+    }
+
     /// Ann retries the failed run, by that request.
     pub(crate) fn retry(&mut self, request_id: Option<&str>) {
+        self.retry_in(request_id, None);
+    }
+
+    /// The same, with the run's thread so.
+    pub(crate) fn retry_in(&mut self, request_id: Option<&str>, thread: Option<ThreadNow>) {
         let point = Point::of_failure(self.run.graph().clone(), &self.stored()).unwrap();
         let by = By { kind: ActorKind::Person, id: "ann".to_owned() };
         let request_id = request_id.map(str::to_owned);
-        self.take(Input::Retry(Box::new(Retry { by, request_id, point })));
+        self.take(Input::Retry(Box::new(Retry { by, request_id, point, thread })));
     }
 
     fn keep(&mut self, events: Vec<Event>) {

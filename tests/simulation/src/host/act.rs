@@ -58,6 +58,9 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             let case = host.case(&run_id)?;
             match standing {
                 Standing::Stuck(_) if case.stuck => Ok(()),
+                Standing::Queued if !case.checker.is_queued() => {
+                    problem(format!("{run_id} stands as queued, durable is otherwise"))
+                }
                 Standing::Paused if !case.checker.is_paused() => {
                     problem(format!("{run_id} stands as paused, durable is otherwise"))
                 }
@@ -109,6 +112,11 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             if case.checker.ended() != Some(status.name()) {
                 return problem(format!("{run_id} ended by what the core says, not by what is durable"));
             }
+            Ok(())
+        }
+        Action::ThreadLeft { .. } if host.thread.is_none() => problem("a run of no thread left one"),
+        Action::ThreadLeft { .. } => {
+            host.hand_on_soon();
             Ok(())
         }
         Action::Die { .. } => {
@@ -237,6 +245,7 @@ impl Host<'_> {
         let Some(asked) = self.asked.remove(&request.0) else {
             return problem(format!("request {} is answered, but nobody waits", request.0));
         };
+        self.turn_is_over(&asked);
         if let Err(Refusal::Stuck { run_id, problem: why }) = &result {
             if !self.case(run_id)?.stuck {
                 return problem(format!("{run_id} is stuck: {why}"));
@@ -252,6 +261,12 @@ impl Host<'_> {
                     return problem(format!(
                         "{run_id}: the start was answered with {result:?}, and is not durable"
                     ));
+                }
+            }
+            // It may have ended before that.
+            Asked::Enter { run_id } => {
+                if result.is_err() || self.case(&run_id)?.checker.is_queued() {
+                    return problem(format!("{run_id}: being given its thread came to {result:?}"));
                 }
             }
             Asked::Verb { run_id, verb } => {
@@ -384,13 +399,14 @@ impl Host<'_> {
         let run_id = write.run_id;
         let case = self.cases.get_mut(&run_id).ok_or_else(|| Problem(format!("the core writes {run_id}")))?;
         let named = |Problem(what): Problem| Problem(format!("{run_id}: {what}"));
-        let mut size_bytes = 0;
+        let (mut size_bytes, mut written) = (0, Vec::new());
         for row in &write.rows {
             let text = serde_json::to_string(&*row.events)
                 .map_err(|error| Problem(format!("events do not serialize: {error}")))?;
             size_bytes += text.len() as u64;
             case.checker.row(row.seq, row.at, &row.events).map_err(named)?;
             case.stored.rows.push((row.seq, row.at, text));
+            written.extend(row.events.iter().cloned());
             for event in row.events.iter() {
                 if let Event::AttemptInterrupted(e) = event {
                     let id = CommandId { path: e.p.clone(), attempt: e.attempt };
@@ -407,6 +423,7 @@ impl Host<'_> {
             ));
         }
         case.stored.summary = Some(summary);
+        self.check_thread(&run_id, &written)?;
         Ok(size_bytes)
     }
 }

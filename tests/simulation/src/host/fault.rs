@@ -159,6 +159,7 @@ impl Host<'_> {
                 self.interrupted.insert((run_id.clone(), id.clone()));
             }
         }
+        self.turn_is_lost();
         let mut messages = Vec::new();
         for (run_id, case) in &mut self.cases {
             case.published = None;

@@ -129,7 +129,7 @@ async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
             settled.map_err(|error| Failure::other(format!("a run could not be followed: {error}")))??;
         let status = match &settled {
             Settled::Ended(status) => status.name(),
-            Settled::WaitingForPeople { .. } => "waiting",
+            Settled::WaitingForPeople { .. } | Settled::QueuedBehind { .. } => "waiting",
             Settled::Paused => "paused",
             Settled::Stuck(_) => "stuck",
         };

@@ -1,6 +1,6 @@
 //! `bandstand runs list`: runs, newest first, page by page.
 
-use bandstand_store::{RunFilter, RunRow, RunStatus};
+use bandstand_store::{RunFilter, RunLease, RunRow, RunStatus};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -83,6 +83,15 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
 /// `waiting until 2026-...`, `running (held: overload)`.
 pub fn status_words(run: &RunRow) -> String {
     let mut text = run.status.name().to_owned();
+    if let Some(RunLease::Queued { behind }) = &run.lease {
+        let thread = run.thread_id.as_deref().unwrap_or_default();
+        // In a list what is long is cut at its end.
+        match behind {
+            Some(ahead) => text.push_str(&format!(" behind {ahead} in thread {thread}")),
+            None => text.push_str(&format!(" for thread {thread}")),
+        }
+        return text;
+    }
     if let Some(held) = held(run).filter(|held| *held != run.status.name()) {
         text.push_str(&format!(" (held: {held})"));
     } else if let (RunStatus::Waiting, Some(until)) = (run.status, run.next_deadline) {
@@ -114,8 +123,18 @@ pub fn as_json(run: &RunRow) -> Value {
         "stage": run.stage,
         "held": held(run),
         "problem": problem(run),
+        "lease": lease_json(run.lease.as_ref()),
         "started_at": run.started_at.to_string(),
         "ended_at": run.ended_at.map(|at| at.to_string()),
         "next_deadline": run.next_deadline.map(|at| at.to_string()),
     })
+}
+
+/// How it stands to its thread: `held`, or `queued` with the run that has the thread.
+pub fn lease_json(lease: Option<&RunLease>) -> Value {
+    match lease {
+        None => Value::Null,
+        Some(RunLease::Held) => json!({ "is": "held" }),
+        Some(RunLease::Queued { behind }) => json!({ "is": "queued", "behind": behind }),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bandstand_engine::{Path, Run, Timestamp};
-use bandstand_store::{AuditRecord, Link, LinkKind, Links, Reader, RunRow, Scope};
+use bandstand_store::{AuditRecord, Link, LinkKind, Links, Reader, RunLease, RunRow, Scope};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -315,7 +315,13 @@ impl Report {
                 "signal": name,
             })
         });
-        reviews.chain(signals).chain(timers).collect()
+        let thread = match &self.run.lease {
+            Some(RunLease::Queued { behind }) => {
+                Some(json!({ "kind": "thread", "thread_id": self.run.thread_id, "behind": behind }))
+            }
+            Some(RunLease::Held) | None => None,
+        };
+        thread.into_iter().chain(reviews).chain(signals).chain(timers).collect()
     }
 
     fn lines(&self, context: &Context) -> Vec<String> {
@@ -342,7 +348,7 @@ impl Report {
             fact("retried", format!("{} by {by}", words::instant(*at)));
         }
         fact("stage", self.stages());
-        fact("thread", run.thread_id.clone().unwrap_or_default());
+        fact("thread", thread_words(run));
         fact("user", run.user_id.clone().unwrap_or_default());
         fact("started", words::instant(run.started_at));
         fact("ended", run.ended_at.map(words::instant).unwrap_or_default());
@@ -415,7 +421,17 @@ impl Report {
                 until.map_or(String::new(), |until| format!(" (expires {})", words::relative(until, now())));
             format!("signal {name} at {path}{until}")
         });
-        paused.into_iter().chain(reviews).chain(signals).chain(timers).collect()
+        let thread = match &self.run.lease {
+            Some(RunLease::Queued { behind: Some(ahead) }) => Some(format!(
+                "thread {}, which run {ahead} has",
+                self.run.thread_id.as_deref().unwrap_or_default()
+            )),
+            Some(RunLease::Queued { behind: None }) => {
+                Some(format!("thread {}", self.run.thread_id.as_deref().unwrap_or_default()))
+            }
+            Some(RunLease::Held) | None => None,
+        };
+        paused.into_iter().chain(thread).chain(reviews).chain(signals).chain(timers).collect()
     }
 
     fn cached_lines(&self) -> Vec<String> {
@@ -723,4 +739,14 @@ fn block_lines(block: &Block) -> Vec<String> {
         lines.push(format!("  {key} {}{took}{error}", outcome.as_str().unwrap_or_default()));
     }
     lines
+}
+
+/// The thread, and whether it is the run's or the run waits for it.
+fn thread_words(run: &RunRow) -> String {
+    let thread = run.thread_id.clone().unwrap_or_default();
+    match &run.lease {
+        None => thread,
+        Some(RunLease::Held) => format!("{thread} (no other run writes it until this one ends)"),
+        Some(RunLease::Queued { .. }) => format!("{thread} (waits for it)"),
+    }
 }

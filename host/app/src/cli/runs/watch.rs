@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bandstand_engine::Status;
-use bandstand_store::{Lock, Reader, ReviewFilter, RunRow, RunStatus};
+use bandstand_store::{Lock, Reader, ReviewFilter, RunLease, RunRow, RunStatus};
 use clap::Args;
 
 use crate::cli::arguments;
@@ -109,6 +109,9 @@ fn settled(reader: &Reader, run: &RunRow) -> Result<Option<Settled>, Failure> {
         }
         RunStatus::Paused => Some(Settled::Paused),
         RunStatus::Running => None,
+        RunStatus::Waiting if run.lease.as_ref().is_some_and(|lease| *lease != RunLease::Held) => {
+            behind(reader, run)?
+        }
         RunStatus::Waiting if stored::can_be_driven(reader, run) => None,
         RunStatus::Waiting => {
             let filter = ReviewFilter { run_id: Some(run.run_id.clone()), ..ReviewFilter::default() };
@@ -117,5 +120,15 @@ fn settled(reader: &Reader, run: &RunRow) -> Result<Option<Settled>, Failure> {
                 reviews: reviews.into_iter().map(|review| review.review_id).collect(),
             })
         }
+    })
+}
+
+/// Of a run that waits for its thread: whether only a person can move the one that has it.
+fn behind(reader: &Reader, run: &RunRow) -> Result<Option<Settled>, Failure> {
+    let Some(RunLease::Queued { behind: Some(ahead) }) = &run.lease else { return Ok(None) };
+    let Some(ahead) = reader.run(ahead)? else { return Ok(None) };
+    Ok(match settled(reader, &ahead)? {
+        None | Some(Settled::Ended(_)) => None,
+        Some(_) => Some(Settled::QueuedBehind { run_id: ahead.run_id }),
     })
 }
