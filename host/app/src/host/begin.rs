@@ -34,7 +34,7 @@ pub(super) enum How {
 }
 
 impl How {
-    fn new(&self) -> &NewRun {
+    fn begins(&self) -> &NewRun {
         match self {
             How::Anew(new) => new,
             How::Fork(fork) => &fork.new,
@@ -81,7 +81,7 @@ impl Host {
         let host = self.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&host));
         let Beginning { graph, how, documents } = prepared.await.map_err(|_| HostError::Closing)??;
-        let thread = lease::thread_key(&graph, how.new().thread_id.as_deref());
+        let thread = lease::thread_key(&graph, how.begins().thread_id.as_deref());
         // Kept until the run is durable.
         let turn = match &thread {
             Some(thread) => Some(self.turn(thread).await),
@@ -97,7 +97,7 @@ impl Host {
                 if self.would_interrupt(&thread, second_run)? {
                     in_memory(graph.clone(), how.clone(), Some(self.kept(&thread)?)).await?;
                 }
-                Some(self.place(&thread, second_run, &how.new().run_id).await?)
+                Some(self.place(&thread, second_run, &how.begins().run_id).await?)
             }
             None => None,
         };
