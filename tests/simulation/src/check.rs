@@ -92,6 +92,10 @@ pub struct Checker {
     rows: Vec<usize>,
     /// Events of failures that were taken back.
     undone: BTreeSet<usize>,
+    /// Of each retry: when the branches had failed that it opened again. Time stood still in them since.
+    lost: Vec<BTreeMap<Path, Timestamp>>,
+    /// Retries in the books.
+    retries_seen: usize,
     /// Failed visits that may be entered once more.
     reopened: BTreeSet<Path>,
     /// Attempts before the policy began to count anew.
@@ -142,6 +146,8 @@ impl Checker {
             ended: None,
             rows: Vec::new(),
             undone: BTreeSet::new(),
+            lost: Vec::new(),
+            retries_seen: 0,
             reopened: BTreeSet::new(),
             attempts_before: BTreeMap::new(),
             base: None,
@@ -363,6 +369,7 @@ impl Checker {
                 self.ended = None;
                 self.run_deadline = e.deadline;
                 self.paused = false;
+                self.wake_lost(e.failed_at);
                 self.lay_down(e.failed_at, at, true);
                 // An agent that is tried again gets its whole time again.
                 self.deadlines.clear();
@@ -783,6 +790,18 @@ impl Checker {
         }
     }
 
+    /// In branches that had failed before the run did, time stood still since then.
+    fn wake_lost(&mut self, failed_at: Timestamp) {
+        let lost = self.lost.get(self.retries_seen).cloned().unwrap_or_default();
+        self.retries_seen += 1;
+        for (path, due) in &mut self.timers {
+            let around = lost.iter().filter(|(branch, _)| path.is_within(branch));
+            if let Some((_, then)) = around.max_by_key(|(branch, _)| branch.segments().len()) {
+                *due = due.plus_ms(failed_at.since_ms(*then));
+            }
+        }
+    }
+
     /// The books without the failure that a retry takes back: what failed and was cancelled with the run, and the
     /// branches that had failed before and are open again. Everything else stays, above all what had finished.
     fn taken_back(&self, paths: &[Path]) -> Result<Checker, Problem> {
@@ -797,12 +816,16 @@ impl Checker {
             }
         };
         spread(self.journal.len() - 1);
+        let mut lost = BTreeMap::new();
         for (index, (_, event)) in self.journal.iter().enumerate() {
             let Event::BranchEnded(e) = event else { continue };
             let branch = e.p.join(e.branch.segment());
             let opened = |path: &Path| path.is_within(&branch) || *path == branch;
             if e.outcome == BranchOutcome::Failed && paths.iter().any(opened) {
                 spread(index);
+                if !self.undone.contains(&index) {
+                    lost.insert(branch, self.journal[index].0);
+                }
             }
         }
         for (index, (_, event)) in self.journal.iter().enumerate() {
@@ -820,6 +843,7 @@ impl Checker {
         };
         // They know from the start that failed items are open beside others.
         books.undone.clone_from(&undone);
+        books.lost = self.lost.iter().cloned().chain([lost]).collect();
         for (index, (at, event)) in self.journal.iter().enumerate() {
             if !undone.contains(&index) {
                 books.event(*at, event).map_err(|Problem(what)| {
