@@ -447,6 +447,7 @@ impl Core {
             return self.give_up(run_id, problem, actions);
         }
         let (starting, stopping) = slot.take_children();
+        self.note_end(run_id);
         if self.start_children(run_id, starting, actions) {
             // How it stands was shown before that was known.
             if let Some(slot) = self.runs.get_mut(run_id) {
