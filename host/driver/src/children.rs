@@ -11,6 +11,7 @@ use crate::RunId;
 use crate::action::{Action, NewChild, Standing};
 use crate::core::Core;
 use crate::message::Unwanted;
+use crate::mistake::{self, Mistake};
 use crate::slot::Slot;
 
 /// What a child run is told that its parent does not want any more.
@@ -46,6 +47,9 @@ impl Core {
     pub(crate) fn wants(&self, run: &Run) -> bool {
         let Some(parent) = &run.started().parent else { return true };
         let id = parent.command();
+        if mistake::is(Mistake::StartUnwanted) {
+            return !self.runs.contains_key(run.id());
+        }
         // By what it has decided, durable or not: in the store its rows come before the child's, and cannot mark a run as
         // not wanted that is not there yet.
         let slot = self.runs.get(parent.run.as_str()).filter(|slot| slot.run.command(&id).is_some());

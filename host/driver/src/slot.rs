@@ -642,7 +642,9 @@ impl Slot {
 
     /// The run's standing, for the store's table of runs.
     pub(crate) fn summary(&self) -> Summary {
-        let goes_on = |id: &CommandId| self.children.get(id).is_some_and(Child::goes_on);
+        let trusted =
+            |id: &CommandId| mistake::is(Mistake::TrustChild) && self.run.child_run_id(id).is_some();
+        let goes_on = |id: &CommandId| trusted(id) || self.children.get(id).is_some_and(Child::goes_on);
         let summary = Summary::of(&self.run);
         Summary { owes: summary.owes && self.run.owed().any(|command| !goes_on(&command.id)), ..summary }
     }

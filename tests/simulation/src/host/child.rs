@@ -139,10 +139,12 @@ impl Host<'_> {
     pub(super) fn mark_unwanted(&mut self, unwanted: Vec<(RunId, Unwanted)>) {
         for (run_id, how) in unwanted {
             let Some(case) = self.cases.get_mut(&run_id) else { continue };
+            // Also one that has ended: somebody may retry it before it is told.
+            case.sent.cancel |= how == Unwanted::Cancel;
+            case.sent.kill |= how == Unwanted::Kill;
             if case.is_there() && case.checker.ended().is_none() {
                 (case.unwanted, case.owes) = (Some(how), true);
-                case.sent.cancel |= how == Unwanted::Cancel;
-                case.sent.kill |= how == Unwanted::Kill;
+                self.may_die_now();
             }
         }
     }
@@ -165,6 +167,7 @@ impl Host<'_> {
             && let Some(parent) = self.cases.get_mut(&parent).filter(|case| case.checker.ended().is_none())
         {
             parent.owes = true;
+            self.may_die_now();
         }
         let case = &self.cases[run_id];
         let Some(run) = case.checker.run() else { return problem(format!("{run_id} has no run")) };
@@ -176,6 +179,14 @@ impl Host<'_> {
             self.coming.push((at, Coming::Ask(Asked::Retry { run_id: run_id.clone() })));
         }
         Ok(())
+    }
+
+    /// One run's rows say what another has to be told: a good moment to die.
+    fn may_die_now(&mut self) {
+        if self.faults.dies_between() {
+            let at = self.later(8);
+            self.coming.push((at, Coming::Restart));
+        }
     }
 
     /// People learn of a child run when it is there.

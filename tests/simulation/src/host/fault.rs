@@ -88,6 +88,13 @@ impl<'t> Faults<'t> {
         self.on[11] && self.tape.chance(50)
     }
 
+    /// The process dies before one run has told another.
+    pub(super) fn dies_between(&mut self) -> bool {
+        let dies = self.on[1] && self.crashes_left > 0 && self.tape.chance(20);
+        self.crashes_left -= u32::from(dies);
+        dies
+    }
+
     /// A standing is not written.
     pub(super) fn loses_change(&mut self) -> bool {
         self.on[12] && self.tape.chance(30)
