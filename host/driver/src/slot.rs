@@ -521,7 +521,8 @@ impl Slot {
         let Some(command) = self.run.command(id).cloned() else { return };
         if let Some(child) = self.run.child(id) {
             self.owed.insert(id.clone(), Owed::Child);
-            self.children.insert(id.clone(), Child { run_id: child.run_id.into(), standing: None, ended: false });
+            self.children
+                .insert(id.clone(), Child { run_id: child.run_id.into(), standing: None, ended: false });
             return self.starting.push(id.clone());
         }
         gate.enqueue(self.ticket(command));

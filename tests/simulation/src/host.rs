@@ -93,7 +93,11 @@ enum Parcel {
         new: Arc<NewChild>,
         at: Timestamp,
     },
-    LookedUp { run_id: RunId, id: CommandId, found: Option<Input> },
+    LookedUp {
+        run_id: RunId,
+        id: CommandId,
+        found: Option<Input>,
+    },
     Hold(bool),
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Cache, CacheScope, Child, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors, Node,
-    OnFailure, OnTimeout, Parallel, Reducer, Review, Route, SignalWait, Stage, Target, Update,
+    Agent, Arm, Body, Branch, Cache, CacheScope, Child, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors,
+    Node, OnFailure, OnTimeout, Parallel, Reducer, Review, Route, SignalWait, Stage, Target, Update,
 };
 use serde_json::{Value, json};
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{Asked, Case, Coming, Host, Parcel};
 use crate::check::{Problem, problem};
 use crate::children::{ChildEnd, Children};
+use crate::engine_alone::new_run;
 use crate::script::normal;
 use crate::{oracle, verdict};
 
@@ -106,12 +107,10 @@ impl Host<'_> {
 
     pub(super) fn begin(&mut self, parent: RunId, new: &NewChild, at: Timestamp) -> Result<Message, Problem> {
         let case = self.cases.get(new.child.run_id.as_str());
-        let graph = case.expect("it was made when it was looked for").world.graph.clone();
-        let started = NewRun {
-            seed: new.child.seed,
-            parent: Some(new.parent.clone()),
-            ..NewRun::new(new.child.run_id.clone(), (*new.child.input).clone())
-        };
+        let world = &case.expect("it was made when it was looked for").world;
+        let graph = world.graph.clone();
+        let started =
+            NewRun { run_id: new.child.run_id.clone(), parent: Some(new.parent.clone()), ..new_run(world) };
         Ok(match Start::new(&graph, started, at) {
             Ok(start) => {
                 let (run, decision) = Run::start(graph, start, at);
