@@ -11,6 +11,7 @@ use crate::RunId;
 use crate::action::{Action, NewChild, Standing};
 use crate::core::Core;
 use crate::message::Unwanted;
+use crate::mistake::{self, Mistake};
 use crate::slot::Slot;
 
 /// What a child run is told that its parent does not want any more.
@@ -45,9 +46,16 @@ impl Core {
     /// Whether a run that is about to begin is still wanted. A child's parent may have changed its mind meanwhile.
     pub(crate) fn wants(&self, run: &Run) -> bool {
         let Some(parent) = &run.started().parent else { return true };
-        let owed = self.runs.get(parent.run.as_str()).and_then(|slot| slot.children.get(&parent.command()));
+        let id = parent.command();
+        if mistake::is(Mistake::StartUnwanted) {
+            return !self.runs.contains_key(run.id());
+        }
+        // By what it has decided, durable or not: in the store its rows come before the child's, and cannot mark a run as
+        // not wanted that is not there yet.
+        let slot = self.runs.get(parent.run.as_str()).filter(|slot| slot.run.command(&id).is_some());
         // One that has shown how it stands has begun.
-        owed.is_some_and(|child| child.standing.is_none()) && !self.runs.contains_key(run.id())
+        let child = slot.and_then(|slot| slot.children.get(&id));
+        child.is_some_and(|child| child.standing.is_none()) && !self.runs.contains_key(run.id())
     }
 
     /// Has child runs started that are owed and durable. Whether some of them were here already.
@@ -66,6 +74,7 @@ impl Core {
             let here = self.runs.get(&child_id).and_then(Slot::standing).cloned();
             if here.is_some() {
                 self.note(run_id, &id, here);
+                self.note_end(&child_id);
                 noted = true;
                 continue;
             }
@@ -115,6 +124,15 @@ impl Core {
     fn note(&mut self, parent: &RunId, id: &CommandId, standing: Option<Standing>) {
         if let Some(child) = self.runs.get_mut(parent).and_then(|slot| slot.children.get_mut(id)) {
             child.standing = standing;
+        }
+    }
+
+    /// A run has decided its end, if it has: its parent, if it is in memory, must not be written as if it went on.
+    pub(crate) fn note_end(&mut self, run_id: &RunId) {
+        let ended = self.run(run_id).is_some_and(|run| run.status().is_ended());
+        let Some((parent, id)) = self.child_of.get(run_id).filter(|_| ended) else { return };
+        if let Some(child) = self.runs.get_mut(parent).and_then(|slot| slot.children.get_mut(id)) {
+            child.ended = true;
         }
     }
 

@@ -211,7 +211,7 @@ impl Core {
         if let Err(problem) = recovered {
             return self.give_up(&run_id, problem, actions);
         }
-        if let Some(unwanted) = unwanted {
+        if let Some(unwanted) = unwanted.filter(|_| !mistake::is(Mistake::KeepUnwanted)) {
             let parent = self.run(&run_id).and_then(|run| run.started().parent.clone());
             self.decide(
                 &run_id,
@@ -447,6 +447,7 @@ impl Core {
             return self.give_up(run_id, problem, actions);
         }
         let (starting, stopping) = slot.take_children();
+        self.note_end(run_id);
         if self.start_children(run_id, starting, actions) {
             // How it stands was shown before that was known.
             if let Some(slot) = self.runs.get_mut(run_id) {
@@ -461,7 +462,9 @@ impl Core {
         match (quiet, ended) {
             (true, true) => {
                 self.evict(run_id, actions);
-                if let Some((parent, id, outcome)) = end {
+                if let Some((parent, id, outcome)) = end
+                    && (!mistake::is(Mistake::ForgetChildEnd) || self.runs.contains_key(&parent))
+                {
                     self.input(parent, Input::ChildEnded { id, outcome }, None, now, actions);
                 }
             }

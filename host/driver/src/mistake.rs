@@ -30,11 +30,19 @@ pub enum Mistake {
     StartWhilePaused = 10,
     /// Forgets a command for which nothing is kept.
     LoseMiss = 11,
+    /// Tells a parent of its child's end only if it is in memory.
+    ForgetChildEnd = 12,
+    /// Lets a child run go on that is loaded and not wanted any more.
+    KeepUnwanted = 13,
+    /// Begins a child run although its parent has changed its mind.
+    StartUnwanted = 14,
+    /// Takes a child run for begun as soon as it is owed, so that a process that starts does not look at its parent.
+    TrustChild = 15,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 11] = [
+    pub const ALL: [Mistake; 15] = [
         Mistake::ForgetInFlight,
         Mistake::StartEarly,
         Mistake::AnswerEarly,
@@ -46,6 +54,10 @@ impl Mistake {
         Mistake::LoseRefused,
         Mistake::StartWhilePaused,
         Mistake::LoseMiss,
+        Mistake::ForgetChildEnd,
+        Mistake::KeepUnwanted,
+        Mistake::StartUnwanted,
+        Mistake::TrustChild,
     ];
 }
 

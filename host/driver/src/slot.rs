@@ -79,6 +79,8 @@ pub(crate) struct Child {
     pub(crate) run_id: RunId,
     /// As it was last shown. None: it has not been since its parent began to look.
     pub(crate) standing: Option<Standing>,
+    /// It has decided its end, durable or not.
+    pub(crate) ended: bool,
 }
 
 /// Rows, and what is released with them.
@@ -104,6 +106,12 @@ impl Child {
     /// Whether nothing of it is at work.
     fn rests(&self) -> bool {
         !matches!(self.standing, None | Some(Standing::Running | Standing::Ended(_)))
+    }
+
+    /// Whether its parent need not be looked at when the host starts. Of one that has ended its parent has to hear, and a row
+    /// of its parent's must not say otherwise after the store has noted that. One that is stuck may not even be there.
+    fn goes_on(&self) -> bool {
+        !self.ended && self.standing.as_ref().is_some_and(|standing| !matches!(standing, Standing::Stuck(_)))
     }
 }
 
@@ -517,7 +525,8 @@ impl Slot {
         let Some(command) = self.run.command(id).cloned() else { return };
         if let Some(child) = self.run.child(id) {
             self.owed.insert(id.clone(), Owed::Child);
-            self.children.insert(id.clone(), Child { run_id: child.run_id.into(), standing: None });
+            self.children
+                .insert(id.clone(), Child { run_id: child.run_id.into(), standing: None, ended: false });
             return self.starting.push(id.clone());
         }
         gate.enqueue(self.ticket(command));
@@ -644,7 +653,9 @@ impl Slot {
 
     /// The run's standing, for the store's table of runs.
     pub(crate) fn summary(&self) -> Summary {
-        let goes_on = |id: &CommandId| self.children.get(id).is_some_and(|child| child.standing.is_some());
+        let trusted =
+            |id: &CommandId| mistake::is(Mistake::TrustChild) && self.run.child_run_id(id).is_some();
+        let goes_on = |id: &CommandId| trusted(id) || self.children.get(id).is_some_and(Child::goes_on);
         let summary = Summary::of(&self.run);
         Summary { owes: summary.owes && self.run.owed().any(|command| !goes_on(&command.id)), ..summary }
     }

@@ -30,11 +30,13 @@ pub enum Mistake {
     SignalLost = 11,
     /// Visits are taken for equal whatever they are given.
     CacheWithoutInput = 12,
+    /// The id of a child run depends on how far its parent has come.
+    ChildTwice = 13,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 12] = [
+    pub const ALL: [Mistake; 13] = [
         Mistake::KeyWithoutVisit,
         Mistake::ExitSeesOldState,
         Mistake::DropRetry,
@@ -47,6 +49,7 @@ impl Mistake {
         Mistake::DeadlineRestarts,
         Mistake::SignalLost,
         Mistake::CacheWithoutInput,
+        Mistake::ChildTwice,
     ];
 }
 

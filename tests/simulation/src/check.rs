@@ -92,14 +92,15 @@ pub struct Checker {
     rows: Vec<usize>,
     /// Events of failures that were taken back.
     undone: BTreeSet<usize>,
-    /// Of each retry: when the branches had failed that it opened again. Time stood still in them since.
-    lost: Vec<BTreeMap<Path, Timestamp>>,
-    /// Retries in the books.
-    retries_seen: usize,
+    /// When branches failed that a retry (by the failure and the paths that it says) has opened again: for them time
+    /// stood still since then.
+    lost: BTreeMap<(Timestamp, Vec<Path>), BTreeMap<Path, Timestamp>>,
     /// Failed visits that may be entered once more.
     reopened: BTreeSet<Path>,
     /// Attempts before the policy began to count anew.
     attempts_before: BTreeMap<Path, u32>,
+    /// The run that each attempt of a `workflow` node is.
+    pub children: BTreeMap<CommandId, String>,
     /// Of a fork: the books as it began.
     base: Option<Box<Checker>>,
 }
@@ -146,10 +147,10 @@ impl Checker {
             ended: None,
             rows: Vec::new(),
             undone: BTreeSet::new(),
-            lost: Vec::new(),
-            retries_seen: 0,
+            lost: BTreeMap::new(),
             reopened: BTreeSet::new(),
             attempts_before: BTreeMap::new(),
+            children: BTreeMap::new(),
             base: None,
         }
     }
@@ -157,6 +158,11 @@ impl Checker {
     /// How many events are in the books.
     pub fn seq(&self) -> u64 {
         self.journal.len() as u64
+    }
+
+    /// The run as its journal folds.
+    pub fn run(&self) -> Option<&Run> {
+        self.shadow.as_ref()
     }
 
     /// How the run ended, by its journal.
@@ -369,15 +375,17 @@ impl Checker {
                 self.ended = None;
                 self.run_deadline = e.deadline;
                 self.paused = false;
-                self.wake_lost(e.failed_at);
-                self.lay_down(e.failed_at, at, true);
+                let lost = self.lost.get(&(e.failed_at, e.paths.clone())).cloned().unwrap_or_default();
+                self.lay_down(e.failed_at, at, Some(&lost));
                 // An agent that is tried again gets its whole time again.
                 self.deadlines.clear();
                 self.reopened.extend(e.paths.iter().cloned());
             }
             Event::RunSucceeded(_) => self.end("succeeded")?,
             Event::RunFailed(e) => {
+                // A child run's timeout is its own.
                 if e.error.failure.code == "run-timeout"
+                    && e.error.path == Path::root()
                     && self.run_deadline.is_none_or(|deadline| at < deadline)
                 {
                     return problem("the run timed out early");
@@ -385,7 +393,12 @@ impl Checker {
                 self.end("failed")?;
             }
             Event::RunCancelled(_) => self.end("cancelled")?,
-            Event::RunKilled(_) => {
+            Event::RunKilled(e) => {
+                let owed: BTreeSet<&String> =
+                    self.owed.iter().filter_map(|id| self.children.get(id)).collect();
+                if owed != e.children.iter().collect() {
+                    return problem(format!("the child runs {owed:?} were under way"));
+                }
                 // Whatever is open ends with it.
                 self.owed.clear();
                 self.timers.clear();
@@ -438,7 +451,11 @@ impl Checker {
             }
             Event::NodeFailed(e) => {
                 let failure = &e.error.failure;
+                let of_child =
+                    matches!(self.graph.node(&e.p).map(|node| &node.kind), Some(Kind::Workflow(_)))
+                        && !self.facts.overrun.contains_key(&e.p);
                 if failure.code == "block-timeout"
+                    && !of_child
                     && self.timers.get(&e.p).is_none_or(|deadline| at < *deadline)
                 {
                     return problem("the block timed out early");
@@ -519,8 +536,15 @@ impl Checker {
                         other => return problem(format!("its deadline was {other:?}")),
                     }
                 }
-                if self.retries.remove(&e.p).is_none() {
+                let waited = self.retries.remove(&e.p).is_some();
+                if !waited {
                     self.attempt_ended(&e.p, e.attempt)?;
+                }
+                // One that waits for its time has no run yet.
+                let id = CommandId { path: e.p.clone(), attempt: e.attempt };
+                let child = self.children.get(&id).filter(|_| !waited);
+                if child != e.child.as_ref() {
+                    return problem(format!("the child run {child:?} was under way"));
                 }
             }
             Event::BranchesOpened(e) => {
@@ -692,9 +716,11 @@ impl Checker {
     }
 
     fn scheduled(&mut self, at: Timestamp, e: &AttemptScheduled) -> Result<(), Problem> {
-        let Some(Kind::Agent(agent)) = self.graph.node(&e.p).map(|node| &node.kind) else {
-            return problem("not an agent");
-        };
+        let graph = self.graph.clone();
+        let Some(kind) = graph.node(&e.p).map(|node| &node.kind) else { return problem("no such node") };
+        let Some(policy) = kind.retry() else { return problem("no node that makes attempts") };
+        let deadline_ms = if let Kind::Agent(agent) = kind { agent.deadline_ms } else { None };
+        self.child_scheduled(matches!(kind, Kind::Workflow(_)), e)?;
         let before = self.attempt.insert(e.p.clone(), e.attempt).unwrap_or(0);
         self.plain.remove(&e.p);
         let again = match e.because {
@@ -707,7 +733,7 @@ impl Checker {
             self.reopened.remove(&e.p);
         }
         let budget_before = self.attempts_before.get(&e.p).copied().unwrap_or(0);
-        let by_policy = if agent.retry.strategy == Strategy::None { 1 } else { agent.retry.max_retries + 1 };
+        let by_policy = if policy.strategy == Strategy::None { 1 } else { policy.max_retries + 1 };
         let allowed = budget_before + by_policy;
         let follows = e.attempt == before + 1 && e.because != AttemptCause::Adopted;
         if !(follows || again) || e.attempt > allowed {
@@ -716,7 +742,7 @@ impl Checker {
         self.interruptions.remove(&e.p);
         let delay_ms = e.delay_ms.unwrap_or(0);
         if matches!(e.because, AttemptCause::Person | AttemptCause::Adopted) {
-            if let (AttemptCause::Person, Some(span_ms)) = (e.because, agent.deadline_ms) {
+            if let (AttemptCause::Person, Some(span_ms)) = (e.because, deadline_ms) {
                 self.deadlines.insert(e.p.clone(), at.plus_ms(span_ms));
             }
             match e.due {
@@ -727,9 +753,9 @@ impl Checker {
         }
         match e.because {
             AttemptCause::First if e.attempt == 1 && e.due.is_none() => {}
-            AttemptCause::Policy if delay_fits(&agent.retry, e.attempt - budget_before, delay_ms) => {}
+            AttemptCause::Policy if delay_fits(policy, e.attempt - budget_before, delay_ms) => {}
             AttemptCause::RetryAfter => {}
-            _ => return problem(format!("the delay does not follow from {:?}", agent.retry)),
+            _ => return problem(format!("the delay does not follow from {policy:?}")),
         }
         if e.due != (delay_ms > 0).then(|| at.plus_ms(delay_ms)) {
             return problem("the due time is not now and the delay");
@@ -743,6 +769,27 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// An attempt of a `workflow` node, and no other, names the run that it is, which no other attempt is.
+    fn child_scheduled(&mut self, is_child: bool, e: &AttemptScheduled) -> Result<(), Problem> {
+        let id = CommandId { path: e.p.clone(), attempt: e.attempt };
+        match (&e.child, is_child) {
+            (None, false) => Ok(()),
+            (Some(child), true) => {
+                if self.children.iter().any(|(other, run_id)| run_id == child && *other != id) {
+                    return problem("another attempt is that child run");
+                }
+                match self.children.insert(id, child.clone()) {
+                    // Of a fork, it is a run of the fork.
+                    Some(before) if before != *child && e.because != AttemptCause::Adopted => {
+                        problem(format!("the attempt is the child run {before}"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            _ => problem("an attempt is a child run just if its node runs a workflow"),
+        }
     }
 
     fn branches_started(&mut self, path: &Path, branches: &[BranchKey]) -> Result<(), Problem> {
@@ -769,8 +816,8 @@ impl Checker {
     }
 
     /// What is under way rests, and begins anew after that; for blocks, time stood still. `retried`: those whose time was up
-    /// get it again.
-    fn lay_down(&mut self, then: Timestamp, now: Timestamp, retried: bool) {
+    /// get it again; with the branches that had failed before, and when.
+    fn lay_down(&mut self, then: Timestamp, now: Timestamp, retried: Option<&BTreeMap<Path, Timestamp>>) {
         self.owed.clear();
         self.retries.clear();
         let span_ms = now.since_ms(then);
@@ -778,27 +825,24 @@ impl Checker {
         let timers = std::mem::take(&mut self.timers);
         for (path, due) in timers {
             let timeout_ms = match self.graph.node(&path).map(|node| &node.kind) {
+                // It gets its whole time again, as its attempts do.
+                Some(Kind::Workflow(child)) if retried.is_some() => {
+                    let Some(timeout_ms) = child.timeout_ms else { continue };
+                    self.timers.insert(path, now.plus_ms(timeout_ms));
+                    continue;
+                }
+                Some(Kind::Workflow(child)) => child.timeout_ms,
                 Some(Kind::Parallel(block)) => block.timeout_ms,
                 Some(Kind::Map(block)) => block.timeout_ms,
                 _ => None,
             };
             let Some(timeout_ms) = timeout_ms else { continue };
-            let due = if retried && due <= then { then.plus_ms(timeout_ms) } else { due };
-            let due = due.plus_ms(span_ms);
+            let lost = retried.into_iter().flatten().filter(|(branch, _)| path_in(branch)(&path));
+            let then = lost.max_by_key(|(branch, _)| branch.segments().len()).map_or(then, |(_, at)| *at);
+            let due = if retried.is_some() && due <= then { then.plus_ms(timeout_ms) } else { due };
+            let due = due.plus_ms(now.since_ms(then));
             self.facts.move_deadline(&path, due);
             self.timers.insert(path, due);
-        }
-    }
-
-    /// In branches that had failed before the run did, time stood still since then.
-    fn wake_lost(&mut self, failed_at: Timestamp) {
-        let lost = self.lost.get(self.retries_seen).cloned().unwrap_or_default();
-        self.retries_seen += 1;
-        for (path, due) in &mut self.timers {
-            let around = lost.iter().filter(|(branch, _)| path.is_within(branch));
-            if let Some((_, then)) = around.max_by_key(|(branch, _)| branch.segments().len()) {
-                *due = due.plus_ms(failed_at.since_ms(*then));
-            }
         }
     }
 
@@ -817,15 +861,16 @@ impl Checker {
         };
         spread(self.journal.len() - 1);
         let mut lost = BTreeMap::new();
-        for (index, (_, event)) in self.journal.iter().enumerate() {
+        for (index, (at, event)) in self.journal.iter().enumerate() {
             let Event::BranchEnded(e) = event else { continue };
             let branch = e.p.join(e.branch.segment());
-            let opened = |path: &Path| path.is_within(&branch) || *path == branch;
+            let opened = path_in(&branch);
             if e.outcome == BranchOutcome::Failed && paths.iter().any(opened) {
-                spread(index);
+                // One that an earlier retry has opened again did not fail since.
                 if !self.undone.contains(&index) {
-                    lost.insert(branch, self.journal[index].0);
+                    lost.insert(branch.clone(), *at);
                 }
+                spread(index);
             }
         }
         for (index, (_, event)) in self.journal.iter().enumerate() {
@@ -843,7 +888,9 @@ impl Checker {
         };
         // They know from the start that failed items are open beside others.
         books.undone.clone_from(&undone);
-        books.lost = self.lost.iter().cloned().chain([lost]).collect();
+        books.lost.clone_from(&self.lost);
+        let failed_at = self.journal.last().map_or(self.last_at, |(at, _)| *at);
+        books.lost.insert((failed_at, paths.to_vec()), lost);
         for (index, (at, event)) in self.journal.iter().enumerate() {
             if !undone.contains(&index) {
                 books.event(*at, event).map_err(|Problem(what)| {
@@ -867,7 +914,7 @@ impl Checker {
             prefix.row(from as u64, at, &events)?;
         }
         let then = prefix.last_at;
-        prefix.lay_down(then, now, false);
+        prefix.lay_down(then, now, None);
         prefix.inputs.clear();
         prefix.paused = false;
         // Nothing was sent to the fork itself yet.
@@ -903,8 +950,15 @@ impl Checker {
     /// Whether the run failed because its own time was up.
     pub fn timed_out(&self) -> bool {
         matches!(self.journal.last(), Some((_, Event::RunFailed(e)))
-            if e.error.failure.class == Class::Timeout && e.error.failure.code == "run-timeout")
+            if e.error.failure.class == Class::Timeout
+                && e.error.failure.code == "run-timeout"
+                && e.error.path == Path::root())
     }
+}
+
+/// Whether a path is that of a branch, or inside it.
+fn path_in(branch: &Path) -> impl Fn(&Path) -> bool + '_ {
+    move |path| path.is_within(branch) || path == branch
 }
 
 /// What a failure spreads by; nothing of it finishes anything.

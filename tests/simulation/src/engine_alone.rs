@@ -151,7 +151,7 @@ impl Subject<'_> {
         if !folded.is_same(&self.run) {
             return problem("folding the whole journal leads elsewhere than handling");
         }
-        verdict::judge(world, &self.checker, &self.run, self.sent)?;
+        verdict::judge(world, &self.checker, &self.run, self.sent, &world.script)?;
         if self.run.id() == RUN_ID && self.tape.chance(25) {
             self.fork(world).map_err(|Problem(what)| Problem(format!("in a fork: {what}")))?;
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::event::{AttemptCause, BranchKey, BranchOutcome, CancelCause, ReviewCause, WaitCause};
 use bandstand_engine::failure::Class;
-use bandstand_engine::{Event, Path, Timestamp};
+use bandstand_engine::{CommandId, Event, Path, Timestamp};
 use serde_json::Value;
 
 /// The decisions of time.
@@ -24,6 +24,10 @@ pub struct Facts {
     pub waits: BTreeMap<Path, Option<String>>,
     /// Agents whose deadline passed: in which attempt, and how many were made.
     pub late: BTreeMap<Path, (u32, u32)>,
+    /// Nodes that run children whose timeout passed: in which attempt, and how many were made. Of others it says nothing.
+    pub overrun: BTreeMap<Path, (u32, u32)>,
+    /// How child runs ended as their parent heard it: class and code, or nothing if they succeeded.
+    heard: BTreeMap<(Path, u32), Option<(Class, String)>>,
     /// Attempts that wait for their time.
     delayed: BTreeSet<Path>,
     /// Visits that were ended from outside.
@@ -99,6 +103,15 @@ impl Facts {
             Event::NodeSucceeded(e) if e.cached_from.is_some() => {
                 self.cached.insert(e.p.clone(), self.attempt.get(&e.p).copied().unwrap_or(0));
             }
+            Event::AttemptCancelled(e) if e.because == CancelCause::Timeout => {
+                let made = e.attempt - u32::from(self.delayed.contains(&e.p));
+                self.overrun.insert(e.p.clone(), (e.attempt, made));
+            }
+            Event::AttemptSucceeded(e) => drop(self.heard.insert((e.p.clone(), e.attempt), None)),
+            Event::AttemptFailed(e) => {
+                let failure = &e.error.failure;
+                self.heard.insert((e.p.clone(), e.attempt), Some((failure.class, failure.code.clone())));
+            }
             Event::NodeCancelled(e) => {
                 self.cancelled.insert(e.p.clone());
             }
@@ -109,6 +122,12 @@ impl Facts {
     /// Moves the deadline of a block for which time stood still.
     pub fn move_deadline(&mut self, path: &Path, to: Timestamp) {
         self.deadlines.insert(path.clone(), to);
+    }
+
+    /// How an attempt ended: class and code of its failure, or nothing if it succeeded. `None`: it has not ended by itself.
+    pub fn heard(&self, id: &CommandId) -> Option<Option<(Class, &str)>> {
+        let heard = self.heard.get(&(id.path.clone(), id.attempt))?;
+        Some(heard.as_ref().map(|(class, code)| (*class, code.as_str())))
     }
 
     /// Whether somebody's retry of the run began that attempt.

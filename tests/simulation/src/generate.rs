@@ -13,7 +13,8 @@ use std::sync::Arc;
 use bandstand_engine::Id;
 use bandstand_engine::expression::{Expression, Template};
 use bandstand_engine::graph::{
-    Channel, Grants, Graph, Keep, Limits, Plugin, PluginLimits, PluginSource, Reducer, ScopeGraph,
+    Channel, ChildWorkflow, Grants, Graph, Keep, Limits, Plugin, PluginLimits, PluginSource, Reducer,
+    ScopeGraph,
 };
 use bandstand_engine::schema::Schema;
 use serde_json::{Value, json};
@@ -64,9 +65,13 @@ pub enum Feature {
     Checkpoints,
     ManySteps,
     Cache,
+    Children,
 }
 
-const FEATURES: u32 = Feature::Cache as u32 + 1;
+const FEATURES: u32 = Feature::Children as u32 + 1;
+
+/// Child runs have child runs, and those have none.
+const LEVELS_MAX: u32 = 2;
 
 /// A generated world.
 #[derive(Clone, Debug)]
@@ -83,12 +88,14 @@ pub struct World {
     pub signals: Vec<(u64, Sending)>,
     /// The signals that some node waits for, and whether they must be objects.
     pub awaited: BTreeMap<String, bool>,
+    /// The workflows that it runs as children; their inputs and seeds are not theirs. Without them children are scripted.
+    pub children: BTreeMap<Id, World>,
     /// The run's seed.
     pub seed: u64,
 }
 
-/// Makes a world.
-pub fn world(tape: &mut Tape) -> World {
+/// Makes a world. `runs_children`: child runs are runs of their own, else they are scripted.
+pub fn world(tape: &mut Tape, runs_children: bool) -> World {
     // What makes runs end early is off more often, so that the others get somewhere.
     let early = [
         Feature::BadExpressions,
@@ -114,6 +121,9 @@ pub fn world(tape: &mut Tape) -> World {
         nodes_left: 20,
         channels: BTreeMap::new(),
         awaited: BTreeMap::new(),
+        children: BTreeMap::new(),
+        runs_children,
+        level: 0,
     };
     generator.world()
 }
@@ -126,6 +136,10 @@ struct Generator<'t> {
     nodes_left: u32,
     channels: BTreeMap<Id, Channel>,
     awaited: BTreeMap<String, bool>,
+    children: BTreeMap<Id, World>,
+    runs_children: bool,
+    /// How many runs are above.
+    level: u32,
 }
 
 /// What may be named where a node stands.
@@ -200,12 +214,15 @@ impl Generator<'_> {
         let root = self.scope(&Place::default());
         let result = self.result(&root);
         let timeout_ms = (self.on(Feature::RunTimeout)).then(|| 1 + self.tape.below(20_000));
+        // Some inputs that a parent gives do not fit.
+        let narrow = self.level > 0 && self.maybe(Feature::Schemas, 50);
+        let wanted = json!({ "type": "object", "properties": { "n": { "type": "integer", "maximum": 2 } } });
         let output = self.maybe(Feature::Schemas, 20).then(|| schema(&json!({ "type": "object" })));
         let graph = Graph {
-            name: "generated".to_owned(),
+            name: if self.level == 0 { "generated".to_owned() } else { format!("child{}", self.level) },
             version: 1,
             description: String::new(),
-            input: None,
+            input: narrow.then(|| schema(&wanted)),
             output,
             state: std::mem::take(&mut self.channels),
             constants: BTreeMap::from([(id("c"), Arc::new(json!(3)))]),
@@ -214,7 +231,11 @@ impl Generator<'_> {
             timeout_ms,
             thread: None,
             plugins: ["p", "q"].iter().map(|name| (id(name), plugin(name))).collect(),
-            workflows: BTreeMap::new(),
+            workflows: self
+                .children
+                .iter()
+                .map(|(id, child)| (id.clone(), child_workflow(id, child)))
+                .collect(),
             root,
             result,
         };
@@ -227,6 +248,7 @@ impl Generator<'_> {
             verbs,
             signals,
             awaited: self.awaited,
+            children: self.children,
             seed: self.tape.below(1 << 32),
         }
     }
@@ -316,7 +338,7 @@ impl Generator<'_> {
     }
 
     fn scope(&mut self, place: &Place) -> ScopeGraph {
-        let at_most = if place.depth == 0 { 6 } else { 3 };
+        let at_most = if place.depth == 0 && self.level == 0 { 6 } else { 3 };
         let count = 1 + self.tape.below(at_most).min(u64::from(self.nodes_left));
         let ids: Vec<String> = (0..count).map(|_| self.fresh('n')).collect();
         let mut inner = place.clone();
@@ -331,6 +353,10 @@ impl Generator<'_> {
 fn schema(source: &Value) -> Schema {
     Schema::new(Arc::new(source.clone()))
         .unwrap_or_else(|error| unreachable!("generated schemas are schemas: {error}"))
+}
+
+fn child_workflow(id: &Id, world: &World) -> ChildWorkflow {
+    ChildWorkflow { path: format!("{id}.yaml"), source: "its text".into(), graph: world.graph.clone() }
 }
 
 fn plugin(name: &str) -> Plugin {

@@ -6,6 +6,7 @@
 //! Not here: the shell round the core, the store, the sandbox; they have tests of their own.
 
 pub mod check;
+pub mod children;
 pub mod engine_alone;
 pub mod facts;
 pub mod generate;

@@ -1,4 +1,4 @@
-//! `cargo run -p bandstand-simulation -- [--seeds N] [--from M] [--seen] [--replay FILE] [--mistake NAME [--save FILE]]`:
+//! `cargo run -p bandstand-simulation -- [--seeds N] [--from M] [--seen] [--whole] [--replay FILE] [--mistake NAME [--save FILE]]`:
 //! runs seeds of the simulator; exit code 1 when one shows a problem.
 
 #![allow(clippy::print_stdout)] // a program for people
@@ -20,19 +20,20 @@ fn main() -> ExitCode {
 }
 
 fn run(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> {
-    let (mut seeds, mut from, mut shows_seen, mut save) = (10_000, 0, false, None);
+    let (mut seeds, mut from, mut shows_seen, mut whole, mut save) = (10_000, 0, false, false, None);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--seeds" => seeds = value()?.parse().map_err(|_| "--seeds takes a number")?,
             "--from" => from = value()?.parse().map_err(|_| "--from takes a number")?,
             "--seen" => shows_seen = true,
+            "--whole" => whole = true,
             "--save" => save = Some(value()?),
             "--replay" => return repeat(&value()?),
             "--mistake" => plant(&value()?)?,
             _ => {
                 return Err(format!(
-                    "`{argument}` is unknown; there are --seeds --from --seen --save --replay --mistake"
+                    "`{argument}` is unknown; there are --seeds --from --seen --whole --save --replay --mistake"
                 ));
             }
         }
@@ -46,6 +47,12 @@ fn run(mut arguments: impl Iterator<Item = String>) -> Result<ExitCode, String> 
         println!("{seeds} seeds from {from}: nothing was found");
         return Ok(ExitCode::SUCCESS);
     };
+    if whole {
+        // Shrinking takes its time.
+        let told = replay(found.subject, &found.tapes, true).err().map_or(String::new(), |problem| problem.0);
+        println!("{told}\nseed {seed} shows in {:?}: {}", found.subject, found.problem);
+        return Ok(ExitCode::FAILURE);
+    }
     println!("{}", tell(seed, &found));
     if let Some(path) = save {
         let small = bandstand_simulation::shrink::shrink(&found);

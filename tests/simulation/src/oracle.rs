@@ -12,14 +12,15 @@ mod route;
 
 use std::collections::BTreeMap;
 
-use bandstand_engine::Id;
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::{
-    Agent, Body, Edges, Exit, Kind, Node, OnFailure, OnTimeout, ScopeGraph, Strategy, Target,
+    Agent, Body, Child, Edges, Exit, Kind, Node, OnFailure, OnTimeout, ScopeGraph, Strategy, Target,
 };
 use bandstand_engine::path::{Path, Segment};
+use bandstand_engine::{CommandId, Id};
 use serde_json::{Value, json};
 
+use crate::children::{ChildEnd, Children};
 use crate::facts::Facts;
 use crate::generate::World;
 use crate::script::{AttemptEnd, Wish, normal, output_of};
@@ -91,13 +92,14 @@ enum Leave {
 struct Oracle<'w> {
     world: &'w World,
     facts: &'w Facts,
+    children: &'w dyn Children,
     visits: BTreeMap<String, Vec<String>>,
     attempts: BTreeMap<String, u32>,
 }
 
 /// What the run must come to, given what time decided.
-pub fn expect(world: &World, facts: &Facts) -> Result<Expected, Impossible> {
-    let mut oracle = Oracle { world, facts, visits: BTreeMap::new(), attempts: BTreeMap::new() };
+pub fn expect(world: &World, facts: &Facts, children: &dyn Children) -> Result<Expected, Impossible> {
+    let mut oracle = Oracle { world, facts, children, visits: BTreeMap::new(), attempts: BTreeMap::new() };
     let mut root = Scope::root(world).map_err(Impossible)?;
     let end = oracle.graph(&world.graph.root, &mut root).and_then(|last| {
         let value = match &world.graph.result {
@@ -122,6 +124,12 @@ pub fn expect(world: &World, facts: &Facts) -> Result<Expected, Impossible> {
     };
     let state = root.channels.iter().map(|(id, value)| (id.to_string(), normal(value))).collect();
     Ok(Expected { end, state, visits: oracle.visits, attempts: oracle.attempts })
+}
+
+/// Whether a run of the world begins with its input.
+pub fn begins(world: &World) -> bool {
+    let fits = world.graph.input.as_ref().is_none_or(|schema| schema.check(&world.input).is_ok());
+    fits && Scope::root(world).is_ok()
 }
 
 fn fault(class: Class, code: &str, path: &Path) -> Stop {
@@ -452,7 +460,7 @@ impl Oracle<'_> {
                 };
                 Err(Stop::Fault(Box::new(Fault { data, ..Fault::new(Class::Workflow, &fail.code, path) })))
             }
-            Kind::Workflow(_) => Err(Stop::Impossible(format!("{path} runs a child, and none is generated"))),
+            Kind::Workflow(child) => self.child(child, path, scope, &extra),
             Kind::Agent(agent) => self.agent(agent, node, path, scope, &extra),
             Kind::Review(review) => {
                 let propose = scope.template(self.world, &review.propose, &extra).map_err(at(path))?;
@@ -599,6 +607,57 @@ impl Oracle<'_> {
         };
         let output = output_of(kept, input);
         Ok(Done { output, confidence: *confidence, leave, joined: Vec::new(), attempts: attempt })
+    }
+
+    /// A node that runs another workflow: each attempt is a run.
+    fn child(
+        &mut self,
+        child: &Child,
+        path: &Path,
+        scope: &Scope<'_>,
+        extra: &names::Extra<'_>,
+    ) -> Outcome<Done> {
+        let input = scope.template(self.world, &child.input, extra).map_err(at(path))?;
+        if !input.is_object() {
+            return Err(fault(Class::Expression, "input-not-object", path));
+        }
+        let allowed = if child.retry.strategy == Strategy::None { 1 } else { child.retry.max_retries + 1 };
+        let (mut before, mut attempt) = (0, 0);
+        loop {
+            attempt += 1;
+            self.attempts.insert(path.to_string(), attempt);
+            if self.facts.is_fresh(path, attempt + 1) {
+                // Whatever came of it, the run failed, and somebody retried it.
+                before = attempt;
+                continue;
+            }
+            if let Some((late, made)) = self.facts.overrun.get(path).filter(|(late, _)| *late == attempt) {
+                if child.timeout_ms.is_none() || *made == 0 {
+                    return Err(Stop::Impossible(format!("{path} timed out in attempt {late}, {made} made")));
+                }
+                let fault = Fault { attempt: *made, ..Fault::new(Class::Timeout, "block-timeout", path) };
+                return Err(Stop::Fault(Box::new(fault)));
+            }
+            let id = CommandId { path: path.clone(), attempt };
+            let told = self.children.told(&child.workflow, &id, &input).map_err(Stop::Impossible)?;
+            let Some((class, code, recoverable, data)) = told.failure() else {
+                let ChildEnd::Succeeded(output) = told else {
+                    return Err(Stop::Impossible(format!("the child run {id} did not fail nor succeed")));
+                };
+                return Ok(Done {
+                    output,
+                    confidence: None,
+                    leave: Leave::Edges,
+                    joined: Vec::new(),
+                    attempts: attempt,
+                });
+            };
+            // Its class does not matter: it was tried again by its class where it happened.
+            if !(recoverable && attempt - before < allowed) {
+                let fault = Fault { attempt, recoverable, data, ..Fault::new(class, code, path) };
+                return Err(Stop::Fault(Box::new(fault)));
+            }
+        }
     }
 
     /// A review that an agent asked for.

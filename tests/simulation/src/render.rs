@@ -25,6 +25,9 @@ pub fn workflow(graph: &Graph) -> String {
         ("name".to_owned(), Yaml::Flow(json!(graph.name))),
         ("version".to_owned(), Yaml::Flow(json!(graph.version))),
     ];
+    if let Some(input) = &graph.input {
+        file.push(("input".to_owned(), Yaml::Flow((**input.source()).clone())));
+    }
     if let Some(output) = &graph.output {
         file.push(("output".to_owned(), Yaml::Flow((**output.source()).clone())));
     }
@@ -51,6 +54,12 @@ pub fn workflow(graph: &Graph) -> String {
     let plugins =
         graph.plugins.keys().map(|id| (id.to_string(), Yaml::Flow(json!({ "path": format!("{id}.wasm") }))));
     file.push(("plugins".to_owned(), Yaml::Map(plugins.collect())));
+    if !graph.workflows.is_empty() {
+        let workflows = graph.workflows.iter().map(|(id, child)| {
+            (id.to_string(), Yaml::Flow(json!({ "path": child.path, "version": child.graph.version })))
+        });
+        file.push(("workflows".to_owned(), Yaml::Map(workflows.collect())));
+    }
     file.extend(scope(&graph.root));
     if let Some(result) = &graph.result {
         file.push(("result".to_owned(), Yaml::Flow(template(result))));
@@ -63,12 +72,15 @@ pub fn workflow(graph: &Graph) -> String {
 /// Everything of a world, for a person who looks into a problem.
 pub fn world(world: &World) -> String {
     let script = serde_json::to_string_pretty(&world.script).unwrap_or_default();
+    let children: Vec<String> =
+        world.children.iter().map(|(id, child)| format!("\n# child {id}\n{}", self::world(child))).collect();
     format!(
-        "# workflow\n{}\n# input\n{}\n\n# script (by the place in the graph; the attempt's id picks one)\n{script}\n\n# verbs and signals (after so many ms)\n{:?}\n{:?}\n",
+        "# workflow\n{}\n# input\n{}\n\n# script (by the place in the graph; the attempt's id picks one)\n{script}\n\n# verbs and signals (after so many ms)\n{:?}\n{:?}\n{}",
         workflow(&world.graph),
         world.input,
         world.verbs,
-        world.signals
+        world.signals,
+        children.concat()
     )
 }
 

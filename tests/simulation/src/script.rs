@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bandstand_engine::event::CachedFrom;
 use bandstand_engine::failure::{Class, Failure};
 use bandstand_engine::input::{Choice, Input, Reply, ReplyNext, ReviewRequest, Usage, Verdict};
-use bandstand_engine::{Command, CommandId, Path, Payload};
+use bandstand_engine::{Callee, Command, CommandId, Id, Path, Payload};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::children::{ChildBehaviour, ChildEnd, Children};
 use crate::tape::hash;
 
 /// What an agent does in one attempt.
@@ -106,6 +107,9 @@ pub struct Script {
     pub agents: BTreeMap<String, Vec<Behaviour>>,
     /// By the node's place in the graph; which one is derived from the visit's path.
     pub reviews: BTreeMap<String, Vec<ReviewPlan>>,
+    /// What scripted child runs do, by the node's place in the graph; which one is derived from the attempt's id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub children: BTreeMap<String, Vec<ChildBehaviour>>,
 }
 
 impl Script {
@@ -114,6 +118,13 @@ impl Script {
         let all = self.agents.get(&path.node_path())?;
         let count = u64::try_from(all.len()).unwrap_or(1).max(1);
         all.get(usize::try_from(hash(&format!("{path}#{attempt}")) % count).unwrap_or(0))
+    }
+
+    /// What a scripted child run does.
+    pub fn child(&self, id: &CommandId) -> Option<&ChildBehaviour> {
+        let all = self.children.get(&id.path.node_path())?;
+        let count = u64::try_from(all.len()).unwrap_or(1).max(1);
+        all.get(usize::try_from(hash(&format!("child/{id}")) % count).unwrap_or(0))
     }
 
     /// What people answer there.
@@ -144,6 +155,14 @@ impl Script {
     /// The result of a call.
     pub fn call(&self, command: &Command) -> (u64, Input) {
         let id = command.id.clone();
+        if let Callee::Workflow(_) = &command.callee {
+            let behaviour = self.child(&id);
+            let (duration_ms, outcome) = match behaviour {
+                Some(behaviour) => (behaviour.duration_ms, behaviour.end.outcome()),
+                None => (0, ChildEnd::Cancelled.outcome()),
+            };
+            return (duration_ms, Input::ChildEnded { id, outcome });
+        }
         let Some(behaviour) = self.behaviour(&id.path, id.attempt) else {
             return (0, reply(id, json!({ "n": 0, "echo": echo(&command.input) }), None, ReplyNext::Edges));
         };
@@ -170,6 +189,13 @@ impl Behaviour {
     /// Whether it is a reply that may be kept: a whole one that goes by the file.
     pub fn is_plain(&self) -> bool {
         matches!(&self.end, AttemptEnd::Reply { broken: false, next: Wish::Edges | Wish::Choose(_), .. })
+    }
+}
+
+impl Children for Script {
+    fn told(&self, _: &Id, id: &CommandId, _: &Value) -> Result<ChildEnd, String> {
+        let behaviour = self.child(id).ok_or_else(|| format!("no script for the child run {id}"))?;
+        Ok(behaviour.end.clone())
     }
 }
 

@@ -65,9 +65,10 @@ pub fn replay(subject: Subject, tapes: &Tapes, shows: bool) -> Result<Vec<Checke
 
 /// The worlds that a plan makes.
 pub fn worlds(subject: Subject, plan: &mut Tape) -> Vec<World> {
-    let mut worlds = vec![world(plan)];
+    let runs_children = subject == Subject::Host;
+    let mut worlds = vec![world(plan, runs_children)];
     if subject == Subject::Host && plan.chance(30) {
-        worlds.push(world(plan));
+        worlds.push(world(plan, runs_children));
     }
     worlds
 }

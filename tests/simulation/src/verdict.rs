@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use bandstand_engine::{Run, Status};
 
 use crate::check::{Checker, Problem, problem};
+use crate::children::Children;
 use crate::generate::World;
 use crate::oracle;
 use crate::script::normal;
 use crate::verbs::Sent;
 
-/// Whether the run came to what the language says.
-pub fn judge(world: &World, checker: &Checker, run: &Run, sent: Sent) -> Result<(), Problem> {
+/// Whether the run came to what the language says, given how its child runs ended.
+pub fn judge(
+    world: &World,
+    checker: &Checker,
+    run: &Run,
+    sent: Sent,
+    children: &dyn Children,
+) -> Result<(), Problem> {
     if run.status() == Status::Cancelled {
         return if sent.cancel { Ok(()) } else { problem("the run is cancelled, but nobody asked for it") };
     }
@@ -21,7 +28,8 @@ pub fn judge(world: &World, checker: &Checker, run: &Run, sent: Sent) -> Result<
     if checker.timed_out() {
         return Ok(());
     }
-    let expected = oracle::expect(world, &checker.facts).map_err(|oracle::Impossible(what)| Problem(what))?;
+    let expected =
+        oracle::expect(world, &checker.facts, children).map_err(|oracle::Impossible(what)| Problem(what))?;
     let end = match (run.output(), run.error()) {
         (Some(output), _) => Ok(normal(output)),
         (None, Some(error)) => {

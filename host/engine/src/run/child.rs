@@ -13,6 +13,7 @@ use crate::failure::{Class, Failure};
 use crate::graph::{ChildWorkflow, Kind};
 use crate::id::Id;
 use crate::input::{ChildOutcome, Reply, ReplyNext, Usage};
+use crate::mistake::{self, Mistake};
 use crate::path::CommandId;
 
 /// A child run that is owed.
@@ -74,6 +75,9 @@ impl Run {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         hasher.update(&started.seed.to_le_bytes());
+        if mistake::is(Mistake::ChildTwice) {
+            hasher.update(&self.state.seq.to_le_bytes());
+        }
         *hasher.finalize().as_bytes()
     }
 

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Cache, CacheScope, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors, Node,
-    OnFailure, OnTimeout, Parallel, Reducer, Review, Route, SignalWait, Stage, Target, Update,
+    Agent, Arm, Body, Branch, Cache, CacheScope, Child, Edges, Exit, Fail, Join, Keep, Kind, Map, MaxErrors,
+    Node, OnFailure, OnTimeout, Parallel, Reducer, Review, Route, SignalWait, Stage, Target, Update,
 };
 use serde_json::{Value, json};
 
 use super::people::form;
-use super::{Feature, Generator, OutputShape, Place, id, schema};
+use super::{Feature, Generator, LEVELS_MAX, OutputShape, Place, id, schema};
 
 /// The names of routes.
 const OPTIONS: [&str; 3] = ["left", "right", "middle"];
@@ -99,6 +99,9 @@ impl Generator<'_> {
             8 | 9 | 19 if self.on(Feature::Signals) => {
                 (Kind::Signal(self.signal_wait(position)), OutputShape::Other)
             }
+            6 | 7 if self.on(Feature::Children) && self.level < LEVELS_MAX => {
+                (Kind::Workflow(self.child(place, path)), OutputShape::Other)
+            }
             1..=9 => {
                 // An agent names routes and nodes that exist, and sometimes one that does not.
                 let mut wishes = goto.to_vec();
@@ -165,6 +168,53 @@ impl Generator<'_> {
             key: key.map(|key| self.expression(&key)),
             scope: *self.tape.pick(&[CacheScope::Workflow, CacheScope::Thread, CacheScope::Run]),
         })
+    }
+
+    fn child(&mut self, place: &Place, path: &str) -> Child {
+        let workflow = if self.runs_children {
+            self.child_world()
+        } else {
+            self.child_behaviours(path);
+            id("w1")
+        };
+        let input = if self.maybe(Feature::BadExpressions, 5) {
+            json!("${{ 5 }}")
+        } else {
+            let number = self.number(place);
+            let list = *self.tape.pick(&["${{ [] }}", "${{ [1, 2] }}", "${{ input.list }}"]);
+            json!({ "n": format!("${{{{ {number} }}}}"), "list": list })
+        };
+        Child {
+            workflow,
+            input: self.template(&input),
+            retry: self.retry(),
+            timeout_ms: self.maybe(Feature::BlockTimeouts, 60).then(|| 1 + self.tape.below(6_000)),
+        }
+    }
+
+    /// A workflow to run as a child: one that is there, or a new small one.
+    fn child_world(&mut self) -> bandstand_engine::Id {
+        let new = self.children.is_empty() || (self.children.len() < 2 && self.tape.chance(40));
+        if !new {
+            let all: Vec<bandstand_engine::Id> = self.children.keys().cloned().collect();
+            return self.tape.pick(&all).clone();
+        }
+        let name = id(&format!("w{}", self.children.len() + 1));
+        let generator = Generator {
+            tape: &mut *self.tape,
+            features: self.features.clone(),
+            script: Default::default(),
+            next_id: 0,
+            nodes_left: 4,
+            channels: BTreeMap::new(),
+            awaited: BTreeMap::new(),
+            children: BTreeMap::new(),
+            runs_children: true,
+            level: self.level + 1,
+        };
+        let world = generator.world();
+        self.children.insert(name.clone(), world);
+        name
     }
 
     fn signal_wait(&mut self, position: Position<'_>) -> SignalWait {

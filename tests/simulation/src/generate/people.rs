@@ -6,6 +6,7 @@ use bandstand_engine::input::{Choice, Verdict};
 use serde_json::{Value, json};
 
 use super::{Feature, Generator};
+use crate::children::{ChildBehaviour, ChildEnd};
 use crate::script::{AnswerPlan, AttemptEnd, Behaviour, ReviewPlan, Wish};
 
 const REVIEWERS: [&str; 4] = ["ann", "bob", "cem", "dia"];
@@ -104,6 +105,45 @@ impl Generator<'_> {
                 .into(),
             _ => json!(choices),
         }
+    }
+
+    /// What the scripted child runs of one node do.
+    pub(super) fn child_behaviours(&mut self, place: &str) {
+        let count = 1 + self.tape.below(4);
+        let behaviours = (0..count)
+            .map(|_| ChildBehaviour {
+                // Some do not end before their timeout.
+                duration_ms: if self.tape.chance(15) { 200_000 } else { self.tape.below(3_000) },
+                end: self.child_end(),
+            })
+            .collect();
+        self.script.children.insert(place.to_owned(), behaviours);
+    }
+
+    fn child_end(&mut self) -> ChildEnd {
+        if self.maybe(Feature::Failures, 50) {
+            return match self.tape.below(8) {
+                0 => ChildEnd::Cancelled,
+                1 => ChildEnd::Killed,
+                _ => {
+                    // Whether it may be tried again decides, whatever the class.
+                    let (class, code) = *self.tape.pick(&[
+                        (Class::Agent, "busy"),
+                        (Class::State, "bad-value"),
+                        (Class::Timeout, "run-timeout"),
+                        (Class::Join, "all-failed"),
+                        (Class::Workflow, "given-up"),
+                        (Class::Limit, "max-steps"),
+                    ]);
+                    let data = if self.tape.chance(30) { json!({ "n": 4 }) } else { Value::Null };
+                    let recoverable = self.tape.chance(60);
+                    ChildEnd::Failed { class, code: code.to_owned(), recoverable, data }
+                }
+            };
+        }
+        let all =
+            [json!({ "n": 3 }), json!([1, 2]), json!("done"), Value::Null, json!({ "total": 2 }), json!(7)];
+        ChildEnd::Succeeded(self.tape.pick(&all).clone())
     }
 
     /// What people answer to the reviews of one node.

@@ -1,10 +1,10 @@
 //! Carries out what the core wants, and holds it against what is durable.
 
-use bandstand_driver::{Action, Refusal, Request, Row, RunId, Standing, Token};
+use bandstand_driver::{Action, Refusal, Request, Row, RunId, Standing};
 use bandstand_engine::input::Verdict;
 use bandstand_engine::{Command, CommandId, Event, Outcome};
 
-use super::{Asked, Case, Coming, Host, Parcel, store};
+use super::{Asked, Case, Coming, Host, Parcel, child, store};
 use crate::check::{Problem, problem};
 use crate::signals::Sending;
 use crate::verbs::{Expected, Verb};
@@ -20,18 +20,25 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
                     case.checker.seq()
                 ));
             }
-            if host.writes.values().any(|write| write.run_id == run_id) {
+            let ends = rows.last().and_then(|row| row.events.last()).is_some_and(is_end);
+            if case.hushed && !ends {
+                return problem(format!("{run_id}: its parent does not want it any more, and it goes on"));
+            }
+            if host.writes.values().any(|write| write.token.is_some() && write.run_id == run_id) {
                 return problem(format!("{run_id}: two appends at once"));
             }
-            host.writes.insert(token, store::Write { run_id, rows, summary });
-            let at = host.later(20);
-            host.coming.push((at, Coming::Write(token)));
+            host.hand_over(store::Write { token: Some(token), run_id, rows, summary });
             Ok(())
         }
         Action::LookUp { run_id, id, .. } => host.look_up(run_id, id),
         Action::StartCall { run_id, command } => host.start(run_id, command),
-        Action::StartChild { run_id, .. } => problem(format!("{run_id} has no child runs")),
-        Action::Change { .. } => Ok(()),
+        Action::StartChild { run_id, new } => host.start_child(run_id, *new),
+        Action::Change { run_id, summary } => {
+            if !host.faults.loses_change() {
+                host.hand_over(store::Write { token: None, run_id, rows: Vec::new(), summary });
+            }
+            Ok(())
+        }
         Action::StopCall { run_id, id } => {
             let case = host.case(&run_id)?;
             if case.checker.owed().contains(&id) && !case.stuck {
@@ -55,9 +62,11 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
         Action::Answer { request, result } => host.answered(request, result),
         Action::Publish { run_id, rows } => host.published(&run_id, &rows),
         Action::Stands { run_id, standing } => {
+            let stuck_below = host.is_stuck_below(&run_id);
             let case = host.case(&run_id)?;
+            case.standing = Some(standing.clone());
             match standing {
-                Standing::Stuck(_) if case.stuck => Ok(()),
+                Standing::Stuck(_) if case.stuck || stuck_below => Ok(()),
                 Standing::Queued if !case.checker.is_queued() => {
                     problem(format!("{run_id} stands as queued, durable is otherwise"))
                 }
@@ -79,10 +88,14 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             Ok(())
         }
         Action::Evict { run_id } => {
-            if host.writes.values().any(|write| write.run_id == run_id)
+            if host.writes.values().any(|write| write.token.is_some() && write.run_id == run_id)
                 || host.live.iter().any(|(of, _)| *of == run_id)
             {
                 return problem(format!("{run_id} left memory with an append or a call under way"));
+            }
+            let case = host.case(&run_id)?;
+            if case.standing == Some(Standing::Running) && case.checker.ended().is_none() {
+                return problem(format!("{run_id} left memory and is shown as running"));
             }
             Ok(())
         }
@@ -131,7 +144,7 @@ impl Host<'_> {
         self.cases.get_mut(run_id).ok_or_else(|| Problem(format!("the core speaks of run {run_id}")))
     }
 
-    fn message(&mut self, at: i64, parcel: Parcel) {
+    pub(super) fn message(&mut self, at: i64, parcel: Parcel) {
         self.coming.push((at, Coming::Message(Box::new(parcel))));
     }
 
@@ -143,6 +156,9 @@ impl Host<'_> {
         let case = self.case(&run_id)?;
         if case.checker.is_paused() {
             return problem(format!("{run_id}: {id} starts, but by what is durable the run is paused"));
+        }
+        if case.hushed {
+            return problem(format!("{run_id}: {id} starts, but its parent does not want it any more"));
         }
         if !case.checker.owed().contains(&id) {
             return problem(format!("{run_id}: {id} starts, but is not owed by what is durable"));
@@ -195,7 +211,7 @@ impl Host<'_> {
     fn published(&mut self, run_id: &RunId, rows: &[Row]) -> Result<(), Problem> {
         let case =
             self.cases.get_mut(run_id).ok_or_else(|| Problem(format!("the core publishes {run_id}")))?;
-        let (mut opened, mut wanted) = (Vec::new(), Vec::new());
+        let (mut opened, mut wanted, mut unwanted) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             if case.published.is_some_and(|next| next != row.seq) {
                 return problem(format!("{run_id}: published {} after {:?}", row.seq, case.published));
@@ -209,20 +225,22 @@ impl Host<'_> {
             }
             case.published = Some(next);
             for event in row.events.iter() {
+                unwanted.extend(child::unwanted(event).map(|(child, _)| child));
                 if let Event::ReviewOpened(review) = event
-                    && case.told.insert(review.review_id.clone())
+                    && case.told.insert(case.once(&review.review_id))
                 {
                     opened.push((review.p.clone(), review.review_id.clone()));
                 }
                 if let Event::WaitStarted(wait) = event
                     && wait.signal.is_some()
                     && wait.deadline.is_none()
-                    && case.told.insert(wait.p.to_string())
+                    && case.told.insert(case.once(&wait.p.to_string()))
                 {
                     wanted.push(wait.p.clone());
                 }
             }
         }
+        self.hush(&unwanted);
         for (path, review_id) in opened {
             self.next_answer(run_id.clone(), path, review_id, 0);
         }
@@ -276,7 +294,10 @@ impl Host<'_> {
                     Verb::Kill => Some("killed"),
                     Verb::Pause { .. } | Verb::Resume => None,
                 };
+                let retried = self.case(&run_id)?.retries > 0;
                 match (&result, ended) {
+                    // It may go on again by now.
+                    (Err(Refusal::Rejected(_)), None) if retried => {}
                     (Ok(_), how) if wanted.is_none() || wanted == how => {}
                     (Err(Refusal::Rejected(_)), Some(how)) if wanted != Some(how) => {}
                     _ => {
@@ -290,6 +311,8 @@ impl Host<'_> {
             }
             Asked::Signal { run_id, sending } => self.signalled(&run_id, &sending, &result)?,
             Asked::Wanted { .. } => {}
+            // Somebody else may have been first.
+            Asked::Retry { .. } => {}
             Asked::Noise { answer, .. } => {
                 if result == Ok(Outcome::Changed) {
                     return problem(format!("an answer changed what it must not: {answer:?}"));
@@ -330,7 +353,9 @@ impl Host<'_> {
         let fits = match result {
             Ok(Outcome::Changed) => recorded && open == Expected::Changed,
             Ok(_) => known,
-            Err(Refusal::Rejected(_)) => case.checker.ended().is_some() || open == Expected::Refused,
+            Err(Refusal::Rejected(_)) => {
+                case.checker.ended().is_some() || case.retries > 0 || open == Expected::Refused
+            }
             Err(_) => false,
         };
         if !fits {
@@ -364,15 +389,34 @@ impl Host<'_> {
         self.coming.push((at, Coming::Ask(Asked::Noise { run_id, answer: Box::new(answer) })));
     }
 
-    /// The disk writes an append, or fails to.
-    pub(super) fn write(&mut self, token: Token) -> Result<(), Problem> {
+    /// Hands something to the disk, after all that was handed over before.
+    fn hand_over(&mut self, write: store::Write) {
+        self.writes.insert(self.next_write, write);
+        self.next_write += 1;
+        let at = self.later(20);
+        self.coming.push((at, Coming::Write));
+    }
+
+    /// The disk writes what was handed over first, or fails to.
+    pub(super) fn write(&mut self) -> Result<(), Problem> {
         if self.faults.full_until > self.time {
             // The store keeps the rows and tries again.
             let at = self.faults.full_until;
-            self.coming.push((at, Coming::Write(token)));
+            self.coming.push((at, Coming::Write));
             return Ok(());
         }
-        let Some(write) = self.writes.remove(&token) else { return problem("a write of nothing") };
+        if self.failed {
+            return Ok(());
+        }
+        let Some((_, write)) = self.writes.pop_first() else { return problem("a write of nothing") };
+        let Some(token) = write.token else {
+            let case = self.case(&write.run_id)?;
+            if case.is_there() {
+                case.owes = write.summary.owes;
+                case.stored.summary = Some(write.summary);
+            }
+            return Ok(());
+        };
         if std::mem::take(&mut self.faults.refused) {
             self.case(&write.run_id)?.stuck = true;
             let at = self.later(5);
@@ -385,6 +429,7 @@ impl Host<'_> {
             if self.faults.coin() {
                 self.durable(write)?;
             }
+            self.failed = true;
             let at = self.later(5);
             self.message(at, Parcel::AppendFailed { token });
             return Ok(());
@@ -397,9 +442,11 @@ impl Host<'_> {
 
     fn durable(&mut self, write: store::Write) -> Result<u64, Problem> {
         let run_id = write.run_id;
+        self.first_row_is_wanted(&run_id)?;
         let case = self.cases.get_mut(&run_id).ok_or_else(|| Problem(format!("the core writes {run_id}")))?;
         let named = |Problem(what): Problem| Problem(format!("{run_id}: {what}"));
         let (mut size_bytes, mut written) = (0, Vec::new());
+        let (begins, mut ends, mut unwanted) = (!case.is_there(), false, Vec::new());
         for row in &write.rows {
             let text = serde_json::to_string(&*row.events)
                 .map_err(|error| Problem(format!("events do not serialize: {error}")))?;
@@ -408,22 +455,49 @@ impl Host<'_> {
             case.stored.rows.push((row.seq, row.at, text));
             written.extend(row.events.iter().cloned());
             for event in row.events.iter() {
-                if let Event::AttemptInterrupted(e) = event {
-                    let id = CommandId { path: e.p.clone(), attempt: e.attempt };
-                    self.interrupted.remove(&(run_id.clone(), id));
+                unwanted.extend(child::unwanted(event));
+                ends = is_end(event);
+                match event {
+                    Event::AttemptInterrupted(e) => {
+                        let id = CommandId { path: e.p.clone(), attempt: e.attempt };
+                        self.interrupted.remove(&(run_id.clone(), id));
+                    }
+                    // Somebody wants it, whatever its parent wants.
+                    Event::RunRetried(_) => case.retries += 1,
+                    _ => {}
                 }
             }
         }
         let summary = write.summary;
-        let owes = !case.checker.owed().is_empty() && !case.checker.is_paused();
+        let is_child = |id: &CommandId| case.checker.children.contains_key(id);
+        let calls = case.checker.owed().iter().any(|id| !is_child(id));
+        let (owed, paused) = (!case.checker.owed().is_empty(), case.checker.is_paused());
+        // A child run that goes on by itself need not be looked after.
+        let fits = summary.owes == (calls && !paused) || (summary.owes && owed && !paused);
         let deadline = case.checker.next_deadline();
-        if summary.owes != owes || (summary.next_deadline != deadline && !case.checker.is_amid_steps()) {
+        if !fits || (summary.next_deadline != deadline && !case.checker.is_amid_steps()) {
             return problem(format!(
-                "{run_id}: the table of runs says {summary:?}, the journal {owes} {deadline:?}"
+                "{run_id}: the table of runs says {summary:?}, the journal {owed} {calls} {deadline:?}"
             ));
         }
         case.stored.summary = Some(summary);
+        (case.owes, case.changed) = (summary.owes, true);
         self.check_thread(&run_id, &written)?;
+        self.mark_unwanted(unwanted);
+        if ends {
+            self.run_ended(&run_id)?;
+        }
+        if begins {
+            self.child_begun(&run_id);
+        }
         Ok(size_bytes)
     }
+}
+
+/// Whether nothing comes after it, unless the run is retried.
+fn is_end(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) | Event::RunKilled(_)
+    )
 }

@@ -25,7 +25,7 @@ pub(super) enum Fault {
 /// Decides about faults. Swarm: each world has half of the kinds only.
 pub(super) struct Faults<'t> {
     tape: &'t mut Tape,
-    on: [bool; 12],
+    on: [bool; 13],
     /// One in so many steps.
     rarity: u64,
     /// The disk is full until then.
@@ -39,7 +39,7 @@ pub(super) struct Faults<'t> {
 
 impl<'t> Faults<'t> {
     pub(super) fn new(tape: &'t mut Tape) -> Faults<'t> {
-        let mut on = [false; 12];
+        let mut on = [false; 13];
         for one in &mut on {
             *one = tape.below(2) == 1;
         }
@@ -86,6 +86,18 @@ impl<'t> Faults<'t> {
     /// The snapshot cannot be read.
     pub(super) fn drops_snapshot(&mut self) -> bool {
         self.on[11] && self.tape.chance(50)
+    }
+
+    /// The process dies before one run has told another.
+    pub(super) fn dies_between(&mut self) -> bool {
+        let dies = self.on[1] && self.crashes_left > 0 && self.tape.chance(20);
+        self.crashes_left -= u32::from(dies);
+        dies
+    }
+
+    /// A standing is not written.
+    pub(super) fn loses_change(&mut self) -> bool {
+        self.on[12] && self.tape.chance(30)
     }
 
     /// Whether an append that failed is on the disk all the same.
@@ -140,6 +152,7 @@ impl Host<'_> {
         self.core = Core::new(self.limits);
         self.coming.retain(|(_, coming)| matches!(coming, Coming::Ask(_)));
         self.writes.clear();
+        self.failed = false;
         self.live.clear();
         self.wake = None;
         self.held = false;
@@ -160,19 +173,22 @@ impl Host<'_> {
             }
         }
         self.turn_is_lost();
+        self.nobody_is_forgotten()?;
         let mut messages = Vec::new();
         for (run_id, case) in &mut self.cases {
             case.published = None;
             case.stuck = false;
+            case.standing = None;
+            case.hushed = case.unwanted.is_some();
             let Some(summary) = case.stored.summary else { continue };
-            if summary.owes {
+            if case.owes {
                 messages.push(Message::Drive { run_id: run_id.clone() });
             } else if let Some(deadline) = summary.next_deadline {
                 messages.push(Message::Sleeper { run_id: run_id.clone(), deadline });
             }
             // Reviews that opened while nobody was told are in the list of open reviews.
             for (review_id, path) in &case.checker.reviews {
-                if case.told.insert(review_id.clone()) {
+                if case.told.insert(format!("{review_id} {}", case.retries)) {
                     let ask = Asked::Person {
                         run_id: run_id.clone(),
                         path: path.clone(),
@@ -188,7 +204,7 @@ impl Host<'_> {
         for (run_id, case) in &mut self.cases {
             let for_ever = case.checker.waits.iter().filter(|(_, (_, _, for_ever))| *for_ever);
             for (path, _) in for_ever {
-                if case.told.insert(path.to_string()) {
+                if case.told.insert(format!("{path} {}", case.retries)) {
                     wanted.push(Asked::Wanted { run_id: run_id.clone(), path: path.clone(), number: 0 });
                 }
             }

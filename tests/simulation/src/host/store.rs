@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use bandstand_driver::{Row, RunId, Summary};
+use bandstand_driver::{Row, RunId, Summary, Token};
 use bandstand_engine::{Event, Graph, Run, Snapshot, Timestamp};
 
 use crate::check::Problem;
 
-/// An append on its way to the disk.
+/// An append on its way to the disk; without rows, only a standing.
 #[derive(Clone, Debug)]
 pub(super) struct Write {
+    /// Named when it is durable; a standing is not.
+    pub(super) token: Option<Token>,
     pub(super) run_id: RunId,
     pub(super) rows: Vec<Row>,
     pub(super) summary: Summary,

@@ -95,7 +95,8 @@ impl Host<'_> {
     /// What became durable of a run keeps the thread's promises: one at a time, in order of arrival.
     pub(super) fn check_thread(&mut self, run_id: &RunId, events: &[Event]) -> Result<(), Problem> {
         let Some(thread) = &mut self.thread else { return Ok(()) };
-        if matches!(events.first(), Some(Event::RunStarted(_))) {
+        // Child runs take no part in the thread.
+        if matches!(events.first(), Some(Event::RunStarted(e)) if e.parent.is_none()) {
             thread.arrived.push(run_id.clone());
         }
         let entered = events.iter().any(|event| matches!(event, Event::ThreadEntered(_)));
