@@ -832,7 +832,10 @@ impl Checker {
             let branch = e.p.join(e.branch.segment());
             let opened = path_in(&branch);
             if e.outcome == BranchOutcome::Failed && paths.iter().any(opened) {
-                lost.insert(branch, *at);
+                // One that an earlier retry has opened again did not fail since.
+                if !self.undone.contains(&index) {
+                    lost.insert(branch.clone(), *at);
+                }
                 spread(index);
             }
         }
