@@ -129,7 +129,13 @@ pub fn expect(world: &World, facts: &Facts, children: &dyn Children) -> Result<E
 /// Whether a run of the world begins with its input.
 pub fn begins(world: &World) -> bool {
     let fits = world.graph.input.as_ref().is_none_or(|schema| schema.check(&world.input).is_ok());
-    fits && Scope::root(world).is_ok()
+    let first_values_fit = |scope: Scope<'_>| {
+        world.graph.state.iter().all(|(id, channel)| match (&channel.schema, &channel.initial) {
+            (Some(schema), Some(_)) => schema.check(&scope.channels[id]).is_ok(),
+            _ => true,
+        })
+    };
+    fits && Scope::root(world).is_ok_and(first_values_fit)
 }
 
 fn fault(class: Class, code: &str, path: &Path) -> Stop {

@@ -46,13 +46,16 @@ impl Host<'_> {
     /// The open reviews of a run and of those below it; or, in words, what is at work there.
     fn reviews_below(&self, run_id: &RunId, open: &mut BTreeSet<String>) -> Option<String> {
         let case = self.cases.get(run_id)?;
+        if case.stuck {
+            return None;
+        }
         if !case.is_there() {
             return Some(format!("{run_id} is about to begin"));
         }
         if case.checker.ended().is_some() {
             return Some(format!("{run_id} has ended, and its parent does not know"));
         }
-        if case.checker.is_paused() || case.stuck {
+        if case.checker.is_paused() {
             return None;
         }
         if case.checker.owed().iter().any(|id| !case.checker.children.contains_key(id)) {
