@@ -123,10 +123,10 @@ fn parents_and_children_survive_kill_nine() {
     }
     // From here on nobody is killed.
     for n in 0..RUNS {
-        if !started.contains_key(&n) {
+        started.entry(n).or_insert_with(|| {
             let ended = start_run(&site, n).wait();
-            started.insert(n, ended.run_id().unwrap_or_else(|| panic!("{ended}")));
-        }
+            ended.run_id().unwrap_or_else(|| panic!("{ended}"))
+        });
         if is_cancelled(n) {
             // It may have ended before.
             let ended = site.call(&["runs", "cancel", &started[&n], "--yes"]);
