@@ -45,7 +45,7 @@ fn sound(directory: &std::path::Path) {
         (1, "SELECT (SELECT ifnull(sum(bytes), 0) FROM kept_replies) = (SELECT bytes FROM kept_total)"),
         (0, "SELECT count(*) FROM blobs WHERE digest NOT IN (SELECT digest FROM blob_refs)"),
         (0, "SELECT count(*) FROM blob_refs WHERE digest NOT IN (SELECT digest FROM blobs)"),
-        (0, "SELECT count(*) FROM blob_refs WHERE run < 0 AND -run NOT IN (SELECT id FROM kept_replies)"),
+        (0, "SELECT count(*) FROM blob_refs WHERE run < 0 AND run NOT IN (SELECT -2 * id FROM kept_replies)"),
     ] {
         assert_eq!(number(directory, query), wanted, "{query}");
     }
