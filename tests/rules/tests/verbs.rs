@@ -7,7 +7,7 @@ use bandstand_engine::input::Verdict::Approved;
 use bandstand_engine::input::{ActorKind, By, Retry};
 use bandstand_engine::run::{NotRetried, Point, ThreadNow};
 use bandstand_engine::{Input, Outcome, Rejected, Status};
-use bandstand_rules::{Table, permanent, recoverable};
+use bandstand_rules::{Table, graph_with, permanent, recoverable};
 use serde_json::json;
 
 /// Where a run can stand.
@@ -23,10 +23,14 @@ enum State {
     Review,
     /// A `wait` waits for a signal.
     Signal,
+    /// A child run is at work.
+    Child,
     /// Other runs have its thread.
     Queued,
     /// Paused while other runs have its thread.
     PausedInQueue,
+    /// Paused while a child run is at work.
+    PausedInChild,
     /// Paused with an attempt owed.
     Paused,
     /// Paused, and a retry would be due.
@@ -41,14 +45,16 @@ enum State {
     Killed,
 }
 
-const STATES: [State; 15] = [
+const STATES: [State; 17] = [
     State::Running,
     State::Retry,
     State::Time,
     State::Review,
     State::Signal,
+    State::Child,
     State::Queued,
     State::PausedInQueue,
+    State::PausedInChild,
     State::Paused,
     State::PausedInRetry,
     State::PausedInReview,
@@ -133,11 +139,22 @@ fn at(to: &str) -> Table {
     Table::start(FLOW, json!({ "to": to }))
 }
 
+/// The same, at a child run.
+fn at_child() -> Table {
+    let text = FLOW
+        .replacen("nodes:", "workflows: { c: { path: c.yaml, version: 1 } }\nnodes:", 1)
+        .replacen("      - { to: work }", "      - { to: inner }", 1)
+        .replacen("  work:", "  inner: { workflow: c, next: work }\n  work:", 1);
+    let child = "{ format: 1, name: c, version: 1, nodes: { only: { value: {}, next: end } } }";
+    Table::start_graph(graph_with(&text, &[("c.yaml", child)]), json!({ "to": "child" }))
+}
+
 fn in_state(state: State) -> Table {
     let mut table = match state {
         State::Time => at("wait"),
         State::Review | State::PausedInReview => at("review"),
         State::Signal | State::PausedInSignal => at("signal"),
+        State::Child | State::PausedInChild => at_child(),
         State::Queued | State::PausedInQueue => {
             Table::start_in(FLOW, json!({ "to": "work" }), ThreadNow::Taken).unwrap()
         }
@@ -147,8 +164,18 @@ fn in_state(state: State) -> Table {
         table.fail("work@1#1", recoverable());
     }
     match state {
-        State::Running | State::Retry | State::Time | State::Review | State::Signal | State::Queued => {}
-        State::Paused | State::PausedInReview | State::PausedInSignal | State::PausedInQueue => {
+        State::Running
+        | State::Retry
+        | State::Time
+        | State::Review
+        | State::Signal
+        | State::Child
+        | State::Queued => {}
+        State::Paused
+        | State::PausedInReview
+        | State::PausedInSignal
+        | State::PausedInChild
+        | State::PausedInQueue => {
             drop(table.pause().unwrap());
         }
         State::PausedInRetry => {
@@ -166,11 +193,14 @@ fn in_state(state: State) -> Table {
 fn status(state: State) -> Status {
     match state {
         State::Running => Status::Running,
-        State::Retry | State::Time | State::Review | State::Signal | State::Queued => Status::Waiting,
+        State::Retry | State::Time | State::Review | State::Signal | State::Child | State::Queued => {
+            Status::Waiting
+        }
         State::Paused
         | State::PausedInRetry
         | State::PausedInReview
         | State::PausedInSignal
+        | State::PausedInChild
         | State::PausedInQueue => Status::Paused,
         State::Succeeded => Status::Succeeded,
         State::Failed => Status::Failed,
@@ -219,17 +249,18 @@ fn fork(table: &Table, seq: u64) -> Result<Came, String> {
 fn expected(verb: Verb, state: State) -> Expected {
     use Expected::{Begins, Does, Refused, Unchanged};
     use State::{
-        Cancelled, Failed, Killed, Paused, PausedInQueue, PausedInRetry, PausedInReview, PausedInSignal,
-        Queued, Review, Running, Signal, Succeeded, Time,
+        Cancelled, Child, Failed, Killed, Paused, PausedInChild, PausedInQueue, PausedInRetry,
+        PausedInReview, PausedInSignal, Queued, Review, Running, Signal, Succeeded, Time,
     };
     match (verb, state) {
         (Verb::Cancel, Cancelled) | (Verb::Kill, Killed) => Unchanged,
         (Verb::Retry, Failed) => Does(Status::Running),
         (Verb::Retry, Running) => Refused(NOT_FAILED[0]),
-        (Verb::Retry, State::Retry | Time | Review | Signal | Queued) => Refused(NOT_FAILED[1]),
-        (Verb::Retry, Paused | PausedInRetry | PausedInReview | PausedInSignal | PausedInQueue) => {
-            Refused(NOT_FAILED[2])
-        }
+        (Verb::Retry, State::Retry | Time | Review | Signal | Child | Queued) => Refused(NOT_FAILED[1]),
+        (
+            Verb::Retry,
+            Paused | PausedInRetry | PausedInReview | PausedInSignal | PausedInChild | PausedInQueue,
+        ) => Refused(NOT_FAILED[2]),
         (Verb::Retry, Succeeded) => Refused(NOT_FAILED[3]),
         (Verb::Retry, Cancelled) => Refused(NOT_FAILED[4]),
         (Verb::Retry, Killed) => Refused(NOT_FAILED[5]),
@@ -238,15 +269,24 @@ fn expected(verb: Verb, state: State) -> Expected {
         (Verb::Fork, Running | Paused | Queued | PausedInQueue) => Begins(Status::Running),
         (
             Verb::Fork,
-            State::Retry | Time | Review | Signal | PausedInRetry | PausedInReview | PausedInSignal,
+            State::Retry
+            | Time
+            | Review
+            | Signal
+            | Child
+            | PausedInRetry
+            | PausedInReview
+            | PausedInSignal
+            | PausedInChild,
         ) => Begins(Status::Waiting),
         (Verb::Fork, Succeeded) => Refused(NO_POINT[0]),
         (Verb::Fork, Failed) => Refused(NO_POINT[1]),
         (Verb::Fork, Cancelled) => Refused(NO_POINT[2]),
         (Verb::Fork, Killed) => Refused(NO_POINT[3]),
-        (Verb::ForkFromStart, Time | Review | Signal | PausedInReview | PausedInSignal) => {
-            Begins(Status::Waiting)
-        }
+        (
+            Verb::ForkFromStart,
+            Time | Review | Signal | Child | PausedInReview | PausedInSignal | PausedInChild,
+        ) => Begins(Status::Waiting),
         (
             Verb::ForkFromStart,
             Running
@@ -271,20 +311,27 @@ fn expected(verb: Verb, state: State) -> Expected {
             | State::Retry
             | Time
             | Review
+            | Child
             | Queued
             | Paused
             | PausedInRetry
             | PausedInReview
             | PausedInSignal
+            | PausedInChild
             | PausedInQueue,
         ) => Does(status(state)),
-        (Verb::Pause, Paused | PausedInRetry | PausedInReview | PausedInSignal | PausedInQueue) => Unchanged,
-        (Verb::Pause, Running | State::Retry | Time | Review | Signal | Queued) => Does(Status::Paused),
+        (
+            Verb::Pause,
+            Paused | PausedInRetry | PausedInReview | PausedInSignal | PausedInChild | PausedInQueue,
+        ) => Unchanged,
+        (Verb::Pause, Running | State::Retry | Time | Review | Signal | Child | Queued) => {
+            Does(Status::Paused)
+        }
         (Verb::Resume, Paused) => Does(Status::Running),
-        (Verb::Resume, PausedInRetry | PausedInReview | PausedInSignal | PausedInQueue) => {
+        (Verb::Resume, PausedInRetry | PausedInReview | PausedInSignal | PausedInChild | PausedInQueue) => {
             Does(Status::Waiting)
         }
-        (Verb::Resume, Running | State::Retry | Time | Review | Signal | Queued) => Unchanged,
+        (Verb::Resume, Running | State::Retry | Time | Review | Signal | Child | Queued) => Unchanged,
         (
             Verb::Cancel,
             Running
@@ -292,10 +339,12 @@ fn expected(verb: Verb, state: State) -> Expected {
             | Time
             | Review
             | Signal
+            | Child
             | Paused
             | PausedInRetry
             | PausedInReview
             | PausedInSignal
+            | PausedInChild
             | Queued
             | PausedInQueue,
         ) => Does(Status::Cancelled),
@@ -306,10 +355,12 @@ fn expected(verb: Verb, state: State) -> Expected {
             | Time
             | Review
             | Signal
+            | Child
             | Paused
             | PausedInRetry
             | PausedInReview
             | PausedInSignal
+            | PausedInChild
             | Queued
             | PausedInQueue,
         ) => Does(Status::Killed),
