@@ -252,3 +252,41 @@ fn a_faulty_child_is_told_with_its_parent() {
     let told = folder.call(&["check", "flow.yaml"]).expect(2, &[]).stdout;
     assert!(told.contains("BW606"), "{told}");
 }
+
+// R5.5: a parent that ends when nobody drove it before leaves no child behind, and whoever looks sees them ended.
+#[test]
+fn a_parent_that_ends_elsewhere_leaves_no_child_behind() {
+    let folder = project();
+    let timeout = PARENT.replace("do: { workflow: child,", "do: { workflow: child, timeout: 1ms,");
+    folder.write("flow.yaml", timeout);
+    let ended = folder.call(&["run", "flow.yaml", "--input", "{\"items\": [\"ask\", \"ask\"]}"]);
+    ended.expect(1, &["child run did not end within"]);
+    let all = runs(&folder);
+    assert!(of(&all, "child").iter().all(|child| child["status"] == "cancelled"), "{all:?}");
+
+    // One child's end is the block's: the other one is cancelled by the process that answers.
+    folder.write("flow.yaml", PARENT.replace("join: all", "join: any"));
+    folder.call(&["run", "flow.yaml", "--input", "{\"items\": [\"ask\", \"ask\"]}"]).expect(4, &[]);
+    let reviews = folder.call(&["review", "list", "--json"]).lines();
+    assert_eq!(reviews.len(), 2);
+    let first = reviews[0]["review_id"].as_str().unwrap();
+    folder.call(&["review", "approve", first, "--by", "ann"]).expect(0, &["run succeeded"]);
+    assert!(runs(&folder).iter().all(|run| run["status"] != "waiting"));
+    assert!(folder.call(&["review", "list", "--json"]).lines().is_empty());
+}
+
+// R5.3: what a parent waits for is told, also by the signals of its children.
+#[test]
+fn a_parent_says_which_child_it_waits_for_and_what_that_waits_for() {
+    let folder = project();
+    folder.write("children/child.yaml", CHILD.replace("ask: { review: { title: Go on?, propose: { item: \"${{ input.item }}\" } }, approved: end, rejected: refuse }", "ask: { wait: { signal: go }, next: end }").replace("  refuse: { fail: { code: refused, message: no } }\n", ""));
+    let waits = folder.call(&["run", "flow.yaml", "--input", "{\"items\": [\"ask\"]}"]);
+    waits.expect(4, &["signal go, for its child run", "bandstand runs signal"]);
+    let all = runs(&folder);
+    let (parent, child) = (id(of(&all, "parent")[0]), id(of(&all, "child")[0]));
+    assert_eq!(show(&folder, &parent)["waiting_for"][0]["run_id"], json!(child));
+    let text = folder.call(&["runs", "show", &parent]).expect(0, &[]).stdout;
+    assert!(text.contains(&format!("child run {child} at all@1[0]@1")), "{text}");
+    let sent = folder.call(&["runs", "signal", &child, "go"]).expect(0, &["run succeeded"]);
+    assert_eq!(sent.json(), json!({ "all": ["ask"] }));
+}

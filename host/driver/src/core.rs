@@ -204,7 +204,13 @@ impl Core {
         }
         // What is overdue is about to happen: the run does not wait for people then, whatever its state says.
         let overdue = next_deadline(&slot).is_some_and(|deadline| deadline <= now);
-        let standing = if overdue { Standing::Running } else { slot.stands() };
+        // So is the end of a child run that nobody wants any more.
+        let is_end = |(input, request): &(Input, Option<Request>)| {
+            request.is_none() && matches!(input, Input::Cancel { .. } | Input::Kill { .. })
+        };
+        let ends = unwanted.is_some() || waiting.iter().any(is_end);
+        let at_work = overdue || (ends && !slot.run.status().is_ended());
+        let standing = if at_work { Standing::Running } else { slot.stands() };
         slot.show(standing, actions);
         let recovered = slot.recover(interrupted, now, &mut self.gate, actions);
         self.runs.insert(run_id.clone(), slot);

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bandstand_engine::event::Event;
+use bandstand_engine::run::Waiting;
 use bandstand_engine::{Status, Timestamp};
 use serde_json::{Value, json};
 
@@ -54,6 +55,9 @@ pub async fn to_the_end(
             Some(settled) => settled,
             None => return interrupted(access, run_id, context),
         };
+        if matches!(settled, Settled::Ended(_)) {
+            end_of_children(access, run_id, context).await?;
+        }
         let Settled::WaitingForPeople { reviews } = &settled else {
             return outcome(run_id, &follower.history, &settled, context, manner);
         };
@@ -91,6 +95,15 @@ pub async fn to_the_end(
             },
         }
     }
+}
+
+/// Waits until the child runs that an ended run does not want any more have ended too, so that this process leaves none behind.
+pub async fn end_of_children(access: &Access, run_id: &str, context: &Context) -> Result<(), Failure> {
+    let children = stored::open_children(&stored::open(context)?, run_id)?;
+    for child in children {
+        access.until_settled(&child).await?;
+    }
+    Ok(())
 }
 
 /// What has been seen of a run, and how it is shown.
@@ -178,7 +191,13 @@ pub fn outcome(
             Settled::Ended(Status::Succeeded) => Some(stored::result(context, run_id)?),
             _ => None,
         };
-        context.out.json_line(&outcome_json(run_id, history, settled, result.as_deref(), exit));
+        let mut line = outcome_json(run_id, history, settled, result.as_deref(), exit);
+        if matches!(settled, Settled::WaitingForPeople { .. }) {
+            let signals = child_signals(run_id, context).into_iter();
+            line["child_signals"] =
+                signals.map(|(run_id, signal)| json!({ "run_id": run_id, "signal": signal })).collect();
+        }
+        context.out.json_line(&line);
         return Ok(exit);
     }
     let out = &context.out;
@@ -260,11 +279,9 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], context: &Contex
         out.error_line(&format!("    approve:  bandstand review approve {id} --by NAME{data}"));
         out.error_line(&format!("    reject:   bandstand review reject {id} --by NAME{data}"));
     }
-    if counts.is_empty() {
-        let children = stored::open(context).and_then(|reader| stored::open_children(&reader, run_id));
-        for child in children.unwrap_or_default() {
-            out.error_line(&format!("    look:     bandstand runs show {child}{data}"));
-        }
+    for (child, name) in child_signals(run_id, context) {
+        out.error_line(&format!("  signal {name}, for its child run {child}"));
+        out.error_line(&format!("    send:     bandstand runs signal {child} {name} --input JSON{data}"));
     }
     for (name, until) in signals.values() {
         let until =
@@ -272,6 +289,20 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], context: &Contex
         out.error_line(&format!("  signal {name}{until}"));
         out.error_line(&format!("    send:     bandstand runs signal {run_id} {name} --input JSON{data}"));
     }
+}
+
+/// The signals that the child runs of a run wait for, and theirs.
+fn child_signals(run_id: &str, context: &Context) -> Vec<(String, String)> {
+    let Ok(reader) = stored::open(context) else { return Vec::new() };
+    let mut found = Vec::new();
+    for child in stored::open_children(&reader, run_id).unwrap_or_default() {
+        let waiting = stored::folded(&reader, &child).map(|run| run.waiting()).unwrap_or_default();
+        found.extend(waiting.into_iter().filter_map(|waiting| match waiting {
+            Waiting::Signal { name, .. } => Some((child.clone(), name.to_string())),
+            _ => None,
+        }));
+    }
+    found
 }
 
 fn outcome_json(

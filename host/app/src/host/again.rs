@@ -56,6 +56,8 @@ impl Host {
             |kind| documents.iter().find(|document| document.kind == kind).map(|it| it.digest.clone());
         let input = first.input.value().map(|input| (**input).clone()).unwrap_or_default();
         let pins = plugins.into_pins();
+        // A child run never had what its thread keeps, so a fork of it must not overwrite that.
+        let has_thread = first.parent.is_none() || graph.second_run().is_none();
         let new = NewRun {
             run_id: uuid::Uuid::now_v7().to_string(),
             source_digest: digest(DocumentKind::Source).unwrap_or(first.workflow.source),
@@ -67,7 +69,7 @@ impl Host {
             host_version: env!("CARGO_PKG_VERSION").to_owned(),
             // The same delays, where nothing else differs.
             seed: first.seed,
-            thread_id: first.thread_id,
+            thread_id: first.thread_id.filter(|_| has_thread),
             user_id: first.user_id,
             input,
             request_id,

@@ -127,6 +127,9 @@ async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
         let Some(settled) = settled else { break };
         let (run_id, settled) =
             settled.map_err(|error| Failure::other(format!("a run could not be followed: {error}")))??;
+        if matches!(settled, Settled::Ended(_)) {
+            follow::end_of_children(access, &run_id, context).await?;
+        }
         let status = match &settled {
             Settled::Ended(status) => status.name(),
             Settled::WaitingForPeople { .. } | Settled::QueuedBehind { .. } => "waiting",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bandstand_engine::run::Waiting;
 use bandstand_engine::{Path, Run, Timestamp};
 use bandstand_store::{AuditRecord, Link, LinkKind, Links, Reader, RunLease, RunRow, Scope};
 use clap::Args;
@@ -315,13 +316,26 @@ impl Report {
                 "signal": name,
             })
         });
+        let children = self
+            .children()
+            .into_iter()
+            .map(|(path, run_id)| json!({ "kind": "child", "path": path, "until": null, "run_id": run_id }));
         let thread = match &self.run.lease {
             Some(RunLease::Queued { behind }) => {
                 Some(json!({ "kind": "thread", "thread_id": self.run.thread_id, "behind": behind }))
             }
             Some(RunLease::Held) | None => None,
         };
-        thread.into_iter().chain(reviews).chain(signals).chain(timers).collect()
+        thread.into_iter().chain(reviews).chain(signals).chain(children).chain(timers).collect()
+    }
+
+    /// The child runs that it waits for, each with the visit.
+    fn children(&self) -> Vec<(String, String)> {
+        let child = |waiting| match waiting {
+            Waiting::Child { path, run_id } => Some((path.to_string(), run_id)),
+            _ => None,
+        };
+        self.folded.iter().flat_map(Run::waiting).filter_map(child).collect()
     }
 
     fn lines(&self, context: &Context) -> Vec<String> {
@@ -431,7 +445,9 @@ impl Report {
             }
             Some(RunLease::Held) | None => None,
         };
-        paused.into_iter().chain(thread).chain(reviews).chain(signals).chain(timers).collect()
+        let children =
+            self.children().into_iter().map(|(path, run_id)| format!("child run {run_id} at {path}"));
+        paused.into_iter().chain(thread).chain(reviews).chain(signals).chain(children).chain(timers).collect()
     }
 
     fn cached_lines(&self) -> Vec<String> {
