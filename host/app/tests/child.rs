@@ -260,7 +260,13 @@ fn a_parent_that_ends_elsewhere_leaves_no_child_behind() {
     let timeout = PARENT.replace("do: { workflow: child,", "do: { workflow: child, timeout: 1ms,");
     folder.write("flow.yaml", timeout);
     let ended = folder.call(&["run", "flow.yaml", "--input", "{\"items\": [\"ask\", \"ask\"]}"]);
-    ended.expect(1, &["child run did not end within"]);
+    // A deadline behind which only people are asked is not waited for: whoever drives it next finds it overdue.
+    if ended.code == 4 {
+        let parent = id(of(&runs(&folder), "parent")[0]);
+        folder.call(&["runs", "drive", &parent, "--no-ask"]).expect(1, &["child run did not end within"]);
+    } else {
+        ended.expect(1, &["child run did not end within"]);
+    }
     let all = runs(&folder);
     assert!(of(&all, "child").iter().all(|child| child["status"] == "cancelled"), "{all:?}");
 
