@@ -117,7 +117,20 @@ impl Core {
         // Its parent rested, and must not any longer: somebody may look at how it stands.
         let parent = self.runs.get(child).and_then(|slot| slot.run.started().parent.clone());
         if let (Some(parent), Standing::Running) = (parent, standing) {
-            self.drive(parent.run.into(), actions);
+            let parent: RunId = parent.run.into();
+            self.comes_back(&parent, now, actions);
+            self.drive(parent, actions);
+        }
+    }
+
+    /// A run that rests out of memory is about to be at work: whoever is above it must not be shown as resting meanwhile.
+    pub(crate) fn comes_back(&mut self, run_id: &RunId, now: Timestamp, actions: &mut Vec<Action>) {
+        if self.runs.contains_key(run_id) {
+            return;
+        }
+        if let Some((parent, id)) = self.child_of.get(run_id).cloned() {
+            self.note(&parent, &id, Some(Standing::Running));
+            self.settle(&parent, now, actions);
         }
     }
 

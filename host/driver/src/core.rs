@@ -471,6 +471,7 @@ impl Core {
                 if let Some((parent, id, outcome)) = end
                     && (!mistake::is(Mistake::ForgetChildEnd) || self.runs.contains_key(&parent))
                 {
+                    self.comes_back(&parent, now, actions);
                     self.input(parent, Input::ChildEnded { id, outcome }, None, now, actions);
                 }
             }

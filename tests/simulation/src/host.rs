@@ -496,6 +496,8 @@ impl Host<'_> {
             return problem(format!("{run_id} is loaded while it is written"));
         }
         case.changed = true;
+        // Read anew it may be mended: its parent, or a person, asked for it.
+        case.stuck = false;
         let dropped = self.faults.drops_snapshot();
         let (run, tail_events, tail_bytes) = case.stored.open(&case.world.graph, dropped)?;
         let interrupted = self.found.remove(&run_id).unwrap_or_default();
