@@ -462,7 +462,6 @@ impl Core {
         }
         let Some(slot) = self.runs.get_mut(run_id) else { return };
         let (deadline, quiet, ended) = (next_deadline(slot), slot.is_quiet(), slot.run.status().is_ended());
-        let killed = slot.run.status() == bandstand_engine::Status::Killed;
         let end = if quiet && ended { children::end_of(&slot.run) } else { None };
         self.set_deadline(run_id, deadline);
         match (quiet, ended) {
@@ -479,9 +478,8 @@ impl Core {
             (true, false) => self.set_eviction(run_id, Some(now.plus_ms(self.limits.quiet_ms))),
             (false, _) => self.set_eviction(run_id, None),
         }
-        for child in stopping {
+        for (child, how) in stopping {
             self.child_of.remove(&child);
-            let how = if killed { Unwanted::Kill } else { Unwanted::Cancel };
             self.input(child, children::end(how, Some(run_id.to_string())), None, now, actions);
         }
     }

@@ -13,6 +13,7 @@ use bandstand_engine::{
 
 use crate::action::{Action, Refusal, Row, Standing, Summary};
 use crate::gate::{Gate, Ticket};
+use crate::message::Unwanted;
 use crate::mistake::{self, Mistake};
 use crate::{Limits, Request, RunId, Token};
 
@@ -39,7 +40,7 @@ pub(crate) struct Slot {
     /// Child runs to be started now.
     starting: Vec<CommandId>,
     /// Child runs that are not wanted any more.
-    stopping: Vec<RunId>,
+    stopping: Vec<(RunId, Unwanted)>,
     /// What the store's table of runs says of `owes`.
     owes_written: bool,
     /// A command that cannot be called until a person mends something, and what. Nothing starts meanwhile.
@@ -95,7 +96,8 @@ struct Batch {
 #[derive(Debug)]
 enum Effect {
     Open(CommandId),
-    Close(CommandId),
+    /// How it ends, if it is a child run.
+    Close(CommandId, Unwanted),
     /// Calls may start again, unless there were more pauses than this since.
     Resume(u32),
     ClearMark(CommandId),
@@ -219,6 +221,8 @@ impl Slot {
                 _ => {}
             }
         }
+        let killed = decision.events.iter().any(|event| matches!(event, Event::RunKilled(_)));
+        let how = if killed { Unwanted::Kill } else { Unwanted::Cancel };
         if !decision.events.is_empty() {
             self.last_at = at;
             self.tail_events += decision.events.len() as u64;
@@ -228,7 +232,7 @@ impl Slot {
             if self.owed.remove(&id) == Some(Owed::Queued) && !mistake::is(Mistake::StartClosed) {
                 gate.withdraw(&self.workflow, &self.run_id, &id);
             }
-            self.batch.effects.push(Effect::Close(id));
+            self.batch.effects.push(Effect::Close(id, how));
         }
         for id in decision.opened {
             self.owed.insert(id.clone(), Owed::Held);
@@ -451,11 +455,11 @@ impl Slot {
         for effect in batch.effects {
             match effect {
                 Effect::Open(id) => self.queue(&id, gate),
-                Effect::Close(id) => {
+                Effect::Close(id, how) => {
                     self.children.remove(&id);
                     if !self.ended_children.remove(&id) {
                         // It may go on since before this process, so whether it was started here does not matter.
-                        self.stopping.extend(self.run.child_run_id(&id).map(RunId::from));
+                        self.stopping.extend(self.run.child_run_id(&id).map(|child| (child.into(), how)));
                     }
                     if self.flying.contains_key(&id) {
                         actions.push(Action::StopCall { run_id: self.run_id.clone(), id });
@@ -669,7 +673,7 @@ impl Slot {
     }
 
     /// The child runs to be started, and those that are not wanted any more.
-    pub(crate) fn take_children(&mut self) -> (Vec<CommandId>, Vec<RunId>) {
+    pub(crate) fn take_children(&mut self) -> (Vec<CommandId>, Vec<(RunId, Unwanted)>) {
         (std::mem::take(&mut self.starting), std::mem::take(&mut self.stopping))
     }
 
