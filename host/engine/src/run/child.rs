@@ -69,12 +69,8 @@ impl Run {
     }
 
     fn child_hash(&self, purpose: &str, id: &CommandId) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        let started = &self.state.started;
-        for part in [started.run_id.as_str(), purpose, &id.to_string()] {
-            hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-        }
-        hasher.update(&started.seed.to_le_bytes());
+        let mut hasher = self.hasher(purpose, &id.to_string());
+        hasher.update(&self.state.started.seed.to_le_bytes());
         if mistake::is(Mistake::ChildTwice) {
             hasher.update(&self.state.seq.to_le_bytes());
         }

@@ -338,11 +338,16 @@ impl Run {
 
     /// An id that is the same whenever it is derived: 16 hexadecimal digits.
     pub(super) fn derived_id(&self, purpose: &str, of: &str) -> String {
+        self.hasher(purpose, of).finalize().to_hex()[..16].to_owned()
+    }
+
+    /// What is derived from the run's id, for that purpose.
+    pub(super) fn hasher(&self, purpose: &str, of: &str) -> blake3::Hasher {
         let mut hasher = blake3::Hasher::new();
         for part in [self.state.started.run_id.as_str(), purpose, of] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
-        hasher.finalize().to_hex()[..16].to_owned()
+        hasher
     }
 
     pub(super) fn review_id(&self, p: &Path) -> String {

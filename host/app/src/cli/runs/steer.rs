@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::follow;
 use crate::cli::review::who_sits_here;
 use crate::cli::stored;
 use crate::cli::term::ask;
@@ -74,28 +75,19 @@ impl SteerArgs {
     /// All of a verb that needs nobody to follow the run.
     pub fn execute(&self, run: &RunRow, steering: Steering, context: &Context) -> Result<Exit, Failure> {
         let config = context.config_here()?;
-        let children = match steering {
-            Steering::Cancel | Steering::Kill => stored::open_children(&stored::open(context)?, &run.run_id)?,
-            Steering::Pause | Steering::Resume => Vec::new(),
-        };
         block_on(async {
             let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
             let done = match self.hand_over(&access, run, steering, context).await {
-                Ok(_) => end_of(&access, &children).await,
+                Ok(_) if matches!(steering, Steering::Cancel | Steering::Kill) => {
+                    follow::end_of_children(&access, &run.run_id, context).await
+                }
+                Ok(_) => Ok(()),
                 Err(failure) => Err(failure),
             };
             access.close().await?;
             done.map(|()| Exit::Succeeded)
         })
     }
-}
-
-/// Waits until the child runs of a run that was ended have ended with it, so that this process leaves none behind.
-async fn end_of(access: &Access, children: &[String]) -> Result<(), Failure> {
-    for child in children {
-        access.until_settled(child).await?;
-    }
-    Ok(())
 }
 
 /// In words: it is done; it was so before.
