@@ -822,6 +822,14 @@ impl Checker {
         self.retries.clear();
         let span_ms = now.since_ms(then);
         self.deadlines.values_mut().for_each(|deadline| *deadline = deadline.plus_ms(span_ms));
+        // When the branch of a path stopped: with the run, or before it.
+        let stopped = |path: &Path| {
+            let lost = retried.into_iter().flatten().filter(|(branch, _)| path_in(branch)(path));
+            lost.max_by_key(|(branch, _)| branch.segments().len()).map_or(then, |(_, at)| *at)
+        };
+        for (path, (since, _, _)) in &mut self.waits {
+            *since = since.plus_ms(now.since_ms(stopped(path)));
+        }
         let timers = std::mem::take(&mut self.timers);
         for (path, due) in timers {
             let timeout_ms = match self.graph.node(&path).map(|node| &node.kind) {
@@ -837,8 +845,7 @@ impl Checker {
                 _ => None,
             };
             let Some(timeout_ms) = timeout_ms else { continue };
-            let lost = retried.into_iter().flatten().filter(|(branch, _)| path_in(branch)(&path));
-            let then = lost.max_by_key(|(branch, _)| branch.segments().len()).map_or(then, |(_, at)| *at);
+            let then = stopped(&path);
             let due = if retried.is_some() && due <= then { then.plus_ms(timeout_ms) } else { due };
             let due = due.plus_ms(now.since_ms(then));
             self.facts.move_deadline(&path, due);

@@ -314,8 +314,8 @@ impl Run {
                 Work::Block | Work::End => {}
             }
         }
-        // Who waits longest is served first.
-        signalled.sort_by_key(|p| self.visit(p).map(|visit| visit.started_at));
+        // Who waits longest is served first; of those entered in one millisecond, in order of their paths, as in the index.
+        signalled.sort_by_cached_key(|p| (self.visit(p).map(|visit| visit.started_at), p.clone()));
         for p in signalled {
             // It may have come already.
             if self.state.end.is_none() {

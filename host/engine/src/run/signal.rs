@@ -1,7 +1,7 @@
 //! Signals: keeping what comes, giving it to whoever waits, and what becomes of a wait that nobody signals.
 //!
 //! Signals are kept by name in order of arrival. A wait takes the oldest; of several waits for one name the one that was
-//! entered first is served first.
+//! entered first is served first, and of those entered in one millisecond the first by path.
 
 use std::sync::Arc;
 
