@@ -198,10 +198,72 @@ pub enum PluginSource {
 
 /// The powers a plugin asks for. What is not here is not granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Grants {
     /// The three memory interfaces.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<MemoryAccess>,
+    /// Whom it may call over HTTP.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpOrigin>,
+    /// The models it may use, by the host's names for them. The first is the one it gets when it names none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub model: Vec<String>,
+    /// The tools it may call: plugins of the same file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Id>,
+    /// The secrets that the host puts into its requests in place of their placeholders. It never sees them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// The environment variables of the host that it sees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<String>,
+    /// The directories it sees, by the name they have for it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<Id, FilesGrant>,
+    /// The clock it reads. None: time stands still at the attempt's start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockGrant>,
+    /// Whether its random numbers are random. If not, they follow from the attempt's seed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub random: bool,
+}
+
+/// Somebody who may be called over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpOrigin {
+    /// Scheme, host and perhaps port: `https://api.example.com`, `https://*.example.com`.
+    pub origin: String,
+    /// In capitals. Empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+}
+
+/// A directory that a plugin sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesGrant {
+    /// Relative to the workflow file, inside the project.
+    pub path: String,
+    /// What it may do there.
+    pub access: FilesAccess,
+}
+
+/// What a plugin may do in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilesAccess {
+    /// Read what is there.
+    Read,
+    /// It gets an empty directory of its own instead, which is gone after the attempt.
+    Scratch,
+}
+
+/// The clock that a plugin reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockGrant {
+    /// It runs, in steps that are too long to measure other guests with.
+    Coarse,
 }
 
 /// How far a plugin may use the memory.

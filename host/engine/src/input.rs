@@ -196,7 +196,7 @@ pub struct ReviewRequest {
 }
 
 /// What an attempt cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
     /// From being owed to its start.
@@ -214,6 +214,66 @@ pub struct Usage {
     /// Passed to the host's functions.
     #[serde(skip_serializing_if = "is_zero")]
     pub host_bytes: u64,
+    /// Calls of models, its tools' included.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub model_calls: u64,
+    /// What models read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tokens_in: u64,
+    /// What models wrote.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tokens_out: u64,
+    /// What models cost, by the prices of the host's configuration. Millionths of its currency.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cost_micros: u64,
+    /// Waiting for models.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub model_ms: u64,
+    /// The tools it called, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolUse>,
+}
+
+/// One call of a tool: a child of the attempt that made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolUse {
+    /// The plugin's id in the workflow file.
+    pub name: String,
+    /// From its call to its answer. Milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub took_ms: u64,
+    /// The code of its failure. Absent: it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// What models cost a run so far, in all attempts that ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spent {
+    /// As in [`Usage`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tokens_in: u64,
+    /// As in [`Usage`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tokens_out: u64,
+    /// As in [`Usage`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cost_micros: u64,
+}
+
+impl Spent {
+    /// Whether nothing was spent.
+    pub fn is_nothing(&self) -> bool {
+        *self == Spent::default()
+    }
+
+    /// With what an attempt cost.
+    pub fn add(&mut self, usage: &Usage) {
+        self.tokens_in = self.tokens_in.saturating_add(usage.tokens_in);
+        self.tokens_out = self.tokens_out.saturating_add(usage.tokens_out);
+        self.cost_micros = self.cost_micros.saturating_add(usage.cost_micros);
+    }
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -39,7 +39,7 @@ pub struct CallRequest {
     /// Bounds of this attempt.
     pub limits: CallLimits,
     /// The powers of this attempt.
-    pub grants: Grants,
+    pub grants: Arc<Grants>,
     /// What stands behind the memory interfaces; made for this attempt.
     pub memory: Option<Arc<dyn Memory>>,
     /// Hears log lines and progress.

@@ -69,7 +69,7 @@ pub(crate) struct Guest {
     log_tail: VecDeque<String>,
     last_words: Option<String>,
     pub(crate) memory: Option<Arc<dyn Memory>>,
-    pub(crate) grants: Grants,
+    pub(crate) grants: Arc<Grants>,
     /// Code of the latest refusal for want of a grant.
     pub(crate) denied: Option<&'static str>,
 }
@@ -106,7 +106,7 @@ impl Guest {
             log_tail: VecDeque::new(),
             last_words: None,
             memory: request.memory.clone(),
-            grants: request.grants,
+            grants: request.grants.clone(),
             denied: None,
         }
     }

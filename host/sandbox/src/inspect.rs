@@ -46,9 +46,18 @@ impl Inspection {
     /// Whether this host could run it with these grants.
     ///
     /// # Errors
-    /// The first of: no agent, an agent of another version, imports that do not exist here (all are named), imports
-    /// that are not granted (all are named).
+    /// As [`Inspection::runnable`]; else that imports are not granted (all are named).
     pub fn check(&self, grants: &Grants) -> Result<(), LoadError> {
+        self.runnable()?;
+        let missing = self.not_granted(grants);
+        if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) }
+    }
+
+    /// Whether this host could run it if it were granted everything.
+    ///
+    /// # Errors
+    /// The first of: no agent, an agent of another version, imports that do not exist here (all are named).
+    pub fn runnable(&self) -> Result<(), LoadError> {
         match self.node() {
             None => {
                 let exports = self.exports.clone();
@@ -64,11 +73,7 @@ impl Inspection {
             .iter()
             .filter_map(|import| offered::refusal(&import.interface, &import.functions))
             .collect();
-        if !unknown.is_empty() {
-            return Err(LoadError::UnknownImports(unknown));
-        }
-        let missing = self.not_granted(grants);
-        if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) }
+        if unknown.is_empty() { Ok(()) } else { Err(LoadError::UnknownImports(unknown)) }
     }
 
     /// The name under which it exports the agent, whatever its version.

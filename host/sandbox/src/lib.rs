@@ -42,4 +42,4 @@ pub use offered::{AGENT_PACKAGE, AGENT_VERSION};
 pub use plugin::{Import, Plugin};
 pub use reply::{Choice, Next, Reply, ReviewRequest};
 pub use sandbox::Sandbox;
-pub use settings::{CallLimits, Grants, MEMORY_BYTES_CEILING, MemoryGrant, Settings};
+pub use settings::{CallLimits, Grants, HttpGrant, MEMORY_BYTES_CEILING, MemoryGrant, Settings};

@@ -146,6 +146,10 @@ pub(crate) fn ungranted(interface: &str, grants: &Grants) -> Option<Refused> {
     let capability = capability(interface).filter(|capability| !grants.covers(capability))?;
     Some(Refused {
         interface: interface.to_owned(),
-        reason: format!("add `grants: {{{capability}: read}}` or `write` to the plugin"),
+        reason: match capability {
+            "memory" => "add `grants: {memory: read}` or `write` to the plugin".to_owned(),
+            "http" => "add `grants: {http: [\"https://api.example.com\"]}` to the plugin".to_owned(),
+            _ => format!("add `grants: {{{capability}: [name]}}` to the plugin"),
+        },
     })
 }

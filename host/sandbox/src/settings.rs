@@ -85,18 +85,39 @@ pub enum MemoryGrant {
 }
 
 /// The powers an operator gives a plugin. The default is none.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// The interfaces `memory-audit`, `memory-facts` and `memory-slots`.
     pub memory: Option<MemoryGrant>,
+    /// Whom it may call over HTTP.
+    pub http: Vec<HttpGrant>,
+    /// The models it may use, by name. The first is the one it gets when it names none.
+    pub models: Vec<String>,
+    /// The tools it may call, by name.
+    pub tools: Vec<String>,
 }
 
 impl Grants {
     /// Whether the power called `capability` is given at all.
     #[must_use]
     pub fn covers(&self, capability: &str) -> bool {
-        capability == "memory" && self.memory.is_some()
+        match capability {
+            "memory" => self.memory.is_some(),
+            "http" => !self.http.is_empty(),
+            "model" => !self.models.is_empty(),
+            "tools" => !self.tools.is_empty(),
+            _ => false,
+        }
     }
+}
+
+/// Somebody who may be called over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGrant {
+    /// Scheme, host and perhaps port, in small letters: `https://api.example.com`, `https://*.example.com`.
+    pub origin: String,
+    /// In capitals. Empty: all.
+    pub methods: Vec<String>,
 }
 
 /// Three quarters of what the control group or the machine has, 4 GiB where neither tells.

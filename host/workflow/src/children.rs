@@ -125,4 +125,8 @@ impl Resolver for Beside<'_> {
     fn permitted(&self, source: &PluginSource, digest: &str) -> Option<Permitted> {
         self.inner.permitted(&self.source(source), digest)
     }
+
+    fn in_project(&self, path: &str) -> String {
+        self.inner.in_project(&beside(self.file, path))
+    }
 }

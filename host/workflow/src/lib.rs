@@ -19,6 +19,7 @@ mod expressions;
 mod feature;
 mod files;
 mod grammar;
+mod grants;
 mod graph_paths;
 mod literal;
 mod lower;

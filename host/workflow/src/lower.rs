@@ -8,16 +8,16 @@ use bandstand_engine::expression::{Expression, Template, TextTemplate};
 use bandstand_engine::failure::Class;
 use bandstand_engine::graph::Node as GraphNode;
 use bandstand_engine::graph::{
-    Agent, Arm, Body, Branch, Cache, CacheScope, Channel, Child, ChildWorkflow, Edges, Exit, Fail, Grants,
-    Graph, Join, Keep, Kind, Limits, Map, MaxErrors, MemoryAccess, OnFailure, OnTimeout, Parallel, Plugin,
-    PluginLimits, Reducer, Retry, Review, Route, ScopeGraph, SecondRun, SignalWait, Stage, Strategy, Target,
-    Thread, Update,
+    Agent, Arm, Body, Branch, Cache, CacheScope, Channel, Child, ChildWorkflow, Edges, Exit, Fail, Graph,
+    Join, Keep, Kind, Limits, Map, MaxErrors, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits, Reducer,
+    Retry, Review, Route, ScopeGraph, SecondRun, SignalWait, Stage, Strategy, Target, Thread, Update,
 };
 use bandstand_engine::id::Id;
 use serde_json::Value;
 
 use crate::advice::ATTEMPT_TIMEOUT_MS;
 use crate::files::Files;
+use crate::grants;
 use crate::outline::{Outline, Step};
 use crate::plugins::source_of;
 use crate::quantity::{duration_ms, percent, size_bytes};
@@ -477,12 +477,6 @@ fn plugins(file: &Node) -> Option<BTreeMap<Id, Plugin>> {
         .iter()
         .map(|entry| {
             let plugin = &entry.value;
-            let memory =
-                match plugin.get("grants").and_then(|grants| grants.get("memory")).and_then(Node::text) {
-                    Some("read") => Some(MemoryAccess::Read),
-                    Some("write") => Some(MemoryAccess::Write),
-                    _ => None,
-                };
             let mut limits = PluginLimits::default();
             if let Some(given) = plugin.get("limits") {
                 let size = |key: &str| given.get(key).and_then(Node::text).and_then(size_bytes);
@@ -494,7 +488,7 @@ fn plugins(file: &Node) -> Option<BTreeMap<Id, Plugin>> {
             let lowered = Plugin {
                 source: source_of(plugin)?,
                 digest: plugin.get("digest").and_then(Node::text).map(str::to_owned),
-                grants: Grants { memory },
+                grants: grants::lower(plugin),
                 limits,
             };
             Some((Id::new(&entry.key).ok()?, lowered))

@@ -1,17 +1,18 @@
 //! Plugins and templates as they are on disk (`BW301` to `BW321`, `BW601` to `BW604`, `BW608`, `BW609`): asked of the
-//! resolver, left out without one.
+//! resolver, left out without one. What they may do is [`grants`]'s.
 
 use std::collections::BTreeMap;
 
 use bandstand_engine::expression::{TextTemplate, analyse_template};
-use bandstand_engine::graph::{MemoryAccess, PluginSource};
+use bandstand_engine::graph::PluginSource;
 
 use crate::diagnostic::Report;
 use crate::expressions::{Uses, code_of};
 use crate::feature::Feature;
 use crate::files::{Files, file_problem};
-use crate::quantity::{listed, suggest};
-use crate::resolver::{Need, Permitted, PluginFacts, PluginProblem, Resolver};
+use crate::grants;
+use crate::quantity::suggest;
+use crate::resolver::{PluginFacts, PluginProblem, Resolver};
 use crate::yaml::{Entry, Node};
 
 /// Where a plugin's bytes are, as the file says.
@@ -79,71 +80,9 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
         report.add("BW608", pinned.span, message, help);
     }
     let permits = resolver.permitted(&source, &facts.digest);
-    grants(report, entry, &facts, permits.as_ref());
-    permitted(report, entry, permits.as_ref());
+    grants::needed(report, entry, &facts, permits.as_ref());
+    grants::permitted(report, entry, permits.as_ref(), resolver);
     Some(facts)
-}
-
-/// What it imports is granted.
-fn grants(report: &mut Report<'_>, entry: &Entry, facts: &PluginFacts, permits: Option<&Permitted>) {
-    let granted = entry.value.get("grants");
-    let missing = |need: &&Need| granted.and_then(|grants| grants.entry(&need.grant)).is_none();
-    let mut by_grant: BTreeMap<&str, (Vec<&str>, bool)> = BTreeMap::new();
-    for need in facts.needs.iter().filter(missing) {
-        let (imports, writes) = by_grant.entry(&need.grant).or_default();
-        imports.push(&need.import);
-        *writes |= need.writes;
-    }
-    for (grant, (imports, writes)) in by_grant {
-        let message =
-            format!("the plugin `{}` imports {}, which is not granted", entry.key, listed(&imports));
-        let value = match grant {
-            "memory" if writes => "write",
-            "memory" => "read",
-            "http" => "[\"https://api.example.com\"]",
-            "clock" => "coarse",
-            "random" => "true",
-            "files" => "{ data: { path: data, access: read } }",
-            _ => "[name]",
-        };
-        let mut help = format!("add to the plugin: `grants: {{ {grant}: {value} }}`");
-        let wanted = if writes { MemoryAccess::Write } else { MemoryAccess::Read };
-        if let Some(permits) = permits
-            && grant == "memory"
-            && permits.memory.is_none_or(|most| most < wanted)
-        {
-            help.push_str(&format!(
-                "; the host must permit it, too, {} = {{ memory = \"{value}\" }}",
-                permits.place
-            ));
-        }
-        report.add("BW603", entry.key_span, message, help);
-    }
-}
-
-/// What it is granted is permitted by the host.
-fn permitted(report: &mut Report<'_>, entry: &Entry, permits: Option<&Permitted>) {
-    let Some(permitted) = permits else { return };
-    for grant in entry.value.get("grants").map(Node::entries).unwrap_or_default() {
-        let wanted = grant.value.text().unwrap_or_default();
-        let fits = match grant.key.as_str() {
-            "memory" if wanted == "write" => permitted.memory == Some(MemoryAccess::Write),
-            "memory" => permitted.memory.is_some(),
-            other => permitted.others.contains(other),
-        };
-        if !fits {
-            let says = match (grant.key.as_str(), permitted.memory) {
-                ("memory", Some(_)) => "permits `memory: read`".to_owned(),
-                (key, _) => format!("does not permit `{key}`"),
-            };
-            let message = format!("the file grants `{}` to `{}`, but the host {says}", grant.key, entry.key);
-            let line =
-                if grant.key == "memory" { format!(" = {{ memory = \"{wanted}\" }}") } else { String::new() };
-            let help =
-                format!("this line grants it; the host would have to permit it {}{line}", permitted.place);
-            report.add("BW604", grant.value.span, message, help);
-        }
-    }
 }
 
 /// Reads and compiles the template constants; tells names that `render` does not give.

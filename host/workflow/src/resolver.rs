@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bandstand_engine::graph::{MemoryAccess, PluginSource};
+use bandstand_engine::graph::{HttpOrigin, MemoryAccess, PluginSource};
 
 /// Answers the questions of `check`. Paths are as written in the file: relative to the workflow file.
 pub trait Resolver {
@@ -25,6 +25,11 @@ pub trait Resolver {
     /// What the host permits a plugin, by its source and digest; `None` when no `bandstand.toml` says anything, so that
     /// the file's own grants hold.
     fn permitted(&self, source: &PluginSource, digest: &str) -> Option<Permitted>;
+
+    /// A path of the workflow file as it is in the project, by which the host permits directories. By itself: as it is.
+    fn in_project(&self, path: &str) -> String {
+        path.to_owned()
+    }
 }
 
 /// Why a file cannot be read.
@@ -101,8 +106,24 @@ pub enum PluginProblem {
 pub struct Permitted {
     /// How far it may use the memory.
     pub memory: Option<MemoryAccess>,
-    /// The other keys of `grants` that are permitted at all.
-    pub others: BTreeSet<String>,
+    /// Whom it may call over HTTP.
+    pub http: Vec<HttpOrigin>,
+    /// The models it may use.
+    pub model: Vec<String>,
+    /// The tools it may call.
+    pub tools: Vec<String>,
+    /// The secrets that may be put into its requests.
+    pub secrets: Vec<String>,
+    /// The environment variables it may see.
+    pub env: Vec<String>,
+    /// The directories it may read, by their paths in the project ([`Resolver::in_project`]).
+    pub files: Vec<String>,
+    /// Whether it may have directories of its own.
+    pub scratch: bool,
+    /// Whether it may read a clock.
+    pub clock: bool,
+    /// Whether its random numbers may be random.
+    pub random: bool,
     /// Where the host says so, for people, as the beginning of a line there: `in bandstand.toml, [grants]: "plugins/a.wasm"`.
     pub place: String,
 }

@@ -61,7 +61,7 @@ impl Resolver for Desk {
 
     fn permitted(&self, _: &PluginSource, _: &str) -> Option<Permitted> {
         let place = "in bandstand.toml, [grants]: \"files/memory.wasm\"".to_owned();
-        Some(Permitted { memory: Some(MemoryAccess::Read), others: BTreeSet::new(), place })
+        Some(Permitted { memory: Some(MemoryAccess::Read), place, ..Permitted::default() })
     }
 }
 

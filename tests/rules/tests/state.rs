@@ -2,7 +2,7 @@
 
 use bandstand_engine::input::Usage;
 use bandstand_engine::{Class, Event, Input, Run, StartError, Status};
-use bandstand_rules::{Table, graph, says};
+use bandstand_rules::{Table, graph, recoverable, says};
 use serde_json::{Value, json};
 
 const CHANNELS: &str = "
@@ -260,4 +260,35 @@ fn a_value_that_nests_too_deep_to_be_read_again_is_refused_wherever_it_comes_fro
     table.fail("a@1#1", bandstand_engine::Failure { data, ..bandstand_rules::permanent() });
     let failure = &table.run.error().unwrap().failure;
     assert!(failure.data.is_none() && failure.message.contains("64 deep"), "{failure:?}");
+}
+
+// R7.6
+#[test]
+fn what_models_cost_adds_up_over_attempts_and_a_workflow_can_see_it() {
+    let text = "
+format: 1
+name: spent
+version: 1
+plugins: { p: { builtin: echo } }
+nodes:
+  a: { agent: p, next: b }
+  b: { value: \"${{ run.usage }}\", next: end }
+result: \"${{ run.usage }}\"
+";
+    let mut table = Table::start(text, json!({}));
+    let spent =
+        |tokens_in, tokens_out, cost_micros| Usage { tokens_in, tokens_out, cost_micros, ..Usage::default() };
+    let failure = recoverable();
+    table
+        .handle(Input::Failed {
+            id: "a@1#1".parse().unwrap(),
+            failure,
+            retry_after_ms: None,
+            usage: spent(10, 1, 100),
+        })
+        .unwrap();
+    table.pass(1_000);
+    let reply = says(json!({}));
+    table.handle(Input::Done { id: "a@1#2".parse().unwrap(), reply, usage: spent(5, 2, 30) }).unwrap();
+    assert_eq!(table.output(), json!({ "tokens_in": 15, "tokens_out": 3, "cost_micros": 130 }));
 }

@@ -11,7 +11,7 @@ use super::term::out::Tone;
 use super::term::{safe, words};
 use super::workflow::list::workflow_files;
 use crate::project::load::{self, Loaded, Resolve};
-use crate::project::permits::access_name;
+use crate::project::permits::in_words;
 
 /// What `check` is given.
 #[derive(Args, Debug)]
@@ -75,10 +75,7 @@ fn summary(loaded: &Loaded, context: &Context) -> String {
                 PluginSource::Path(path) => path.clone(),
                 PluginSource::Builtin(name) => format!("builtin {name}"),
             };
-            let powers = plugin
-                .grants
-                .memory
-                .map_or("no grants".to_owned(), |access| format!("memory: {}", access_name(access)));
+            let powers = in_words(&plugin.grants);
             format!("{id} ({source}, {powers})")
         })
         .collect();

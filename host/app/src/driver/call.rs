@@ -132,7 +132,7 @@ impl Caller {
             input: command.input.to_string(),
             context: String::new(),
             limits: limits(&declared.limits, command.timeout_ms),
-            grants: plugins::grants(&declared.grants),
+            grants: Arc::new(plugins::grants(&declared.grants)),
             memory: declared.grants.memory.map(|_| (self.memory_for)(&of.started, id)),
             events: Some(events),
             cancel,

@@ -119,5 +119,6 @@ fn usage(usage: sandbox::Usage) -> Usage {
         cpu_us: usage.cpu_us,
         memory_bytes_max: usage.memory_bytes_max as u64,
         host_bytes: usage.host_call_bytes as u64,
+        ..Usage::default()
     }
 }

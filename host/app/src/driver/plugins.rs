@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bandstand_engine::graph::{Grants, MemoryAccess};
-use bandstand_sandbox::{LoadError, MemoryGrant, Plugin, Sandbox};
+use bandstand_sandbox::{HttpGrant, LoadError, MemoryGrant, Plugin, Sandbox};
 use sha2::{Digest, Sha256};
 
 /// How long a plugin's file stays after a run that pins it was last asked for, though none does: it may be beginning.
@@ -217,7 +217,16 @@ pub(super) fn grants(asked: &Grants) -> bandstand_sandbox::Grants {
         MemoryAccess::Read => MemoryGrant::Read,
         MemoryAccess::Write => MemoryGrant::Write,
     });
-    bandstand_sandbox::Grants { memory }
+    let http = asked
+        .http
+        .iter()
+        .map(|http| HttpGrant { origin: http.origin.clone(), methods: http.methods.clone() });
+    bandstand_sandbox::Grants {
+        memory,
+        http: http.collect(),
+        models: asked.model.clone(),
+        tools: asked.tools.iter().map(ToString::to_string).collect(),
+    }
 }
 
 /// `sha256:` and 64 hexadecimal digits.

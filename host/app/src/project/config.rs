@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bandstand_engine::graph::MemoryAccess;
+use bandstand_engine::graph::{ClockGrant, HttpOrigin, MemoryAccess};
 use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
@@ -39,11 +39,64 @@ pub enum Durability {
 }
 
 /// What one plugin may be granted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Permitted {
     /// The three memory interfaces.
     pub memory: Option<MemoryAccess>,
+    /// Whom it may call over HTTP: an origin, or one with methods.
+    pub http: Vec<Origin>,
+    /// Models, by their names here.
+    pub model: Vec<String>,
+    /// Tools, by their ids in workflow files.
+    pub tools: Vec<String>,
+    /// Secrets, by their names here.
+    pub secrets: Vec<String>,
+    /// Environment variables of the host.
+    pub env: Vec<String>,
+    /// Directories it may read, by their paths in the project.
+    pub files: Vec<String>,
+    /// Whether it may have directories of its own.
+    pub scratch: bool,
+    /// A clock.
+    pub clock: Option<ClockGrant>,
+    /// Random numbers that are random.
+    pub random: bool,
+}
+
+/// `"https://api.example.com"` or `{ origin = "https://api.example.com", methods = ["GET"] }`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "an origin such as \"https://api.example.com\", or { origin, methods }")]
+pub enum Origin {
+    /// With all methods.
+    All(String),
+    /// With these.
+    Some(OriginAndMethods),
+}
+
+/// The long form of an [`Origin`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginAndMethods {
+    /// Scheme, host and perhaps port.
+    pub origin: String,
+    /// Empty: all.
+    #[serde(default)]
+    pub methods: Vec<String>,
+}
+
+impl Origin {
+    /// As workflow files have it.
+    pub fn grant(&self) -> HttpOrigin {
+        let (origin, methods) = match self {
+            Origin::All(origin) => (origin, &[][..]),
+            Origin::Some(long) => (&long.origin, &long.methods[..]),
+        };
+        HttpOrigin {
+            origin: origin.to_ascii_lowercase(),
+            methods: methods.iter().map(|method| method.to_ascii_uppercase()).collect(),
+        }
+    }
 }
 
 /// Maxima of the limits of plugins; none: as the file asks.

@@ -3,7 +3,7 @@
 //! plugins and what the host permits.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -239,8 +239,7 @@ impl Resolver for Files<'_> {
             |error: bandstand_sandbox::LoadError| PluginProblem::NotAnAgent { what: error.to_string() };
         let inspection = bandstand_sandbox::inspect(&bytes).map_err(not_an_agent)?;
         // Grants are `check`'s own question; here it only matters whether the host could run it with all of them.
-        let everything = bandstand_sandbox::Grants { memory: Some(bandstand_sandbox::MemoryGrant::Write) };
-        inspection.check(&everything).map_err(not_an_agent)?;
+        inspection.runnable().map_err(not_an_agent)?;
         let needs = inspection
             .imports
             .iter()
@@ -266,7 +265,11 @@ impl Resolver for Files<'_> {
         };
         let place =
             format!("in {}, [grants]: {name:?}", self.directory.root.join(config::FILE_NAME).display());
-        Some(Permitted { memory: permits::memory(config, &[&name, digest]), others: BTreeSet::new(), place })
+        Some(permits::permitted(config, &[&name, digest], place))
+    }
+
+    fn in_project(&self, path: &str) -> String {
+        self.directory.name_in_project(path)
     }
 }
 

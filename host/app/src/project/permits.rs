@@ -1,9 +1,11 @@
 //! What a plugin may really do: the narrower of what the workflow file asks and what `bandstand.toml` permits.
 //! Without such a file the file's own grants hold: whoever types `run` is the operator.
 
-use bandstand_engine::graph::{MemoryAccess, PluginLimits};
+use bandstand_engine::graph::{Grants, MemoryAccess, PluginLimits};
+use bandstand_engine::id::Id;
+use bandstand_workflow::Permitted;
 
-use super::config::Config;
+use super::config::{Config, Origin};
 
 /// The word of the language.
 pub fn access_name(access: MemoryAccess) -> &'static str {
@@ -13,10 +15,61 @@ pub fn access_name(access: MemoryAccess) -> &'static str {
     }
 }
 
-/// How far the operator lets a plugin use the memory. `names` are what `[grants]` may call the plugin: its path in the
-/// project or `builtin:NAME`, and its digest. What several lines permit adds up.
-pub fn memory(config: &Config, names: &[&str]) -> Option<MemoryAccess> {
-    names.iter().filter_map(|name| config.grants.get(*name)?.memory).max()
+/// What the operator permits a plugin. `names` are what `[grants]` may call it: its path in the project or
+/// `builtin:NAME`, and its digest. What several lines permit adds up. `place` is where a line would stand, for people.
+pub fn permitted(config: &Config, names: &[&str], place: String) -> Permitted {
+    let mut all = Permitted { place, ..Permitted::default() };
+    for line in names.iter().filter_map(|name| config.grants.get(*name)) {
+        all.memory = all.memory.max(line.memory);
+        all.http.extend(line.http.iter().map(Origin::grant));
+        for (all, line) in [
+            (&mut all.model, &line.model),
+            (&mut all.tools, &line.tools),
+            (&mut all.secrets, &line.secrets),
+            (&mut all.env, &line.env),
+            (&mut all.files, &line.files),
+        ] {
+            all.extend(line.iter().cloned());
+        }
+        all.scratch |= line.scratch;
+        all.clock |= line.clock.is_some();
+        all.random |= line.random;
+    }
+    all
+}
+
+/// A plugin's powers in words: `memory: write, http: https://api.example.com`.
+pub fn in_words(grants: &Grants) -> String {
+    let mut words = Vec::new();
+    let mut add = |key: &str, what: String| words.push(format!("{key}: {what}"));
+    if let Some(access) = grants.memory {
+        add("memory", access_name(access).to_owned());
+    }
+    let origins: Vec<&str> = grants.http.iter().map(|http| http.origin.as_str()).collect();
+    let tools: Vec<&str> = grants.tools.iter().map(Id::as_str).collect();
+    let files: Vec<&str> = grants.files.values().map(|files| files.path.as_str()).collect();
+    fn strs(texts: &[String]) -> Vec<&str> {
+        texts.iter().map(String::as_str).collect()
+    }
+    for (key, names) in [
+        ("http", origins),
+        ("model", strs(&grants.model)),
+        ("tools", tools),
+        ("secrets", strs(&grants.secrets)),
+        ("env", strs(&grants.env)),
+        ("files", files),
+    ] {
+        if !names.is_empty() {
+            add(key, names.join(" "));
+        }
+    }
+    if grants.clock.is_some() {
+        add("clock", "coarse".to_owned());
+    }
+    if grants.random {
+        add("random", "true".to_owned());
+    }
+    if words.is_empty() { "no grants".to_owned() } else { words.join(", ") }
 }
 
 /// The limits that hold: each the smaller of the file's and the operator's.
@@ -34,23 +87,31 @@ pub fn effective_limits(config: Option<&Config>, asked: &PluginLimits) -> Plugin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::config::{Maxima, Permitted};
+    use crate::project::config::{self, Maxima};
 
-    fn config(name: &str, memory: Option<MemoryAccess>) -> Config {
-        Config { grants: [(name.to_owned(), Permitted { memory })].into(), ..Config::default() }
+    fn config(name: &str, line: config::Permitted) -> Config {
+        Config { grants: [(name.to_owned(), line)].into(), ..Config::default() }
+    }
+
+    fn memory(access: MemoryAccess) -> config::Permitted {
+        config::Permitted { memory: Some(access), ..config::Permitted::default() }
     }
 
     // R7.2
     #[test]
     fn the_operator_permits_by_path_or_digest_and_what_several_lines_say_adds_up() {
-        let names = ["a.wasm", "sha256:1"];
-        assert_eq!(memory(&Config::default(), &names), None);
-        assert_eq!(memory(&config("a.wasm", Some(MemoryAccess::Write)), &names), Some(MemoryAccess::Write));
-        assert_eq!(memory(&config("sha256:1", Some(MemoryAccess::Read)), &names), Some(MemoryAccess::Read));
-        assert_eq!(memory(&config("b.wasm", Some(MemoryAccess::Write)), &names), None);
-        let mut both = config("a.wasm", Some(MemoryAccess::Read));
-        both.grants.extend(config("sha256:1", Some(MemoryAccess::Write)).grants);
-        assert_eq!(memory(&both, &names), Some(MemoryAccess::Write));
+        let permitted = |config: &Config| permitted(config, &["a.wasm", "sha256:1"], String::new());
+        assert_eq!(permitted(&Config::default()), Permitted::default());
+        let by_path = config("a.wasm", memory(MemoryAccess::Write));
+        assert_eq!(permitted(&by_path).memory, Some(MemoryAccess::Write));
+        let by_digest = config("sha256:1", memory(MemoryAccess::Read));
+        assert_eq!(permitted(&by_digest).memory, Some(MemoryAccess::Read));
+        assert_eq!(permitted(&config("b.wasm", memory(MemoryAccess::Write))).memory, None);
+        let mut both = config("a.wasm", memory(MemoryAccess::Read));
+        let more = config::Permitted { model: vec!["small".to_owned()], ..memory(MemoryAccess::Write) };
+        both.grants.extend(config("sha256:1", more).grants);
+        let all = permitted(&both);
+        assert_eq!((all.memory, all.model), (Some(MemoryAccess::Write), vec!["small".to_owned()]));
     }
 
     // R7.4

@@ -19,6 +19,7 @@ use crate::event::{
 };
 use crate::graph::{Body, Graph, Kind, Stage, Target};
 use crate::id::Id;
+use crate::input::Spent;
 use crate::mistake::{self, Mistake};
 use crate::path::{Path, Segment};
 use crate::time::Timestamp;
@@ -53,6 +54,7 @@ impl State {
             retries: 0,
             gate: begun.gate,
             unwritten: begun.unwritten,
+            spent: Spent::default(),
         })
     }
 }
@@ -123,6 +125,7 @@ impl Run {
                 _ => Err("that attempt is not owed".to_owned()),
             })?,
             Event::AttemptSucceeded(e) => {
+                self.state.spent.add(&e.usage);
                 let output = self.resolve(&e.output)?;
                 self.change_phase(&e.p, |visit| {
                     owed(visit, e.attempt)?;
@@ -131,10 +134,13 @@ impl Run {
                     Ok(Phase::Deciding)
                 })?;
             }
-            Event::AttemptFailed(e) => self.change_phase(&e.p, |visit| {
-                owed(visit, e.attempt)?;
-                Ok(Phase::Deciding)
-            })?,
+            Event::AttemptFailed(e) => {
+                self.state.spent.add(&e.usage);
+                self.change_phase(&e.p, |visit| {
+                    owed(visit, e.attempt)?;
+                    Ok(Phase::Deciding)
+                })?;
+            }
             Event::AttemptCancelled(e) => self.change_phase(&e.p, |visit| match &visit.phase {
                 Phase::Attempt(attempt) if attempt.number == e.attempt => Ok(Phase::Deciding),
                 _ => Err("no such attempt".to_owned()),

@@ -161,7 +161,7 @@ impl<'a> Context<'a> {
     }
 
     fn run(&self) -> Visible {
-        let started = &self.run.state.started;
+        let (started, spent) = (&self.run.state.started, &self.run.state.spent);
         Visible::Json(Arc::new(json!({
             "id": started.run_id,
             "thread_id": started.thread_id,
@@ -170,7 +170,11 @@ impl<'a> Context<'a> {
             "version": started.workflow.version,
             "started_at": self.run.state.started_at.to_string(),
             "steps": self.run.state.steps,
-            "usage": { "tokens_in": 0, "tokens_out": 0, "cost_micros": 0 },
+            "usage": {
+                "tokens_in": spent.tokens_in,
+                "tokens_out": spent.tokens_out,
+                "cost_micros": spent.cost_micros,
+            },
         })))
     }
 

@@ -15,7 +15,7 @@ use crate::event::{AskedBy, BranchKey, ReviewOutcome, RunStarted, Write};
 use crate::failure::ErrorRecord;
 use crate::graph::{Graph, Kind, Stage};
 use crate::id::Id;
-use crate::input::{By, Verdict};
+use crate::input::{By, Spent, Verdict};
 use crate::path::{CommandId, Path, Segment};
 use crate::time::Timestamp;
 
@@ -60,6 +60,9 @@ pub(super) struct State {
     /// Channels of a thread's writer whose values the thread does not keep yet.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) unwritten: BTreeSet<Id>,
+    /// What models cost so far. Absent: nothing.
+    #[serde(default, skip_serializing_if = "Spent::is_nothing")]
+    pub(super) spent: Spent,
 }
 
 /// A run that waits for its thread.

@@ -45,8 +45,8 @@ pub fn limits() -> CallLimits {
     CallLimits::default()
 }
 
-pub fn memory_grant(grant: MemoryGrant) -> Grants {
-    Grants { memory: Some(grant) }
+pub fn memory_grant(grant: MemoryGrant) -> Arc<Grants> {
+    Arc::new(Grants { memory: Some(grant), ..Grants::default() })
 }
 
 pub async fn run(sandbox: &Sandbox, guest: &[u8], request: CallRequest) -> Outcome {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use bandstand_engine::event::{CachedFrom, Payload};
-use bandstand_engine::input::{ActorKind, By, Choice, Reply, ReplyNext, ReviewRequest, Usage, Verdict};
+use bandstand_engine::input::{
+    ActorKind, By, Choice, Reply, ReplyNext, ReviewRequest, ToolUse, Usage, Verdict,
+};
 use bandstand_engine::{Answer, Class, Failure, Input};
 use serde_json::{Value, json};
 
@@ -17,6 +19,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
     let mut all = vec![
         ("line", line()),
         ("retries", retries()),
+        ("models-and-tools", models_and_tools()),
         ("interrupted", interrupted()),
         ("routes", routes()),
         ("route-default", route_default()),
@@ -38,8 +41,19 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
     all
 }
 
-const USAGE: Usage =
-    Usage { queued_ms: 2, wall_us: 900, cpu_us: 700, memory_bytes_max: 1_114_112, host_bytes: 64 };
+const USAGE: Usage = Usage {
+    queued_ms: 2,
+    wall_us: 900,
+    cpu_us: 700,
+    memory_bytes_max: 1_114_112,
+    host_bytes: 64,
+    model_calls: 2,
+    tokens_in: 300,
+    tokens_out: 40,
+    cost_micros: 1_200,
+    model_ms: 800,
+    tools: Vec::new(),
+};
 
 fn reply(output: Value) -> Reply {
     Reply { output: Arc::new(output), confidence: None, next: ReplyNext::Edges }
@@ -97,6 +111,30 @@ result: { log: \"${{ state.log }}\", last: \"${{ state.last }}\" }
 
 pub(crate) fn failure(code: &str) -> Failure {
     Failure { recoverable: true, ..Failure::permanent(Class::Agent, code, "it did not work") }
+}
+
+/// Attempts that asked models and called tools, one that failed and one that succeeded; the workflow looks at the bill.
+fn models_and_tools() -> Tape {
+    let text = "
+format: 1
+name: models-and-tools
+version: 1
+plugins: { p: { builtin: echo } }
+nodes:
+  a: { agent: p, next: b }
+  b: { value: \"${{ run.usage }}\", next: end }
+";
+    let tool = |failed: Option<&str>, took_ms| ToolUse {
+        name: "search".to_owned(),
+        took_ms,
+        failed: failed.map(str::to_owned),
+    };
+    let used = Usage { tools: vec![tool(None, 12), tool(Some("no-luck"), 0)], ..USAGE };
+    let mut tape = Tape::start(text, json!({}), None);
+    tape.fail("a@1#1", failure("no-luck"), None, used.clone());
+    tape.until_due();
+    done(&mut tape, "a@1#2", reply(json!({})), used);
+    tape
 }
 
 /// Policy's retries, the agent's wish, retries used up, a failure that is caught.

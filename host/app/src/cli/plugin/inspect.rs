@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use bandstand_sandbox::{Grants, Inspection, MemoryGrant};
+use bandstand_sandbox::Inspection;
 use clap::Args;
 use serde_json::json;
 
@@ -27,8 +27,7 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
     let bytes = read(&args.file)?;
     let inspection = bandstand_sandbox::inspect(&bytes)
         .map_err(|error| Failure::usage(format!("{}: {error}", args.file)).help(HOW_TO_BUILD))?;
-    let everything = Grants { memory: Some(MemoryGrant::Write) };
-    let unusable = inspection.check(&everything).err().map(|error| error.to_string());
+    let unusable = inspection.runnable().err().map(|error| error.to_string());
     if context.out.json {
         context.out.json_line(&as_json(&args.file, &inspection, unusable.as_deref()));
     } else {
