@@ -720,12 +720,16 @@ pub struct BranchesOpened {
 }
 
 /// Branches or items began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchesStarted {
     /// The block's visit.
     pub p: Path,
     /// Which.
     pub branches: Vec<BranchKey>,
+    /// Where those go on that a retry or a fork had kept back, laid down to be begun anew, as a point keeps them. Absent:
+    /// all begin at their start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Payload>,
 }
 
 /// A branch or item ended.
@@ -1151,6 +1155,7 @@ impl Event {
             }
             Event::AttemptFailed(e) => error(&mut e.error).collect(),
             Event::BranchesOpened(e) => e.items.iter_mut().collect(),
+            Event::BranchesStarted(e) => e.scopes.iter_mut().collect(),
             Event::BranchEnded(e) => e.result.iter_mut().chain(e.error.iter_mut().flat_map(error)).collect(),
             Event::ReviewOpened(e) => std::iter::once(&mut e.proposed).chain(e.form.iter_mut()).collect(),
             Event::ReviewAnswered(e) => e.changes.iter_mut().collect(),
@@ -1169,7 +1174,6 @@ impl Event {
             | Event::AttemptCancelled(_)
             | Event::EdgeTaken(_)
             | Event::RouteDecided(_)
-            | Event::BranchesStarted(_)
             | Event::BranchesJoined(_)
             | Event::ReviewDecided(_)
             | Event::ReviewWithdrawn(_)

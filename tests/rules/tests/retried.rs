@@ -356,3 +356,79 @@ fn a_branch_that_max_steps_stopped_is_named_and_opened_again() {
     });
     assert_eq!(retried.unwrap(), ["fan@1/x".parse().unwrap(), "fan@1/y@1".parse().unwrap()]);
 }
+
+const EACH: &str = "\
+format: 1
+name: each
+version: 1
+plugins: { p: { builtin: echo } }
+state: { total: { reduce: sum, initial: 0 } }
+nodes:
+  each:
+    map:
+      over: \"[1, 2, 3, 4, 5]\"
+      concurrency: 2
+      do: { nodes: { one: { agent: p, update: { total: 1 }, next: two }, two: { agent: p, next: end } } }
+    next: end
+result: { total: \"${{ state.total }}\", items: \"${{ nodes.each.output.results | length }}\" }
+";
+
+// R4.2, R5.5: what had failed is opened again in the order of the items, and only as many as `concurrency` allows.
+#[test]
+fn no_more_failed_items_are_open_at_once_than_the_map_allows() {
+    let mut table = Table::start(EACH, json!({}));
+    for item in 0..5 {
+        // The first visit of the last one was finished: its second fails.
+        let mut id = format!("each@1[{item}]/one@1#1");
+        if item == 4 {
+            table.done(&id, json!({}));
+            id = "each@1[4]/two@1#1".to_owned();
+        }
+        table.fail(&id, permanent());
+    }
+    assert_eq!(table.failed().1, "all-failed");
+    table.retry().unwrap();
+    assert_eq!(table.owed_text(), ["each@1[0]/one@1#2", "each@1[1]/one@1#2"]);
+    table.done("each@1[0]/one@1#2", json!({}));
+    table.fail("each@1[1]/one@1#2", permanent());
+    assert_eq!(table.owed_text(), ["each@1[0]/two@1#1", "each@1[2]/one@1#2"], "an item's place is taken");
+    table.done("each@1[0]/two@1#1", json!({}));
+    table.done("each@1[2]/one@1#2", json!({}));
+    table.done("each@1[3]/one@1#2", json!({}));
+    table.done("each@1[2]/two@1#1", json!({}));
+    assert_eq!(table.owed_text(), ["each@1[3]/two@1#1", "each@1[4]/two@1#2"], "where it had failed");
+    table.done("each@1[3]/two@1#1", json!({}));
+    table.done("each@1[4]/two@1#2", json!({}));
+    assert_eq!(table.output(), json!({ "total": 4, "items": 4 }));
+}
+
+// R4.2, R5.5: items that are kept back outlive a second failure, a snapshot and a pause of the clock: for them time stood
+// still.
+#[test]
+fn items_that_wait_for_their_place_rest_until_they_are_opened() {
+    let text = EACH
+        .replace("concurrency: 2", "concurrency: 2\n      max-errors: 2")
+        .replace("two: { agent: p, next: end }", "two: { wait: { signal: go, timeout: 1h }, next: end }");
+    let mut table = Table::start(&text, json!({}));
+    for item in 0..3 {
+        table.fail(&format!("each@1[{item}]/one@1#1"), permanent());
+    }
+    // Item 3 was under way beside them, and was cancelled.
+    assert_eq!(table.failed().1, "too-many-errors");
+    table.retry().unwrap();
+    assert_eq!(table.owed_text(), ["each@1[0]/one@1#2", "each@1[1]/one@1#2"]);
+    table.now = table.now.plus_ms(7_200_000);
+    for item in 0..3 {
+        table.fail(&format!("each@1[{item}]/one@1#2"), permanent());
+    }
+    assert_eq!(table.failed().1, "too-many-errors", "what failed again counts");
+    table.retry().unwrap();
+    let folded = table.run.snapshot();
+    assert!(serde_json::to_string(&folded).unwrap().contains("kept"), "{folded:?}");
+    for item in 0..5 {
+        table.done(&format!("each@1[{item}]/one@1#{}", [3, 3, 3, 3, 1][item]), json!({}));
+        assert_eq!(table.run.next_deadline(), Some(table.now.plus_ms(3_600_000)));
+        table.signal("go", json!(item)).unwrap();
+    }
+    assert_eq!(table.output(), json!({ "total": 5, "items": 5 }));
+}

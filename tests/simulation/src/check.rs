@@ -31,6 +31,23 @@ pub fn problem<T>(what: impl Into<String>) -> Result<T, Problem> {
     Err(Problem(what.into()))
 }
 
+/// An item that waits for its place.
+#[derive(Clone, Debug)]
+struct Held {
+    /// Time stands still in it since then.
+    since: Timestamp,
+    timers: BTreeMap<Path, Timestamp>,
+    waits: BTreeMap<Path, (Timestamp, Id, bool)>,
+}
+
+impl Held {
+    fn shift(&mut self, span_ms: u64) {
+        self.since = self.since.plus_ms(span_ms);
+        self.timers.values_mut().for_each(|due| *due = due.plus_ms(span_ms));
+        self.waits.values_mut().for_each(|(since, _, _)| *since = since.plus_ms(span_ms));
+    }
+}
+
 /// The books of one run.
 #[derive(Clone)]
 pub struct Checker {
@@ -70,6 +87,10 @@ pub struct Checker {
     visited: BTreeMap<Path, u32>,
     steps: BTreeMap<Path, u64>,
     open_items: BTreeMap<Path, BTreeSet<BranchKey>>,
+    /// Items that a retry opens again when there is room for them.
+    held: BTreeMap<Path, Held>,
+    /// Branches whose failure a later retry takes back: until then they are not open.
+    lost_until_retried: BTreeSet<Path>,
     outputs: BTreeMap<Path, Value>,
     /// Reviews that were opened: path and id.
     pub reviews: BTreeMap<String, Path>,
@@ -134,6 +155,8 @@ impl Checker {
             visited: BTreeMap::new(),
             steps: BTreeMap::new(),
             open_items: BTreeMap::new(),
+            held: BTreeMap::new(),
+            lost_until_retried: BTreeSet::new(),
             outputs: BTreeMap::new(),
             reviews: BTreeMap::new(),
             edits: BTreeMap::new(),
@@ -379,6 +402,8 @@ impl Checker {
                 self.lay_down(e.failed_at, at, Some(&lost));
                 // An agent that is tried again gets its whole time again.
                 self.deadlines.clear();
+                self.lost_until_retried.retain(|branch| !e.paths.iter().any(path_in(branch)));
+                self.hold_back(&Path::root(), at);
                 self.reopened.extend(e.paths.iter().cloned());
             }
             Event::RunSucceeded(_) => self.end("succeeded")?,
@@ -550,7 +575,7 @@ impl Checker {
             Event::BranchesOpened(e) => {
                 self.open_items.insert(e.p.clone(), BTreeSet::new());
             }
-            Event::BranchesStarted(e) => self.branches_started(&e.p, &e.branches)?,
+            Event::BranchesStarted(e) => self.branches_started(at, &e.p, &e.branches)?,
             Event::BranchEnded(e) => {
                 if e.outcome == BranchOutcome::Cancelled {
                     self.cancelled_branches.insert(e.p.join(e.branch.segment()));
@@ -606,7 +631,12 @@ impl Checker {
                 self.kept.entry(e.name.clone()).or_default().push_back(e.signal_id.clone());
             }
             Event::CheckpointNamed(_) => {}
-            Event::StageEntered(_) | Event::BranchesJoined(_) | Event::Warning(_) => {}
+            Event::BranchesJoined(e) => {
+                // What waits for its place has lost it.
+                let lost = self.held.extract_if(.., |branch, _| branch.is_within(&e.p));
+                self.cancelled_branches.extend(lost.map(|(branch, _)| branch));
+            }
+            Event::StageEntered(_) | Event::Warning(_) => {}
         }
         Ok(())
     }
@@ -792,16 +822,87 @@ impl Checker {
         }
     }
 
-    fn branches_started(&mut self, path: &Path, branches: &[BranchKey]) -> Result<(), Problem> {
-        let open = self.open_items.entry(path.clone()).or_default();
-        open.extend(branches.iter().cloned());
-        match self.graph.node(path).map(|node| &node.kind) {
-            // A retry opens all items that had failed at once.
-            Some(Kind::Map(map)) if open.len() > map.concurrency as usize && self.undone.is_empty() => {
-                problem(format!("{} items are open, `concurrency` is {}", open.len(), map.concurrency))
+    fn branches_started(
+        &mut self,
+        at: Timestamp,
+        path: &Path,
+        branches: &[BranchKey],
+    ) -> Result<(), Problem> {
+        let Some(kind) = self.graph.node(path).map(|node| node.kind.clone()) else {
+            return problem("no such block");
+        };
+        for branch in branches {
+            self.open_items.entry(path.clone()).or_default().insert(branch.clone());
+            self.take_up(at, &path.join(branch.segment()));
+        }
+        match kind {
+            Kind::Map(map) if self.open_of(path).count() > map.concurrency as usize => problem(format!(
+                "{} items are open, `concurrency` is {}",
+                self.open_of(path).count(),
+                map.concurrency
+            )),
+            Kind::Map(_)
+                if self.held.keys().any(|held| {
+                    let first = branches.iter().map(|branch| path.join(branch.segment())).min();
+                    held.parent().as_ref() == Some(path) && first.is_some_and(|first| *held < first)
+                }) =>
+            {
+                problem("an item that waits for its place was passed over")
             }
             _ => Ok(()),
         }
+    }
+
+    /// The branches of a block that are open.
+    fn open_of(&self, block: &Path) -> impl Iterator<Item = &BranchKey> {
+        let open = self.open_items.get(block).into_iter().flatten();
+        open.filter(|branch| !self.lost_until_retried.contains(&block.join(branch.segment())))
+    }
+
+    /// A retry opens no more items at once than a map allows: the others rest.
+    fn hold_back(&mut self, within: &Path, now: Timestamp) {
+        let graph = self.graph.clone();
+        let blocks: Vec<Path> =
+            self.open_items.keys().filter(|block| block.is_within(within)).cloned().collect();
+        for block in blocks {
+            let Some(Kind::Map(map)) = graph.node(&block).map(|node| &node.kind) else { continue };
+            let mut resting = self.held.keys().chain(&self.lost_until_retried);
+            if resting.any(|branch| block.is_within(branch)) {
+                continue;
+            }
+            let beyond: Vec<BranchKey> =
+                self.open_of(&block).skip(map.concurrency as usize).cloned().collect();
+            for branch in beyond {
+                let path = block.join(branch.segment());
+                self.open_items.entry(block.clone()).or_default().remove(&branch);
+                let inside = path_in(&path);
+                let timers = self.timers.extract_if(.., |path, _| inside(path)).collect();
+                let waits = self.waits.extract_if(.., |path, _| inside(path)).collect();
+                self.held.insert(path.clone(), Held { since: now, timers, waits });
+            }
+        }
+    }
+
+    /// An item that was held back goes on: all that it waits for comes so much later.
+    fn take_up(&mut self, now: Timestamp, path: &Path) {
+        let Some(Held { since, timers, waits }) = self.held.remove(path) else { return };
+        let span_ms = now.since_ms(since);
+        for (path, due) in timers {
+            let due = due.plus_ms(span_ms);
+            if !matches!(self.graph.node(&path).map(|node| &node.kind), Some(Kind::Workflow(_))) {
+                self.facts.move_deadline(&path, due);
+            }
+            self.timers.insert(path, due);
+        }
+        let waits =
+            waits.into_iter().map(|(path, (since, name, ever))| (path, (since.plus_ms(span_ms), name, ever)));
+        self.waits.extend(waits);
+        for (inner, held) in &mut self.held {
+            if inner.is_within(path) {
+                held.shift(span_ms);
+            }
+        }
+        self.hold_back(path, now);
     }
 
     /// The journal by rows.
@@ -829,6 +930,9 @@ impl Checker {
         };
         for (path, (since, _, _)) in &mut self.waits {
             *since = since.plus_ms(now.since_ms(stopped(path)));
+        }
+        for (branch, held) in &mut self.held {
+            held.shift(now.since_ms(stopped(branch)));
         }
         let timers = std::mem::take(&mut self.timers);
         for (path, due) in timers {
@@ -893,13 +997,18 @@ impl Checker {
             Some(base) => (**base).clone(),
             None => Checker::new(self.graph.clone()),
         };
-        // They know from the start that failed items are open beside others.
         books.undone.clone_from(&undone);
         books.lost.clone_from(&self.lost);
         let failed_at = self.journal.last().map_or(self.last_at, |(at, _)| *at);
         books.lost.insert((failed_at, paths.to_vec()), lost);
         for (index, (at, event)) in self.journal.iter().enumerate() {
-            if !undone.contains(&index) {
+            if undone.contains(&index) {
+                if let Event::BranchEnded(e) = event
+                    && e.outcome == BranchOutcome::Failed
+                {
+                    books.lost_until_retried.insert(e.p.join(e.branch.segment()));
+                }
+            } else {
                 books.event(*at, event).map_err(|Problem(what)| {
                     Problem(format!("without the failure that was taken back, event {index}: {what}"))
                 })?;

@@ -12,9 +12,9 @@ use super::state::{
     Place, REMEMBERED_MAX, ReviewState, Scope, State, View, Visit, VisitStatus,
 };
 use super::write;
-use super::{Run, request};
+use super::{Run, point, request};
 use crate::event::{
-    AskedBy, BranchEnded, BranchOutcome, Event, NodeFailed, NodeStarted, NodeSucceeded, Payload,
+    AskedBy, BranchEnded, BranchKey, BranchOutcome, Event, NodeFailed, NodeStarted, NodeSucceeded, Payload,
     ReviewAnswered, ReviewOpened, ReviewOutcome, RouteDecided, RunStarted, WaitCause, WaitEnded,
 };
 use crate::graph::{Body, Graph, Kind, Stage, Target};
@@ -153,8 +153,12 @@ impl Run {
                 self.change_phase(&e.p, |_| Ok(Phase::Block(Box::new(block))))?;
             }
             Event::BranchesStarted(e) => {
+                let mut scopes = e.scopes.as_ref().map(point::read_scopes).transpose()?.unwrap_or_default();
                 for branch in &e.branches {
-                    self.branch_started(&e.p, &branch.segment())?;
+                    match scopes.remove(branch) {
+                        Some(scope) => self.item_taken_up(&e.p, branch, scope)?,
+                        None => self.branch_started(&e.p, &branch.segment())?,
+                    }
                 }
             }
             Event::BranchEnded(e) => self.branch_ended(e)?,
@@ -364,9 +368,33 @@ impl Run {
         branch.scope = Some(Box::new(Scope { changed: Arc::new(changed), ..Scope::ready(start.clone()) }));
         block.open += 1;
         if let Segment::Item(item) = segment {
+            if block.kept.contains_key(item) {
+                return Err("that item was kept back, and goes on".to_owned());
+            }
             block.next_item = item + 1;
         }
         self.index.add_place(&self.graph, &inner, &Place::Ready(start));
+        Ok(())
+    }
+
+    /// An item that was kept back has its place.
+    fn item_taken_up(&mut self, p: &Path, branch: &BranchKey, scope: Scope) -> Result<(), String> {
+        let now = self.state.now;
+        let segment = branch.segment();
+        let block = self.block_mut(p)?;
+        let position = block.position(&segment).ok_or("no such item")?;
+        let BranchKey::Item(item) = branch else { return Err("not an item".to_owned()) };
+        let kept = block.kept.remove(item).ok_or("that item was not kept back")?;
+        let state = block.branches.get_mut(position).ok_or("no such item")?;
+        if state.status != BranchStatus::Pending {
+            return Err("that item has started".to_owned());
+        }
+        state.status = BranchStatus::Open;
+        state.started_at = state.started_at.map(|at| at.plus_ms(now.since_ms(kept.since)));
+        block.open += 1;
+        self.index.add_scope(&self.graph, &p.join(segment), &scope);
+        let block = self.block_mut(p)?;
+        block.branches[position].scope = Some(Box::new(scope));
         Ok(())
     }
 
@@ -613,6 +641,7 @@ fn open_block(names: Vec<Id>, items: Option<Json>) -> Result<Block, String> {
         failed: 0,
         cancelled: 0,
         next_item: 0,
+        kept: BTreeMap::new(),
         joined: false,
     })
 }

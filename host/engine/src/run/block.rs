@@ -1,10 +1,13 @@
 //! Blocks: `parallel` and `map`. Starting branches, joining them, cancelling what is left.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use super::Run;
+use super::point::{self, Purpose, Work};
 use super::state::{Block, BranchStatus, Json, Phase, Place};
 use crate::event::{
-    BranchEnded, BranchKey, BranchOutcome, BranchesJoined, BranchesOpened, BranchesStarted, CancelCause,
-    Event, JoinCounts, NodeCancelled, Payload, ReviewWithdrawn,
+    AttemptCause, BranchEnded, BranchKey, BranchOutcome, BranchesJoined, BranchesOpened, BranchesStarted,
+    CancelCause, Event, JoinCounts, NodeCancelled, Payload, ReviewWithdrawn,
 };
 use crate::failure::{Class, ErrorRecord, Failure};
 use crate::graph::{Join, Kind, MaxErrors, Parallel};
@@ -27,6 +30,14 @@ pub(super) fn needs(parallel: &Parallel, id: &Id) -> Vec<Id> {
     }
     let declared = parallel.branches.iter().map(|branch| &branch.id);
     declared.filter(|id| found.contains(id)).cloned().collect()
+}
+
+/// What is to be begun anew of items that had been kept back and have their places now, in order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Begins {
+    waiting: VecDeque<(Vec<(Path, Work)>, AttemptCause)>,
+    /// Somebody further up takes them one by one: an item that ends at once makes room for the next, and there may be many.
+    taken: bool,
 }
 
 /// Whether and how a join is decided.
@@ -153,16 +164,47 @@ impl Run {
                 .collect(),
             Kind::Map(map) => {
                 let count = u32::try_from(block.branches.len()).unwrap_or(u32::MAX);
-                let room = map.concurrency.saturating_sub(block.open);
-                (block.next_item..count.min(block.next_item.saturating_add(room)))
-                    .map(BranchKey::Item)
-                    .collect()
+                let room = usize::try_from(map.concurrency.saturating_sub(block.open)).unwrap_or(usize::MAX);
+                // What was kept back had started before those.
+                let items = block.kept.keys().copied().chain(block.next_item..count);
+                items.take(room).map(BranchKey::Item).collect()
             }
             _ => Vec::new(),
         };
-        if !branches.is_empty() {
-            self.emit(Event::BranchesStarted(BranchesStarted { p: p.clone(), branches }));
+        if branches.is_empty() {
+            return;
         }
+        let scopes = self.take_up(p, &branches);
+        self.emit(Event::BranchesStarted(BranchesStarted { p: p.clone(), branches, scopes }));
+        if !std::mem::replace(&mut self.begins.taken, true) {
+            while let Some((works, because)) = self.begins.waiting.pop_front() {
+                self.begin_anew(self.state.stage, works, because);
+            }
+            self.begins.taken = false;
+        }
+    }
+
+    /// Lays down what was kept back of these items, to be begun anew now.
+    fn take_up(&mut self, p: &Path, branches: &[BranchKey]) -> Option<Payload> {
+        let block = self.visit(p)?.block()?;
+        let mut scopes = BTreeMap::new();
+        let mut begins = Vec::new();
+        for branch in branches {
+            let BranchKey::Item(item) = branch else { continue };
+            let Some(kept) = block.kept.get(item) else { continue };
+            let (mut scope, mut works) = (kept.scope.clone(), Vec::new());
+            point::shift(&mut scope, self.clock.since_ms(kept.since));
+            let (purpose, because) = match kept.retried {
+                true => (Purpose::Retry, AttemptCause::Person),
+                false => (Purpose::Fork, AttemptCause::Adopted),
+            };
+            let inner = p.join(branch.segment());
+            point::lay_down(&self.graph, &inner, &mut scope, purpose, self.clock, &mut works);
+            scopes.insert(*item, scope);
+            begins.push((works, because));
+        }
+        self.begins.waiting.extend(begins);
+        (!scopes.is_empty()).then(|| point::scopes_payload(scopes))
     }
 
     fn join(&mut self, p: &Path, joined: Joined) {

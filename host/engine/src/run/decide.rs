@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::block::Begins;
 use super::names::Beginning;
 use super::state::{Attempt, End, Index, OpenReview, Phase, State, Timer, Waiting};
 use super::thread::Begin;
@@ -129,7 +130,7 @@ impl Run {
     pub fn start(graph: Arc<Graph>, start: Start, now: Timestamp) -> (Run, Decision) {
         let state = State::begin(&graph, &start.0, now).expect("a start holds its values");
         let index = Index::of(&graph, &state);
-        let mut run = Run { graph, state, index, clock: now, events: Vec::new() };
+        let mut run = Run { graph, state, index, clock: now, events: Vec::new(), begins: Begins::default() };
         run.emit(Event::RunStarted(Box::new(start.0)));
         run.advance();
         run.write_thread_if_waiting();
@@ -147,7 +148,14 @@ impl Run {
         let mut run = match from {
             Some(snapshot) => {
                 let index = Index::of(&graph, &snapshot.state);
-                Run { clock: snapshot.state.now, graph, state: snapshot.state, index, events: Vec::new() }
+                Run {
+                    clock: snapshot.state.now,
+                    graph,
+                    state: snapshot.state,
+                    index,
+                    events: Vec::new(),
+                    begins: Begins::default(),
+                }
             }
             None => {
                 let corrupt =
@@ -161,7 +169,8 @@ impl Run {
                 let state =
                     State::begin(&graph, started, at).map_err(|problem| corrupt("run.started", problem))?;
                 let index = Index::of(&graph, &state);
-                let mut run = Run { clock: at, graph, state, index, events: Vec::new() };
+                let mut run =
+                    Run { clock: at, graph, state, index, events: Vec::new(), begins: Begins::default() };
                 run.apply(at, &first).map_err(|problem| corrupt("run.started", problem))?;
                 run
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::block::Begins;
 use super::point::{self, Point, Purpose};
 use super::state::{Index, Json, State};
 use super::write::{self, VALUE_DEPTH_MAX, is_too_deep, json_bytes};
@@ -138,7 +139,7 @@ impl Run {
         can_be_kept(&adopted)?;
         let state = State::begin(&graph, &start.0, now).expect("a start holds its values");
         let index = Index::of(&graph, &state);
-        let mut run = Run { graph, state, index, clock: now, events: Vec::new() };
+        let mut run = Run { graph, state, index, clock: now, events: Vec::new(), begins: Begins::default() };
         run.emit(Event::RunStarted(Box::new(start.0)));
         run.emit(adopted);
         run.begin_anew(point.stage, works, AttemptCause::Adopted);

@@ -69,6 +69,8 @@ pub struct Run {
     clock: Timestamp,
     /// Events of the decision being made.
     events: Vec<Event>,
+    /// What is to be begun anew in it, of items that had been kept back.
+    begins: block::Begins,
 }
 
 /// What a run is to begin with, checked: ids, input with its defaults, first values of the channels.

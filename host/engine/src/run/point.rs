@@ -7,14 +7,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::failing::JournalRow;
-use super::state::{Attempt, Gate, KeptSignal, Phase, Place, ReviewState, Scope, Visit};
+use super::state::{
+    Attempt, Block, BranchStatus, Gate, Kept, KeptSignal, Phase, Place, ReviewState, Scope, Visit,
+};
 use super::{Corrupt, Run, request};
 use crate::event::{
-    AttemptCause, Event, Lease, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered, WaitStarted,
+    AttemptCause, BranchKey, Event, Lease, Payload, ReviewOpened, RunAdopted, RunRetried, StageEntered,
+    WaitStarted,
 };
 use crate::graph::{Graph, Kind, Stage};
 use crate::id::Id;
@@ -74,9 +78,18 @@ struct StoredPoint {
     fresh: bool,
 }
 
-const VERSION: u32 = 1;
+/// Items that were kept back and have their places, as their event keeps them.
+#[derive(Serialize, Deserialize)]
+struct StoredScopes {
+    version: u32,
+    items: BTreeMap<u32, Scope>,
+}
+
+/// Since 2 a map may keep items back. A host that reads 1 only would lose them.
+const VERSION: u32 = 2;
 
 /// What a visit that was laid down needs to go on.
+#[derive(Clone, Debug)]
 pub(super) enum Work {
     Attempt {
         attempt: u32,
@@ -190,13 +203,30 @@ impl Point {
 
 impl StoredPoint {
     fn read(payload: &Payload) -> Result<StoredPoint, String> {
-        let value = payload.value().ok_or("a point that is not at hand")?;
-        let version = value.get("version").and_then(Value::as_u64);
-        if version != Some(u64::from(VERSION)) {
-            return Err(format!("a point of version {version:?}; this host reads {VERSION}"));
-        }
-        StoredPoint::deserialize(&**value).map_err(|error| format!("a point that does not read: {error}"))
+        read(payload)
     }
+}
+
+/// What a point's format keeps.
+fn read<T: DeserializeOwned>(payload: &Payload) -> Result<T, String> {
+    let value = payload.value().ok_or("a point that is not at hand")?;
+    let version = value.get("version").and_then(Value::as_u64);
+    if !version.is_some_and(|version| (1..=u64::from(VERSION)).contains(&version)) {
+        return Err(format!("a point of version {version:?}; this host reads 1 to {VERSION}"));
+    }
+    T::deserialize(&**value).map_err(|error| format!("a point that does not read: {error}"))
+}
+
+/// The scopes of items that have their places, as their event keeps them.
+pub(super) fn scopes_payload(items: BTreeMap<u32, Scope>) -> Payload {
+    let stored = StoredScopes { version: VERSION, items };
+    Payload::new(serde_json::to_value(stored).expect("a state is JSON: its keys are text"))
+}
+
+/// [`scopes_payload`] read back.
+pub(super) fn read_scopes(payload: &Payload) -> Result<BTreeMap<BranchKey, Scope>, String> {
+    let StoredScopes { items, .. } = read(payload)?;
+    Ok(items.into_iter().map(|(item, scope)| (BranchKey::Item(item), scope)).collect())
 }
 
 impl Run {
@@ -291,6 +321,11 @@ impl Run {
             works.into_iter().partition(|(_, work)| matches!(work, Work::Block | Work::End));
         let mut signalled = Vec::new();
         for (p, work) in goes_on {
+            let laid_down = self.visit(&p).is_some_and(|visit| visit.phase == Phase::Deciding);
+            if self.state.end.is_some() || !laid_down {
+                // What another item gave in the meantime has ended it.
+                continue;
+            }
             match work {
                 Work::Attempt { attempt, due } => {
                     self.schedule(CommandId { path: p, attempt }, due, None, because);
@@ -413,6 +448,9 @@ pub(super) fn lay_down(
             if block.joined || block.open == 0 {
                 works.push((p.clone(), Work::Block));
             }
+            if let Some(Kind::Map(map)) = graph.node(&p).map(|node| &node.kind) {
+                keep_back(&mut block, map.concurrency, purpose, now);
+            }
             for position in 0..block.branches.len() {
                 let inner = p.join(block.key(position).segment());
                 if let Some(scope) = &mut block.branches[position].scope {
@@ -439,6 +477,26 @@ pub(super) fn lay_down(
     }
 }
 
+/// Closes what is open in a map beyond its limit, until there is room: a retry opens what had failed beside what is open, and
+/// a fork's map may allow less.
+fn keep_back(block: &mut Block, concurrency: u32, purpose: Purpose, now: Timestamp) {
+    let mut room = concurrency;
+    for (item, branch) in (0_u32..).zip(&mut block.branches) {
+        if branch.status != BranchStatus::Open {
+            continue;
+        }
+        if room > 0 {
+            room -= 1;
+            continue;
+        }
+        let Some(scope) = branch.scope.take() else { continue };
+        branch.status = BranchStatus::Pending;
+        block.open -= 1;
+        let kept = Kept { scope: *scope, since: now, retried: purpose == Purpose::Retry };
+        block.kept.insert(item, kept);
+    }
+}
+
 /// Moves the times of what is under way.
 pub(super) fn shift(scope: &mut Scope, span_ms: u64) {
     let Place::At(visit) = &mut scope.place else { return };
@@ -453,6 +511,13 @@ pub(super) fn shift(scope: &mut Scope, span_ms: u64) {
                 if let Some(inner) = &mut branch.scope {
                     branch.started_at = branch.started_at.map(|at| at.plus_ms(span_ms));
                     shift(inner, span_ms);
+                }
+            }
+            for (item, kept) in &mut block.kept {
+                kept.since = kept.since.plus_ms(span_ms);
+                shift(&mut kept.scope, span_ms);
+                if let Some(branch) = block.branches.get_mut(*item as usize) {
+                    branch.started_at = branch.started_at.map(|at| at.plus_ms(span_ms));
                 }
             }
         }
@@ -506,7 +571,8 @@ pub(super) fn fits(graph: &Graph, path: &Path, scope: &Scope) -> Result<(), Stri
                 ));
             }
             for (position, branch) in block.branches.iter().enumerate() {
-                let inner = branch.scope.as_deref();
+                let kept = u32::try_from(position).ok().and_then(|item| block.kept.get(&item));
+                let inner = branch.scope.as_deref().or(kept.map(|kept| &kept.scope));
                 let written = inner.into_iter().flat_map(|inner| &inner.writes).chain(&branch.writes);
                 let own = inner.into_iter().flat_map(|inner| inner.changed.keys());
                 let mut channels = written.map(|write| &write.channel).chain(own);

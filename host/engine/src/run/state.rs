@@ -285,6 +285,9 @@ pub(super) struct Block {
     pub(super) cancelled: u32,
     /// Of a `map`: the first item that has not started.
     pub(super) next_item: u32,
+    /// Of a `map`: items that had been under way when the run rested, and for which there is no room yet. They are pending.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) kept: BTreeMap<u32, Kept>,
     /// Whether the join was decided.
     pub(super) joined: bool,
 }
@@ -303,6 +306,16 @@ pub(super) struct BranchState {
     pub(super) error: Option<Json>,
     /// What the join replays, once it has succeeded.
     pub(super) writes: Vec<Write>,
+}
+
+/// An item that waits for its place, as it rested.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) scope: Scope,
+    /// Time stands still in it since then.
+    pub(super) since: Timestamp,
+    /// It goes on as what a retry opens does, else as in a fork.
+    pub(super) retried: bool,
 }
 
 /// Where a branch stands.
@@ -506,7 +519,7 @@ impl Index {
         index
     }
 
-    fn add_scope(&mut self, graph: &Graph, path: &Path, scope: &Scope) {
+    pub(super) fn add_scope(&mut self, graph: &Graph, path: &Path, scope: &Scope) {
         self.add_place(graph, path, &scope.place);
         let Place::At(visit) = &scope.place else { return };
         let Some(block) = visit.block() else { return };

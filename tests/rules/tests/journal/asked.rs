@@ -27,6 +27,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("forked-with-signal", forked_with_signal()),
         ("retried", retried()),
         ("retried-in-block", retried_in_block()),
+        ("retried-in-map", retried_in_map()),
         ("thread", thread()),
         ("thread-queued", thread_queued()),
         ("thread-forked", thread_forked()),
@@ -304,5 +305,31 @@ nodes:
     tape.retry(None);
     done_plainly(&mut tape, "fan@1/y@1#2", json!({}));
     done_plainly(&mut tape, "fan@1/x@1#2", json!({}));
+    tape
+}
+
+/// Items that had failed, of which a map opens one after the other.
+fn retried_in_map() -> Tape {
+    let text = "
+format: 1
+name: each
+version: 1
+plugins: { p: { builtin: echo } }
+nodes:
+  each:
+    map:
+      over: \"[1, 2, 3]\"
+      concurrency: 1
+      do: { agent: p, timeout: 10s, deadline: 1m, retry: { strategy: none } }
+    next: end
+";
+    let mut tape = Tape::start(text, json!({}), None);
+    for item in 0..3 {
+        tape.fail(&format!("each@1[{item}]@1#1"), failure("no-luck"), None, Usage::default());
+    }
+    tape.retry(None);
+    for item in 0..3 {
+        done_plainly(&mut tape, &format!("each@1[{item}]@1#2"), json!({ "item": item }));
+    }
     tape
 }
