@@ -144,6 +144,9 @@ fn fork_and_rerun_take_the_files_as_they_were_or_as_they_are_now() {
         .expect(3, &["cannot go on from event", "`second@1`, which the workflow no longer has"]);
     std::fs::remove_file(folder.path().join("flow.yaml")).unwrap();
     folder.call(&["runs", "rerun", &run, "--latest"]).expect(2, &["no workflow file below here is `sum`"]);
+    folder.write("flow.yaml", SUM.replace("next: second", "next: secund"));
+    let faulty = folder.call(&["runs", "rerun", &run, "--latest"]);
+    faulty.expect(2, &["flow.yaml has 1 error", "secund", "--> flow.yaml:"]);
     let again = folder.call(&["runs", "rerun", &run, "--json"]).expect(0, &[]).last();
     assert_eq!(again["result"], json!({ "total": 21 }), "what a run pins is kept");
 }

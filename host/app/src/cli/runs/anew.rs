@@ -68,7 +68,7 @@ pub(super) async fn follow_and_close(
 pub(super) fn latest(file: Option<&PathBuf>, workflow: &str, context: &Context) -> Result<Loaded, Failure> {
     let file = match file {
         Some(file) => file.clone(),
-        None => find(workflow)?,
+        None => find(workflow, context)?,
     };
     let loaded = load::load(&file, Resolve::Yes)?;
     if !load::can_run(&loaded) {
@@ -85,13 +85,19 @@ pub(super) fn latest(file: Option<&PathBuf>, workflow: &str, context: &Context) 
     Ok(loaded)
 }
 
-fn find(workflow: &str) -> Result<PathBuf, Failure> {
-    let is_it = |file: &PathBuf| {
-        let loaded = load::load_to_look_at(file).ok();
-        loaded.and_then(|loaded| loaded.graph).is_some_and(|graph| graph.name == workflow)
-    };
-    let mut found: Vec<PathBuf> =
-        workflow_files(std::path::Path::new("."))?.into_iter().filter(is_it).collect();
+fn find(workflow: &str, context: &Context) -> Result<PathBuf, Failure> {
+    let (mut found, mut faulty) = (Vec::new(), None);
+    for file in workflow_files(std::path::Path::new("."))? {
+        let Ok(loaded) = load::load_to_look_at(&file) else { continue };
+        match &loaded.graph {
+            Some(graph) if graph.name == workflow => found.push(file),
+            None if says_name(&loaded.text, workflow) => faulty = Some(loaded),
+            Some(_) | None => {}
+        }
+    }
+    if let (Some(loaded), true) = (&faulty, found.is_empty()) {
+        return Err(check::refused(loaded, context));
+    }
     match (found.pop(), found.is_empty()) {
         (Some(file), true) => Ok(file),
         (None, _) => Err(Failure::usage(format!("no workflow file below here is `{workflow}`"))
@@ -103,6 +109,15 @@ fn find(workflow: &str) -> Result<PathBuf, Failure> {
                 .help("name the one that is meant: --latest=FILE"))
         }
     }
+}
+
+/// Whether a file that has errors says at its top that it is that workflow.
+fn says_name(text: &str, workflow: &str) -> bool {
+    let said = text.lines().find_map(|line| line.strip_prefix("name:"));
+    said.is_some_and(|name| {
+        let name = name.split(" #").next().unwrap_or(name);
+        name.trim().trim_matches(['"', '\'']) == workflow
+    })
 }
 
 /// Begins a run, tells so, and follows it to its end, as a run of `user`.
