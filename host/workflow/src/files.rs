@@ -58,11 +58,8 @@ impl<'a> Files<'a> {
         for entry in file.get("workflows").map(Node::entries).unwrap_or_default() {
             let Some(path) = entry.value.get("path") else { continue };
             let Some(text) = self.text(report, path) else { continue };
-            let Some(child) = tree(&text) else {
-                let help = "check the child file on its own";
-                report.add("BW601", path.span, "the child file is not a workflow", help);
-                continue;
-            };
+            // What is wrong with it is told with the child.
+            let Some(child) = tree(&text) else { continue };
             let (wanted, found) = (entry.value.get("version"), child.get("version").and_then(Node::integer));
             if let (Some(wanted), Some(found)) = (wanted, found)
                 && wanted.integer().is_some_and(|wanted| wanted != found)
@@ -78,18 +75,20 @@ impl<'a> Files<'a> {
             }
             let own = own_name.rsplit('/').next().unwrap_or(own_name).to_owned();
             let name = normal(path.text().unwrap_or_default());
-            if let Some(circle) = self.circle(vec![own, name], &child) {
-                let help = format!("the circle: {}", circle.join(" -> "));
-                report.add(
-                    "BW606",
-                    path.span,
-                    "workflows call each other in a circle, or more than 8 deep",
-                    help,
-                );
+            if let Some(way) = self.circle(vec![own, name], &child) {
+                let is_circle = way.split_last().is_some_and(|(last, before)| before.contains(last));
+                let (message, what) = if is_circle {
+                    ("workflows call each other in a circle".to_owned(), "the circle")
+                } else {
+                    let message = format!("workflows call each other more than {CHILDREN_DEEP_MAX} deep");
+                    (message, "make this chain shorter")
+                };
+                report.add("BW606", path.span, message, format!("{what}: {}", way.join(" -> ")));
             }
         }
     }
 
+    /// The way to a file that is on it already, or that is too deep.
     fn circle(&mut self, way: Vec<String>, child: &Node) -> Option<Vec<String>> {
         let last = way.last()?;
         if way[..way.len() - 1].contains(last) || way.len() > CHILDREN_DEEP_MAX + 1 {
