@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bandstand_engine::graph::PluginSource;
+use bandstand_engine::graph::{Graph, PluginSource};
 use clap::Args;
 
 use super::context::Context;
@@ -67,6 +67,28 @@ pub fn execute(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
 fn summary(loaded: &Loaded, context: &Context) -> String {
     let ok = context.out.paint_err(Tone::Good, "ok");
     let Some(graph) = &loaded.graph else { return format!("{}: {ok}", safe::line(&loaded.file)) };
+    let nodes = words::count(graph.root.nodes.len(), "node");
+    let agents = agents_of(graph);
+    safe_but(&ok, &loaded.file, &format!("{} version {}, {nodes}; {agents}", graph.name, graph.version))
+}
+
+/// `agents: split (plugins/split.wasm, no grants); of child workflow review: audit (..., memory: write)`.
+fn agents_of(graph: &Graph) -> String {
+    let mut said = named(graph).map_or(Vec::new(), |agents| vec![format!("agents: {agents}")]);
+    of_children(graph, "", &mut said);
+    if said.is_empty() { "no agents".to_owned() } else { said.join("; ") }
+}
+
+fn of_children(graph: &Graph, around: &str, said: &mut Vec<String>) {
+    for (id, child) in &graph.workflows {
+        let path = format!("{around}{id}");
+        said.extend(named(&child.graph).map(|agents| format!("of child workflow {path}: {agents}")));
+        of_children(&child.graph, &format!("{path}/"), said);
+    }
+}
+
+/// The agents of one workflow, without its children's; `None`: it has none.
+fn named(graph: &Graph) -> Option<String> {
     let agents: Vec<String> = graph
         .plugins
         .iter()
@@ -79,10 +101,7 @@ fn summary(loaded: &Loaded, context: &Context) -> String {
             format!("{id} ({source}, {powers})")
         })
         .collect();
-    let agents =
-        if agents.is_empty() { "no agents".to_owned() } else { format!("agents: {}", agents.join(", ")) };
-    let nodes = words::count(graph.root.nodes.len(), "node");
-    safe_but(&ok, &loaded.file, &format!("{} version {}, {nodes}; {agents}", graph.name, graph.version))
+    (!agents.is_empty()).then(|| agents.join(", "))
 }
 
 /// Our colours stay, what the file says is made safe.
