@@ -124,7 +124,10 @@ impl<'a> Search<'a> {
             let shown: Vec<&str> = names.iter().take(NAMED_MAX).map(String::as_str).collect();
             format!("{what}: {}{more}", shown.join(", "))
         };
-        let mut names = listed("it entered", &self.nodes);
+        let mut names = match self.nodes.is_empty() {
+            true => "it has not entered any node yet".to_owned(),
+            false => listed("it entered", &self.nodes),
+        };
         if !self.checkpoints.is_empty() {
             names = format!("{names}; {}", listed("it passed the checkpoints", &self.checkpoints));
         }
@@ -181,5 +184,11 @@ mod tests {
         assert_eq!(find("done"), Err(NotFound::Ended));
         let names = "it entered: draft, fan, fan/law/ask, last; it passed the checkpoints: turn, fan, done";
         assert_eq!(find("checkpoint:draft"), Err(NotFound::Nothing(names.to_owned())));
+        let none = "it has not entered any node yet";
+        assert_eq!(
+            Search::new("draft").found(),
+            Err(NotFound::Nothing(none.to_owned())),
+            "of a run that is queued"
+        );
     }
 }
