@@ -83,6 +83,7 @@ async fn start_and_follow(
 ) -> Result<Exit, Failure> {
     let config = loaded.directory.config.clone();
     let file = loaded.file.clone();
+    let workflow = loaded.graph.as_ref().map(|graph| graph.name.to_string()).unwrap_or_default();
     let request = StartRequest {
         input,
         thread_id: args.thread.clone(),
@@ -105,8 +106,13 @@ async fn start_and_follow(
         }
         Err(error) => {
             let failure = Failure::from(error);
-            let help =
-                format!("what it takes: the `input` of {file}; how it was meant: bandstand run --help");
+            let help = match (&args.thread, of_the_thread(&failure)) {
+                (Some(thread), true) => format!(
+                    "to begin the thread anew: bandstand thread forget {workflow} {thread}{}",
+                    context.data_option()
+                ),
+                _ => format!("what it takes: the `input` of {file}; how it was meant: bandstand run --help"),
+            };
             Err(if failure.exit == Exit::Usage { failure.help(help) } else { failure })
         }
     };
@@ -115,4 +121,10 @@ async fn start_and_follow(
     let exit = ended?;
     closed?;
     Ok(exit)
+}
+
+/// Whether the run could not start because of what its thread keeps. A host that another process is tells no more than
+/// the words.
+fn of_the_thread(failure: &Failure) -> bool {
+    failure.what.contains("keeps a value for it")
 }

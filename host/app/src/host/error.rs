@@ -142,6 +142,19 @@ pub enum HostError {
         /// Why this is not done.
         problem: &'static str,
     },
+    /// A run of the thread is open, so it is not forgotten.
+    #[error(
+        "what thread `{thread_id}` of workflow `{workflow}` keeps is not forgotten: a thread is forgotten when none of its runs \
+         is open, and {run_id} is; wait for it (bandstand runs watch {run_id}) or end it (bandstand runs cancel {run_id})"
+    )]
+    ThreadBusy {
+        /// The workflow.
+        workflow: String,
+        /// The thread.
+        thread_id: String,
+        /// The run that has it, or waits for it.
+        run_id: String,
+    },
     /// There is no such thread.
     #[error(
         "workflow `{workflow}` keeps nothing in a thread `{thread_id}`; `bandstand thread list` shows the threads there are"
@@ -228,6 +241,7 @@ impl HostError {
             HostError::InUse { .. }
             | HostError::Silent { .. }
             | HostError::ThreadHeld { .. }
+            | HostError::ThreadBusy { .. }
             | HostError::NoSuchThread { .. }
             | HostError::NoSuchRun(_)
             | HostError::RequestTaken { .. } => 3,

@@ -243,13 +243,7 @@ impl Host {
         match forgotten.await.map_err(|_| HostError::Closing)? {
             Ok(Forgotten::Done) => Ok(()),
             Ok(Forgotten::Unknown) => Err(HostError::NoSuchThread { workflow, thread_id }),
-            Ok(Forgotten::InUse(run_id)) => Err(HostError::ThreadHeld {
-                workflow,
-                thread_id,
-                run_id,
-                status: "open",
-                problem: "a thread is forgotten when none of its runs is open",
-            }),
+            Ok(Forgotten::InUse(run_id)) => Err(HostError::ThreadBusy { workflow, thread_id, run_id }),
             Err(refused) => Err(HostError::Storage(refused.to_string())),
         }
     }

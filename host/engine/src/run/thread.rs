@@ -61,7 +61,7 @@ fn of_the_thread(graph: &Graph, values: &BTreeMap<Id, Arc<Value>>) -> BTreeMap<I
 pub(super) fn fits(channel: &Channel, value: &Arc<Value>, thread_id: &str) -> Result<(), String> {
     let refused = |problem: String| {
         format!(
-            "thread `{thread_id}` keeps a value for it that {problem}; let the file take it again, or name another thread"
+            "thread `{thread_id}` keeps a value for it that {problem}; forget it (bandstand thread forget), let the file take it again, or name another thread"
         )
     };
     let neutral = write::neutral(channel.reduce, value);
