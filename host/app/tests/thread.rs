@@ -142,7 +142,7 @@ fn a_queued_run_begins_when_the_one_before_it_has_ended() {
         .expect(4, &["waits for its thread, which run", "that one waits for a person"]);
     assert!(third.stderr.contains(&first), "{third:#?}");
     let listed = folder.call(&["runs", "list"]).expect(0, &[]).stdout;
-    assert!(listed.contains(&format!("waiting behind {first} in")), "{listed}");
+    assert!(listed.contains(&format!("waiting behind {first} in thread t")), "a pipe is not cut: {listed}");
     let shown = show(&folder, &second);
     assert_eq!((shown["status"].clone(), shown["events"].clone()), (json!("waiting"), json!(1)));
     assert_eq!(shown["waiting_for"], json!([{ "kind": "thread", "thread_id": "t", "behind": first }]));
@@ -268,10 +268,31 @@ fn a_thread_outlives_its_runs_until_it_is_forgotten() {
     );
     let shown = folder.call(&["thread", "show", "chat", "t", "--json"]).expect(0, &[]).json();
     assert_eq!(shown["values"], json!({ "log": [1, 2] }));
-    folder.call(&["thread", "forget", "chat", "t", "--yes"]).expect(3, &["a thread is forgotten when"]);
+    let busy =
+        folder.call(&["thread", "forget", "chat", "t", "--yes"]).expect(3, &["a thread is forgotten when"]);
+    assert!(!busy.stderr.contains("second run"), "{}", busy.stderr);
     folder.call(&["runs", "cancel", "--yes", &id(&second)]).expect(0, &[]);
     folder.call(&["thread", "forget", "chat", "t", "--yes"]).expect(0, &["forgotten"]);
     folder.call(&["thread", "forget", "chat", "t", "--yes"]).expect(3, &["keeps nothing"]);
     folder.call(&["thread", "show", "chat", "t"]).expect(3, &["keeps nothing"]);
     assert_eq!(say(&folder, 3, "end").expect(0, &[]).last()["result"], json!([3]));
+}
+
+// R5.8: whoever waits behind a paused run, or has a thread that the file outgrew, is told what to do.
+#[test]
+fn what_stands_in_the_way_of_a_thread_is_told() {
+    let folder = project("queue");
+    let first = id(&say(&folder, 1, "review").expect(4, &[]));
+    folder.call(&["runs", "pause", &first]).expect(0, &[]);
+    let args = ["run", "chat.yaml", "--no-ask", "--thread", "t", "--input", &input(2, "end")];
+    let behind = folder.call(&args).expect(4, &["that one is paused", &format!("runs resume {first}")]);
+    assert!(!behind.stderr.contains("waits for a person"), "{behind:#?}");
+    let queued = runs(&folder)[0]["run_id"].as_str().unwrap().to_owned();
+    folder.call(&["runs", "fork", &queued, "--from", "hear"]).expect(3, &["it has not entered any node yet"]);
+    folder.call(&["runs", "cancel", "--yes", &queued]).expect(0, &[]);
+    folder.call(&["runs", "cancel", "--yes", &first]).expect(0, &[]);
+
+    folder.write("chat.yaml", CHAT.replace("items: { type: integer }", "items: { type: string }"));
+    let refused = folder.call(&args).expect(2, &["keeps a value for it", "bandstand thread forget chat t"]);
+    assert!(!refused.stderr.contains("the `input` of"), "{refused:#?}");
 }

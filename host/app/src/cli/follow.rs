@@ -9,6 +9,7 @@ use std::time::Duration;
 use bandstand_engine::event::Event;
 use bandstand_engine::run::Waiting;
 use bandstand_engine::{Status, Timestamp};
+use bandstand_store::RunStatus;
 use serde_json::{Value, json};
 
 use super::context::{Context, now, told_to_end};
@@ -236,10 +237,17 @@ pub fn outcome(
         }
         Settled::WaitingForPeople { reviews } => waiting(run_id, history, reviews, context),
         Settled::QueuedBehind { run_id: ahead } => {
-            let what = format!(
-                "run {run_id} waits for its thread, which run {ahead} has; that one waits for a person"
-            );
+            let status = stored::open(context).ok().and_then(|reader| reader.run(ahead).ok().flatten());
+            let why = match status.map(|run| run.status) {
+                Some(RunStatus::Paused) => "is paused",
+                Some(RunStatus::Stuck) => "is stuck",
+                _ => "waits for a person",
+            };
+            let what = format!("run {run_id} waits for its thread, which run {ahead} has; that one {why}");
             out.error_line(&out.paint_err(Tone::Attention, &what));
+            if why == "is paused" {
+                out.error_line(&format!("    resume:   bandstand runs resume {ahead}{data}"));
+            }
             out.error_line(&format!("    look:     bandstand runs show {ahead}{data}"));
             out.error_line(&format!("    go on:    bandstand runs drive {run_id}{data}"));
         }

@@ -85,7 +85,7 @@ pub fn status_words(run: &RunRow) -> String {
     let mut text = run.status.name().to_owned();
     if let Some(RunLease::Queued { behind }) = &run.lease {
         let thread = run.thread_id.as_deref().unwrap_or_default();
-        // In a list what is long is cut at its end.
+        // In a list on a terminal what is long is cut at its end.
         match behind {
             Some(ahead) => text.push_str(&format!(" behind {ahead} in thread {thread}")),
             None => text.push_str(&format!(" for thread {thread}")),

@@ -1,31 +1,39 @@
 //! Plain tables: columns two spaces apart, no lines, the last column as long as it likes.
 
+use std::io::{self, IsTerminal};
+
 use super::safe;
 
 /// Rows under headings. Cells are made safe for a terminal here.
 pub struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    cell_length_max: usize,
 }
 
 impl Table {
-    /// No longer cell than this, but in the last column; characters.
+    /// No longer cell than this on a terminal, but in the last column; characters.
     const CELL_LENGTH_MAX: usize = 60;
 
     /// An empty table.
     pub fn new(headings: &[&'static str]) -> Table {
-        Table { headings: headings.to_vec(), rows: Vec::new() }
+        // Who reads a pipe wants all of it.
+        let cell_length_max = if io::stdout().is_terminal() { Self::CELL_LENGTH_MAX } else { usize::MAX };
+        Table { headings: headings.to_vec(), rows: Vec::new(), cell_length_max }
     }
 
     /// Adds a row; missing cells are empty.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
         let last = self.headings.len().saturating_sub(1);
+        let cell_length_max = self.cell_length_max;
         let cells = cells.into_iter().enumerate();
         self.rows.push(
             cells
-                .map(|(column, cell)| {
-                    if column == last { safe::line(&cell) } else { safe::short(&cell, Self::CELL_LENGTH_MAX) }
-                })
+                .map(
+                    |(column, cell)| {
+                        if column == last { safe::line(&cell) } else { safe::short(&cell, cell_length_max) }
+                    },
+                )
                 .collect(),
         );
     }
