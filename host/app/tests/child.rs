@@ -236,6 +236,10 @@ fn an_input_that_the_child_does_not_take_fails_the_node() {
 #[test]
 fn a_faulty_child_is_told_with_its_parent() {
     let folder = project();
+    folder.call(&["check", "flow.yaml"]).expect(0, &["of child workflow child: one ("]);
+    folder.write("children/child.yaml", "{ no: [yaml");
+    let told = folder.call(&["check", "flow.yaml"]).expect(2, &[]).stdout;
+    assert_eq!(told.matches("BW601").count(), 1, "{told}");
     folder.write("children/child.yaml", CHILD.replace("version: 2", "version: 3"));
     folder.call(&["run", "flow.yaml", "--input", "{\"items\": []}"]).expect(2, &["BW605", "version: 3"]);
     folder.write("children/child.yaml", CHILD.replace("state.seen }}", "state.saw }}"));
@@ -293,6 +297,8 @@ fn a_parent_says_which_child_it_waits_for_and_what_that_waits_for() {
     assert_eq!(show(&folder, &parent)["waiting_for"][0]["run_id"], json!(child));
     let text = folder.call(&["runs", "show", &parent]).expect(0, &[]).stdout;
     assert!(text.contains(&format!("child run {child} at all@1[0]@1")), "{text}");
+    let refused = folder.call(&["runs", "signal", &parent, "go"]);
+    refused.expect(3, &["a child of it waits for signal go", &format!("bandstand runs signal {child} go")]);
     let sent = folder.call(&["runs", "signal", &child, "go"]).expect(0, &["run succeeded"]);
     assert_eq!(sent.json(), json!({ "all": ["ask"] }));
 }

@@ -2,6 +2,7 @@
 //! follows the run then.
 
 use bandstand_engine::input::{ActorKind, By};
+use bandstand_store::Reader;
 use clap::Args;
 use serde_json::json;
 
@@ -41,6 +42,7 @@ pub fn execute(args: &SignalArgs, context: &Context) -> Result<Exit, Failure> {
     let data = json_input::read("--input", &args.input)?;
     let reader = stored::open(context)?;
     let run_id = stored::run(&reader, &args.run)?.run_id;
+    let children = waiting_children(&reader, &run_id, &args.name)?;
     let by = args.by.clone().unwrap_or_else(who_sits_here);
     let request = SignalRequest {
         run_id: run_id.clone(),
@@ -50,7 +52,8 @@ pub fn execute(args: &SignalArgs, context: &Context) -> Result<Exit, Failure> {
         request_id: args.request.clone(),
     };
     args.go_on.execute(reader, &run_id, by, context, async |access| {
-        let taken = access.signal(request).await?;
+        let taken =
+            access.signal(request).await.map_err(|error| with_children(error.into(), args, &children))?;
         if context.out.json {
             context.out.json_line(&json!({
                 "type": "signal", "run_id": run_id, "name": args.name, "changed": taken == Taken::Changed,
@@ -61,4 +64,26 @@ pub fn execute(args: &SignalArgs, context: &Context) -> Result<Exit, Failure> {
         }
         Ok(())
     })
+}
+
+/// The child runs below a run that wait for the signal now.
+fn waiting_children(reader: &Reader, run_id: &str, name: &str) -> Result<Vec<String>, Failure> {
+    let mut waiting = Vec::new();
+    for child in stored::open_children(reader, run_id)? {
+        let history = stored::history(reader, &child)?;
+        if history.signal_waits.values().any(|(awaited, _)| awaited == name) {
+            waiting.push(child);
+        }
+    }
+    Ok(waiting)
+}
+
+/// A child run takes its signals itself: whoever asked its parent is told so.
+fn with_children(failure: Failure, args: &SignalArgs, children: &[String]) -> Failure {
+    let Some(first) = children.first() else { return failure };
+    let all = children.join(", ");
+    failure.help(format!(
+        "a child of it waits for signal {}: {all}; bandstand runs signal {first} {}",
+        args.name, args.name
+    ))
 }
