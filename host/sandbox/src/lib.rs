@@ -40,6 +40,8 @@ pub use memory::{
 };
 pub use offered::{AGENT_PACKAGE, AGENT_VERSION};
 pub use plugin::{Import, Plugin};
+#[doc(hidden)]
+pub use reply::check_texts;
 pub use reply::{Choice, Next, Reply, ReviewRequest};
 pub use sandbox::Sandbox;
 pub use settings::{CallLimits, Grants, HttpGrant, MEMORY_BYTES_CEILING, MemoryGrant, Settings};

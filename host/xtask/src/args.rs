@@ -19,6 +19,9 @@ cargo xtask VERB
   schemas [--check]
                    write the generated files of host/docs; --check only says which ones are stale
   bench [ARGS]     run tests/bench in release; ARGS go to it
+  fuzz TARGET [ARGS]
+                   look for inputs that break a reader (tests/fuzz): component, workflow, expression, reply
+                   or journal; ARGS go to libFuzzer, such as -max_total_time=600
 
 The wasm target comes from rustup; where rustup cannot fetch, from Debian's packages, unpacked into
 your cache folder (--debian takes these at once). Nothing is installed into the system.
@@ -31,6 +34,13 @@ pub(crate) enum Verb {
     Bench(Vec<OsString>),
     /// Build what the flagship example needs and run it; the arguments are for `bandstand run`.
     Demo(Vec<OsString>),
+    /// Look for inputs that break this reader, with these arguments for the fuzzer.
+    Fuzz {
+        /// What reads them.
+        target: String,
+        /// For libFuzzer.
+        rest: Vec<OsString>,
+    },
     /// Print [`HELP`].
     Help,
     /// Build the plugins.
@@ -71,9 +81,10 @@ pub(crate) fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<
         "plugins" => plugins(parser),
         "demo" => Ok(Verb::Demo(parser.raw_args()?.collect())),
         "bench" => Ok(Verb::Bench(parser.raw_args()?.skip_while(|arg| arg == "--").collect())),
+        "fuzz" => fuzz(parser),
         "test" => test(parser),
         "schemas" => schemas(parser),
-        other => bail!("there is no verb `{other}`. Verbs: plugins, demo, test, schemas, bench, help"),
+        other => bail!("there is no verb `{other}`. Verbs: plugins, demo, test, schemas, bench, fuzz, help"),
     }
 }
 
@@ -88,6 +99,14 @@ fn plugins(mut parser: lexopt::Parser) -> Result<Verb> {
         }
     }
     Ok(Verb::Plugins(options))
+}
+
+fn fuzz(mut parser: lexopt::Parser) -> Result<Verb> {
+    let target = match parser.next()? {
+        Some(Value(target)) => target.string()?,
+        _ => bail!("name the target: component, workflow, expression, reply or journal"),
+    };
+    Ok(Verb::Fuzz { target, rest: parser.raw_args()?.skip_while(|arg| arg == "--").collect() })
 }
 
 fn test(mut parser: lexopt::Parser) -> Result<Verb> {
@@ -140,6 +159,8 @@ mod tests {
         let rest = vec!["--seed".into(), "7".into()];
         assert_eq!(read("bench --seed 7").unwrap(), Verb::Bench(rest.clone()));
         assert_eq!(read("bench -- --seed 7").unwrap(), Verb::Bench(rest));
+        let fuzz = Verb::Fuzz { target: "reply".to_owned(), rest: vec!["-runs=1".into()] };
+        assert_eq!(read("fuzz reply -runs=1").unwrap(), fuzz);
         let rest = vec!["-p".into(), "bandstand-engine".into()];
         assert_eq!(read("test --fast -- -p bandstand-engine").unwrap(), Verb::Test { fast: true, rest });
     }
@@ -149,5 +170,6 @@ mod tests {
         let text = read("plugin").unwrap_err().to_string();
         assert!(text.contains("`plugin`") && text.contains("plugins, demo"), "{text}");
         assert!(read("plugins --fast").is_err());
+        assert!(read("fuzz").unwrap_err().to_string().contains("workflow"));
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask`: everything a checkout needs beyond `cargo build`, with nothing to install by hand.
 //!
-//! It builds the plugins, shows the demo, runs all tests, writes generated files and starts the bench. It leaves out
+//! It builds the plugins, shows the demo, runs all tests, writes generated files, starts the bench and the fuzzer. It leaves out
 //! whatever cargo does well alone, and knows nothing of how the host works: it only calls its command line.
 
 mod args;
@@ -37,6 +37,7 @@ fn run() -> Result<ExitCode> {
         Verb::Test { fast, rest } => tasks::test(&repo, fast, &rest)?,
         Verb::Schemas { check } => tasks::schemas(&repo, check)?,
         Verb::Bench(rest) => return tasks::bench(&repo, &rest),
+        Verb::Fuzz { target, rest } => return tasks::fuzz(&repo, &target, &rest),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `demo`, `test`, `schemas` and `bench`: verbs that only call cargo and the host's own command line.
+//! `demo`, `test`, `schemas`, `bench` and `fuzz`: verbs that only call cargo and the host's own command line.
 
 use std::ffi::OsString;
 use std::fs;
@@ -105,6 +105,51 @@ pub(crate) fn bench(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
     shell::run_for_code(
         command.args(["run", "--release", "--quiet", "--package", "bandstand-bench", "--"]).args(rest),
     )
+}
+
+/// Builds one target of `tests/fuzz` so that libFuzzer sees which branches an input takes, and runs it. What it keeps goes
+/// into the target folder, what it finds into `tests/fuzz/found`.
+pub(crate) fn fuzz(repo: &Repo, target: &str, rest: &[OsString]) -> Result<ExitCode> {
+    // Of the compiler's stable flags; a sanitizer would need a nightly one, and nearly all of this is safe code.
+    const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+        -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions=on -Coverflow-checks=on --cfg fuzzing";
+    let crate_folder = repo.root.join("tests/fuzz");
+    let found = crate_folder.join("found").join(target);
+    if !found.is_dir() {
+        bail!(
+            "there is no target `{target}`; there are the folders of {}",
+            crate_folder.join("found").display()
+        );
+    }
+    let kept = repo.root.join("target/fuzz/corpus").join(target);
+    fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
+    let triple = shell::text(
+        Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+            .args(["--print", "host-tuple"]),
+    )?;
+    let mut command = repo.cargo();
+    command.args(["run", "--quiet", "--release", "--package", "bandstand-fuzz", "--bin", "fuzz"]);
+    command.args(["--no-default-features", "--features"]);
+    command.arg(if target == "component" { "libfuzzer,sandbox" } else { "libfuzzer" });
+    // With a triple, build scripts and macros are built without these flags.
+    command.arg("--target").arg(triple.trim()).arg("--target-dir").arg(repo.root.join("target/fuzz"));
+    command.arg("--").arg(&kept).arg(&found);
+    command.args(seeds(target).iter().map(|folder| repo.root.join(folder)));
+    command.arg(format!("-artifact_prefix={}/", found.display())).args(rest);
+    command.env("RUSTFLAGS", COVERAGE).env("BANDSTAND_FUZZ", target);
+    shell::run_for_code(&mut command)
+}
+
+/// As `tests/fuzz/src/lib.rs` has them; libFuzzer reads folders with all that is below them.
+fn seeds(target: &str) -> &'static [&'static str] {
+    match target {
+        "component" => &["host/app/assets"],
+        "workflow" => &["tests/workflows"],
+        "expression" => &["tests/workflows/prompts"],
+        "journal" => &["tests/rules/fixtures"],
+        _ => &[],
+    }
 }
 
 /// The host, built by cargo when it is not.

@@ -162,7 +162,13 @@ impl Run {
                 }
             }
             Event::BranchEnded(e) => self.branch_ended(e)?,
-            Event::BranchesJoined(e) => self.block_mut(&e.p)?.joined = true,
+            Event::BranchesJoined(e) => {
+                let block = self.block_mut(&e.p)?;
+                if block.open > 0 {
+                    return Err("branches of the block are open".to_owned());
+                }
+                block.joined = true;
+            }
             Event::ReviewOpened(e) => self.review_opened(e)?,
             Event::ReviewAnswered(e) => self.review_answered(e)?,
             Event::ReviewDecided(e) => self.review_decided(&e.p, &e.review_id, e.outcome)?,
@@ -556,6 +562,10 @@ impl Run {
         change: impl FnOnce(&mut Scope) -> Result<R, String>,
     ) -> Result<R, String> {
         let scope = self.state.root.inner_mut(path.segments()).ok_or("no such scope")?;
+        // Whatever goes on in its branches would go on without it.
+        if matches!(&scope.place, Place::At(visit) if visit.block().is_some_and(|block| block.open > 0)) {
+            return Err("branches of the block are open".to_owned());
+        }
         self.index.remove_place(path, &scope.place);
         let result = change(scope);
         self.index.add_place(&self.graph, path, &scope.place);
