@@ -1,94 +1,170 @@
 //! Keeps compiled code on disk, so that a component is compiled once per machine and version of the engine.
 //!
-//! Compiled code is trusted: whoever can write a file here can run code in the host. Hence the folder is private to
-//! the user and refused where it is not, and a checksum finds files that are damaged. The checksum is no signature;
-//! code authenticated under a key of the installation is to come.
+//! Compiled code is trusted: whoever gets a file of theirs loaded from here runs code in the host. Hence the folder and
+//! its files are private to the user, or not used; and each file carries a code of authentication over what it is for
+//! (which component, which engine) and what it holds, under a key of this installation. It is checked over the very
+//! bytes that are loaded. Whatever does not pass is compiled anew.
 
+use crate::answer::CODE_BYTES_MAX;
+use crate::cache_key::{CacheKey, open_private};
 use crate::load_error::SetupError;
 use std::fmt::Write as _;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::hash::{Hash, Hasher};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 /// First bytes of each file; the last one is the layout's version.
-const MAGIC: &[u8; 8] = b"bandstn\x01";
+const MAGIC: &[u8; 8] = b"bandstn\x02";
 const HEAD_BYTES: usize = MAGIC.len() + blake3::OUT_LEN;
+
+/// What is kept for a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptCode {
+    /// Nothing, or nothing for this version of the engine: it is compiled when it is first loaded.
+    None,
+    /// Code that this installation made of this component.
+    Authentic {
+        /// Its size. Bytes.
+        size_bytes: usize,
+    },
+    /// A file that is not used, because it is damaged, not private, or was made by somebody else.
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
 
 /// A folder of compiled code, for one configuration of the engine.
 pub(crate) struct Cache {
     dir: PathBuf,
-    engine_key: String,
+    engine_hash: [u8; blake3::OUT_LEN],
+    key: CacheKey,
+    read_only: bool,
+}
+
+/// A file that is there and must not be loaded.
+pub(crate) struct Refused {
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
 }
 
 impl Cache {
-    /// Makes the folder where it does not exist, and refuses one that others may write to.
-    pub(crate) fn open(dir: &Path, engine: &Engine) -> Result<Self, SetupError> {
-        let failed = |source| SetupError::Cache { path: dir.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-        let found = dir.metadata().map_err(failed)?;
+    /// Makes the folder where it does not exist. None: nothing can be kept there, which costs time only.
+    ///
+    /// # Errors
+    /// When others may write to the folder: then somebody means something else with it.
+    pub(crate) fn open(dir: &Path, read_only: bool, engine: &Engine) -> Result<Option<Self>, SetupError> {
+        let nothing = |error: &std::io::Error| {
+            // A reader finds nothing where nothing was ever written.
+            if !(read_only && error.kind() == ErrorKind::NotFound) {
+                tracing::warn!(
+                    "compiled code is not kept in {}: {error}; plugins are compiled at each start",
+                    dir.display()
+                );
+            }
+            Ok(None)
+        };
+        if !read_only && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+            return nothing(&error);
+        }
+        let found = match dir.metadata() {
+            Ok(found) => found,
+            Err(error) => return nothing(&error),
+        };
         if found.uid() != rustix::process::geteuid().as_raw() || found.mode() & 0o022 != 0 {
-            return Err(failed(std::io::Error::other(
+            let source = std::io::Error::other(
                 "others may write to this folder, and what it holds is run; make it yours with `chmod 700`, or \
                  choose another",
-            )));
+            );
+            return Err(SetupError::Cache { path: dir.to_owned(), source });
         }
-        let mut key = KeyHasher(blake3::Hasher::new());
-        engine.precompile_compatibility_hash().hash(&mut key);
-        let mut engine_key = String::new();
-        for byte in &key.0.finalize().as_bytes()[..8] {
-            // Writing to a String cannot fail.
-            let _ = write!(engine_key, "{byte:02x}");
+        match CacheKey::open(&key_path(dir), read_only) {
+            Ok(key) => {
+                Ok(Some(Self { dir: dir.to_owned(), engine_hash: engine_hash(engine), key, read_only }))
+            }
+            Err(error) => nothing(&error),
         }
-        Ok(Self { dir: dir.to_owned(), engine_key })
     }
 
+    /// The file's name tells engines apart too, so that two versions of the host do not write over each other's code.
     fn path(&self, digest: &str) -> PathBuf {
         let digest = digest.trim_start_matches("sha256:");
-        self.dir.join(format!("{digest}-{}.cwasm", self.engine_key))
+        let mut engine = String::new();
+        for byte in &self.engine_hash[..8] {
+            // Writing to a String cannot fail.
+            let _ = write!(engine, "{byte:02x}");
+        }
+        self.dir.join(format!("{digest}-{engine}.cwasm"))
     }
 
-    /// The compiled component, if it is there and whole. A damaged file is removed.
-    pub(crate) fn read(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    /// The code of a component, if it is there.
+    ///
+    /// # Errors
+    /// When there is a file that must not be loaded.
+    pub(crate) fn read(&self, digest: &str) -> Result<Option<Vec<u8>>, Refused> {
         let path = self.path(digest);
         let mut bytes = Vec::new();
-        File::open(&path).ok()?.read_to_end(&mut bytes).ok()?;
-        match revive(engine, &bytes) {
-            Ok(component) => Some(component),
-            Err(reason) => {
-                tracing::warn!("compiled code in {} is {reason}; compiling anew", path.display());
-                // If it cannot be removed it is replaced after compiling.
-                let _ = std::fs::remove_file(&path);
-                None
-            }
+        let read = open_private(&path)
+            .and_then(|file| file.take((HEAD_BYTES + CODE_BYTES_MAX) as u64).read_to_end(&mut bytes));
+        let reason = match read {
+            Ok(_) => match self.authentic(digest, &bytes) {
+                Ok(()) => {
+                    bytes.drain(..HEAD_BYTES);
+                    return Ok(Some(bytes));
+                }
+                Err(reason) => reason.to_owned(),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => error.to_string(),
+        };
+        Err(Refused { path, reason })
+    }
+
+    fn authentic(&self, digest: &str, bytes: &[u8]) -> Result<(), &'static str> {
+        let (head, code) = bytes.split_at_checked(HEAD_BYTES).ok_or("it is cut short")?;
+        let (magic, found) = head.split_at(MAGIC.len());
+        if magic != MAGIC {
+            return Err("it is of another layout");
+        }
+        // The comparison takes the same time wherever they differ.
+        let found = blake3::Hash::from_slice(found).map_err(|_| "it is cut short")?;
+        if self.authentication(digest, code) == found {
+            Ok(())
+        } else {
+            Err("it is damaged, or was not made by this installation for this plugin and this version")
         }
     }
 
-    /// Keeps a compiled component. A cache that cannot be written costs time, not correctness: it is only logged.
-    pub(crate) fn write(&self, digest: &str, component: &Component) {
+    fn authentication(&self, digest: &str, code: &[u8]) -> blake3::Hash {
+        self.key.authenticate(&[MAGIC, &self.engine_hash, digest.as_bytes(), code])
+    }
+
+    /// Keeps the code of a component. A cache that cannot be written costs time, not correctness: it is only logged.
+    pub(crate) fn write(&self, digest: &str, code: &[u8]) {
+        if self.read_only {
+            return;
+        }
         let path = self.path(digest);
-        let written = component
-            .serialize()
-            .map_err(std::io::Error::other)
-            .and_then(|code| self.write_whole(&path, &code));
-        if let Err(error) = written {
+        if let Err(error) = self.write_whole(&path, digest, code) {
             tracing::warn!("compiled code was not kept in {}: {error}", path.display());
         }
     }
 
     /// Under a name of its own first, so that no reader ever finds half a file.
-    fn write_whole(&self, path: &Path, code: &[u8]) -> std::io::Result<()> {
+    fn write_whole(&self, path: &Path, digest: &str, code: &[u8]) -> std::io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let draft = self.dir.join(format!("draft-{}-{number}", std::process::id()));
         let result = (|| {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
             file.write_all(MAGIC)?;
-            file.write_all(blake3::hash(code).as_bytes())?;
+            file.write_all(self.authentication(digest, code).as_bytes())?;
             file.write_all(code)?;
             std::fs::rename(&draft, path)
         })();
@@ -100,21 +176,18 @@ impl Cache {
     }
 }
 
-#[expect(unsafe_code, reason = "wasmtime cannot check compiled code, only trust it")]
-fn revive(engine: &Engine, bytes: &[u8]) -> Result<Component, &'static str> {
-    let (head, code) = bytes.split_at_checked(HEAD_BYTES).ok_or("cut short")?;
-    let (magic, checksum) = head.split_at(MAGIC.len());
-    if magic != MAGIC {
-        return Err("of another layout");
-    }
-    // Compared in the time it takes; there is no secret to guess here.
-    if blake3::hash(code).as_bytes() != checksum {
-        return Err("damaged");
-    }
-    // SAFETY: `deserialize` needs bytes that `Component::serialize` made. These lie in a folder that only this user
-    // can write to (checked in `open`), under a name that only `write` gives, and are unchanged since (the checksum
-    // above, over the very bytes that are passed on). Code of another engine is refused by wasmtime itself.
-    unsafe { Component::deserialize(engine, code) }.map_err(|_| "made by another version of the engine")
+/// Beside the folder: `compiled.key` for `compiled`.
+fn key_path(dir: &Path) -> PathBuf {
+    let mut path = dir.as_os_str().to_owned();
+    path.push(".key");
+    PathBuf::from(path)
+}
+
+/// What tells engines apart whose code is not exchangeable.
+pub(crate) fn engine_hash(engine: &Engine) -> [u8; blake3::OUT_LEN] {
+    let mut hasher = KeyHasher(blake3::Hasher::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    *hasher.0.finalize().as_bytes()
 }
 
 /// Lets what an engine is compatible with be hashed the same way by every build of the host, which the standard

@@ -48,6 +48,11 @@ pub(crate) fn start(settings: &Settings) -> Result<Engine, SetupError> {
     Ok(engine)
 }
 
+/// The engine of a child that only compiles: without pool and clock, which have no part in what code looks like.
+pub(crate) fn for_compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&config(None))
+}
+
 fn config(instances: Option<u32>) -> Config {
     let mut config = Config::new();
     config
@@ -98,4 +103,19 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .decommit_batch_size(8)
         .pagemap_scan(Enabled::Auto);
     pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::engine_hash;
+
+    // R7.1: what one compiles the other may run, and neither is ever mistaken for another configuration's.
+    #[test]
+    fn code_of_the_compiling_engine_is_code_of_the_running_one() {
+        let running = start(&Settings { instances_max: 2, ..Settings::default() }).unwrap();
+        assert_eq!(engine_hash(&running), engine_hash(&for_compiling().unwrap()));
+        let other = Engine::new(config(None).epoch_interruption(false)).unwrap();
+        assert_ne!(engine_hash(&running), engine_hash(&other));
+    }
 }

@@ -144,13 +144,21 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     })
 }
 
+/// Where a native file says for which system it is, and what wasmtime says there.
+const ELF_SYSTEM: usize = 7;
+const ELF_SYSTEM_WASMTIME: u8 = 200;
+const COMPILED: &str = "it is compiled code (`.cwasm`), which could only be trusted, not checked, and is never loaded; \
+                        give the component that it was made of, the host compiles it";
+
 /// Tells apart what people hand in by mistake.
 fn recognise(bytes: &[u8]) -> Result<(), LoadError> {
     let looks_like = match bytes {
         [] => "the file is empty",
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => return Err(LoadError::CoreModule),
         [b'\0', b'a', b's', b'm', ..] => return Ok(()),
-        [0x7f, b'E', b'L', b'F', ..] => "it is a native program or compiled code, not WebAssembly",
+        [0x7f, b'E', b'L', b'F', ..] if bytes.get(ELF_SYSTEM) == Some(&ELF_SYSTEM_WASMTIME) => COMPILED,
+        [b'b', b'a', b'n', b'd', b's', b't', b'n', ..] => COMPILED,
+        [0x7f, b'E', b'L', b'F', ..] => "it is a native program, not WebAssembly",
         [0x1f, 0x8b, ..] | [b'P', b'K', ..] => "it is a compressed archive; unpack it first",
         [b'(', ..] | [b';', b';', ..] => "it is WebAssembly text; turn it into bytes with `wasm-tools parse`",
         _ if std::str::from_utf8(&bytes[..bytes.len().min(512)]).is_ok() => "it is a text file",

@@ -8,12 +8,16 @@
 //! journals or where plugins come from: whoever calls decides those. What memory stands behind an agent is given
 //! with each call as a [`Memory`].
 
+mod answer;
 mod attempt;
 mod bindings;
 mod cache;
+mod cache_key;
 mod call;
 mod cancel;
 mod capture;
+mod compile_child;
+mod compiler;
 mod engine;
 mod failure;
 mod guest;
@@ -21,6 +25,7 @@ mod guest_memory;
 mod inspect;
 mod limiter;
 mod load_error;
+mod loader;
 mod memory;
 mod meter;
 mod offered;
@@ -30,8 +35,11 @@ mod sandbox;
 mod sanitise;
 mod settings;
 
+pub use cache::KeptCode;
 pub use call::{CallRequest, GuestEvent, LogLevel, Observer, Outcome, Usage};
 pub use cancel::CancelToken;
+pub use compile_child::compile_main;
+pub use compiler::Compiler;
 pub use failure::{Class, Failure};
 pub use inspect::{Inspection, inspect};
 pub use load_error::{LoadError, Refused, SetupError};

@@ -1,5 +1,6 @@
 //! Why a sandbox cannot be set up and why a component cannot be loaded: what, where, and what to do next.
 
+use crate::failure::{Class, Failure};
 use std::path::PathBuf;
 
 /// The sandbox cannot be set up on this machine or with these settings.
@@ -113,6 +114,63 @@ pub enum LoadError {
         /// What the compiler says.
         message: String,
     },
+    /// Compiling took too long and was ended.
+    #[error(
+        "compiling the component took longer than the limit of {limit_ms} ms (setting compile.time); if you trust it, \
+         raise the limit, else leave it out"
+    )]
+    CompileTime {
+        /// The limit. Milliseconds.
+        limit_ms: u64,
+    },
+    /// Compiling needed too much memory and was ended.
+    #[error(
+        "compiling the component needed more address space than the limit of {limit_bytes} bytes (setting \
+         compile.memory); if you trust it, raise the limit, else leave it out"
+    )]
+    CompileMemory {
+        /// The limit. Bytes.
+        limit_bytes: u64,
+    },
+    /// The compiler died of this component, in a child process or caught in this one.
+    #[error("the compiler crashed on the component ({how}); please report it, with the component")]
+    CompilerCrash {
+        /// How it ended.
+        how: String,
+    },
+    /// The compiling child answered with something that is no answer.
+    #[error("the process that compiles gave no valid answer: {problem}; please report it, with the component")]
+    CompilerAnswer {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The compiling child could not be started or spoken to. Not the component's fault.
+    #[error(
+        "the process that compiles ({}) cannot be started: {problem}; see to memory and the number of processes",
+        program.display()
+    )]
+    CompilerStart {
+        /// What was to be started.
+        program: PathBuf,
+        /// What the system says.
+        problem: String,
+    },
+}
+
+impl LoadError {
+    /// What a call of a plugin that cannot be loaded fails with. A fault of the host may pass; all others stay with the
+    /// component or the settings.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let (class, code) = match self {
+            LoadError::NotGranted(_) => (Class::Denied, "not-granted"),
+            LoadError::CompileTime { .. } => (Class::Timeout, "compile-time"),
+            LoadError::CompileMemory { .. } => (Class::Limit, "compile-memory"),
+            LoadError::CompilerStart { .. } => (Class::Host, "compiler-start"),
+            _ => (Class::Trap, "plugin-unusable"),
+        };
+        Failure { recoverable: class == Class::Host, ..Failure::new(class, code, self.to_string()) }
+    }
 }
 
 fn list(names: &[String]) -> String {

@@ -1,32 +1,31 @@
 //! The sandbox: loads components, and makes attempts on threads of its own.
 
 use crate::attempt;
-use crate::bindings::{AgentPre, log, memory_audit, memory_facts, memory_slots, progress, types};
-use crate::cache::Cache;
+use crate::bindings::{log, memory_audit, memory_facts, memory_slots, progress, types};
+use crate::cache::{Cache, KeptCode};
 use crate::call::{CallRequest, Outcome, Usage};
 use crate::engine;
 use crate::failure::{Class, Failure};
 use crate::guest::Guest;
-use crate::inspect::inspect;
+use crate::compile_child::panic_text;
 use crate::limiter::MemoryBudget;
 use crate::load_error::{LoadError, SetupError};
-use crate::plugin::{Loaded, Plugin};
+use crate::loader::Loader;
+use crate::plugin::Plugin;
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, Settings};
 use std::any::Any;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use wasmtime::Engine;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 
 /// Runs agents. One per process is enough; dropping it ends the attempts that are still going on.
 pub struct Sandbox {
@@ -39,15 +38,10 @@ struct Shared {
     id: u64,
     settings: Settings,
     engine: Engine,
-    linker: Linker<Guest>,
+    loader: Loader,
     budget: Arc<MemoryBudget>,
-    cache: Option<Cache>,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Everything loaded and still in use, by digest.
-    loaded: Mutex<HashMap<String, Weak<Loaded>>>,
-    /// The compiler uses all cores by itself, and the second to ask for the same component finds it done.
-    compiling: Mutex<()>,
 }
 
 impl Sandbox {
@@ -59,7 +53,10 @@ impl Sandbox {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let engine = engine::start(&settings)?;
         let linker = linker(&engine).map_err(|error| SetupError::Engine(format!("{error:#}")))?;
-        let cache = settings.cache_dir.as_deref().map(|dir| Cache::open(dir, &engine)).transpose()?;
+        let cache = match &settings.cache_dir {
+            Some(dir) => Cache::open(dir, settings.cache_read_only, &engine)?,
+            None => None,
+        };
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         if settings.worker_threads > 0 {
             runtime.worker_threads(settings.worker_threads);
@@ -71,16 +68,14 @@ impl Sandbox {
             .enable_time()
             .build()
             .map_err(SetupError::Threads)?;
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let shared = Shared {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
+            loader: Loader::new(engine.clone(), linker, cache, settings.clone(), id),
             engine,
-            linker,
             budget: Arc::new(MemoryBudget::new(settings.memory_bytes_total_max)),
-            cache,
             slots: Arc::new(Semaphore::new(settings.instances_max)),
             waiting: AtomicUsize::new(0),
-            loaded: Mutex::default(),
-            compiling: Mutex::default(),
             settings,
         };
         Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
@@ -88,37 +83,19 @@ impl Sandbox {
 
     /// Reads, checks and compiles a component, or takes its compiled code from memory or from the cache. Compiling
     /// takes milliseconds for small agents and many seconds for those that bring a language runtime: call it where
-    /// blocking is allowed.
+    /// blocking is allowed. Callers with the same component share the work and its end.
     ///
     /// # Errors
-    /// When it is not an agent that this host can run with these grants; all missing imports or grants are named.
+    /// When it is not an agent that this host can run with these grants, all missing imports or grants being named; or
+    /// when it cannot be compiled within the bounds of [`Compiler`](crate::Compiler).
     pub fn load(&self, bytes: &[u8], grants: &Grants) -> Result<Plugin, LoadError> {
-        let size_bytes_max = self.shared.settings.component_bytes_max;
-        if bytes.len() > size_bytes_max {
-            return Err(LoadError::TooLarge { size_bytes: bytes.len(), size_bytes_max });
-        }
-        let inspection = inspect(bytes)?;
-        inspection.check(grants)?;
-        if let Some(plugin) = self.shared.find_loaded(&inspection.digest) {
-            return Ok(plugin);
-        }
-        let _one_at_a_time = self.shared.compiling.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(plugin) = self.shared.find_loaded(&inspection.digest) {
-            return Ok(plugin);
-        }
-        let component = self.shared.compiled(bytes, &inspection.digest)?;
-        let fits = |error: wasmtime::Error| LoadError::Incompatible {
-            message: sanitise(&format!("{error:#}"), 1_000),
-        };
-        check_run(&self.shared.engine, &component, inspection.node().unwrap_or_default())?;
-        let linked = self.shared.linker.instantiate_pre(&component).map_err(fits)?;
-        let agent = AgentPre::new(linked).map_err(fits)?;
-        let digest = inspection.digest.clone();
-        let loaded = Arc::new(Loaded { inspection, agent, sandbox_id: self.shared.id });
-        let mut known = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, plugin| plugin.strong_count() > 0);
-        known.insert(digest, Arc::downgrade(&loaded));
-        Ok(Plugin(loaded))
+        self.shared.loader.load(bytes, grants)
+    }
+
+    /// What the cache holds for the component of that digest. Reads and authenticates the whole file.
+    #[must_use]
+    pub fn kept_code(&self, digest: &str) -> KeptCode {
+        self.shared.loader.kept_code(digest)
     }
 
     /// Makes one attempt. It ends when the agent answers or dies, when a limit is reached, when the request's token
@@ -154,7 +131,7 @@ impl Sandbox {
             let outcome = match Unwinding(Box::pin(attempt)).await {
                 Ok(outcome) => outcome,
                 Err(panic) => {
-                    let what = format!("a fault of the host: {}", panic_text(panic));
+                    let what = format!("a fault of the host: {}", sanitise(panic_text(&*panic), 500));
                     failed(Failure::new(Class::Host, "host-panic", what), 0)
                 }
             };
@@ -215,26 +192,6 @@ impl Drop for Sandbox {
 }
 
 impl Shared {
-    fn find_loaded(self: &Arc<Self>, digest: &str) -> Option<Plugin> {
-        let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(digest)?.upgrade().map(Plugin)
-    }
-
-    fn compiled(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.read(&self.engine, digest)) {
-            return Ok(component);
-        }
-        let failed = |message: String| LoadError::Compile { message: sanitise(&message, 1_000) };
-        // A fault of the compiler is found by the component that provokes it, and must not take the host along.
-        let component = catch_unwind(AssertUnwindSafe(|| Component::from_binary(&self.engine, bytes)))
-            .map_err(|panic| failed(format!("the compiler crashed: {}", panic_text(panic))))?
-            .map_err(|error| failed(format!("{error:#}")))?;
-        if let Some(cache) = &self.cache {
-            cache.write(digest, &component);
-        }
-        Ok(component)
-    }
-
     /// One attempt, from asking for a slot to its outcome.
     async fn attempt(&self, plugin: &Plugin, request: CallRequest) -> Outcome {
         let missing = plugin.not_granted(&request.grants);
@@ -361,24 +318,6 @@ fn stopped() -> Outcome {
     failed(Failure::new(Class::Host, "stopped", "the attempt was ended with its sandbox"), 0)
 }
 
-/// Whether the exported `run` has the type that the host calls. Linking looks at imports only, and the first attempt
-/// would be a late time to find out.
-fn check_run(engine: &Engine, component: &Component, node: &str) -> Result<(), LoadError> {
-    let ty = component.component_type();
-    let wrong = |message: &str| LoadError::Incompatible { message: format!("`{node}` {message}") };
-    let Some(ComponentItem::ComponentInstance(instance)) =
-        ty.get_export(engine, node).map(|export| export.ty)
-    else {
-        return Err(wrong("is not an interface"));
-    };
-    let Some(ComponentItem::ComponentFunc(run)) = instance.get_export(engine, "run").map(|export| export.ty)
-    else {
-        return Err(wrong("has no function `run`"));
-    };
-    run.typecheck::<(&types::Call,), (Result<types::Reply, types::Failure>,)>(&ty.instance_type())
-        .map_err(|error| wrong(&sanitise(&format!("has another `run`: {error:#}"), 1_000)))
-}
-
 /// Everything that may be granted is linked; what is not granted is refused before, by name.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
@@ -390,13 +329,4 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     memory_slots::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     Ok(linker)
-}
-
-fn panic_text(panic: Box<dyn Any + Send>) -> String {
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without text");
-    sanitise(text, 500)
 }

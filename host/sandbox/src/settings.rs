@@ -1,6 +1,7 @@
 //! What an operator may set: the size of the sandbox, the limits of one attempt, and what is granted.
 //! Reading these from files or flags is the caller's work.
 
+use crate::compiler::Compiler;
 use std::path::PathBuf;
 
 /// No attempt gets more linear memory than this, whatever its limit says: pool slots are laid out for it. Bytes.
@@ -19,8 +20,12 @@ pub struct Settings {
     pub memory_bytes_total_max: usize,
     /// The largest component that is looked at. Bytes.
     pub component_bytes_max: usize,
-    /// Where compiled code is kept between starts. `None`: nowhere.
+    /// Where compiled code is kept between starts, with its key beside it. `None`: nowhere.
     pub cache_dir: Option<PathBuf>,
+    /// Whether the cache is left as it is: what is in it is used, nothing is added or mended.
+    pub cache_read_only: bool,
+    /// The child processes that compile. `None`: this process does, so a component can take all its memory and time.
+    pub compiler: Option<Compiler>,
     /// Threads that run guests. 0: as many as there are cores.
     pub worker_threads: usize,
 }
@@ -34,6 +39,8 @@ impl Default for Settings {
             memory_bytes_total_max: memory_budget_of_this_machine(),
             component_bytes_max: 64 << 20,
             cache_dir: None,
+            cache_read_only: false,
+            compiler: None,
             worker_threads: 0,
         }
     }

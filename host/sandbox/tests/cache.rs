@@ -1,10 +1,11 @@
-//! Compiled code is kept, private to the user, and never run when damaged.
+//! R7.1: compiled code is kept, private to the user, and never run unless this installation made it for this component and
+//! this engine.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 
-use bandstand_sandbox::{Grants, Sandbox, SetupError};
+use bandstand_sandbox::{Grants, KeptCode, Sandbox, Settings, SetupError};
 use bandstand_test_guests as guests;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,175 @@ async fn code_is_kept_and_used_again() {
         (after.ino(), after.mtime_nsec()),
         "it was not written anew"
     );
+}
+
+/// Loads it anew: the file that was there is refused with this reason, and replaced by one that is good.
+async fn is_refused(dir: &Path, reason: &str) {
+    let digest = bandstand_sandbox::inspect(&guests::echo()).unwrap().digest;
+    let sandbox = with_cache(dir);
+    match sandbox.kept_code(&digest) {
+        KeptCode::Refused { reason: found, .. } => assert!(found.contains(reason), "{found}, not {reason}"),
+        other => panic!("{reason}: {other:?}"),
+    }
+    works(&sandbox).await;
+    assert!(matches!(sandbox.kept_code(&digest), KeptCode::Authentic { .. }), "{reason}");
+}
+
+/// The folder with the code of `echo`, and the file.
+async fn kept(temp: &Path) -> (PathBuf, PathBuf) {
+    let dir = temp.join("compiled");
+    works(&with_cache(&dir)).await;
+    let file = files(&dir).remove(0);
+    (dir, file)
+}
+
+#[tokio::test]
+async fn one_flipped_bit_anywhere_is_found() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = kept(temp.path()).await;
+    let whole = std::fs::read(&file).unwrap();
+    let digest = bandstand_sandbox::inspect(&guests::echo()).unwrap().digest;
+    let sandbox = with_cache(&dir);
+    // Every byte of the head, and bytes all over the code.
+    let places = (0..40).chain((40..whole.len()).step_by(whole.len() / 60)).chain([whole.len() - 1]);
+    for place in places {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 1 << (place % 8);
+        std::fs::write(&file, &flipped).unwrap();
+        assert!(matches!(sandbox.kept_code(&digest), KeptCode::Refused { .. }), "byte {place}");
+    }
+    let mut longer = whole.clone();
+    longer.push(0);
+    std::fs::write(&file, &longer).unwrap();
+    is_refused(&dir, "damaged").await;
+}
+
+#[tokio::test]
+async fn code_of_another_component_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = kept(temp.path()).await;
+    with_cache(&dir).load(&guests::traps(), &Grants::default()).unwrap();
+    let other = files(&dir).into_iter().find(|path| *path != file).unwrap();
+    std::fs::rename(other, &file).unwrap();
+    is_refused(&dir, "not made by this installation for this plugin").await;
+}
+
+#[tokio::test]
+async fn code_of_another_installation_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = kept(temp.path()).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (_, foreign) = kept(elsewhere.path()).await;
+    std::fs::copy(foreign, &file).unwrap();
+    is_refused(&dir, "not made by this installation").await;
+}
+
+#[tokio::test]
+async fn code_of_the_layout_before_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = kept(temp.path()).await;
+    let mut old = b"bandstn\x01".to_vec();
+    old.extend_from_slice(&std::fs::read(&file).unwrap()[8..]);
+    std::fs::write(&file, old).unwrap();
+    is_refused(&dir, "another layout").await;
+}
+
+/// Another engine's code has another name, and a name is not believed.
+#[tokio::test]
+async fn code_named_for_another_engine_is_not_looked_at() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = kept(temp.path()).await;
+    let stale = dir.join(file.file_name().unwrap().to_str().unwrap().replace('-', "-0"));
+    std::fs::rename(&file, &stale).unwrap();
+    let digest = bandstand_sandbox::inspect(&guests::echo()).unwrap().digest;
+    assert_eq!(with_cache(&dir).kept_code(&digest), KeptCode::None);
+    works(&with_cache(&dir)).await;
+    assert!(stale.exists() && file.exists(), "a newer and an older host share the folder");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_private_or_not_a_file_is_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = kept(temp.path()).await;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o620)).unwrap();
+    is_refused(&dir, "others may read or write it").await;
+    let aside = temp.path().join("aside");
+    std::fs::rename(&file, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &file).unwrap();
+    is_refused(&dir, "symbolic link").await;
+    assert!(aside.exists(), "what the link led to is left alone");
+    // Who may not give files away cannot make this one, and neither can an attacker.
+    if std::os::unix::fs::chown(&file, Some(12_345), None).is_ok() {
+        is_refused(&dir, "another user").await;
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_in_place_of_a_file_holds_nobody_up() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, file) = kept(temp.path()).await;
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg("-m600").arg(&file).status().unwrap().success());
+    is_refused(&dir, "not a file").await;
+}
+
+fn key(dir: &Path) -> PathBuf {
+    dir.with_file_name("compiled.key")
+}
+
+#[tokio::test]
+async fn the_key_is_private_and_one_that_is_not_is_replaced() {
+    let temp = tempfile::tempdir().unwrap();
+    let (dir, _) = kept(temp.path()).await;
+    let key = key(&dir);
+    let first = std::fs::read(&key).unwrap();
+    assert_eq!((first.len(), key.metadata().unwrap().mode() & 0o777), (32, 0o600));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    is_refused(&dir, "not made by this installation").await;
+    let second = std::fs::read(&key).unwrap();
+    assert!(first != second && key.metadata().unwrap().mode() & 0o777 == 0o600);
+    // A link to a file whose content somebody knows.
+    let known = temp.path().join("known");
+    std::fs::rename(&key, &known).unwrap();
+    std::os::unix::fs::symlink(&known, &key).unwrap();
+    is_refused(&dir, "not made by this installation").await;
+    assert!(std::fs::read(&key).unwrap() != second);
+    std::fs::write(&key, b"short").unwrap();
+    is_refused(&dir, "not made by this installation").await;
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_costs_speed_only() {
+    let temp = tempfile::tempdir().unwrap();
+    // No folder can be made below a file.
+    let file = temp.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    works(&with_cache(&file.join("compiled"))).await;
+    // Nor a key where a folder is.
+    let dir = temp.path().join("keyless");
+    std::fs::create_dir_all(temp.path().join("keyless.key/full")).unwrap();
+    works(&with_cache(&dir)).await;
+    assert!(files(&dir).is_empty());
+    // Nor a file.
+    let (dir, file) = kept(temp.path()).await;
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir_all(file.join("full")).unwrap();
+    works(&with_cache(&dir)).await;
+    assert_eq!(files(&dir), [file], "no draft is left");
+}
+
+#[tokio::test]
+async fn who_only_reads_changes_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("compiled");
+    let reading =
+        || Sandbox::new(Settings { cache_dir: Some(dir.clone()), cache_read_only: true, ..settings() }).unwrap();
+    works(&reading()).await;
+    assert_eq!(files(temp.path()), Vec::<PathBuf>::new());
+    let (_, file) = kept(temp.path()).await;
+    std::fs::write(&file, "damaged").unwrap();
+    works(&reading()).await;
+    assert_eq!(std::fs::read(&file).unwrap(), b"damaged");
 }
 
 #[tokio::test]

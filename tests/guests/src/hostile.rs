@@ -218,6 +218,28 @@ pub fn huge_host_call(bytes: usize) -> Vec<u8> {
     )
 }
 
+/// Echoes, and takes long to compile: besides what it needs it has so many functions of about 60 kB, each with many
+/// values alive at once over many branches, and never calls them.
+#[must_use]
+pub fn slow_to_compile(functions: usize) -> Vec<u8> {
+    let locals = 100;
+    let mut body = String::new();
+    for round in 0..2_500 {
+        let (a, b, c) = (round % locals, (round * 7 + 3) % locals, (round * 31 + 11) % locals);
+        // Each value depends on others and on a branch, so that nothing folds away.
+        body.push_str(&format!(
+            "(if (i64.gt_s (local.get {a}) (local.get {b})) (then (local.set {c} (i64.mul (local.get {b}) \
+             (local.get {a})))) (else (local.set {a} (i64.xor (local.get {c}) (i64.load (i32.const {round}))))))"
+        ));
+    }
+    let one = format!("(func (param i64) (result i64) (local {}) {body} (local.get 0))", "i64 ".repeat(locals));
+    let mut items = String::new();
+    for _ in 0..functions {
+        items.push_str(&one);
+    }
+    agent("", &items, "(call $ok (local.get $input_ptr) (local.get $input_len))")
+}
+
 /// Built for an agent interface of another version, 0.2.0.
 #[must_use]
 pub fn wrong_version() -> Vec<u8> {

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use bandstand_engine::Timestamp;
+use bandstand_sandbox::Compiler;
 
-use super::GlobalArgs;
+use super::{COMPILE_CHILD, GlobalArgs};
 use super::exit::{Exit, Failure};
 use super::term::out::Out;
 use crate::host::{Access, Drive, Durability, HostOptions};
@@ -49,6 +50,7 @@ impl Context {
     pub async fn access(&self, config: Option<&Config>, drive: Drive) -> Result<Access, Failure> {
         let mut options = HostOptions::new(&self.data_dir);
         options.drive = drive;
+        options.compiler = Some(compiler(config));
         options.retention = config.map(|config| config.retention.rules()).unwrap_or_default();
         options.durability = match config.map(|config| config.durability).unwrap_or_default() {
             config::Durability::Full => Durability::Full,
@@ -61,6 +63,15 @@ impl Context {
     pub fn config_here(&self) -> Result<Option<Config>, Failure> {
         Ok(Directory::at(Path::new("."))?.config)
     }
+}
+
+/// What compiles plugins: this program again, within the bounds that the operator sets.
+pub fn compiler(config: Option<&Config>) -> Compiler {
+    let bounds = config.map(|config| config.compile).unwrap_or_default();
+    let mut compiler = Compiler::of_this_program([COMPILE_CHILD]);
+    compiler.memory_bytes_max = bounds.memory.unwrap_or(compiler.memory_bytes_max);
+    compiler.wall_ms_max = bounds.time.unwrap_or(compiler.wall_ms_max);
+    compiler
 }
 
 /// A runtime for the verbs that reach a host.

@@ -114,8 +114,16 @@ pub enum Verb {
     Docs(docs::DocsVerb),
 }
 
+/// The first argument with which the host calls itself to compile a plugin. It is no verb: nobody types it, and it reads
+/// no settings.
+pub const COMPILE_CHILD: &str = "__compile";
+
 /// The whole program.
 pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == COMPILE_CHILD) {
+        return bandstand_sandbox::compile_main(arguments);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

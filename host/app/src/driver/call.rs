@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bandstand_driver::{Message, RunId};
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::graph::{Plugin, PluginLimits};
-use bandstand_engine::{Callee, Command, CommandId, Graph};
+use bandstand_engine::{Callee, Class, Command, CommandId, Failure, Graph};
 use bandstand_sandbox::{
     CallLimits, CallRequest, CancelToken, GuestEvent, LoadError, LogLevel, MEMORY_BYTES_CEILING, Memory,
     Observer, Plugin as SandboxPlugin, Sandbox,
@@ -62,7 +62,8 @@ impl Caller {
         let Some((digest, declared)) = of.plugin(&command) else {
             let (Callee::Plugin(name) | Callee::Workflow(name)) = &command.callee;
             let problem = format!("the run pins no plugin `{name}`");
-            return tell(convert::unusable(of.run_id, command.id, false, problem));
+            let failure = Failure::permanent(Class::Trap, "plugin-unusable", problem);
+            return tell(convert::unusable(of.run_id, command.id, failure));
         };
         if let Some(plugin) = self.plugins.ready(digest) {
             return self.make(plugin, of, command, cancel, tell);
@@ -78,14 +79,13 @@ impl Caller {
             });
             match loaded {
                 Ok(plugin) => self.make(plugin, of, command, cancel, tell),
-                // The run pins a good plugin: it keeps what it has until the file is back.
-                Err(error) if error.is_of_the_file() => {
+                Err(PluginError::Load(error)) => {
+                    tell(convert::unusable(of.run_id, command.id, convert::unloaded(&error)));
+                }
+                // The file is at fault and the run pins a good plugin: it keeps what it has until the file is back.
+                Err(error) => {
                     let problem = format!("{error}; after that: bandstand runs drive {}", of.run_id);
                     tell(Message::CallBlocked { run_id: of.run_id, id: command.id, problem });
-                }
-                Err(error) => {
-                    let denied = matches!(error, PluginError::Load(LoadError::NotGranted(_)));
-                    tell(convert::unusable(of.run_id, command.id, denied, error.to_string()));
                 }
             }
         });

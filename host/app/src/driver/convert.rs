@@ -31,12 +31,21 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -
 }
 
 /// The message for an attempt that never began because its plugin cannot be used.
-pub(super) fn unusable(run_id: RunId, id: CommandId, denied: bool, problem: String) -> Message {
-    let (class, code) =
-        if denied { (Class::Denied, "not-granted") } else { (Class::Trap, "plugin-unusable") };
-    let failure = Failure::permanent(class, code, problem);
+pub(super) fn unusable(run_id: RunId, id: CommandId, failure: Failure) -> Message {
     let input = Input::Failed { id: id.clone(), failure, retry_after_ms: None, usage: Usage::default() };
     Message::CallEnded { run_id, id, input }
+}
+
+/// A plugin that cannot be loaded, as the failure of whoever calls it.
+pub(super) fn unloaded(error: &sandbox::LoadError) -> Failure {
+    let failure = error.failure();
+    match class(failure.class) {
+        Ended::Failed(class) => convert_failure(class, failure),
+        // Loading has no other ends.
+        Ended::Stopped | Ended::Refused => {
+            Failure::permanent(Class::Trap, "plugin-unusable", failure.message)
+        }
+    }
 }
 
 enum Ended {

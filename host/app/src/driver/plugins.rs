@@ -47,19 +47,9 @@ pub enum PluginError {
         /// What the system says.
         source: io::Error,
     },
-    /// It cannot be run.
+    /// It cannot be run: the plugin itself is at fault, not its file.
     #[error(transparent)]
     Load(#[from] LoadError),
-}
-
-impl PluginError {
-    /// Whether a person can mend it with the file: the plugin itself is not at fault.
-    pub(super) fn is_of_the_file(&self) -> bool {
-        match self {
-            PluginError::Missing { .. } | PluginError::Damaged { .. } | PluginError::Io { .. } => true,
-            PluginError::Load(_) => false,
-        }
-    }
 }
 
 impl Plugins {
@@ -188,6 +178,11 @@ impl Plugins {
     pub fn ready(&self, digest: &str) -> Option<Plugin> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
+}
+
+/// Where the compiled code of a data directory's plugins is kept.
+pub(crate) fn compiled_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("compiled")
 }
 
 /// Leaves a fresh time on the file. Whether it is there after that.

@@ -478,7 +478,11 @@ struct Opened {
 impl Opened {
     fn new(options: &HostOptions) -> Result<Opened, HostError> {
         let lock = Lock::acquire(&options.data_dir)?;
-        let settings = Settings { cache_dir: Some(options.data_dir.join("compiled")), ..Settings::default() };
+        let settings = Settings {
+            cache_dir: Some(crate::driver::compiled_dir(&options.data_dir)),
+            compiler: options.compiler.clone(),
+            ..Settings::default()
+        };
         let store = Store::open(&options.data_dir, store_options(options))?;
         let sandbox = Sandbox::new(settings)?;
         let marks = InFlight::open(&options.data_dir)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bandstand_engine::event::Event;
 use bandstand_engine::input::{By, Verdict};
 use bandstand_engine::{Graph, Status, Timestamp};
+use bandstand_sandbox::Compiler;
 use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +28,8 @@ pub struct HostOptions {
     pub drive: Drive,
     /// Which ended runs it keeps, if it drives all; without rules, all.
     pub retention: Retention,
+    /// The processes that compile plugins; none: the host's own does, so an untrusted plugin can take its memory and time.
+    pub compiler: Option<Compiler>,
 }
 
 impl HostOptions {
@@ -38,6 +41,7 @@ impl HostOptions {
             limits: Limits::default(),
             drive: Drive::Only(Vec::new()),
             retention: Retention::default(),
+            compiler: None,
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Config {
     pub grants: BTreeMap<String, Permitted>,
     /// The most that a workflow file may ask for.
     pub limits: Maxima,
+    /// What compiling one plugin may take.
+    pub compile: Compile,
     /// How long ended runs are kept; nothing: for ever.
     pub retention: Kept,
 }
@@ -115,6 +117,18 @@ pub struct Maxima {
     /// Log lines and captured output of one attempt.
     #[serde(deserialize_with = "size")]
     pub log: Option<u64>,
+}
+
+/// `[compile]`: bounds of the process that compiles one plugin; none: as [`bandstand_sandbox::Compiler`] has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compile {
+    /// Its address space.
+    #[serde(deserialize_with = "size")]
+    pub memory: Option<u64>,
+    /// From its start to its answer, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub time: Option<u64>,
 }
 
 /// `[retention]`: what is kept of all ended runs, and what narrower tables say of some.
@@ -304,13 +318,14 @@ mod tests {
     #[test]
     fn a_full_file_is_read() {
         let text = "durability = \"process\"\n[grants]\n\"plugins/a.wasm\" = { memory = \"write\" }\n\
-                    [limits]\nmemory = \"128MiB\"\ncpu = \"500ms\"\n";
+                    [limits]\nmemory = \"128MiB\"\ncpu = \"500ms\"\n[compile]\nmemory = \"8GiB\"\ntime = \"5m\"\n";
         let config = Config::parse(text).unwrap();
         assert_eq!(config.durability, Durability::Process);
         assert_eq!(config.grants["plugins/a.wasm"].memory, Some(MemoryAccess::Write));
         assert_eq!(config.limits.memory, Some(128 << 20));
         assert_eq!(config.limits.cpu, Some(500));
         assert_eq!(config.limits.output, None);
+        assert_eq!(config.compile, Compile { memory: Some(8 << 30), time: Some(300_000) });
         assert_eq!(Config::parse("").unwrap(), Config::default());
     }
 
@@ -350,6 +365,7 @@ mod tests {
             ("[limits]\nmemory = \"lots\"", "lots"),
             ("[limits]\ncpu = \"0s\"", "0s"),
             ("[limits", "line 1"),
+            ("[compile]\ncores = 3", "`cores`, expected `memory` or `time`"),
             ("[retention]\ncuont = 3", "`cuont`, expected one of `age`, `count`, `size`"),
             ("[retention]\nage = \"soon\"", "soon"),
             ("[retention]\ncount = -1", "count"),

@@ -41,10 +41,11 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
     Ok(if unusable.is_some() { Exit::Usage } else { Exit::Succeeded })
 }
 
-const HOW_TO_BUILD: &str = "an agent is a component that exports `bandstand:agent/node@0.1.0`; build it with the SDK in \
+pub(super) const HOW_TO_BUILD: &str = "an agent is a component that exports `bandstand:agent/node@0.1.0`; build it with the SDK in \
                             plugins/sdk, or from wit/agent.wit in any language";
 
-fn read(file: &str) -> Result<Vec<u8>, Failure> {
+/// The bytes of a file, or of `builtin:NAME`.
+pub(super) fn read(file: &str) -> Result<Vec<u8>, Failure> {
     if let Some(name) = file.strip_prefix("builtin:") {
         return builtin::named(name).map(|builtin| builtin.bytes.to_vec()).ok_or_else(|| {
             let names: Vec<&str> = builtin::ALL.iter().map(|builtin| builtin.name).collect();

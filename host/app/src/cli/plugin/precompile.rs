@@ -1,0 +1,119 @@
+//! `bandstand plugin precompile`: fills the cache of compiled code, so that the first call of a plugin costs milliseconds.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use bandstand_sandbox::{Grants, KeptCode, MemoryGrant, Sandbox};
+use clap::Args;
+use serde_json::json;
+
+use super::inspect::{HOW_TO_BUILD, read};
+use super::sandbox;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::term::{safe, words};
+
+/// What `precompile` is given.
+#[derive(Args, Debug)]
+pub struct PrecompileArgs {
+    /// Components, `builtin:NAME`, or folders of `.wasm` files
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub files: Vec<String>,
+}
+
+/// Compiles them, one after the other. One that cannot be compiled does not keep the others from it.
+pub fn execute(args: &PrecompileArgs, context: &Context) -> Result<Exit, Failure> {
+    let files = files(&args.files)?;
+    let config = context.config_here()?;
+    let sandbox = sandbox(context, config.as_ref(), false)?;
+    let mut failures = Vec::new();
+    for file in &files {
+        let begun = Instant::now();
+        match compiled(file, &sandbox) {
+            Ok(done) => {
+                let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                tell(file, &done, took_ms, context);
+            }
+            Err(failure) => {
+                if context.out.json {
+                    context.out.json_line(&json!({ "file": file, "problem": failure.what }));
+                } else {
+                    let problem = format!("{}: {}", safe::line(file), safe::block(&failure.what));
+                    context.out.error_line(&problem);
+                }
+                failures.push(failure);
+            }
+        }
+    }
+    // The last word is one error, with the gravest exit code.
+    let Some(gravest) = failures.iter().max_by_key(|failure| failure.exit.code()) else {
+        return Ok(Exit::Succeeded);
+    };
+    let (failed, all) = (failures.len(), files.len());
+    let failure = Failure { exit: gravest.exit, help: gravest.help.clone(), what: String::new() };
+    Err(Failure { what: format!("{failed} of {} not compiled", words::count(all, "plugin")), ..failure })
+}
+
+struct Done {
+    digest: String,
+    was_kept: bool,
+    code_bytes: usize,
+}
+
+fn compiled(file: &str, sandbox: &Sandbox) -> Result<Done, Failure> {
+    let bytes = read(file)?;
+    let unusable = |error: bandstand_sandbox::LoadError| Failure::usage(error).help(HOW_TO_BUILD);
+    let digest = bandstand_sandbox::inspect(&bytes).map_err(unusable)?.digest;
+    let was_kept = matches!(sandbox.kept_code(&digest), KeptCode::Authentic { .. });
+    // Compiling grants nothing: what a plugin may do is asked where it is called.
+    let everything = Grants { memory: Some(MemoryGrant::Write) };
+    sandbox.load(&bytes, &everything).map_err(unusable)?;
+    match sandbox.kept_code(&digest) {
+        KeptCode::Authentic { size_bytes } => Ok(Done { digest, was_kept, code_bytes: size_bytes }),
+        // Why is among the warnings.
+        _ => Err(Failure::storage("its compiled code could not be kept")
+            .help("see to the folder `compiled` of the data directory: room, owner, permissions")),
+    }
+}
+
+fn tell(file: &str, done: &Done, took_ms: u64, context: &Context) {
+    let Done { digest, was_kept, code_bytes } = done;
+    if context.out.json {
+        context.out.json_line(&json!({
+            "file": file, "digest": digest, "was_kept": was_kept, "code_bytes": code_bytes, "took_ms": took_ms,
+        }));
+        return;
+    }
+    let what = if *was_kept { "was compiled already" } else { "compiled" };
+    context.out.data(&format!(
+        "{}  {digest}  {what}, {} of code, {}",
+        safe::line(file),
+        words::size(*code_bytes as u64),
+        words::span(took_ms)
+    ));
+}
+
+/// What is named, and in place of a folder the `.wasm` files in it, by name.
+fn files(named: &[String]) -> Result<Vec<String>, Failure> {
+    let mut files = Vec::new();
+    for name in named {
+        if !Path::new(name).is_dir() {
+            files.push(name.clone());
+            continue;
+        }
+        let cannot = |error: std::io::Error| Failure::usage(format!("cannot look into {name}: {error}"));
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(name).map_err(cannot)? {
+            let path: PathBuf = entry.map_err(cannot)?.path();
+            if path.extension().is_some_and(|ending| ending == "wasm") {
+                found.push(path.to_string_lossy().into_owned());
+            }
+        }
+        if found.is_empty() {
+            return Err(Failure::usage(format!("there is no `.wasm` file in {name}")));
+        }
+        found.sort();
+        files.append(&mut found);
+    }
+    Ok(files)
+}

@@ -1,0 +1,130 @@
+//! `bandstand plugin verify`: whether plugins would load here, and whether what is compiled of them is authentic. Changes
+//! nothing, also not what is wrong.
+
+use std::path::Path;
+
+use bandstand_engine::graph::MemoryAccess;
+use bandstand_sandbox::{Grants, KeptCode, MemoryGrant, Sandbox};
+use clap::Args;
+use serde_json::json;
+
+use super::inspect::{HOW_TO_BUILD, read};
+use super::sandbox;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::term::{safe, words};
+use crate::project::directory::Directory;
+use crate::project::permits;
+
+/// What `verify` is given.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Components, or `builtin:NAME`
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+}
+
+/// Verifies them all, then says whether something is wrong with one: exit code 2 for a plugin that does not load, 1 for
+/// compiled code that was changed.
+pub fn execute(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure> {
+    let directory = Directory::at(Path::new("."))?;
+    let sandbox = sandbox(context, directory.config.as_ref(), true)?;
+    let (mut unusable, mut refused) = (0, 0);
+    for file in &args.files {
+        let verified = verified(file, &directory, &sandbox);
+        unusable += usize::from(verified.problem.is_some());
+        refused += usize::from(matches!(verified.kept, KeptCode::Refused { .. }));
+        tell(file, &verified, context);
+    }
+    let all = words::count(args.files.len(), "plugin");
+    if unusable > 0 {
+        return Err(Failure::usage(format!("{unusable} of {all} would not load")).help(HOW_TO_BUILD));
+    }
+    if refused > 0 {
+        return Err(Failure::other(format!("compiled code of {refused} of {all} is not authentic and is not used"))
+            .help("find out who changed it; to compile anew: bandstand plugin precompile FILE"));
+    }
+    Ok(Exit::Succeeded)
+}
+
+struct Verified {
+    digest: Option<String>,
+    grants: String,
+    kept: KeptCode,
+    problem: Option<String>,
+}
+
+fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
+    let mut verified =
+        Verified { digest: None, grants: "-".to_owned(), kept: KeptCode::None, problem: None };
+    let bytes = match read(file) {
+        Ok(bytes) => bytes,
+        Err(failure) => return Verified { problem: Some(failure.what), ..verified },
+    };
+    let inspection = match bandstand_sandbox::inspect(&bytes) {
+        Ok(inspection) => inspection,
+        Err(error) => return Verified { problem: Some(error.to_string()), ..verified },
+    };
+    verified.kept = sandbox.kept_code(&inspection.digest);
+    let grants = match &directory.config {
+        // Without the operator's file a workflow file's own grants hold.
+        None => Grants { memory: Some(MemoryGrant::Write) },
+        Some(config) => {
+            let name = name_in_project(file, directory);
+            let memory = permits::memory(config, &[&name, &inspection.digest]);
+            let memory = memory.map(|access| match access {
+                MemoryAccess::Read => MemoryGrant::Read,
+                MemoryAccess::Write => MemoryGrant::Write,
+            });
+            Grants { memory }
+        }
+    };
+    let needed = inspection.capabilities();
+    verified.grants = match (&directory.config, needed.is_empty()) {
+        (_, true) => "none needed".to_owned(),
+        (None, false) => format!("needs {}; no bandstand.toml, so a workflow file may grant it", needed.join(", ")),
+        (Some(_), false) => format!("needs {}", needed.join(", ")),
+    };
+    verified.problem = sandbox.load(&bytes, &grants).err().map(|error| error.to_string());
+    if verified.problem.is_none() && directory.config.is_some() && !needed.is_empty() {
+        verified.grants.push_str("; permitted by bandstand.toml");
+    }
+    verified.digest = Some(inspection.digest);
+    verified
+}
+
+/// What `[grants]` may call the file.
+fn name_in_project(file: &str, directory: &Directory) -> String {
+    let path = Path::new(file).canonicalize().unwrap_or_else(|_| Path::new(file).to_owned());
+    path.strip_prefix(&directory.root).map_or_else(|_| file.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn tell(file: &str, verified: &Verified, context: &Context) {
+    let Verified { digest, grants, kept, problem } = verified;
+    let (word, code) = match kept {
+        KeptCode::None => ("none", "none; compiled when it is first loaded".to_owned()),
+        KeptCode::Authentic { size_bytes } => ("authentic", format!("authentic, {}", words::size(*size_bytes as u64))),
+        KeptCode::Refused { path, reason } => ("refused", format!("refused: {}: {reason}", path.display())),
+    };
+    if context.out.json {
+        let refused = match kept {
+            KeptCode::Refused { path, reason } => json!({ "path": path.to_string_lossy(), "reason": reason }),
+            _ => json!(null),
+        };
+        context.out.json_line(&json!({
+            "file": file, "digest": digest, "loads": problem.is_none(), "problem": problem, "grants": grants,
+            "code": word, "refused": refused,
+        }));
+        return;
+    }
+    context.out.data(&format!("file      {}", safe::line(file)));
+    if let Some(digest) = digest {
+        context.out.data(&format!("digest    {digest}"));
+        context.out.data(&format!("grants    {grants}"));
+        context.out.data(&format!("compiled  {}", safe::line(&code)));
+    }
+    context.out.data(&match problem {
+        None => "loads     yes".to_owned(),
+        Some(problem) => format!("loads     no: {}", safe::line(problem)),
+    });
+}

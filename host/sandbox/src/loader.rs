@@ -1,0 +1,219 @@
+//! From bytes to a plugin: checked, compiled or taken from what is kept, linked.
+//!
+//! Loads of one component wait for each other and share the outcome; loads of different ones go on side by side, as
+//! far as there are compilers. So a component that takes all the time it is given holds up nobody but those who ask for
+//! it.
+
+use crate::answer::CODE_BYTES_MAX;
+use crate::bindings::{AgentPre, types};
+use crate::cache::{Cache, KeptCode};
+use crate::compile_child::panic_text;
+use crate::guest::Guest;
+use crate::inspect::{Inspection, inspect};
+use crate::load_error::LoadError;
+use crate::plugin::{Loaded, Plugin};
+use crate::sanitise::sanitise;
+use crate::settings::{Grants, Settings};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+
+/// A load that goes on, and its end for all who wait for it.
+type Flight = Arc<OnceLock<Result<Plugin, LoadError>>>;
+
+/// Makes plugins.
+pub(crate) struct Loader {
+    engine: Engine,
+    linker: Linker<Guest>,
+    cache: Option<Cache>,
+    settings: Settings,
+    sandbox_id: u64,
+    /// Everything loaded and still in use, by digest.
+    loaded: Mutex<HashMap<String, Weak<Loaded>>>,
+    /// Everything that is being loaded, by digest.
+    flights: Mutex<HashMap<String, Flight>>,
+    compilers: Places,
+}
+
+impl Loader {
+    pub(crate) fn new(
+        engine: Engine,
+        linker: Linker<Guest>,
+        cache: Option<Cache>,
+        settings: Settings,
+        sandbox_id: u64,
+    ) -> Loader {
+        // In this process one compiler uses all cores by itself.
+        let places = settings.compiler.as_ref().map_or(1, |compiler| compiler.at_once_max.max(1));
+        Loader {
+            engine,
+            linker,
+            cache,
+            settings,
+            sandbox_id,
+            loaded: Mutex::default(),
+            flights: Mutex::default(),
+            compilers: Places { free: Mutex::new(places), freed: Condvar::new() },
+        }
+    }
+
+    pub(crate) fn load(&self, bytes: &[u8], grants: &Grants) -> Result<Plugin, LoadError> {
+        let size_bytes_max = self.settings.component_bytes_max;
+        if bytes.len() > size_bytes_max {
+            return Err(LoadError::TooLarge { size_bytes: bytes.len(), size_bytes_max });
+        }
+        let inspection = inspect(bytes)?;
+        // Before anything is shared: another caller's grants may differ.
+        inspection.check(grants)?;
+        let digest = inspection.digest.clone();
+        if let Some(plugin) = self.find_loaded(&digest) {
+            return Ok(plugin);
+        }
+        let flight = {
+            let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+            flights.entry(digest.clone()).or_default().clone()
+        };
+        let outcome = flight.get_or_init(|| self.make(bytes, inspection)).clone();
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if flights.get(&digest).is_some_and(|known| Arc::ptr_eq(known, &flight)) {
+            flights.remove(&digest);
+        }
+        outcome
+    }
+
+    /// What is kept for a component, without loading it.
+    pub(crate) fn kept_code(&self, digest: &str) -> KeptCode {
+        match self.cache.as_ref().map(|cache| cache.read(digest)) {
+            None | Some(Ok(None)) => KeptCode::None,
+            Some(Ok(Some(code))) => KeptCode::Authentic { size_bytes: code.len() },
+            Some(Err(refused)) => KeptCode::Refused { path: refused.path, reason: refused.reason },
+        }
+    }
+
+    fn find_loaded(&self, digest: &str) -> Option<Plugin> {
+        let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(digest)?.upgrade().map(Plugin)
+    }
+
+    fn make(&self, bytes: &[u8], inspection: Inspection) -> Result<Plugin, LoadError> {
+        // It may have been made between the look at what is loaded and the flight.
+        if let Some(plugin) = self.find_loaded(&inspection.digest) {
+            return Ok(plugin);
+        }
+        let component = self.code(bytes, &inspection.digest)?;
+        let fits = |error: wasmtime::Error| LoadError::Incompatible {
+            message: sanitise(&format!("{error:#}"), 1_000),
+        };
+        check_run(&self.engine, &component, inspection.node().unwrap_or_default())?;
+        let linked = self.linker.instantiate_pre(&component).map_err(fits)?;
+        let agent = AgentPre::new(linked).map_err(fits)?;
+        let digest = inspection.digest.clone();
+        let loaded = Arc::new(Loaded { inspection, agent, sandbox_id: self.sandbox_id });
+        let mut known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, plugin| plugin.strong_count() > 0);
+        known.insert(digest, Arc::downgrade(&loaded));
+        Ok(Plugin(loaded))
+    }
+
+    fn code(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {
+        if let Some(cache) = &self.cache {
+            match cache.read(digest) {
+                Ok(None) => {}
+                Ok(Some(code)) => match revive(&self.engine, &code) {
+                    Ok(component) => return Ok(component),
+                    Err(error) => tracing::warn!("compiled code of {digest} is of no use: {error:#}"),
+                },
+                Err(refused) => tracing::warn!(
+                    "compiled code in {} is not used: {}; compiling anew",
+                    refused.path.display(),
+                    refused.reason
+                ),
+            }
+        }
+        let code = {
+            let _place = self.compilers.take();
+            self.compile(bytes)?
+        };
+        let component = revive(&self.engine, &code).map_err(|error| LoadError::Compile {
+            message: sanitise(&format!("its code does not fit this host: {error:#}"), 1_000),
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.write(digest, &code);
+        }
+        Ok(component)
+    }
+
+    fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+        let code = match &self.settings.compiler {
+            Some(compiler) => compiler.compile(bytes)?,
+            // A fault of the compiler is found by the component that provokes it, and must not take the host along.
+            None => catch_unwind(AssertUnwindSafe(|| self.engine.precompile_component(bytes)))
+                .map_err(|panic| LoadError::CompilerCrash {
+                    how: format!("a panic: {}", sanitise(panic_text(&*panic), 500)),
+                })?
+                .map_err(|error| LoadError::Compile { message: sanitise(&format!("{error:#}"), 1_000) })?,
+        };
+        if code.len() > CODE_BYTES_MAX {
+            let message = format!("its code has {} bytes, more than {CODE_BYTES_MAX}", code.len());
+            return Err(LoadError::Compile { message });
+        }
+        Ok(code)
+    }
+}
+
+/// Makes code runnable. The only place that trusts bytes.
+#[expect(unsafe_code, reason = "wasmtime cannot check compiled code, only trust it")]
+fn revive(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `deserialize` needs bytes that `precompile_component` made. They come from it in this process; or from a
+    // child that this process started to call it, through a pipe that no other process was given; or from the cache,
+    // authenticated over these very bytes under a key that only this installation has, which `Cache::write` uses for
+    // nothing but the first two. Code of another engine is refused by wasmtime itself.
+    unsafe { Component::deserialize(engine, code) }
+}
+
+/// Whether the exported `run` has the type that the host calls. Linking looks at imports only, and the first attempt
+/// would be a late time to find out.
+fn check_run(engine: &Engine, component: &Component, node: &str) -> Result<(), LoadError> {
+    let ty = component.component_type();
+    let wrong = |message: &str| LoadError::Incompatible { message: format!("`{node}` {message}") };
+    let Some(ComponentItem::ComponentInstance(instance)) =
+        ty.get_export(engine, node).map(|export| export.ty)
+    else {
+        return Err(wrong("is not an interface"));
+    };
+    let Some(ComponentItem::ComponentFunc(run)) = instance.get_export(engine, "run").map(|export| export.ty)
+    else {
+        return Err(wrong("has no function `run`"));
+    };
+    run.typecheck::<(&types::Call,), (Result<types::Reply, types::Failure>,)>(&ty.instance_type())
+        .map_err(|error| wrong(&sanitise(&format!("has another `run`: {error:#}"), 1_000)))
+}
+
+/// So many at once; the others wait.
+struct Places {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Places {
+    fn take(&self) -> PlaceTaken<'_> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        PlaceTaken(self)
+    }
+}
+
+struct PlaceTaken<'a>(&'a Places);
+
+impl Drop for PlaceTaken<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}
