@@ -9,8 +9,10 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use ::bandstand::project::builtin;
 use bandstand::Folder;
 use bandstand_sandbox::{CallRequest, Class, Compiler, Grants, LoadError, Sandbox, Settings};
 use bandstand_test_guests as guests;
@@ -31,6 +33,12 @@ fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<bandstand_sandbox::Plugin, Lo
     sandbox.load(bytes, &Grants::default())
 }
 
+/// Made once: making it takes seconds, too.
+fn slow() -> &'static [u8] {
+    static SLOW: LazyLock<Vec<u8>> = LazyLock::new(|| guests::slow_to_compile(10));
+    &SLOW
+}
+
 /// How the binary compiles, told to do so by hand.
 fn child(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bandstand"));
@@ -48,15 +56,35 @@ async fn what_the_child_compiles_runs_in_the_host() {
     assert_eq!(outcome.result.unwrap().output, "{\"a\":1}");
 }
 
+/// The figure in `tests/bench/README.md`; see it with `--nocapture`.
+#[test]
+fn what_a_child_costs() {
+    let took = |compiler: Option<Compiler>| {
+        let sandbox = Sandbox::new(Settings { instances_max: 4, compiler, ..Settings::default() }).unwrap();
+        let mut rounds: Vec<_> = (0..7)
+            .map(|_| {
+                // Nobody holds it, so each round compiles anew.
+                let begun = Instant::now();
+                load(&sandbox, builtin::ALL[0].bytes).unwrap();
+                begun.elapsed()
+            })
+            .collect();
+        rounds.sort();
+        (rounds[0], rounds[3])
+    };
+    let (here, child) = (took(None), took(Some(compiler())));
+    eprintln!("compiling echo, best and median of 7: here {here:?}, in a child {child:?}");
+}
+
 // R7.3, R7.4
 #[test]
 fn a_component_that_compiles_for_too_long_is_ended_and_others_load_meanwhile() {
     let sandbox = sandbox(Compiler { wall_ms_max: 3_000, ..compiler() });
-    let slow = guests::slow_to_compile(200);
+    let slow = slow();
     std::thread::scope(|scope| {
         let hostile = scope.spawn(|| {
             let begun = Instant::now();
-            (load(&sandbox, &slow).unwrap_err(), begun.elapsed())
+            (load(&sandbox, slow).unwrap_err(), begun.elapsed())
         });
         std::thread::sleep(Duration::from_millis(300));
         // In a child of its own, while the other is at work.
@@ -73,9 +101,9 @@ fn a_component_that_compiles_for_too_long_is_ended_and_others_load_meanwhile() {
 // R7.3, R7.4
 #[test]
 fn a_component_that_needs_too_much_memory_is_ended() {
-    let sandbox = sandbox(Compiler { memory_bytes_max: 300 << 20, ..compiler() });
-    let error = load(&sandbox, &guests::slow_to_compile(200)).unwrap_err();
-    assert_eq!(error, LoadError::CompileMemory { limit_bytes: 300 << 20 });
+    let sandbox = sandbox(Compiler { memory_bytes_max: 200 << 20, ..compiler() });
+    let error = load(&sandbox, slow()).unwrap_err();
+    assert_eq!(error, LoadError::CompileMemory { limit_bytes: 200 << 20 });
     assert!(error.to_string().contains("compile.memory"), "{error}");
     assert_eq!(error.failure().class, Class::Limit);
     load(&sandbox, &guests::echo()).unwrap();
@@ -101,7 +129,8 @@ fn a_child_without_its_host_reads_nothing() {
     let component = guests::echo();
     let mut input = child.stdin.take().unwrap();
     // It may be gone before it is written to.
-    let _ = input.write_all(&(component.len() as u64).to_le_bytes()).and_then(|()| input.write_all(&component));
+    let _ =
+        input.write_all(&(component.len() as u64).to_le_bytes()).and_then(|()| input.write_all(&component));
     drop(input);
     let ended = child.wait_with_output().unwrap();
     assert!(String::from_utf8_lossy(&ended.stdout).contains("the host that asked is gone"), "{ended:?}");
@@ -126,7 +155,9 @@ fn the_child_has_no_environment_no_descriptors_and_no_way_to_more() {
     let limits = || std::fs::read_to_string(format!("{proc}/limits")).unwrap();
     let patience = Instant::now() + Duration::from_secs(20);
     let confined = |limits: &str| {
-        limits.lines().any(|line| line.starts_with("Max open files") && line.split_whitespace().nth(3) == Some("0"))
+        limits
+            .lines()
+            .any(|line| line.starts_with("Max open files") && line.split_whitespace().nth(3) == Some("0"))
     };
     while !confined(&limits()) {
         assert!(Instant::now() < patience, "{}", limits());
@@ -159,11 +190,10 @@ fn the_child_has_no_environment_no_descriptors_and_no_way_to_more() {
 #[test]
 fn a_child_dies_with_its_host() {
     let folder = Folder::new();
-    folder.write("slow.wasm", guests::slow_to_compile(200));
+    folder.write("slow.wasm", slow());
     let mut host = folder.command(&["plugin", "precompile", "slow.wasm"]).spawn().unwrap();
-    let children = || {
-        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.id())).unwrap_or_default()
-    };
+    let children =
+        || std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.id())).unwrap_or_default();
     let patience = Instant::now() + Duration::from_secs(20);
     while children().trim().is_empty() {
         assert!(Instant::now() < patience, "no child was started");
@@ -265,7 +295,7 @@ fn compiled_code_given_as_a_plugin_is_refused() {
 fn one_that_cannot_be_compiled_does_not_keep_the_others_from_it() {
     let folder = Folder::new();
     folder.write("bandstand.toml", "[compile]\ntime = \"3s\"\n");
-    folder.write("plugins/a.wasm", guests::slow_to_compile(200));
+    folder.write("plugins/a.wasm", slow());
     folder.write("plugins/b.wasm", guests::echo());
     let told = folder.call(&["plugin", "precompile", "plugins"]);
     let told = told.expect(2, &["3000 ms (setting compile.time)", "1 of 2 plugins not compiled"]);
@@ -276,8 +306,8 @@ fn one_that_cannot_be_compiled_does_not_keep_the_others_from_it() {
 #[test]
 fn a_run_with_a_plugin_that_cannot_be_compiled_does_not_start_and_says_why() {
     let folder = Folder::new();
-    folder.write("bandstand.toml", "[compile]\nmemory = \"300MiB\"\n");
-    folder.write("hog.wasm", guests::slow_to_compile(200));
+    folder.write("bandstand.toml", "[compile]\nmemory = \"200MiB\"\n");
+    folder.write("hog.wasm", slow());
     folder.write(
         "flow.yaml",
         "format: 1\nname: flow\nversion: 1\nplugins: { hog: { path: hog.wasm } }\nnodes:\n  a: { agent: hog, next: end }\n",

@@ -84,13 +84,14 @@ fn make(path: &Path) -> std::io::Result<()> {
 pub(crate) fn open_private(path: &Path) -> std::io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     // The bits are the same; only the type differs.
-    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path).map_err(|error| {
-        if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
-            Error::other("it is a symbolic link")
-        } else {
-            error
-        }
-    })?;
+    let file =
+        OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path).map_err(|error| {
+            if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+                Error::other("it is a symbolic link")
+            } else {
+                error
+            }
+        })?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(Error::other("it is not a file"));

@@ -43,7 +43,9 @@ impl Bounds {
 #[must_use]
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let Some(bounds) = Bounds::parse(arguments) else {
-        eprintln!("this is how the host calls itself to compile plugins; people use `bandstand plugin precompile`");
+        eprintln!(
+            "this is how the host calls itself to compile plugins; people use `bandstand plugin precompile`"
+        );
         return ExitCode::from(2);
     };
     let answer = match confine(&bounds) {
@@ -56,7 +58,8 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let (head, content) = answer.frame();
     let mut output = std::io::stdout().lock();
-    let written = output.write_all(&head).and_then(|()| output.write_all(content)).and_then(|()| output.flush());
+    let written =
+        output.write_all(&head).and_then(|()| output.write_all(content)).and_then(|()| output.flush());
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -8,7 +8,7 @@ use crate::compile_child::Bounds;
 use crate::load_error::LoadError;
 use crate::sanitise::sanitise;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -68,8 +68,8 @@ impl Compiler {
             problem: error.to_string(),
         };
         let started = Instant::now();
-        let mut child = Killed(self.start().map_err(cannot)?);
-        let ended = Talk::new(&mut child.0, component).map_err(cannot)?;
+        let mut child = Killed { child: self.start().map_err(cannot)?, is_reaped: false };
+        let ended = Talk::new(&mut child.child, component).map_err(cannot)?;
         let ended = ended.to_the_end(started + Duration::from_millis(self.wall_ms_max)).map_err(cannot)?;
         match ended {
             Ended::Answered(Answer::Code(code)) => Ok(code),
@@ -87,7 +87,7 @@ impl Compiler {
             }),
             Ended::OutOfTime => Err(self.time()),
             Ended::Garbage(problem) => Err(LoadError::CompilerAnswer { problem }),
-            Ended::Silent { errors } => Err(self.end_of(child.wait(), &errors)),
+            Ended::Silent { errors } => Err(self.end_of(child.end(), &errors)),
         }
     }
 
@@ -156,36 +156,44 @@ fn out_of_memory(text: &str) -> bool {
         .any(|words| text.contains(words))
 }
 
-/// A child that does not outlive this, nor do those that it started.
-struct Killed(Child);
+/// A child that does not outlive this, nor do those that it started in its group.
+struct Killed {
+    child: Child,
+    is_reaped: bool,
+}
 
 impl Killed {
     /// How it ended: by itself if it does so soon.
-    fn wait(&mut self) -> std::io::Result<ExitStatus> {
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
         let patience = Instant::now() + ENDING;
-        while Instant::now() < patience {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok(status);
-            }
+        while Instant::now() < patience && !self.has_ended()? {
             std::thread::sleep(Duration::from_millis(2));
         }
-        self.kill();
-        self.0.wait()
+        self.reap()
     }
 
-    fn kill(&mut self) {
-        // Its number is its own until it was waited for.
-        let _ = rustix::process::kill_process_group(Pid::from_child(&self.0), Signal::KILL);
-        let _ = self.0.kill();
+    /// Without taking note of it, so that its number stays its own.
+    fn has_ended(&self) -> std::io::Result<bool> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        Ok(waitid(WaitId::Pid(Pid::from_child(&self.child)), look)?.is_some())
+    }
+
+    fn reap(&mut self) -> std::io::Result<ExitStatus> {
+        if !self.is_reaped {
+            // Before it is waited for: after that another process may have its number. One that has ended stays as it
+            // ended.
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.child.kill();
+        }
+        self.is_reaped = true;
+        self.child.wait()
     }
 }
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            self.kill();
-            let _ = self.0.wait();
-        }
+        // Nobody is left to tell.
+        let _ = self.reap();
     }
 }
 

@@ -139,7 +139,9 @@ pub enum LoadError {
         how: String,
     },
     /// The compiling child answered with something that is no answer.
-    #[error("the process that compiles gave no valid answer: {problem}; please report it, with the component")]
+    #[error(
+        "the process that compiles gave no valid answer: {problem}; please report it, with the component"
+    )]
     CompilerAnswer {
         /// What is wrong with it.
         problem: &'static str,

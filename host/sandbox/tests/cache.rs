@@ -208,8 +208,9 @@ async fn a_folder_that_cannot_be_written_costs_speed_only() {
 async fn who_only_reads_changes_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("compiled");
-    let reading =
-        || Sandbox::new(Settings { cache_dir: Some(dir.clone()), cache_read_only: true, ..settings() }).unwrap();
+    let reading = || {
+        Sandbox::new(Settings { cache_dir: Some(dir.clone()), cache_read_only: true, ..settings() }).unwrap()
+    };
     works(&reading()).await;
     assert_eq!(files(temp.path()), Vec::<PathBuf>::new());
     let (_, file) = kept(temp.path()).await;

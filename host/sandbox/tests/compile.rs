@@ -40,7 +40,9 @@ fn a_child_that_answers_with_garbage_is_told() {
         ("printf 'bandcmp\\001\\000\\003'", "there is none"),
     ] {
         match error(script(garbage)) {
-            LoadError::CompilerAnswer { problem } => assert!(problem.contains(expected), "{garbage}: {problem}"),
+            LoadError::CompilerAnswer { problem } => {
+                assert!(problem.contains(expected), "{garbage}: {problem}")
+            }
             other => panic!("{garbage}: {other:?}"),
         }
     }
@@ -151,7 +153,9 @@ fn no_more_children_than_allowed_are_at_work() {
     std::thread::scope(|scope| {
         for number in 0..6 {
             let sandbox = &sandbox;
-            scope.spawn(move || sandbox.load(&guests::large_reply(100 + number), &Grants::default()).unwrap_err());
+            scope.spawn(move || {
+                sandbox.load(&guests::large_reply(100 + number), &Grants::default()).unwrap_err()
+            });
         }
     });
     let seen = std::fs::read_to_string(temp.path().join("seen")).unwrap();
@@ -176,7 +180,9 @@ fn what_is_kept_needs_no_compiler() {
     std::thread::scope(|scope| {
         for number in 0..2 {
             let there = &there;
-            scope.spawn(move || there.load(&guests::large_reply(200 + number), &Grants::default()).unwrap_err());
+            scope.spawn(move || {
+                there.load(&guests::large_reply(200 + number), &Grants::default()).unwrap_err()
+            });
         }
         std::thread::sleep(Duration::from_millis(200));
         let begun = Instant::now();

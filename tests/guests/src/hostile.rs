@@ -232,7 +232,8 @@ pub fn slow_to_compile(functions: usize) -> Vec<u8> {
              (local.get {a})))) (else (local.set {a} (i64.xor (local.get {c}) (i64.load (i32.const {round}))))))"
         ));
     }
-    let one = format!("(func (param i64) (result i64) (local {}) {body} (local.get 0))", "i64 ".repeat(locals));
+    let one =
+        format!("(func (param i64) (result i64) (local {}) {body} (local.get 0))", "i64 ".repeat(locals));
     let mut items = String::new();
     for _ in 0..functions {
         items.push_str(&one);

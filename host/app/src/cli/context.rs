@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use bandstand_engine::Timestamp;
 use bandstand_sandbox::Compiler;
 
-use super::{COMPILE_CHILD, GlobalArgs};
 use super::exit::{Exit, Failure};
 use super::term::out::Out;
+use super::{COMPILE_CHILD, GlobalArgs};
 use crate::host::{Access, Drive, Durability, HostOptions};
 use crate::project::config::{self, Config};
 use crate::project::directory::{Directory, FileError};

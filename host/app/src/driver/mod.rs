@@ -18,6 +18,6 @@ pub use call::{Caller, MemoryFor};
 pub use clock::now;
 pub use hub::{Hub, Signal, Subscription, Wanted};
 pub use load::{Loader, stand, unopened};
-pub(crate) use plugins::{compiled_dir, digest};
 pub use plugins::{PLUGIN_SPARED, PluginError, Plugins};
+pub(crate) use plugins::{compiled_dir, digest};
 pub use shell::{Ended, Mailbox, Parts, Shell, Unseen};

@@ -41,8 +41,10 @@ pub fn execute(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{unusable} of {all} would not load")).help(HOW_TO_BUILD));
     }
     if refused > 0 {
-        return Err(Failure::other(format!("compiled code of {refused} of {all} is not authentic and is not used"))
-            .help("find out who changed it; to compile anew: bandstand plugin precompile FILE"));
+        return Err(Failure::other(format!(
+            "compiled code of {refused} of {all} is not authentic and is not used"
+        ))
+        .help("find out who changed it; to compile anew: bandstand plugin precompile FILE"));
     }
     Ok(Exit::Succeeded)
 }
@@ -55,8 +57,7 @@ struct Verified {
 }
 
 fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
-    let mut verified =
-        Verified { digest: None, grants: "-".to_owned(), kept: KeptCode::None, problem: None };
+    let mut verified = Verified { digest: None, grants: "-".to_owned(), kept: KeptCode::None, problem: None };
     let bytes = match read(file) {
         Ok(bytes) => bytes,
         Err(failure) => return Verified { problem: Some(failure.what), ..verified },
@@ -82,7 +83,9 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
     let needed = inspection.capabilities();
     verified.grants = match (&directory.config, needed.is_empty()) {
         (_, true) => "none needed".to_owned(),
-        (None, false) => format!("needs {}; no bandstand.toml, so a workflow file may grant it", needed.join(", ")),
+        (None, false) => {
+            format!("needs {}; no bandstand.toml, so a workflow file may grant it", needed.join(", "))
+        }
         (Some(_), false) => format!("needs {}", needed.join(", ")),
     };
     verified.problem = sandbox.load(&bytes, &grants).err().map(|error| error.to_string());
@@ -96,14 +99,17 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
 /// What `[grants]` may call the file.
 fn name_in_project(file: &str, directory: &Directory) -> String {
     let path = Path::new(file).canonicalize().unwrap_or_else(|_| Path::new(file).to_owned());
-    path.strip_prefix(&directory.root).map_or_else(|_| file.to_owned(), |name| name.to_string_lossy().into_owned())
+    path.strip_prefix(&directory.root)
+        .map_or_else(|_| file.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 fn tell(file: &str, verified: &Verified, context: &Context) {
     let Verified { digest, grants, kept, problem } = verified;
     let (word, code) = match kept {
         KeptCode::None => ("none", "none; compiled when it is first loaded".to_owned()),
-        KeptCode::Authentic { size_bytes } => ("authentic", format!("authentic, {}", words::size(*size_bytes as u64))),
+        KeptCode::Authentic { size_bytes } => {
+            ("authentic", format!("authentic, {}", words::size(*size_bytes as u64)))
+        }
         KeptCode::Refused { path, reason } => ("refused", format!("refused: {}: {reason}", path.display())),
     };
     if context.out.json {
