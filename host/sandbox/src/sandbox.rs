@@ -89,7 +89,15 @@ impl Sandbox {
     /// When it is not an agent that this host can run with these grants, all missing imports or grants being named; or
     /// when it cannot be compiled within the bounds of [`Compiler`](crate::Compiler).
     pub fn load(&self, bytes: &[u8], grants: &Grants) -> Result<Plugin, LoadError> {
-        self.shared.loader.load(bytes, grants)
+        self.shared.loader.load(bytes, Some(grants))
+    }
+
+    /// As [`Sandbox::load`] for whoever does not call it: the component's code is kept, nothing is granted.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`], except for grants.
+    pub fn precompile(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        self.shared.loader.load(bytes, None).map(drop)
     }
 
     /// What the cache holds for the component of that digest. Reads and authenticates the whole file.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use bandstand_sandbox::{Grants, KeptCode, MemoryGrant, Sandbox};
+use bandstand_sandbox::{KeptCode, Sandbox};
 use clap::Args;
 use serde_json::json;
 
@@ -65,9 +65,7 @@ fn compiled(file: &str, sandbox: &Sandbox) -> Result<Done, Failure> {
     let unusable = |error: bandstand_sandbox::LoadError| Failure::usage(error).help(HOW_TO_BUILD);
     let digest = bandstand_sandbox::inspect(&bytes).map_err(unusable)?.digest;
     let was_kept = matches!(sandbox.kept_code(&digest), KeptCode::Authentic { .. });
-    // Compiling grants nothing: what a plugin may do is asked where it is called.
-    let everything = Grants { memory: Some(MemoryGrant::Write) };
-    sandbox.load(&bytes, &everything).map_err(unusable)?;
+    sandbox.precompile(&bytes).map_err(unusable)?;
     match sandbox.kept_code(&digest) {
         KeptCode::Authentic { size_bytes } => Ok(Done { digest, was_kept, code_bytes: size_bytes }),
         // Why is among the warnings.

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use bandstand_engine::graph::MemoryAccess;
-use bandstand_sandbox::{Grants, KeptCode, MemoryGrant, Sandbox};
+use bandstand_sandbox::{Grants, HttpGrant, KeptCode, MemoryGrant, Sandbox};
+use bandstand_workflow::Permitted;
 use clap::Args;
 use serde_json::json;
 
@@ -67,17 +68,13 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
         Err(error) => return Verified { problem: Some(error.to_string()), ..verified },
     };
     verified.kept = sandbox.kept_code(&inspection.digest);
-    let grants = match &directory.config {
+    let loaded = match &directory.config {
         // Without the operator's file a workflow file's own grants hold.
-        None => Grants { memory: Some(MemoryGrant::Write) },
+        None => sandbox.precompile(&bytes),
         Some(config) => {
             let name = name_in_project(file, directory);
-            let memory = permits::memory(config, &[&name, &inspection.digest]);
-            let memory = memory.map(|access| match access {
-                MemoryAccess::Read => MemoryGrant::Read,
-                MemoryAccess::Write => MemoryGrant::Write,
-            });
-            Grants { memory }
+            let permitted = permits::permitted(config, &[&name, &inspection.digest], name.clone());
+            sandbox.load(&bytes, &grants(permitted)).map(drop)
         }
     };
     let needed = inspection.capabilities();
@@ -88,12 +85,26 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
         }
         (Some(_), false) => format!("needs {}", needed.join(", ")),
     };
-    verified.problem = sandbox.load(&bytes, &grants).err().map(|error| error.to_string());
+    verified.problem = loaded.err().map(|error| error.to_string());
     if verified.problem.is_none() && directory.config.is_some() && !needed.is_empty() {
         verified.grants.push_str("; permitted by bandstand.toml");
     }
     verified.digest = Some(inspection.digest);
     verified
+}
+
+/// All that the operator permits, as the sandbox has it.
+fn grants(permitted: Permitted) -> Grants {
+    let http = permitted.http.into_iter();
+    Grants {
+        memory: permitted.memory.map(|access| match access {
+            MemoryAccess::Read => MemoryGrant::Read,
+            MemoryAccess::Write => MemoryGrant::Write,
+        }),
+        http: http.map(|http| HttpGrant { origin: http.origin, methods: http.methods }).collect(),
+        models: permitted.model.into_iter().collect(),
+        tools: permitted.tools.into_iter().collect(),
+    }
 }
 
 /// What `[grants]` may call the file.
