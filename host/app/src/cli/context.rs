@@ -50,6 +50,7 @@ impl Context {
         let mut options = HostOptions::new(&self.data_dir);
         options.drive = drive;
         options.retention = config.map(|config| config.retention.rules()).unwrap_or_default();
+        options.limits.quarantine = config.map(|config| config.quarantine.settings()).unwrap_or_default();
         options.durability = match config.map(|config| config.durability).unwrap_or_default() {
             config::Durability::Full => Durability::Full,
             config::Durability::Process => Durability::Process,
