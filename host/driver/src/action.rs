@@ -8,7 +8,7 @@ use bandstand_engine::run::ChildRun;
 use bandstand_engine::{Command, CommandId, Event, Outcome, Rejected, Run, Snapshot, Status, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Request, RunId, Token};
+use crate::{Breaker, Request, RunId, Token};
 
 /// Something to be done outside. The crate's documentation says which ones are reported back.
 #[derive(Debug)]
@@ -125,6 +125,22 @@ pub enum Action {
         workflow: String,
         /// The thread's id.
         thread_id: String,
+    },
+    /// What is known against a plugin has changed. To be kept for the next start; need not succeed.
+    Breaker {
+        /// The plugin, by digest.
+        plugin: Arc<str>,
+        /// How its breaker is now. None: nothing is known against it any more.
+        breaker: Option<Breaker>,
+    },
+    /// That call waits because its plugin is in quarantine, for whoever follows the run. May be told again.
+    ShutOut {
+        /// Which run's.
+        run_id: RunId,
+        /// Which attempt.
+        id: CommandId,
+        /// The plugin's.
+        breaker: Breaker,
     },
     /// The process must end at once, acknowledging nothing more (exit code 74).
     Die {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::input::ChildOutcome;
-use bandstand_engine::{CommandId, Input, Run, Timestamp};
+use bandstand_engine::{CommandId, Input, Outcome, Run, Timestamp};
 
 use crate::action::{Action, Refusal, Standing, Summary};
 use crate::children;
@@ -11,7 +11,7 @@ use crate::gate::{Gate, Held};
 use crate::message::{LoadProblem, Message, Unwanted};
 use crate::mistake::{self, Mistake};
 use crate::slot::Slot;
-use crate::{Limits, Request, RunId, Token};
+use crate::{Breaker, Limits, QuarantineCounts, Request, RunId, Token};
 
 /// A tick that should have changed something and did not is repeated after this span.
 const TICK_AGAIN_MS: u64 = 1_000;
@@ -74,7 +74,7 @@ impl Core {
             Message::RunStarted { run, decision, at, request } => {
                 let mut slot = Slot::started(*run, decision, at, &mut self.gate);
                 if let Some(request) = request {
-                    slot.answer(request, Ok(bandstand_engine::Outcome::Changed));
+                    slot.answer(request, Ok(Outcome::Changed));
                 }
                 let run_id = slot.run_id.clone();
                 self.runs.insert(run_id.clone(), slot);
@@ -93,7 +93,14 @@ impl Core {
             }
             Message::Input { run_id, input, request } => self.input(run_id, input, request, now, actions),
             Message::LookedUp { run_id, id, found } => self.looked_up(&run_id, id, found, now, actions),
-            Message::CallEnded { run_id, id, input } => self.call_ended(&run_id, id, input, now, actions),
+            Message::CallEnded { run_id, id, input, evidence } => {
+                let failure = match &input {
+                    Input::Failed { failure, .. } => Some(failure),
+                    _ => None,
+                };
+                self.gate.judge(&run_id, &id, evidence, failure, now);
+                self.call_ended(&run_id, id, input, now, actions);
+            }
             Message::CallStopped { run_id, id } => {
                 match self.runs.get_mut(&run_id) {
                     Some(slot) if slot.is_flying(&id) => slot.landed(id, &mut self.gate),
@@ -136,12 +143,35 @@ impl Core {
                 actions.push(Action::Die { problem });
                 return;
             }
+            Message::PutBackInService { plugin, request } => {
+                let changed = self.gate.put_back_in_service(&plugin);
+                if let Some(request) = request {
+                    let outcome = if changed { Outcome::Changed } else { Outcome::Unchanged };
+                    actions.push(Action::Answer { request, result: Ok(outcome) });
+                }
+            }
             Message::Hold(held) => self.gate.hold(held),
             Message::Tick => self.tick(now, actions),
         }
         self.tell_parents(first, now, actions);
         self.admit(now, actions);
-        self.wake(actions);
+        self.tell_breakers(actions);
+        self.wake(now, actions);
+    }
+
+    /// Takes up the breakers that an earlier process has told ([`Action::Breaker`]). To be called before the first message.
+    pub fn restore(&mut self, breakers: Vec<Breaker>) {
+        self.gate.restore(breakers);
+    }
+
+    /// How many plugins and calls are out of service, and how often that came.
+    pub fn quarantine_counts(&self) -> QuarantineCounts {
+        self.gate.quarantine_counts()
+    }
+
+    /// What is known against that plugin, by digest.
+    pub fn breaker(&self, plugin: &str) -> Option<&Breaker> {
+        self.gate.breaker(plugin)
     }
 
     /// Whether nothing is decided that is not durable and released. Then a caller that wants to end may.
@@ -166,17 +196,18 @@ impl Core {
 
     /// The calls of a run that do not start, and why.
     pub fn held(&self, run_id: &str) -> Vec<(CommandId, Held)> {
-        let because = self.gate.held_because();
         let Some(slot) = self.runs.get(run_id) else { return Vec::new() };
-        let queued = slot.queued().map(|id| (id.clone(), because));
+        let queued = slot.queued().map(|id| (id.clone(), self.gate.held_because(&slot.run_id, id)));
         queued.chain(slot.parked().map(|id| (id.clone(), Held::Paused))).collect()
     }
 
-    /// The runs of which calls wait at the gate, by id, and why.
+    /// The runs of which calls wait at the gate, by id, and why. A quarantine comes before other reasons: it lasts longest.
     pub fn held_runs(&self) -> impl Iterator<Item = (&RunId, Held)> {
-        let because = self.gate.held_because();
-        let waiting = self.runs.iter().filter(|(_, slot)| slot.queued().next().is_some());
-        waiting.map(move |(run_id, _)| (run_id, because))
+        self.runs.iter().filter_map(|(run_id, slot)| {
+            let mut reasons = slot.queued().map(|id| self.gate.held_because(run_id, id));
+            let first = reasons.next()?;
+            Some((run_id, if reasons.any(|held| held == Held::Breaker) { Held::Breaker } else { first }))
+        })
     }
 
     /// Where a run in memory stands, if all that it has decided is durable.
@@ -263,6 +294,15 @@ impl Core {
                 return actions.push(Action::Stands { run_id, standing });
             }
             self.stuck.remove(&run_id);
+        }
+        if let Some(slot) = self.runs.get(&run_id) {
+            // Whoever has just begun to follow it has not heard that.
+            let held = slot.queued().filter_map(|id| Some((id, self.gate.breaker_of(&run_id, id)?)));
+            actions.extend(held.map(|(id, breaker)| Action::ShutOut {
+                run_id: run_id.clone(),
+                id: id.clone(),
+                breaker: breaker.clone(),
+            }));
         }
         self.drive(run_id, actions);
     }
@@ -508,9 +548,20 @@ impl Core {
         }
     }
 
-    fn wake(&mut self, actions: &mut Vec<Action>) {
+    fn tell_breakers(&mut self, actions: &mut Vec<Action>) {
+        let changed = self.gate.take_breakers();
+        actions.extend(changed.into_iter().map(|(plugin, breaker)| Action::Breaker { plugin, breaker }));
+        for (run_id, id) in self.gate.take_shut_out() {
+            // It may have been let through, or withdrawn, at once.
+            if let Some(breaker) = self.gate.breaker_of(&run_id, &id).cloned() {
+                actions.push(Action::ShutOut { run_id, id, breaker });
+            }
+        }
+    }
+
+    fn wake(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         let first = |set: &BTreeSet<(Timestamp, RunId)>| set.first().map(|(time, _)| *time);
-        let times = [first(&self.deadlines), first(&self.evictions), self.gate.opens_at()];
+        let times = [first(&self.deadlines), first(&self.evictions), self.gate.opens_at(now)];
         let at = times.into_iter().flatten().min();
         if at != self.wake_at {
             self.wake_at = at;

@@ -2,13 +2,17 @@
 //!
 //! Calls queue first in, first out within their run; runs take turns within their workflow, workflows within the host
 //! (deficit round robin with calls of equal cost). Whoever is passed over because of a limit keeps its place at the
-//! front, so that what becomes free goes to what has waited longest. Breakers are not here yet.
+//! front, so that what becomes free goes to what has waited longest. Calls of a quarantined plugin wait in a [`Ward`] beside
+//! the queues.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bandstand_engine::{Command, CommandId, Timestamp};
+use bandstand_engine::{Callee, Command, CommandId, Failure, Timestamp};
 
+use crate::breaker::{self, Breaker, Breakers, Call, Evidence, QuarantineCounts};
+use crate::mistake::{self, Mistake};
+use crate::ward::Ward;
 use crate::{Limits, RunId};
 
 /// An attempt interrupted so often runs alone: it may be what kills the host.
@@ -31,11 +35,18 @@ impl Ticket {
     fn runs_alone(&self) -> bool {
         self.command.interruptions >= INTERRUPTIONS_MAX
     }
+
+    fn call(&self) -> Call<'_> {
+        let (Callee::Plugin(name) | Callee::Workflow(name)) = &self.command.callee;
+        Call { plugin: &self.plugin, name: name.as_str(), workflow: &self.workflow }
+    }
 }
 
 /// Why a call that is owed has not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
+    /// Its plugin is in quarantine.
+    Breaker,
     /// The sandbox had no room a moment ago.
     Overload,
     /// One of [`Limits`], its turn, or the disk being nearly full.
@@ -48,6 +59,7 @@ impl Held {
     /// The word for people.
     pub fn name(self) -> &'static str {
         match self {
+            Held::Breaker => "breaker",
             Held::Overload => "overload",
             Held::Limit => "limit",
             Held::Paused => "paused",
@@ -74,6 +86,10 @@ pub struct Gate {
     held: bool,
     /// Commands to be looked up first, in order; some may be owed no longer.
     lookups: VecDeque<(RunId, CommandId)>,
+    breakers: Breakers,
+    ward: Ward,
+    /// Calls that have come to the ward, or stay in it, since that was last told.
+    shut_out: Vec<(RunId, CommandId)>,
 }
 
 /// Queues that take turns.
@@ -87,6 +103,8 @@ struct Turns<K, Q> {
 struct Permit {
     workflow: Arc<str>,
     plugin: Arc<str>,
+    /// The plugin's name in that workflow.
+    name: String,
     alone: bool,
 }
 
@@ -107,6 +125,9 @@ impl Gate {
             shut_until: None,
             held: false,
             lookups: VecDeque::new(),
+            breakers: Breakers::new(limits.quarantine),
+            ward: Ward::default(),
+            shut_out: Vec::new(),
         }
     }
 
@@ -122,7 +143,7 @@ impl Gate {
 
     /// How many calls wait.
     pub fn waiting(&self) -> usize {
-        self.waiting + self.alone.len()
+        self.waiting + self.alone.len() + self.ward.len()
     }
 
     /// Puts a call at the end of its run's queue.
@@ -139,6 +160,14 @@ impl Gate {
     }
 
     fn put(&mut self, ticket: Ticket, in_front: bool) {
+        if self.breakers.is_shut(&ticket.plugin) && !mistake::is(Mistake::StartShut) {
+            self.shut_out.push((ticket.run_id.clone(), ticket.command.id.clone()));
+            return self.ward.put(ticket, in_front);
+        }
+        self.queue(ticket, in_front);
+    }
+
+    fn queue(&mut self, ticket: Ticket, in_front: bool) {
         if ticket.runs_alone() {
             if in_front {
                 self.alone.push_front(ticket)
@@ -165,15 +194,22 @@ impl Gate {
 
     /// Takes a waiting call out of the queue; says whether it was there.
     pub fn withdraw(&mut self, workflow: &str, run_id: &RunId, id: &CommandId) -> bool {
-        let is_it = |ticket: &Ticket| ticket.run_id == *run_id && ticket.command.id == *id;
-        if let Some(place) = self.alone.iter().position(is_it) {
-            self.alone.remove(place);
+        if self.ward.take(run_id, id).is_some() {
             return true;
         }
-        let Some(runs) = self.workflows.get_mut(workflow) else { return false };
-        let Some(queue) = runs.queues.get_mut(run_id) else { return false };
-        let Some(place) = queue.iter().position(is_it) else { return false };
-        queue.remove(place);
+        let Some(ticket) = self.take(workflow, run_id, id) else { return false };
+        self.breakers.probe_gone(&ticket.plugin, (run_id, id));
+        true
+    }
+
+    fn take(&mut self, workflow: &str, run_id: &RunId, id: &CommandId) -> Option<Ticket> {
+        let is_it = |ticket: &Ticket| ticket.run_id == *run_id && ticket.command.id == *id;
+        if let Some(place) = self.alone.iter().position(is_it) {
+            return self.alone.remove(place);
+        }
+        let runs = self.workflows.get_mut(workflow)?;
+        let queue = runs.queues.get_mut(run_id)?;
+        let ticket = queue.iter().position(is_it).and_then(|place| queue.remove(place))?;
         self.waiting -= 1;
         if queue.is_empty() {
             runs.queues.remove(run_id);
@@ -183,7 +219,7 @@ impl Gate {
                 self.turn.retain(|other| **other != *workflow);
             }
         }
-        true
+        Some(ticket)
     }
 
     /// A call in flight has ended: its place is free.
@@ -192,6 +228,115 @@ impl Gate {
         lower(&mut self.flying_by_plugin, &permit.plugin);
         lower(&mut self.flying_by_workflow, &permit.workflow);
         lower(&mut self.flying_by_run, run_id);
+        self.breakers.probe_gone(&permit.plugin, (run_id, id));
+    }
+
+    /// A call in flight shows whether its plugin works, before its place is free. `failure`: why, of a fault.
+    pub fn judge(
+        &mut self,
+        run_id: &RunId,
+        id: &CommandId,
+        evidence: Evidence,
+        failure: Option<&Failure>,
+        now: Timestamp,
+    ) {
+        let Some(permit) = self.flying.get(&(run_id.clone(), id.clone())) else { return };
+        let plugin = permit.plugin.clone();
+        match evidence {
+            Evidence::Nothing => {}
+            Evidence::Works => {
+                self.put_back_in_service(&plugin);
+            }
+            Evidence::Fault => {
+                let call = Call { plugin: &plugin, name: &permit.name, workflow: &permit.workflow };
+                let fault = failure.map(breaker::fault_text).unwrap_or_default();
+                if self.breakers.fault(call, (run_id, id), fault, now) {
+                    self.shut(&plugin);
+                }
+            }
+        }
+    }
+
+    /// An attempt that is owed was under way again when the host died: often enough, its plugin goes to quarantine.
+    pub fn interrupted(&mut self, ticket: &Ticket, now: Timestamp) {
+        let times = ticket.command.interruptions;
+        if times >= breaker::INTERRUPTIONS_MAX && self.breakers.trip(ticket.call(), times, now) {
+            self.shut(&ticket.plugin);
+        }
+    }
+
+    /// Ends a plugin's quarantine, and forgets its faults. Whether it was in quarantine.
+    pub fn put_back_in_service(&mut self, plugin: &str) -> bool {
+        if self.breakers.get(plugin).is_none() {
+            return false;
+        }
+        let was_shut = self.breakers.close(plugin);
+        let plugin: Arc<str> = plugin.into();
+        while let Some(ticket) = self.ward.take_first(&plugin) {
+            self.put(ticket, false);
+        }
+        was_shut
+    }
+
+    /// Takes up the breakers of an earlier process. To be called before calls come.
+    pub fn restore(&mut self, breakers: Vec<Breaker>) {
+        self.breakers.restore(breakers);
+    }
+
+    /// How many plugins and calls are out of service, and how often that came.
+    pub fn quarantine_counts(&self) -> QuarantineCounts {
+        QuarantineCounts { calls: self.ward.len() as u64, ..self.breakers.counts() }
+    }
+
+    /// What is known against that plugin.
+    pub fn breaker(&self, plugin: &str) -> Option<&Breaker> {
+        self.breakers.get(plugin)
+    }
+
+    /// Breakers that changed since this was last asked: the plugin, and what is known against it now.
+    pub fn take_breakers(&mut self) -> Vec<(Arc<str>, Option<Breaker>)> {
+        self.breakers.take_changed()
+    }
+
+    /// Calls that have come to wait for a quarantined plugin, or go on waiting after a probe, since this was last asked.
+    pub fn take_shut_out(&mut self) -> Vec<(RunId, CommandId)> {
+        std::mem::take(&mut self.shut_out)
+    }
+
+    /// The breaker because of which that call waits.
+    pub fn breaker_of(&self, run_id: &RunId, id: &CommandId) -> Option<&Breaker> {
+        self.breakers.get(self.ward.plugin_of(run_id, id)?)
+    }
+
+    /// The breaker has opened: what waits for its turn waits for that instead, in the same order.
+    fn shut(&mut self, plugin: &Arc<str>) {
+        let mut out = Vec::new();
+        let mut sift = |queue: &mut VecDeque<Ticket>| {
+            if queue.iter().any(|ticket| ticket.plugin == *plugin) {
+                let (theirs, others): (Vec<Ticket>, Vec<Ticket>) =
+                    queue.drain(..).partition(|ticket| ticket.plugin == *plugin);
+                *queue = others.into();
+                out.extend(theirs);
+            }
+        };
+        sift(&mut self.alone);
+        for name in &self.turn {
+            let Some(runs) = self.workflows.get_mut(name) else { continue };
+            for run_id in &runs.turn {
+                if let Some(queue) = runs.queues.get_mut(run_id) {
+                    let before = queue.len();
+                    sift(queue);
+                    self.waiting -= before - queue.len();
+                }
+            }
+            runs.queues.retain(|_, queue| !queue.is_empty());
+            runs.turn.retain(|run_id| runs.queues.contains_key(run_id));
+        }
+        self.workflows.retain(|_, runs| !runs.queues.is_empty());
+        self.turn.retain(|name| self.workflows.contains_key(name));
+        let stays = self.ward.of(plugin).map(|ticket| (ticket.run_id.clone(), ticket.command.id.clone()));
+        self.shut_out.extend(stays);
+        out.into_iter().for_each(|ticket| self.put(ticket, false));
     }
 
     /// Notes a command that is to be looked up before it queues.
@@ -209,25 +354,39 @@ impl Gate {
         self.held = held;
     }
 
-    /// When to ask again although nothing has ended: after an overload.
-    pub fn opens_at(&self) -> Option<Timestamp> {
-        self.shut_until.filter(|_| self.waiting() > 0)
+    /// When to ask again although nothing has ended: after an overload, or for the next probe of a plugin.
+    pub fn opens_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let overload = self.shut_until.filter(|_| self.waiting() > 0);
+        [overload, self.breakers.opens_at(&self.ward, now)].into_iter().flatten().min()
     }
 
-    /// Why a waiting call waits.
-    pub fn held_because(&self) -> Held {
-        if self.shut_until.is_some() { Held::Overload } else { Held::Limit }
+    /// Why that waiting call waits.
+    pub fn held_because(&self, run_id: &RunId, id: &CommandId) -> Held {
+        if self.ward.plugin_of(run_id, id).is_some() {
+            Held::Breaker
+        } else if self.shut_until.is_some() {
+            Held::Overload
+        } else {
+            Held::Limit
+        }
     }
 
     /// The next call that may start; it is in flight from now on. Ask until there is none.
     pub fn admit(&mut self, now: Timestamp) -> Option<Ticket> {
-        if self.shut_until.is_some_and(|until| now < until) {
+        // Further away than it ever was: the clock was set back, which must not keep the gate shut.
+        let pause_ms = self.limits.overload_pause_ms.max(1);
+        if self.shut_until.is_some_and(|until| now < until && until.since_ms(now) <= pause_ms) {
             return None;
         }
         self.shut_until = None;
         let full = self.flying.len() >= at_least_one(self.limits.calls_max);
         if self.held || full || self.flying.values().any(|permit| permit.alone) {
             return None;
+        }
+        while let Some(plugin) = self.breakers.due(&self.ward, now) {
+            let Some(ticket) = self.ward.take_first(&plugin) else { break };
+            self.breakers.probe(&plugin, &ticket.run_id, &ticket.command.id);
+            self.queue(ticket, true);
         }
         if !self.alone.is_empty() && (self.others_first == 0 || self.waiting == 0) {
             // Others start only after it: what is in flight drains.
@@ -274,6 +433,7 @@ impl Gate {
         let permit = Permit {
             workflow: ticket.workflow.clone(),
             plugin: ticket.plugin.clone(),
+            name: ticket.call().name.to_owned(),
             alone: ticket.runs_alone(),
         };
         *self.flying_by_plugin.entry(permit.plugin.clone()).or_default() += 1;
@@ -507,8 +667,8 @@ mod tests {
         let first = gate.admit(NOW).unwrap();
         gate.refuse(first.clone(), NOW);
         assert!(gate.admit(NOW).is_none());
-        let opens = gate.opens_at().unwrap();
-        assert_eq!(gate.held_because(), Held::Overload);
+        let opens = gate.opens_at(NOW).unwrap();
+        assert_eq!(gate.held_because(&first.run_id, &first.command.id), Held::Overload);
         assert_eq!(gate.admit(opens).unwrap().command.id, first.command.id);
     }
 

@@ -35,6 +35,8 @@
 //!   up while a run is paused or the gate is held. After a crash it is looked up again.
 //! - **Admission** ([`Gate`]): limits and fairness, before a call costs anything. An attempt that was interrupted
 //!   twice runs alone.
+//! - **Quarantine** ([`Quarantine`]): calls of a plugin that keeps crashing wait beside the gate, unspent, until it works
+//!   again or a person says so. The caller keeps what [`Action::Breaker`] says and hands it to [`Core::restore`] at start.
 //! - **Child runs.** What a run owes as a child is a run of its own in this core: its parent hears of its end when that
 //!   is durable, it is cancelled or killed when that is durable of its parent, and its parent stands as its children do.
 //! - **Nothing is lost of a run that is stuck.** It stays as its journal has it, and [`Message::Drive`] reads it anew.
@@ -52,6 +54,7 @@
 //! The feature `mistakes` adds [`mistake`]s that a simulator must be able to find.
 
 mod action;
+mod breaker;
 mod children;
 mod core;
 mod gate;
@@ -59,8 +62,10 @@ mod limits;
 mod message;
 pub mod mistake;
 mod slot;
+mod ward;
 
 pub use action::{Action, NewChild, Refusal, Row, Standing, Summary};
+pub use breaker::{Breaker, BreakerState, Evidence, Quarantine, QuarantineCounts};
 pub use core::Core;
 pub use gate::{Gate, Held, Ticket};
 pub use limits::Limits;

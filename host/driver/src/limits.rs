@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Quarantine;
+
 /// Bounds of the driver. A bound of 0 counts as 1, so that no setting stops a host for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -24,6 +26,8 @@ pub struct Limits {
     pub snapshot_events: u64,
     /// Bytes of journal after a snapshot that make the next one (`snapshot-bytes`).
     pub snapshot_bytes: u64,
+    /// When a plugin is taken out of service (`quarantine`).
+    pub quarantine: Quarantine,
 }
 
 impl Default for Limits {
@@ -38,6 +42,7 @@ impl Default for Limits {
             quiet_ms: 1_000,
             snapshot_events: 500,
             snapshot_bytes: 256 << 10,
+            quarantine: Quarantine::default(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What the driver's core is told.
 
+use std::sync::Arc;
+
 use bandstand_engine::failure::Failure;
 use bandstand_engine::{CommandId, Decision, Input, Run, Timestamp};
 
-use crate::{Request, RunId, Token};
+use crate::{Evidence, Request, RunId, Token};
 
 /// Something that happened outside.
 #[derive(Debug)]
@@ -78,6 +80,8 @@ pub enum Message {
         id: CommandId,
         /// [`Input::Done`] or [`Input::Failed`] with the same id.
         input: Input,
+        /// What that shows of the plugin: [`Evidence::of`] the input, unless the fault is the host's.
+        evidence: Evidence,
     },
     /// A call ended without a result, because of [`Action::StopCall`](crate::Action::StopCall).
     CallStopped {
@@ -133,6 +137,14 @@ pub enum Message {
         token: Token,
         /// What the store says, and what to do.
         problem: String,
+    },
+    /// A person puts that plugin back in service: calls of it start again, and its faults are forgotten.
+    /// [`Outcome::Unchanged`](bandstand_engine::Outcome::Unchanged): it was not in quarantine.
+    PutBackInService {
+        /// The plugin, by digest.
+        plugin: Arc<str>,
+        /// Who waits.
+        request: Option<Request>,
     },
     /// `true`: start no call until told `false`, because the disk is nearly full. What ends is still recorded.
     Hold(bool),

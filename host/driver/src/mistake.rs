@@ -38,11 +38,17 @@ pub enum Mistake {
     StartUnwanted = 14,
     /// Takes a child run for begun as soon as it is owed, so that a process that starts does not look at its parent.
     TrustChild = 15,
+    /// Starts calls of a plugin that is in quarantine.
+    StartShut = 16,
+    /// Waits for ever for a probe that was stopped.
+    ForgetProbe = 17,
+    /// Takes no plugin out of service that had been before.
+    OpenOnce = 18,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 15] = [
+    pub const ALL: [Mistake; 18] = [
         Mistake::ForgetInFlight,
         Mistake::StartEarly,
         Mistake::AnswerEarly,
@@ -58,6 +64,9 @@ impl Mistake {
         Mistake::KeepUnwanted,
         Mistake::StartUnwanted,
         Mistake::TrustChild,
+        Mistake::StartShut,
+        Mistake::ForgetProbe,
+        Mistake::OpenOnce,
     ];
 }
 

@@ -175,6 +175,9 @@ impl Slot {
                 if !mistake::is(Mistake::HideInterruption) {
                     // It cannot be refused, and if it is stale there is nothing to record.
                     let _ = self.decide(Input::Interrupted { id: id.clone() }, now, gate)?;
+                    if let Some(command) = self.run.command(&id).filter(|command| !command.is_child()) {
+                        gate.interrupted(&self.ticket(command.clone()), now);
+                    }
                 }
             } else if mistake::is(Mistake::RepeatFinished) {
                 self.repeat_finished(&id, actions);

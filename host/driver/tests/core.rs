@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bandstand_driver::{
-    Action, Core, Held, Limits, LoadProblem, Message, Refusal, Request, Row, Standing, Token,
+    Action, Core, Evidence, Held, Limits, LoadProblem, Message, Refusal, Request, Row, Standing, Token,
 };
 use bandstand_engine::event::{CachedFrom, Event, PluginPin};
 use bandstand_engine::input::{ActorKind, By, Reply, ReplyNext, Retry, Usage, Verdict};
@@ -102,6 +102,10 @@ impl World {
                 }
                 Action::RunEnded { status, .. } => format!("ended {}", status.name()),
                 Action::ThreadLeft { thread_id, .. } => format!("left {thread_id}"),
+                Action::Breaker { breaker, .. } => {
+                    format!("breaker {}", breaker.map_or("gone", |breaker| breaker.state.name()))
+                }
+                Action::ShutOut { id, .. } => format!("shut out {id}"),
                 Action::Die { problem } => format!("die {problem}"),
             };
             self.log.push(line);
@@ -124,7 +128,9 @@ impl World {
     fn ends(&mut self, id: &str, input: impl FnOnce(CommandId) -> Input) {
         let id: CommandId = id.parse().unwrap();
         self.flying.remove(&id);
-        self.send(Message::CallEnded { run_id: RUN.into(), id: id.clone(), input: input(id) });
+        let input = input(id.clone());
+        let evidence = Evidence::of(&input);
+        self.send(Message::CallEnded { run_id: RUN.into(), id, input, evidence });
     }
 
     fn looked_up(&mut self, id: &str, found: bool) {

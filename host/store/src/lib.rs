@@ -13,6 +13,7 @@
 //! that a crash cut off [`inflight`].
 
 pub mod append;
+mod breakers;
 pub mod brief;
 mod chain;
 mod checkpoint;
@@ -51,6 +52,7 @@ mod upgrade;
 mod writer;
 
 pub use append::{Append, AppendError, Appended, Document, DocumentKind, Refused, RunChange, RunStatus};
+pub use breakers::KeptBreaker;
 pub use brief::{NodeSums, Sums, Told};
 pub use codec::{Blob, Encoded, encode};
 pub use compare::Difference;

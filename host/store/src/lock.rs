@@ -13,7 +13,7 @@ use crate::place;
 /// The file that is locked.
 pub const LOCK_FILE_NAME: &str = "host.lock";
 /// Version of what host and commands say to each other through the socket.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// How often the lock is asked for, and the time between.
 const TRIES: u32 = 6;

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 6;
+pub(crate) const VERSION: i64 = 7;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,7 +18,7 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { sql: V1, fill: |_| Ok(()) },
     Step { sql: V2, fill: upgrade::to_v2 },
     // Runs of an earlier version come from no other run.
@@ -29,6 +29,8 @@ const STEPS: [Step; 6] = [
     Step { sql: V5, fill: |_| Ok(()) },
     // Runs of an earlier version kept nothing in their threads.
     Step { sql: V6, fill: |_| Ok(()) },
+    // Nothing was known against any plugin before.
+    Step { sql: V7, fill: |_| Ok(()) },
 ];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
@@ -300,5 +302,20 @@ CREATE TABLE threads(
 CREATE TABLE thread_values(
   thread INTEGER NOT NULL, channel TEXT NOT NULL, value TEXT, digest BLOB, run_id TEXT NOT NULL, at INTEGER NOT NULL,
   PRIMARY KEY(thread, channel)
+) STRICT, WITHOUT ROWID;
+"#;
+
+const V7: &str = r#"
+-- What is known against plugins, by digest. No read model: it is the host's, not a run's, and a rebuild leaves it alone.
+CREATE TABLE breakers(
+  plugin TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  workflow TEXT NOT NULL,
+  state TEXT NOT NULL,
+  faults INTEGER NOT NULL,
+  opened INTEGER NOT NULL,
+  since INTEGER,
+  probe_at INTEGER,
+  fault TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 "#;

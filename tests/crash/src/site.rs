@@ -12,6 +12,9 @@ use crate::process::{Ended, Process};
 
 /// Where the agents are built.
 const PLUGINS: &str = "target/plugins";
+/// An attempt that is killed three times in a row takes its plugin out of service: for a moment, as tests wait for it.
+const SETTINGS: &str = "[quarantine]\ncool-down = \"1s\"\ncool-down-max = \"2s\"\n\
+                        [grants]\n\"audit.wasm\" = { memory = \"write\" }\n";
 
 /// A project folder. It stays when a test fails, and its place is told.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ impl Site {
             let copied = fs::copy(plugins.join(name), folder.path().join(name));
             assert!(copied.is_ok(), "there is no {name} in {PLUGINS}: run `cargo xtask plugins` first");
         }
+        fs::write(folder.path().join("bandstand.toml"), SETTINGS).unwrap();
         for (name, text) in files {
             fs::write(folder.path().join(name), text).unwrap();
         }

@@ -7,6 +7,7 @@
 mod act;
 mod child;
 mod fault;
+mod quarantine;
 mod standing;
 mod store;
 mod thread;
@@ -15,10 +16,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::Arc;
 
-use bandstand_driver::{Action, Core, Limits, Message, NewChild, Request, RunId, Standing, Token, Unwanted};
+use bandstand_driver::{
+    Action, Core, Evidence, Limits, Message, NewChild, Request, RunId, Standing, Token, Unwanted,
+};
 use bandstand_engine::input::{ActorKind, Answer, By, Retry};
 use bandstand_engine::run::Point;
-use bandstand_engine::{CommandId, Input, Path, Run, Start, Timestamp};
+use bandstand_engine::{Command, CommandId, Input, Path, Run, Start, Timestamp};
 
 use crate::check::{Checker, Problem, problem};
 use crate::children::ChildEnd;
@@ -222,6 +225,7 @@ struct Host<'t> {
     faults: Faults<'t>,
     core: Core,
     limits: Limits,
+    quarantine: quarantine::Model,
     time: i64,
     skew: i64,
     coming: Vec<(i64, Coming)>,
@@ -234,7 +238,7 @@ struct Host<'t> {
     asked: BTreeMap<u64, Asked>,
     next_request: u64,
     /// Calls that run now.
-    live: BTreeSet<(RunId, CommandId)>,
+    live: BTreeMap<(RunId, CommandId), Command>,
     /// Durable marks of calls.
     marks: BTreeSet<(RunId, CommandId)>,
     /// Marks that the present process found.
@@ -272,6 +276,7 @@ pub fn run(
         quiet_ms: *tape.pick(&[1_000, 0, 50]),
         snapshot_events: *tape.pick(&[500, 1, 7, 20]),
         snapshot_bytes: 256 << 10,
+        quarantine: quarantine::settings(worlds[0].seed),
     };
     // From what is there already, so that recorded choices keep their meaning.
     let shares = worlds.len() > 1 && worlds[0].seed.is_multiple_of(3);
@@ -288,6 +293,7 @@ pub fn run(
         tape,
         faults: Faults::new(faults),
         core: Core::new(limits),
+        quarantine: quarantine::Model::new(limits.quarantine),
         limits,
         time: 0,
         skew: 0,
@@ -298,7 +304,7 @@ pub fn run(
         failed: false,
         asked: BTreeMap::new(),
         next_request: 1,
-        live: BTreeSet::new(),
+        live: BTreeMap::new(),
         marks: BTreeSet::new(),
         found: BTreeMap::new(),
         interrupted: BTreeSet::new(),
@@ -427,10 +433,12 @@ impl Host<'_> {
         let mut actions = Vec::new();
         let show = self.shows.then(|| format!("{:>8} {message:?}", self.time));
         self.core.handle(message, self.wall(), &mut actions);
+        let quarantined = self.quarantine.check(&self.core, &actions);
         if let Some(text) = show {
             self.story.push(shorten(text));
             self.story.extend(actions.iter().map(|action| shorten(format!("             -> {action:?}"))));
         }
+        quarantined?;
         for action in actions {
             self.act(action)?;
             if self.dead {
@@ -460,18 +468,24 @@ impl Host<'_> {
                 Message::AppendRefused { token, problem: "the store does not take it".to_owned() }
             }
             Parcel::Ended { run_id, id, input } => {
-                self.live.remove(&(run_id.clone(), id.clone()));
-                Message::CallEnded { run_id, id, input }
+                let evidence = Evidence::of(&input);
+                if let Some(command) = self.live.remove(&(run_id.clone(), id.clone())) {
+                    self.quarantine.ended(&command, evidence);
+                    self.quarantine.gone(&run_id, &id);
+                }
+                Message::CallEnded { run_id, id, input, evidence }
             }
             Parcel::LookedUp { run_id, id, found } => Message::LookedUp { run_id, id, found },
             Parcel::Stopped { run_id, id } => {
-                if !self.live.remove(&(run_id.clone(), id.clone())) {
+                if self.live.remove(&(run_id.clone(), id.clone())).is_none() {
                     return Ok(()); // its result came first
                 }
+                self.quarantine.gone(&run_id, &id);
                 Message::CallStopped { run_id, id }
             }
             Parcel::Refused { run_id, id } => {
                 self.live.remove(&(run_id.clone(), id.clone()));
+                self.quarantine.gone(&run_id, &id);
                 Message::CallRefused { run_id, id }
             }
             Parcel::Load { run_id } => self.load(run_id)?,

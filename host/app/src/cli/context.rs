@@ -52,6 +52,7 @@ impl Context {
         options.drive = drive;
         options.compiler = Some(compiler(config));
         options.retention = config.map(|config| config.retention.rules()).unwrap_or_default();
+        options.limits.quarantine = config.map(|config| config.quarantine.settings()).unwrap_or_default();
         options.durability = match config.map(|config| config.durability).unwrap_or_default() {
             config::Durability::Full => Durability::Full,
             config::Durability::Process => Durability::Process,

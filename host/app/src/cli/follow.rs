@@ -2,6 +2,7 @@
 //! event a line with `--json`; then its outcome and the exit code that goes with it.
 //! Which run, and what is done about reviews besides asking, is the verbs' business.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::pin::Pin;
 use std::time::Duration;
@@ -400,6 +401,8 @@ struct View {
     out: Out,
     style: Style,
     from_seq: u64,
+    /// Attempts that were told to wait, and until when.
+    held: BTreeMap<String, Option<Timestamp>>,
 }
 
 enum Style {
@@ -429,7 +432,7 @@ impl View {
             _ if out.can_redraw => Style::Tree(Box::default()),
             _ => Style::Lines,
         };
-        View { out: out.clone(), style, from_seq }
+        View { out: out.clone(), style, from_seq, held: BTreeMap::new() }
     }
 
     fn published(&mut self, row: &Published) {
@@ -452,6 +455,15 @@ impl View {
     }
 
     fn live(&mut self, live: &Live, history: &History) {
+        if let LiveKind::Held { plugin, since, probe_at, fault, .. } = &live.what {
+            if self.held.insert(live.command_id.clone(), *probe_at) == Some(*probe_at) {
+                return; // whoever else follows the run was told
+            }
+            if !matches!(self.style, Style::Json | Style::Silent) {
+                let told = held_line(&live.command_id, plugin, *since, *probe_at, fault);
+                self.beside(&told, history);
+            }
+        }
         if let LiveKind::Log { level, message, .. } = &live.what {
             let wanted = match level.as_str() {
                 "error" | "warn" => true,
@@ -463,11 +475,18 @@ impl View {
             }
         }
         match &mut self.style {
-            Style::Json if self.out.verbose >= 1 => self.out.json_line(&live_json(live)),
+            Style::Json if self.out.verbose >= 1 || matches!(live.what, LiveKind::Held { .. }) => {
+                self.out.json_line(&live_json(live))
+            }
             Style::Tree(drawn) => {
                 drawn.changed = true;
                 match &live.what {
                     LiveKind::Started => drawn.tree.running(&live.command_id, now()),
+                    LiveKind::Held { probe_at, .. } => {
+                        let next = probe_at.map(|at| format!(", tried again {}", words::instant(at)));
+                        let text = format!("its plugin is in quarantine{}", next.unwrap_or_default());
+                        drawn.tree.says(&live.command_id, text);
+                    }
                     LiveKind::Progress { fraction, message } => {
                         let percent = fraction.map_or(String::new(), |done| format!("{:.0}% ", done * 100.0));
                         drawn.tree.says(&live.command_id, format!("{percent}{message}"));
@@ -560,6 +579,16 @@ pub fn event_json(run_id: &str, seq: u64, at: Timestamp, event: &Event) -> Value
 fn live_json(live: &Live) -> Value {
     let (kind, mut line) = match &live.what {
         LiveKind::Started => ("live.started", json!({})),
+        LiveKind::Held { because, plugin, since, probe_at, fault } => (
+            "live.held",
+            json!({
+                "because": because,
+                "plugin": plugin,
+                "since": since.map(|at| at.to_string()),
+                "next_probe_at": probe_at.map(|at| at.to_string()),
+                "fault": fault,
+            }),
+        ),
         LiveKind::Log { level, message, fields } => {
             ("live.log", json!({ "level": level, "message": message, "fields": fields }))
         }
@@ -572,6 +601,22 @@ fn live_json(live: &Live) -> Value {
     line["run_id"] = json!(live.run_id);
     line["command_id"] = json!(live.command_id);
     line
+}
+
+/// Why an attempt does not begin, and what can be done.
+fn held_line(
+    command_id: &str,
+    plugin: &str,
+    since: Option<Timestamp>,
+    probe_at: Option<Timestamp>,
+    fault: &str,
+) -> String {
+    let since = since.map(|at| format!(" since {}", words::instant(at))).unwrap_or_default();
+    let next = probe_at.map(|at| format!("; it is tried again {}", words::instant(at))).unwrap_or_default();
+    safe::line(&format!(
+        "{command_id}  waits: its plugin is in quarantine{since}, after {fault}{next}; to release it: bandstand plugin \
+         release {plugin}"
+    ))
 }
 
 /// An event as a line for people; none: not worth one.

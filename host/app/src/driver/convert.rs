@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bandstand_driver::{Message, RunId};
+use bandstand_driver::{Evidence, Message, RunId};
 use bandstand_engine::input::{Choice, Reply, ReplyNext, ReviewRequest, Usage};
 use bandstand_engine::{Class, CommandId, Failure, Input, Payload};
 use bandstand_sandbox as sandbox;
@@ -11,6 +11,7 @@ use serde_json::Value;
 /// The message that tells the core how a call ended.
 pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -> Message {
     let usage = usage(outcome.usage);
+    let of_host = matches!(&outcome.result, Err(failure) if failure.class == sandbox::Class::Host);
     let input = match outcome.result {
         Ok(reply) => match convert_reply(reply) {
             Ok(reply) => Input::Done { id: id.clone(), reply, usage },
@@ -27,13 +28,15 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -
             Ended::Refused => return Message::CallRefused { run_id, id },
         },
     };
-    Message::CallEnded { run_id, id, input }
+    let evidence = if of_host { Evidence::Nothing } else { Evidence::of(&input) };
+    Message::CallEnded { run_id, id, input, evidence }
 }
 
-/// The message for an attempt that never began because its plugin cannot be used.
+/// The message for an attempt that never began because its plugin cannot be used. That harms nobody else and is the same each
+/// time, so it takes no plugin out of service.
 pub(super) fn unusable(run_id: RunId, id: CommandId, failure: Failure) -> Message {
     let input = Input::Failed { id: id.clone(), failure, retry_after_ms: None, usage: Usage::default() };
-    Message::CallEnded { run_id, id, input }
+    Message::CallEnded { run_id, id, input, evidence: Evidence::Nothing }
 }
 
 /// A plugin that cannot be loaded, as the failure of whoever calls it.

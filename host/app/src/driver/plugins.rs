@@ -142,6 +142,23 @@ impl Plugins {
         Ok(removed)
     }
 
+    /// The plugins whose files are kept in a data directory: digest and bytes, in no order.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or is not there.
+    pub fn list(data_dir: &Path) -> io::Result<Vec<(String, u64)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(data_dir.join("plugins"))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let hex = name.to_str().and_then(|name| name.strip_prefix("sha256-")?.strip_suffix(".wasm"));
+            if let Some(hex) = hex {
+                found.push((format!("sha256:{hex}"), entry.metadata()?.len()));
+            }
+        }
+        Ok(found)
+    }
+
     /// The bytes that were kept under a digest.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bandstand_driver::{
-    Action, Core, Held, Limits, Message, NewChild, Refusal, Request, Row, RunId, Standing, Summary, Token,
+    Action, Breaker, BreakerState, Core, Held, Limits, Message, NewChild, Refusal, Request, Row, RunId,
+    Standing, Summary, Token,
 };
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::{Command, CommandId, Graph, Input, Outcome, Run, Snapshot, Status, Timestamp};
@@ -21,7 +22,7 @@ use super::child::Children;
 use super::clock::now;
 use super::holds::Holds;
 use super::load::Loader;
-use crate::host::Published;
+use crate::host::{Counters, Live, LiveKind, Published, to_kept};
 
 /// Messages handled before the task lets others have the thread.
 const MESSAGES_AT_ONCE_MAX: usize = 256;
@@ -96,6 +97,10 @@ impl Requests {
 pub struct Parts {
     /// Bounds of the driver.
     pub limits: Limits,
+    /// What the process before knew against plugins.
+    pub breakers: Vec<Breaker>,
+    /// Shows how many plugins and attempts are out of service.
+    pub(crate) counters: Arc<Counters>,
     /// Keeps.
     pub store: Arc<Store>,
     /// Marks of calls in flight.
@@ -133,20 +138,24 @@ pub struct Shell {
     held: bool,
     holds: Holds,
     gate_looked_at: Instant,
+    /// The wall clock when it was last looked at.
+    clock_was: Timestamp,
     actions: Vec<Action>,
 }
 
 impl Shell {
     /// Starts the task on the current tokio runtime.
-    pub fn spawn(parts: Parts) -> Mailbox {
+    pub fn spawn(mut parts: Parts) -> Mailbox {
         let (people, people_inbox) = mpsc::unbounded_channel();
         let (others, others_inbox) = mpsc::unbounded_channel();
         let (close, close_inbox) = mpsc::unbounded_channel();
         let mailbox = Mailbox { people, others, close, requests: Arc::default() };
         let children = Children::new(parts.store.clone(), parts.loader.clone(), parts.documents.clone());
+        let mut core = Core::new(parts.limits);
+        core.restore(std::mem::take(&mut parts.breakers));
         let shell = Shell {
             children: Arc::new(children),
-            core: Core::new(parts.limits),
+            core,
             unseen: parts.marked.keys().cloned().collect(),
             parts,
             mailbox: mailbox.clone(),
@@ -157,6 +166,7 @@ impl Shell {
             held: false,
             holds: Holds::default(),
             gate_looked_at: Instant::now(),
+            clock_was: now(),
             actions: Vec::new(),
         };
         tokio::spawn(shell.run(people_inbox, others_inbox, close_inbox));
@@ -238,6 +248,7 @@ impl Shell {
         };
         let mut actions = std::mem::take(&mut self.actions);
         self.core.handle(message, now(), &mut actions);
+        self.parts.counters.set(self.core.quarantine_counts());
         for action in actions.drain(..) {
             self.carry_out(action);
         }
@@ -255,7 +266,11 @@ impl Shell {
     }
 
     fn wake(&mut self) {
-        if self.wake_at.is_some_and(|wake_at| wake_at <= now()) {
+        let at = now();
+        // Set back, the clock would be waited for: the core knows what that means for those who wait.
+        let set_back = at < self.clock_was;
+        self.clock_was = at;
+        if set_back || self.wake_at.is_some_and(|wake_at| wake_at <= at) {
             self.handle(Message::Tick);
         }
     }
@@ -349,8 +364,39 @@ impl Shell {
             Action::ThreadLeft { workflow, thread_id } => {
                 (self.parts.thread_left)(ThreadKey { workflow, thread_id })
             }
+            Action::Breaker { plugin, breaker } => self.breaker(&plugin, breaker),
+            Action::ShutOut { run_id, id, breaker } => {
+                self.parts.caller.hub.live(&run_id, || Live {
+                    run_id: run_id.to_string(),
+                    command_id: id.to_string(),
+                    what: LiveKind::Held {
+                        because: Held::Breaker.name().to_owned(),
+                        plugin: breaker.plugin.to_string(),
+                        since: breaker.since,
+                        probe_at: breaker.probe_at,
+                        fault: breaker.fault,
+                    },
+                });
+            }
             Action::Die { problem } => (self.parts.die)(&problem),
         }
+    }
+
+    /// Keeps what is known against a plugin.
+    fn breaker(&self, plugin: &str, breaker: Option<Breaker>) {
+        match &breaker {
+            Some(breaker) if breaker.state == BreakerState::Open => tracing::warn!(
+                plugin,
+                name = breaker.name,
+                workflow = breaker.workflow,
+                fault = breaker.fault,
+                "a plugin is in quarantine: attempts on it wait until it works again or is released"
+            ),
+            Some(_) => {}
+            None => tracing::debug!(plugin, "nothing is known against a plugin any more"),
+        }
+        // If it is not taken, the next start knows less of the plugin.
+        let _ = self.parts.store.keep_breaker(plugin, breaker.map(to_kept));
     }
 
     fn append(&mut self, run_id: RunId, rows: Vec<Row>, summary: Summary, token: Token) {

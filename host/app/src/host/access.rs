@@ -162,6 +162,14 @@ impl Access {
         by_either_way!(self, prune(retention.clone()))
     }
 
+    /// Puts a plugin back in service, by digest: it leaves quarantine, and its faults are forgotten. Durable when this returns.
+    ///
+    /// # Errors
+    /// When no host can be reached, or the storage failed.
+    pub async fn release_plugin(&self, digest: &str) -> Result<Taken, HostError> {
+        by_either_way!(self, release_plugin(digest))
+    }
+
     /// Forgets what a thread keeps, for good. Asked again by itself when a holder left meanwhile: then a thread that it
     /// forgot already is told as unknown.
     ///

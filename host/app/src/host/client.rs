@@ -171,6 +171,14 @@ impl Client {
         }
     }
 
+    /// Puts a plugin back in service.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn release_plugin(&self, digest: &str) -> Result<Taken, HostError> {
+        self.taken(Request::ReleasePlugin { digest: digest.to_owned() }).await
+    }
+
     /// Forgets what a thread keeps.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use super::begin::{Beginning, How};
 use super::error::HostError;
 use super::lease::{self, Leases};
 use super::memory;
+use super::quarantine::{self, Counters};
 use super::request::{
     AnswerRequest, Drive, Durability, HostOptions, Settled, SignalRequest, StartRequest, SteerRequest,
     Steering, Taken, Watched,
@@ -47,6 +48,7 @@ pub(super) struct Inner {
     documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     tidy: Arc<Tidy>,
     pub(super) leases: Leases,
+    pub(super) counters: Arc<Counters>,
     /// The socket, and last the lock: given up in this order.
     held: Mutex<Option<(Server, Lock)>>,
 }
@@ -70,6 +72,7 @@ impl Host {
         let hub = Arc::new(Hub::default());
         let documents = Arc::new(Mutex::default());
         let memory_store = store.clone();
+        let counters = Arc::new(Counters::default());
         let (leave, left) = tokio::sync::mpsc::unbounded_channel();
         let caller = Caller {
             sandbox,
@@ -79,6 +82,8 @@ impl Host {
         };
         let mailbox = Shell::spawn(Parts {
             limits: options.limits,
+            breakers: quarantine::restored(&store, options.limits.quarantine.enabled)?,
+            counters: counters.clone(),
             store: store.clone(),
             marks: marks.clone(),
             marked,
@@ -106,6 +111,7 @@ impl Host {
             documents,
             tidy,
             leases: Leases::default(),
+            counters,
             held: Mutex::default(),
         }));
         tokio::spawn(lease::hand_on_left(Arc::downgrade(&host.0), left));

@@ -18,6 +18,7 @@ mod holder;
 mod import;
 mod lease;
 mod memory;
+mod quarantine;
 mod request;
 mod serve;
 mod socket;
@@ -32,6 +33,8 @@ pub use client::Client;
 pub use error::HostError;
 pub use holder::Host;
 pub(crate) use holder::documents;
+pub use quarantine::QuarantineStats;
+pub(crate) use quarantine::{Counters, to_kept};
 pub use request::{
     AnswerRequest, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live, LiveKind, Published,
     RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Watched,

@@ -264,6 +264,19 @@ pub struct Live {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LiveKind {
+    /// It does not begin: its plugin is in quarantine. May be told again, and with another time.
+    Held {
+        /// Why, in a word: `breaker`.
+        because: String,
+        /// The plugin, by digest.
+        plugin: String,
+        /// Since when it is in quarantine.
+        since: Option<Timestamp>,
+        /// When an attempt on it is let through next, to see whether it works.
+        probe_at: Option<Timestamp>,
+        /// The last fault of the plugin.
+        fault: String,
+    },
     /// It has its instance and begins. Shown as `running`; before that the attempt is queued.
     Started,
     /// A line of its log.

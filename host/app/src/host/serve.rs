@@ -129,6 +129,7 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
         Request::Steer(request) => Reply::Taken(host.steer(request).await?),
         Request::Delete { run_ids } => Reply::Deleted(host.delete_runs(run_ids).await?),
         Request::Prune { retention } => Reply::Pruned(host.prune(retention).await?),
+        Request::ReleasePlugin { digest } => Reply::Taken(host.release_plugin(&digest).await?),
         Request::ForgetThread { workflow, thread_id } => {
             host.forget_thread(workflow, thread_id).await?;
             Reply::Done

@@ -45,6 +45,8 @@ pub(super) enum Request {
     Delete { run_ids: Vec<String> },
     /// Delete the ended runs that these rules do not keep.
     Prune { retention: Retention },
+    /// Put a plugin back in service.
+    ReleasePlugin { digest: String },
     /// Forget what a thread keeps.
     ForgetThread { workflow: String, thread_id: String },
     /// Begin a fork of a run.

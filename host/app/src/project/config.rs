@@ -2,6 +2,7 @@
 //! Where the file is looked for is [`super::directory`]'s business, what follows from it [`super::permits`]'s.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use bandstand_engine::graph::{ClockGrant, HttpOrigin, MemoryAccess};
@@ -27,6 +28,8 @@ pub struct Config {
     pub compile: Compile,
     /// How long ended runs are kept; nothing: for ever.
     pub retention: Kept,
+    /// When a plugin that keeps crashing is taken out of service.
+    pub quarantine: Quarantine,
 }
 
 /// When an event counts as kept.
@@ -129,6 +132,36 @@ pub struct Compile {
     /// From its start to its answer, in milliseconds.
     #[serde(deserialize_with = "duration")]
     pub time: Option<u64>,
+}
+
+/// `[quarantine]`: as the driver has it by default, unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Quarantine {
+    /// `false`: never.
+    pub enabled: Option<bool>,
+    /// So many faults in a row, over all runs.
+    pub faults: Option<NonZeroU32>,
+    /// From then to the first attempt that is let through, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub cool_down: Option<u64>,
+    /// It doubles up to this, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub cool_down_max: Option<u64>,
+}
+
+impl Quarantine {
+    /// As the driver takes it.
+    pub fn settings(&self) -> bandstand_driver::Quarantine {
+        let default = bandstand_driver::Quarantine::default();
+        let cool_down_ms = self.cool_down.unwrap_or(default.cool_down_ms);
+        bandstand_driver::Quarantine {
+            enabled: self.enabled.unwrap_or(default.enabled),
+            faults: self.faults.map_or(default.faults, NonZeroU32::get),
+            cool_down_ms,
+            cool_down_max_ms: self.cool_down_max.unwrap_or(default.cool_down_max_ms.max(cool_down_ms)),
+        }
+    }
 }
 
 /// `[retention]`: what is kept of all ended runs, and what narrower tables say of some.
@@ -277,6 +310,10 @@ impl Config {
 
     fn parse(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let quarantine = config.quarantine.settings();
+        if quarantine.cool_down_max_ms < quarantine.cool_down_ms {
+            return Err("[quarantine] `cool-down-max` is shorter than `cool-down`".to_owned());
+        }
         for key in config.grants.keys() {
             let hex = key.strip_prefix("sha256:");
             if hex.is_some_and(|hex| hex.len() != 64 || !hex.bytes().all(|b| b.is_ascii_hexdigit())) {
@@ -356,6 +393,17 @@ mod tests {
         assert!(Config::parse("").unwrap().retention.rules().is_empty());
     }
 
+    // R1.10
+    #[test]
+    fn quarantine_is_set_in_part_or_switched_off() {
+        let settings = |text: &str| Config::parse(text).unwrap().quarantine.settings();
+        let default = bandstand_driver::Quarantine::default();
+        assert_eq!(settings(""), default);
+        let set = settings("[quarantine]\nfaults = 3\ncool-down = \"1h\"\n");
+        assert_eq!((set.faults, set.cool_down_ms, set.cool_down_max_ms), (3, 3_600_000, 3_600_000));
+        assert!(set.enabled && !settings("[quarantine]\nenabled = false").enabled);
+    }
+
     #[test]
     fn what_is_unknown_or_malformed_is_refused_with_its_place() {
         for (text, expected) in [
@@ -370,6 +418,13 @@ mod tests {
             ("[retention]\nage = \"soon\"", "soon"),
             ("[retention]\ncount = -1", "count"),
             ("[retention.status.waiting]\ncount = 1", "`waiting`, expected one of `succeeded`, `failed`"),
+            (
+                "[quarantine]\nfault = 3",
+                "`fault`, expected one of `enabled`, `faults`, `cool-down`, `cool-down-max`",
+            ),
+            ("[quarantine]\nfaults = 0", "nonzero"),
+            ("[quarantine]\ncool-down = \"soon\"", "soon"),
+            ("[quarantine]\ncool-down-max = \"1s\"", "`cool-down-max` is shorter than `cool-down`"),
             ("[retention.workflow.w]\nkeep = true", "`keep`, expected one of `age`"),
         ] {
             let problem = Config::parse(text).unwrap_err();

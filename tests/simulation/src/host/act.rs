@@ -44,7 +44,7 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             if case.checker.owed().contains(&id) && !case.stuck {
                 return problem(format!("{run_id}: {id} is stopped, but still owed by what is durable"));
             }
-            if host.live.contains(&(run_id.clone(), id.clone())) && host.tape.chance(70) {
+            if host.live.contains_key(&(run_id.clone(), id.clone())) && host.tape.chance(70) {
                 let at = host.later(50);
                 host.message(at, Parcel::Stopped { run_id, id });
             }
@@ -53,7 +53,7 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
         Action::ClearMark { run_id, id } => {
             let owed = host.case(&run_id)?.checker.owed().contains(&id);
             let key = (run_id, id);
-            if owed && host.live.contains(&key) {
+            if owed && host.live.contains_key(&key) {
                 return problem(format!("the mark of {} was removed while it runs", key.1));
             }
             host.marks.remove(&key);
@@ -89,7 +89,7 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
         }
         Action::Evict { run_id } => {
             if host.writes.values().any(|write| write.token.is_some() && write.run_id == run_id)
-                || host.live.iter().any(|(of, _)| *of == run_id)
+                || host.live.keys().any(|(of, _)| *of == run_id)
             {
                 return problem(format!("{run_id} left memory with an append or a call under way"));
             }
@@ -113,6 +113,11 @@ pub(super) fn act(host: &mut Host<'_>, action: Action) -> Result<(), Problem> {
             case.stored.snapshot = Some((snapshot.seq, text));
             Ok(())
         }
+        Action::Breaker { plugin, breaker } => {
+            host.quarantine.keep(plugin, breaker);
+            Ok(())
+        }
+        Action::ShutOut { .. } => Ok(()),
         Action::WakeAt { at } => {
             host.wake = match at {
                 None => None,
@@ -167,7 +172,7 @@ impl Host<'_> {
         if self.interrupted.contains(&key) {
             return problem(format!("{run_id}: {id} is repeated before its interruption is durable"));
         }
-        if !self.live.insert(key.clone()) {
+        if self.live.insert(key.clone(), command.clone()).is_some() {
             return problem(format!("{run_id}: two calls of {id} at once"));
         }
         self.marks.insert(key);

@@ -150,6 +150,7 @@ impl Host<'_> {
             self.story.push(format!("{:>8} the process ends", self.time));
         }
         self.core = Core::new(self.limits);
+        self.core.restore(self.quarantine.crash());
         self.coming.retain(|(_, coming)| matches!(coming, Coming::Ask(_)));
         self.writes.clear();
         self.failed = false;

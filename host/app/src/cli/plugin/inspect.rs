@@ -1,12 +1,15 @@
-//! `bandstand plugin inspect`: digest, powers, imports and exports of one component, from its bytes alone.
+//! `bandstand plugin inspect`: digest, powers, imports and exports of one component, from its bytes alone; and what is known
+//! against it in the data directory, if there is one.
 
 use std::io::Read;
 use std::path::Path;
 
 use bandstand_sandbox::Inspection;
+use bandstand_store::{KeptBreaker, OpenError, Reader};
 use clap::Args;
 use serde_json::json;
 
+use super::quarantine;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::{safe, words};
@@ -28,11 +31,17 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
     let inspection = bandstand_sandbox::inspect(&bytes)
         .map_err(|error| Failure::usage(format!("{}: {error}", args.file)).help(HOW_TO_BUILD))?;
     let unusable = inspection.runnable().err().map(|error| error.to_string());
+    let breaker = breaker(&inspection.digest, context)?;
     if context.out.json {
-        context.out.json_line(&as_json(&args.file, &inspection, unusable.as_deref()));
+        let mut told = as_json(&args.file, &inspection, unusable.as_deref());
+        told["quarantine"] = quarantine::as_json(breaker.as_ref());
+        context.out.json_line(&told);
     } else {
         for line in lines(&args.file, &inspection) {
             context.out.data(&line);
+        }
+        if let Some(breaker) = breaker.filter(quarantine::is_quarantined) {
+            context.out.data(&format!("quarantine  {}", quarantine::sentence(&breaker)));
         }
         if let Some(why) = &unusable {
             return Err(Failure::usage(format!("{}: {why}", args.file)).help(HOW_TO_BUILD));
@@ -43,6 +52,15 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
 
 pub(super) const HOW_TO_BUILD: &str = "an agent is a component that exports `bandstand:agent/node@0.1.0`; build it with the SDK in \
                             plugins/sdk, or from wit/agent.wit in any language";
+
+/// What is known against it where runs are kept. Nothing needs to be kept anywhere.
+fn breaker(digest: &str, context: &Context) -> Result<Option<KeptBreaker>, Failure> {
+    match Reader::open(context.data_dir()) {
+        Ok(reader) => Ok(reader.breakers()?.into_iter().find(|breaker| breaker.plugin == digest)),
+        Err(OpenError::Missing(_) | OpenError::OlderSchema { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// The bytes of a file, or of `builtin:NAME`.
 pub(super) fn read(file: &str) -> Result<Vec<u8>, Failure> {

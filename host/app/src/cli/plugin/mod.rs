@@ -1,7 +1,11 @@
-//! `bandstand plugin ...`: what plugins are, and what is compiled of them. Nothing of a plugin runs here.
+//! `bandstand plugin ...`: what plugins are, what is compiled of them, and which of them are in quarantine. Nothing of a
+//! plugin runs here.
 
 pub mod inspect;
+pub mod list;
 pub mod precompile;
+pub mod quarantine;
+pub mod release;
 pub mod verify;
 
 use bandstand_sandbox::{Sandbox, Settings};
@@ -21,6 +25,10 @@ pub enum PluginVerb {
     Precompile(precompile::PrecompileArgs),
     /// Tell whether plugins load here: digest, imports, grants by bandstand.toml, compiled code
     Verify(verify::VerifyArgs),
+    /// List the plugins that are kept for runs, and which of them are in quarantine
+    List(list::ListArgs),
+    /// Put a plugin that is in quarantine back in service; its faults are forgotten
+    Release(release::ReleaseArgs),
 }
 
 /// Does it.
@@ -29,6 +37,8 @@ pub fn execute(verb: &PluginVerb, context: &Context) -> Result<Exit, Failure> {
         PluginVerb::Inspect(args) => inspect::execute(args, context),
         PluginVerb::Precompile(args) => precompile::execute(args, context),
         PluginVerb::Verify(args) => verify::execute(args, context),
+        PluginVerb::List(args) => list::execute(args, context),
+        PluginVerb::Release(args) => release::execute(args, context),
     }
 }
 

@@ -100,7 +100,7 @@ pub fn status_words(run: &RunRow) -> String {
     text
 }
 
-/// Why calls that it owes are not started: `overload`, `limit`, `paused`.
+/// Why calls that it owes are not started: `breaker`, `overload`, `limit`, `paused`.
 fn held(run: &RunRow) -> Option<&str> {
     run.held.as_deref().filter(|_| run.status != RunStatus::Stuck)
 }

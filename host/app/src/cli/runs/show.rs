@@ -1,10 +1,10 @@
 //! `bandstand runs show`: all that R5.3 asks of one run, or its events one by one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bandstand_engine::run::Waiting;
-use bandstand_engine::{Path, Run, Timestamp};
-use bandstand_store::{AuditRecord, Link, LinkKind, Links, Reader, RunLease, RunRow, Scope};
+use bandstand_engine::{Callee, Command, CommandId, Path, Run, Timestamp};
+use bandstand_store::{AuditRecord, KeptBreaker, Link, LinkKind, Links, Reader, RunLease, RunRow, Scope};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use crate::cli::follow::{event_json, event_line};
 use crate::cli::history::{
     self, Block, End, Failed, History, ReceivedSignal, Review, error_line, route_line,
 };
+use crate::cli::plugin::quarantine;
 use crate::cli::runs::list::{self, status_words};
 use crate::cli::stored::{self, LISTED_MAX};
 use crate::cli::term::out::Tone;
@@ -76,13 +77,34 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     let audit = audit(&reader, &run)?;
     let links = reader.links(&run.run_id)?;
     let gone = gone(&reader, &history)?;
-    let report = Report { folded: stored::folded(&reader, &run.run_id), run, history, audit, links, gone };
+    let folded = stored::folded(&reader, &run.run_id);
+    let quarantined = quarantined(&reader, folded.as_ref().ok())?;
+    let report = Report { folded, run, history, audit, links, gone, quarantined };
     if context.out.json {
         context.out.json_line(&report.as_json());
     } else {
         report.lines(context).iter().for_each(|line| context.out.data(line));
     }
     Ok(Exit::Succeeded)
+}
+
+/// What of a run waits for a plugin that is in quarantine.
+fn quarantined(reader: &Reader, run: Option<&Run>) -> Result<Vec<(CommandId, String, KeptBreaker)>, Failure> {
+    let Some(run) = run.filter(|run| !run.status().is_ended() && !run.is_paused()) else {
+        return Ok(Vec::new());
+    };
+    let breakers: BTreeMap<String, KeptBreaker> = reader
+        .breakers()?
+        .into_iter()
+        .filter(quarantine::is_quarantined)
+        .map(|breaker| (breaker.plugin.clone(), breaker))
+        .collect();
+    let of = |command: &Command| {
+        let Callee::Plugin(name) = &command.callee else { return None };
+        let breaker = breakers.get(&run.started().plugins.get(name)?.digest)?;
+        Some((command.id.clone(), name.to_string(), breaker.clone()))
+    };
+    Ok(run.owed().filter_map(of).take(LISTED_MAX).collect())
 }
 
 /// Its events from one on, so many and no more.
@@ -126,6 +148,8 @@ struct Report {
     links: Links,
     /// Runs whose kept replies it used and that are not in the store any more.
     gone: BTreeSet<String>,
+    /// Attempts that it owes and that wait for a plugin in quarantine: which, the plugin's name, and what is known against it.
+    quarantined: Vec<(CommandId, String, KeptBreaker)>,
 }
 
 fn gone(reader: &Reader, history: &History) -> Result<BTreeSet<String>, Failure> {
@@ -326,7 +350,13 @@ impl Report {
             }
             Some(RunLease::Held) | None => None,
         };
-        thread.into_iter().chain(reviews).chain(signals).chain(children).chain(timers).collect()
+        let quarantined = self.quarantined.iter().map(|(id, name, breaker)| {
+            json!({
+                "kind": "plugin", "path": id.path.to_string(), "until": quarantine::as_json(Some(breaker))["next_probe_at"],
+                "plugin": name, "digest": breaker.plugin, "quarantine": quarantine::as_json(Some(breaker)),
+            })
+        });
+        quarantined.chain(thread).chain(reviews).chain(signals).chain(children).chain(timers).collect()
     }
 
     /// The child runs that it waits for, each with the visit.
@@ -447,7 +477,18 @@ impl Report {
         };
         let children =
             self.children().into_iter().map(|(path, run_id)| format!("child run {run_id} at {path}"));
-        paused.into_iter().chain(thread).chain(reviews).chain(signals).chain(children).chain(timers).collect()
+        let quarantined = self.quarantined.iter().map(|(id, name, breaker)| {
+            format!("plugin {name} at {id}, in quarantine: {}", quarantine::sentence(breaker))
+        });
+        paused
+            .into_iter()
+            .chain(quarantined)
+            .chain(thread)
+            .chain(reviews)
+            .chain(signals)
+            .chain(children)
+            .chain(timers)
+            .collect()
     }
 
     fn cached_lines(&self) -> Vec<String> {

@@ -1,0 +1,79 @@
+//! `bandstand plugin list`: the plugins that are kept in the data directory, and what is known against them.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+use bandstand_store::KeptBreaker;
+use clap::Args;
+use serde_json::json;
+
+use super::quarantine;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::stored;
+use crate::cli::term::table::Table;
+use crate::cli::term::words;
+use crate::driver::Plugins;
+
+/// What `list` is given.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// Only plugins that are in quarantine
+    #[arg(long)]
+    pub quarantined: bool,
+}
+
+/// Prints them all, by digest.
+pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
+    let Some(reader) = stored::open_if_there(context)? else { return Ok(Exit::Succeeded) };
+    let mut breakers: BTreeMap<String, KeptBreaker> =
+        reader.breakers()?.into_iter().map(|breaker| (breaker.plugin.clone(), breaker)).collect();
+    let kept = match Plugins::list(context.data_dir()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        kept => kept.map_err(|error| {
+            Failure::storage(format!("the plugins in {}: {error}", context.data_dir().display()))
+        })?,
+    };
+    let mut plugins: Vec<(String, Option<u64>, Option<KeptBreaker>)> = kept
+        .into_iter()
+        .map(|(digest, size_bytes)| {
+            let breaker = breakers.remove(&digest);
+            (digest, Some(size_bytes), breaker)
+        })
+        .collect();
+    // Those whose file is gone may come again.
+    plugins.extend(breakers.into_iter().map(|(digest, breaker)| (digest, None, Some(breaker))));
+    plugins.sort_by(|a, b| a.0.cmp(&b.0));
+    if args.quarantined {
+        plugins.retain(|(_, _, breaker)| breaker.as_ref().is_some_and(quarantine::is_quarantined));
+    }
+    let mut table = Table::new(&["plugin", "size", "name", "state", "faults", "since", "next probe"]);
+    for (digest, size_bytes, breaker) in plugins {
+        let breaker = breaker.as_ref();
+        if context.out.json {
+            context.out.json_line(&json!({
+                "digest": digest,
+                "size_bytes": size_bytes,
+                "quarantine": quarantine::as_json(breaker),
+            }));
+            continue;
+        }
+        table.row([
+            digest,
+            size_bytes.map(words::size).unwrap_or_default(),
+            breaker.map(|breaker| breaker.name.clone()).unwrap_or_default(),
+            quarantine::state(breaker).to_owned(),
+            breaker.map_or(0, |breaker| breaker.faults).to_string(),
+            breaker.and_then(|breaker| breaker.since).map(words::instant).unwrap_or_default(),
+            breaker.map(quarantine::next_probe).unwrap_or_default(),
+        ]);
+    }
+    if !context.out.json {
+        if table.is_empty() {
+            context.out.note("no such plugins");
+        } else {
+            table.lines(0).iter().for_each(|line| context.out.data(line));
+        }
+    }
+    Ok(Exit::Succeeded)
+}
