@@ -1,6 +1,7 @@
 //! The one configuration of wasmtime that both compiles and runs: a difference between the two would make the cache
 //! of compiled code worthless, or worse.
 
+use crate::limiter::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 use crate::load_error::SetupError;
 use crate::settings::{MEMORY_BYTES_CEILING, Settings};
 use std::num::NonZeroUsize;
@@ -12,6 +13,11 @@ use wasmtime::{
 
 /// How often running guests are looked at. A limit of time is kept to within about two of these.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
+
+/// Each takes 4 GiB of a process's 128 TiB of addresses: enough for [`MEMORIES_MAX`] in each of 2,048 instances.
+const POOLED_MEMORIES_MAX: u32 = 16_384;
+/// Each takes 800 kB of addresses.
+const POOLED_TABLES_MAX: u32 = 131_072;
 
 /// The engine, and a thread that makes its clock tick for as long as the engine lives.
 pub(crate) fn start(settings: &Settings) -> Result<Engine, SetupError> {
@@ -82,15 +88,16 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
     // so little of it is kept.
     let keep_bytes = if PoolingAllocationConfig::is_pagemap_scan_available() { 1 << 20 } else { 64 << 10 };
     let mut pool = PoolingAllocationConfig::new();
+    // An instance slot means that there is room, whatever the neighbours hold: each total is what all slots may take
+    // together. None of it costs memory, only addresses: 16 TiB for the default of 512 instances.
     pool.total_component_instances(instances)
         .total_stacks(instances)
-        .total_core_instances(8 * instances)
-        .total_memories(2 * instances)
-        .total_tables(8 * instances)
-        // Components made by Python's and C#'s tools hold dozens of modules.
-        .max_core_instances_per_component(200)
-        .max_memories_per_component(8)
-        .max_tables_per_component(64)
+        .total_core_instances(CORE_INSTANCES_MAX * instances)
+        .total_memories((MEMORIES_MAX * instances).min(POOLED_MEMORIES_MAX))
+        .total_tables((TABLES_MAX * instances).min(POOLED_TABLES_MAX))
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
         .max_memories_per_module(1)
         .max_tables_per_module(4)
         .table_elements(100_000)

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmtime::{ResourceLimiter, Result};
 
-/// Instances, memories and tables in one component: toolchains that bundle a language runtime need dozens of the
-/// first and last.
-const INSTANCES_MAX: usize = 256;
-const MEMORIES_MAX: usize = 8;
-const TABLES_MAX: usize = 256;
+/// Core modules in one component: toolchains that bundle a language runtime (Python's, C#'s) need dozens.
+pub(crate) const CORE_INSTANCES_MAX: u32 = 200;
+/// Linear memories in one component.
+pub(crate) const MEMORIES_MAX: u32 = 8;
+/// Tables in one component.
+pub(crate) const TABLES_MAX: u32 = 64;
 
 /// Linear memory of all instances together.
 #[derive(Debug)]
@@ -109,15 +110,16 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        INSTANCES_MAX
+        // The component itself counts as one.
+        CORE_INSTANCES_MAX as usize + 1
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        TABLES_MAX as usize
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        MEMORIES_MAX as usize
     }
 }
 
