@@ -8,6 +8,10 @@ use crate::memory::{
 };
 use crate::reply::json_problem;
 use crate::settings::MemoryGrant;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::task::{JoinError, JoinHandle};
 use wasmtime::{Result, bail};
 
 /// The refusals' codes; an agent that fails with one of them failed for want of the grant.
@@ -48,7 +52,9 @@ impl Guest {
         let Some(memory) = self.memory.clone() else {
             return Ok(Err(error(types::ErrorKind::Unavailable, "no-memory", "this host keeps no memory")));
         };
-        match tokio::task::spawn_blocking(move || ask(&*memory)).await {
+        // Dropped with the attempt: what has not begun by then never does, though the attempt is made again.
+        let asked = AbortOnDrop(tokio::task::spawn_blocking(move || ask(&*memory)));
+        match asked.await {
             Ok(Ok(answer)) => {
                 self.charge_answer(size(&answer))?;
                 Ok(Ok(answer))
@@ -59,6 +65,23 @@ impl Guest {
                 bail!("the host's memory failed");
             }
         }
+    }
+}
+
+/// A task that is aborted when nobody waits for it any more. What blocks already runs to its end.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Future for AbortOnDrop<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
