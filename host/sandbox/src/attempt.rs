@@ -13,13 +13,12 @@ use crate::sanitise::sanitise;
 use crate::settings::{CallLimits, MEMORY_BYTES_CEILING};
 use std::sync::Arc;
 use std::time::Instant;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 /// What a guest may hand over in one host call, or in its reply, before the host stops copying. Bytes.
 const CROSSING_BYTES_MAX: usize = 16 << 20;
-/// Handles of the component model in one store; they are the host's memory.
-const HANDLES_MAX: usize = 4_096;
 
 /// Makes the attempt. Everything it held is gone when this returns.
 pub(crate) async fn make(
@@ -81,7 +80,7 @@ fn new_store(
     let mut store = Store::new(engine, Guest::new(request, budget, start));
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
-    store.set_max_component_handles(HANDLES_MAX);
+    store.set_max_component_handles(request.limits.handles_max);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| Ok(context.data_mut().at_tick()));
     store
@@ -197,6 +196,18 @@ fn ended_by_itself(guest: &Guest, phase: Phase, error: &wasmtime::Error, limits:
         return Failure::new(Class::Trap, code, format!("the agent crashed: {what}"));
     }
     let message = sanitise(&error.root_cause().to_string(), 500);
+    if message.contains("store handle limit exceeded")
+        || matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
+    {
+        return Failure::new(
+            Class::Limit,
+            "handles",
+            format!(
+                "the agent held more than {} handles to things of the host (limit handles, fixed by the host)",
+                limits.handles_max
+            ),
+        );
+    }
     // wasmtime keeps this error's type to itself; `tests/limits.rs` notices if the text changes.
     let crossing = message.contains("fuel allocated for hostcalls");
     match phase {

@@ -26,8 +26,6 @@ const CALL_BYTES: usize = 256;
 const KEPT_LINES: usize = 8;
 /// Bytes kept of a panic's text, and of each captured stream, for a failure.
 const WORDS_BYTES_MAX: usize = 4 << 10;
-/// Entries in the table of WASI's resources; their number is the host's memory.
-const RESOURCES_MAX: usize = 4_096;
 /// Beyond this a wall limit is as good as none, and adding it to an instant would overflow.
 const WALL_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Random bytes in one call. Bytes.
@@ -63,8 +61,8 @@ pub(crate) struct Guest {
     pub(crate) host_call_bytes: usize,
     host_call_bytes_max: usize,
     observer: Option<Arc<dyn Observer>>,
-    log_bytes_left: usize,
-    log_bytes_max: usize,
+    log: Quota,
+    progress: Quota,
     pub(crate) events_dropped: u32,
     log_tail: VecDeque<String>,
     last_words: Option<String>,
@@ -80,7 +78,7 @@ impl Guest {
         let limits = &request.limits;
         let memory_bytes_max = limits.memory_bytes_max.min(MEMORY_BYTES_CEILING);
         let mut resources = ResourceTable::new();
-        resources.set_max_capacity(RESOURCES_MAX);
+        resources.set_max_capacity(limits.handles_max);
         Self {
             // No files, arguments, environment or network; clocks and random numbers are WASI's own.
             wasi: WasiCtx::builder()
@@ -100,8 +98,8 @@ impl Guest {
             host_call_bytes: 0,
             host_call_bytes_max: limits.host_call_bytes_max,
             observer: request.events.clone(),
-            log_bytes_left: limits.log_bytes_max,
-            log_bytes_max: limits.log_bytes_max,
+            log: Quota::new(limits.log_bytes_max),
+            progress: Quota::new(limits.progress_bytes_max),
             events_dropped: 0,
             log_tail: VecDeque::new(),
             last_words: None,
@@ -143,27 +141,30 @@ impl Guest {
     }
 
     fn tell(&mut self, text_bytes: usize, event: GuestEvent) {
-        let bytes = text_bytes.saturating_add(EVENT_BYTES);
-        if bytes > self.log_bytes_left {
-            // Nothing more gets through, even what would still fit: gaps in the middle mislead.
-            self.log_bytes_left = 0;
-            self.events_dropped = self.events_dropped.saturating_add(1);
-            if self.events_dropped == 1
-                && let Some(observer) = &self.observer
-            {
-                observer.event(GuestEvent::Log {
-                    level: LogLevel::Warn,
-                    message: format!(
-                        "the agent's log reached its limit of {} bytes (setting limits.log); the rest is dropped",
-                        self.log_bytes_max
-                    ),
-                    fields: None,
-                });
+        let (quota, what, setting) = match &event {
+            GuestEvent::Log { .. } => (&mut self.log, "log", "setting limits.log"),
+            GuestEvent::Chunk(_) | GuestEvent::Report { .. } => {
+                (&mut self.progress, "progress", "limit progress, fixed by the host")
             }
-            return;
+        };
+        let taken = quota.take(text_bytes.saturating_add(EVENT_BYTES));
+        let notice = || GuestEvent::Log {
+            level: LogLevel::Warn,
+            message: format!(
+                "the agent's {what} reached its limit of {} bytes ({setting}); the rest is dropped",
+                quota.bytes_max
+            ),
+            fields: None,
+        };
+        let event = match taken {
+            Taken::Fits => Some(event),
+            Taken::FirstBeyond => Some(notice()),
+            Taken::Beyond => None,
+        };
+        if taken != Taken::Fits {
+            self.events_dropped = self.events_dropped.saturating_add(1);
         }
-        self.log_bytes_left -= bytes;
-        if let Some(observer) = &self.observer {
+        if let (Some(event), Some(observer)) = (event, &self.observer) {
             observer.event(event);
         }
     }
@@ -182,6 +183,44 @@ impl Guest {
         let lines: Vec<&str> = self.log_tail.iter().map(String::as_str).collect();
         add("log", &lines.join("\n"));
         (!parts.is_empty()).then(|| parts.join("\n"))
+    }
+}
+
+/// How much of one kind of sign of life gets through.
+struct Quota {
+    bytes_left: usize,
+    bytes_max: usize,
+    spent: bool,
+}
+
+/// Whether something fits a [`Quota`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Fits,
+    FirstBeyond,
+    Beyond,
+}
+
+impl Quota {
+    fn new(bytes_max: usize) -> Self {
+        Self { bytes_left: bytes_max, bytes_max, spent: false }
+    }
+
+    /// Once something did not fit, nothing does, even what would: gaps in the middle mislead.
+    fn take(&mut self, bytes: usize) -> Taken {
+        if self.spent {
+            return Taken::Beyond;
+        }
+        match self.bytes_left.checked_sub(bytes) {
+            Some(left) => {
+                self.bytes_left = left;
+                Taken::Fits
+            }
+            None => {
+                self.spent = true;
+                Taken::FirstBeyond
+            }
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod guest;
 mod guest_memory;
 mod inspect;
 mod limiter;
+mod limits;
 mod load_error;
 mod loader;
 mod memory;
@@ -42,6 +43,7 @@ pub use compile_child::compile_main;
 pub use compiler::Compiler;
 pub use failure::{Class, Failure};
 pub use inspect::{Inspection, inspect};
+pub use limits::{Limit, SetBy, Unit};
 pub use load_error::{LoadError, Refused, SetupError};
 pub use memory::{
     AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, MemoryError, MemoryErrorKind, SearchMode,

@@ -57,14 +57,20 @@ pub struct CallLimits {
     pub cpu_ms: u64,
     /// The reply's output, and each other document in it. Bytes (`limits.output`).
     pub output_bytes_max: usize,
-    /// Log lines and progress together; what exceeds it is dropped and counted. Bytes (`limits.log`).
+    /// Log lines; what exceeds it is dropped and counted. Bytes (`limits.log`).
     pub log_bytes_max: usize,
+    /// Progress, chunks of a text in the making among it; what exceeds it is dropped and counted. Bytes. No setting of
+    /// a workflow file reaches it; the line that tells of it calls it `progress`.
+    pub progress_bytes_max: usize,
     /// What crosses in host calls, both ways, each call counting 256 bytes besides its data. Bytes. No setting of a
     /// workflow file reaches it; errors call it `host-calls`.
     pub host_call_bytes_max: usize,
     /// Table elements, summed over all tables of the instance. No setting of a workflow file reaches it; errors call
     /// it `table-elements`.
     pub table_elements_max: usize,
+    /// Handles to things of the host (streams, pollables) that the guest holds at once: they are the host's memory. No
+    /// setting of a workflow file reaches it; errors call it `handles`.
+    pub handles_max: usize,
 }
 
 impl Default for CallLimits {
@@ -75,9 +81,12 @@ impl Default for CallLimits {
             cpu_ms: 10_000,
             output_bytes_max: 1 << 20,
             log_bytes_max: 64 << 10,
+            // The whole of an output of default size can be told piece by piece.
+            progress_bytes_max: 1 << 20,
             host_call_bytes_max: 64 << 20,
             // Debug builds of some C# guests need more than 10 000.
             table_elements_max: 100_000,
+            handles_max: 4_096,
         }
     }
 }
