@@ -17,6 +17,11 @@ use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
 const MANIFEST_SECTION: &str = "bandstand:manifest";
 /// The largest manifest that is kept. Bytes.
 const MANIFEST_BYTES_MAX: usize = 64 << 10;
+/// Components and modules inside each other. Those that toolchains compose nest a few deep, and the work that wasmtime
+/// does for one grows with the square of its depth.
+const DEPTH_MAX: usize = 64;
+/// What is kept of the name of an import or export, which may be a whole URL. Bytes.
+const NAME_BYTES_MAX: usize = 500;
 
 /// What a component is, as far as its bytes tell.
 #[derive(Debug, Clone)]
@@ -108,15 +113,20 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(malformed)?;
         match &payload {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(LoadError::TooMany { what: "components inside each other", max: DEPTH_MAX });
+                }
+            }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section.clone() {
-                    imports.push(import.map_err(malformed)?.name.name.to_owned());
+                    imports.push(import.map_err(malformed)?.name.name);
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section.clone() {
-                    exports.push(export.map_err(malformed)?.name.name.to_owned());
+                    exports.push(sanitise(export.map_err(malformed)?.name.name, NAME_BYTES_MAX));
                 }
             }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
@@ -167,13 +177,15 @@ fn recognise(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::NotWasm { looks_like })
 }
 
-fn describe(interface: String, types: &Types) -> Import {
+fn describe(name: &str, types: &Types) -> Import {
     let mut functions = Vec::new();
-    match types.component_item_for_import(&interface).map(|item| item.ty) {
+    // A name may be a URL, with anything in it. Made safe it may look like one that is known, but is not linked.
+    let interface = sanitise(name, NAME_BYTES_MAX);
+    match types.component_item_for_import(name).map(|item| item.ty) {
         Some(ComponentEntityType::Instance(id)) => {
             for (name, item) in &types[id].exports {
                 if matches!(item.ty, ComponentEntityType::Func(_)) {
-                    functions.push(name.clone());
+                    functions.push(sanitise(name, NAME_BYTES_MAX));
                 }
             }
         }

@@ -46,7 +46,7 @@ pub struct Refused {
 pub enum LoadError {
     /// Larger than the host looks at.
     #[error(
-        "the component has {size_bytes} bytes, more than the limit of {size_bytes_max} (setting component-bytes-max)"
+        "the component has {size_bytes} bytes, more than the limit of {size_bytes_max} (setting component_bytes_max)"
     )]
     TooLarge {
         /// Its size.
@@ -71,6 +71,14 @@ pub enum LoadError {
     Malformed {
         /// What the parser says, with the byte offset.
         message: String,
+    },
+    /// More of something than this host takes.
+    #[error("the component has more than {max} {what}, which is fixed by the host")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
     },
     /// A component, but not an agent.
     #[error(
@@ -175,12 +183,22 @@ impl LoadError {
     }
 }
 
+/// Names in a message; who imports thousands is told of the first.
+const LISTED_MAX: usize = 20;
+
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "nothing".to_owned() } else { first(names.iter().cloned(), ", ") }
 }
 
 fn refused(items: &[Refused]) -> String {
-    let each: Vec<String> =
-        items.iter().map(|item| format!("`{}` ({})", item.interface, item.reason)).collect();
-    each.join("; ")
+    first(items.iter().map(|item| format!("`{}` ({})", item.interface, item.reason)), "; ")
+}
+
+fn first(items: impl ExactSizeIterator<Item = String>, between: &str) -> String {
+    let more = items.len().saturating_sub(LISTED_MAX);
+    let mut listed: Vec<String> = items.take(LISTED_MAX).collect();
+    if more > 0 {
+        listed.push(format!("and {more} more"));
+    }
+    listed.join(between)
 }
