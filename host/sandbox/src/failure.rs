@@ -49,7 +49,7 @@ impl fmt::Display for Class {
     }
 }
 
-/// Why an attempt failed. All text is bounded and safe to show.
+/// Why an attempt failed. All text but `data` is bounded and safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{class}/{code}: {message}")]
 pub struct Failure {
@@ -63,7 +63,7 @@ pub struct Failure {
     pub recoverable: bool,
     /// The agent's own wish. Milliseconds from the end of the attempt.
     pub retry_after_ms: Option<u32>,
-    /// JSON text that the agent sent along.
+    /// JSON text that the agent sent along: checked, no longer than the output may be, and otherwise as it was sent.
     pub data: Option<String>,
     /// Where in the guest it happened, innermost first, one frame a line.
     pub backtrace: Option<String>,
