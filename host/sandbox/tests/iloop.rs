@@ -1,5 +1,5 @@
 //! R7.3, R7.4: a guest that never ends is ended, by the wall clock or by its processor time, and nobody else waits
-//! for it.
+//! for it. Where else a guest can fail to end is in `tests/sandbox`.
 
 mod support;
 
@@ -8,48 +8,6 @@ use bandstand_test_guests as guests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{TestMemory, end, limits, memory_grant, request, run, sandbox, settings, still_works};
-
-#[tokio::test]
-async fn an_endless_loop_ends_at_its_timeout() {
-    let sandbox = sandbox();
-    let mut call = request("{}");
-    call.limits = CallLimits { wall_ms: 150, ..limits() };
-    let start = Instant::now();
-    let outcome = run(&sandbox, &guests::endless_loop(), call).await;
-    assert_eq!(end(&outcome), (Class::Timeout, "attempt-timeout"));
-    assert!(start.elapsed() >= Duration::from_millis(150));
-    let failure = support::failure(outcome);
-    assert!(failure.recoverable);
-    assert!(failure.message.contains("150 ms (setting timeout)"), "{}", failure.message);
-    still_works(&sandbox).await;
-}
-
-#[tokio::test]
-async fn an_endless_loop_ends_at_its_processor_limit() {
-    let sandbox = sandbox();
-    let mut call = request("{}");
-    call.limits = CallLimits { cpu_ms: 60, ..limits() };
-    let outcome = run(&sandbox, &guests::endless_loop(), call).await;
-    assert_eq!(end(&outcome), (Class::Limit, "cpu"));
-    assert!(outcome.usage.cpu_us >= 60_000, "{:?}", outcome.usage);
-    let failure = support::failure(outcome);
-    assert!(
-        failure.message.contains("60 ms") && failure.message.contains("limits.cpu"),
-        "{}",
-        failure.message
-    );
-    still_works(&sandbox).await;
-}
-
-#[tokio::test]
-async fn a_start_function_is_bounded_too() {
-    let sandbox = sandbox();
-    let mut call = request("{}");
-    call.limits = CallLimits { wall_ms: 100, ..limits() };
-    let outcome = run(&sandbox, &guests::endless_start(), call).await;
-    assert_eq!(end(&outcome), (Class::Timeout, "attempt-timeout"));
-    still_works(&sandbox).await;
-}
 
 // More loops than threads: each still ends, and an ordinary call gets its turn between them.
 #[tokio::test]

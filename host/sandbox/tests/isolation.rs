@@ -3,10 +3,10 @@
 
 mod support;
 
-use bandstand_sandbox::{Class, MemoryGrant, Sandbox};
+use bandstand_sandbox::{Class, Sandbox};
 use bandstand_test_guests as guests;
 use std::sync::Arc;
-use support::{TestMemory, end, memory_grant, request, run, sandbox, settings, still_works};
+use support::{end, request, run, sandbox, settings, still_works};
 
 // R7.1: memory, globals and constants are those of the bytes, each time, also when pool slots are used again.
 #[tokio::test]
@@ -56,18 +56,6 @@ async fn there_are_no_files_and_no_environment() {
     assert_eq!(outcome.result.unwrap().output, "{\"found\":0}");
 }
 
-// R7.3: not even the host's own faults spread.
-#[tokio::test]
-async fn a_panic_of_the_store_ends_one_attempt() {
-    let sandbox = sandbox();
-    let mut call = request("{}");
-    call.grants = memory_grant(MemoryGrant::Write);
-    call.memory = Some(TestMemory::with_hook(|| panic!("the store is broken")));
-    let outcome = run(&sandbox, &guests::keeps_input(), call).await;
-    assert_eq!(end(&outcome), (Class::Host, "host-panic"));
-    still_works(&sandbox).await;
-}
-
 #[tokio::test]
 async fn a_panic_of_an_observer_ends_one_attempt() {
     struct Broken;
@@ -81,31 +69,6 @@ async fn a_panic_of_an_observer_ends_one_attempt() {
     call.events = Some(Arc::new(Broken));
     let outcome = run(&sandbox, &guests::logs("hello", ""), call).await;
     assert_eq!(end(&outcome), (Class::Host, "host-panic"));
-    still_works(&sandbox).await;
-}
-
-// R7.3: bad and good at once; each gets its own end.
-#[tokio::test]
-async fn neighbours_do_not_notice() {
-    let sandbox = Arc::new(sandbox());
-    let plugin = sandbox.load(&guests::scripted(), &Default::default()).unwrap();
-    let mut tasks = Vec::new();
-    for number in 0..60 {
-        let what = ["t", "m", "j", "p", "echo"][number % 5];
-        let input = format!("{{\"do\":\"{what}\",\"n\":{number}}}");
-        let (sandbox, plugin) = (sandbox.clone(), plugin.clone());
-        tasks.push(tokio::spawn(async move { (number, sandbox.call(&plugin, request(&input)).await) }));
-    }
-    for task in tasks {
-        let (number, outcome) = task.await.unwrap();
-        match number % 5 {
-            0 => assert_eq!(end(&outcome), (Class::Trap, "unreachable")),
-            1 => assert_eq!(end(&outcome), (Class::Limit, "memory")),
-            2 => assert_eq!(end(&outcome), (Class::InvalidOutput, "bad-reply")),
-            3 => assert_eq!(end(&outcome), (Class::Agent, "as-told")),
-            _ => assert!(outcome.result.unwrap().output.contains(&format!("\"n\":{number}}}"))),
-        }
-    }
     still_works(&sandbox).await;
 }
 

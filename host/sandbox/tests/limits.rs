@@ -5,7 +5,7 @@ mod support;
 use bandstand_sandbox::{CallLimits, Class, GuestEvent};
 use bandstand_test_guests as guests;
 use std::sync::Arc;
-use support::{Heard, end, limits, request, run, sandbox, still_works};
+use support::{Heard, end, limits, request, run, sandbox};
 
 #[tokio::test]
 async fn an_output_that_is_too_large_is_refused() {
@@ -23,33 +23,12 @@ async fn an_output_that_is_too_large_is_refused() {
     );
 }
 
-// Far beyond the limit the host does not even copy it.
-#[tokio::test]
-async fn a_gigantic_output_is_refused_before_it_is_copied() {
-    let sandbox = sandbox();
-    let outcome = run(&sandbox, &guests::large_reply(40 << 20), request("{}")).await;
-    assert_eq!(end(&outcome), (Class::InvalidOutput, "too-large"));
-    let message = support::failure(outcome).message;
-    assert!(message.contains("1048576 bytes (setting limits.output)"), "{message}");
-    still_works(&sandbox).await;
-}
-
 #[tokio::test]
 async fn an_output_that_is_no_object_is_refused() {
     let sandbox = sandbox();
     for (output, code) in [("not json", "bad-reply"), ("[1]", "not-object"), ("", "bad-reply")] {
         let outcome = run(&sandbox, &guests::replies(output), request("{}")).await;
         assert_eq!(end(&outcome), (Class::InvalidOutput, code), "{output}");
-    }
-}
-
-#[tokio::test]
-async fn an_output_that_cannot_be_read_is_refused() {
-    let sandbox = sandbox();
-    for guest in [guests::reply_out_of_bounds(), guests::reply_not_utf8()] {
-        let outcome = run(&sandbox, &guest, request("{}")).await;
-        assert_eq!(end(&outcome), (Class::InvalidOutput, "bad-reply"), "{outcome:?}");
-        still_works(&sandbox).await;
     }
 }
 
@@ -70,28 +49,24 @@ async fn log_lines_beyond_the_limit_are_dropped_and_counted() {
     assert!(message.contains("10500 bytes (setting limits.log)"), "{message}");
 }
 
-// R7.3 log flood, R7.4 host-call bytes: without end it is no talk any more.
 #[tokio::test]
-async fn endless_host_calls_end_at_their_quota() {
-    let sandbox = sandbox();
-    let mut call = request("{}");
-    call.limits = CallLimits { host_call_bytes_max: 1 << 20, ..limits() };
-    let outcome = run(&sandbox, &guests::log_flood(), call).await;
-    assert_eq!(end(&outcome), (Class::Limit, "host-calls"));
-    assert!(outcome.usage.events_dropped > 1_000);
-    assert!(outcome.usage.host_call_bytes <= (1 << 20) + 300);
-    let message = support::failure(outcome).message;
-    assert!(message.contains("1048576 bytes") && message.contains("limit host-calls"), "{message}");
-    still_works(&sandbox).await;
+async fn a_large_host_call_is_taken() {
+    let outcome = run(&sandbox(), &guests::huge_host_call(1 << 20), request("{}")).await;
+    assert!(outcome.result.is_ok());
 }
 
-// Also notices when wasmtime changes the text by which this end is told apart.
+// Chunks of a text in the making have a quota of their own: they do not silence the log.
 #[tokio::test]
-async fn one_huge_host_call_is_refused_before_it_is_copied() {
+async fn progress_beyond_its_limit_is_dropped_and_the_log_goes_on() {
     let sandbox = sandbox();
-    let outcome = run(&sandbox, &guests::huge_host_call(20 << 20), request("{}")).await;
-    assert_eq!(end(&outcome), (Class::Limit, "host-calls"), "{outcome:?}");
-    let outcome = run(&sandbox, &guests::huge_host_call(1 << 20), request("{}")).await;
+    let heard = Arc::new(Heard::default());
+    let mut call = request("{}");
+    call.limits = CallLimits { progress_bytes_max: 40, ..limits() };
+    call.events = Some(heard.clone());
+    let outcome = run(&sandbox, &guests::logs("a line that is longer than all that", ""), call).await;
     assert!(outcome.result.is_ok());
-    still_works(&sandbox).await;
+    assert_eq!(outcome.usage.events_dropped, 1);
+    let events = heard.0.lock().unwrap();
+    let [GuestEvent::Log { .. }, GuestEvent::Log { message, .. }] = &events[..] else { panic!("{events:?}") };
+    assert!(message.contains("progress reached its limit of 40 bytes (limit progress, fixed"), "{message}");
 }

@@ -1,12 +1,7 @@
-//! Agents that crash, loop, flood, or are no agents at all.
+//! Agents that crash, loop, flood, or are no agents at all: those that the sandbox's own tests need. The whole suite of
+//! hostile ones is `tests/sandbox`.
 
 use crate::{AGENT_WIT, agent, agent_core, component, component_of, core_module, data};
-
-/// Crashes by `unreachable`.
-#[must_use]
-pub fn traps() -> Vec<u8> {
-    agent("", "", "unreachable")
-}
 
 /// Crashes by dividing by zero, inside a function called `reckon`.
 #[must_use]
@@ -59,16 +54,6 @@ pub fn writes_stderr_and_traps(text: &str, times: u32) -> Vec<u8> {
     )
 }
 
-/// Calls WASI's `exit` instead of returning.
-#[must_use]
-pub fn exits() -> Vec<u8> {
-    agent(
-        r#"(import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))"#,
-        "",
-        "(call $exit (i32.const 1)) unreachable",
-    )
-}
-
 /// Looks for files and environment variables; answers `{"found":N}` with one digit.
 #[must_use]
 pub fn looks_around() -> Vec<u8> {
@@ -88,12 +73,6 @@ pub fn looks_around() -> Vec<u8> {
 #[must_use]
 pub fn endless_loop() -> Vec<u8> {
     agent("", "", "(loop $on (br $on)) unreachable")
-}
-
-/// Loops for ever before `run` is even called.
-#[must_use]
-pub fn endless_start() -> Vec<u8> {
-    agent("", "(func $begin (loop $on (br $on))) (start $begin)", "unreachable")
 }
 
 /// Takes memory until refused, then crashes as allocators do.
@@ -122,28 +101,6 @@ pub fn starts_with_pages(pages: u32) -> Vec<u8> {
     )
 }
 
-/// Grows a table until refused, then crashes.
-#[must_use]
-pub fn table_bomb() -> Vec<u8> {
-    agent(
-        "",
-        "(table $t 1 funcref)",
-        "(loop $on (br_if $on (i32.ne (table.grow $t (ref.null func) (i32.const 10000)) (i32.const -1))))
-         unreachable",
-    )
-}
-
-/// Calls itself for ever.
-#[must_use]
-pub fn endless_recursion() -> Vec<u8> {
-    agent(
-        "",
-        "(func $deeper (param i64) (result i64)
-           (i64.add (i64.const 1) (call $deeper (i64.add (local.get 0) (i64.const 1)))))",
-        "(drop (call $deeper (i64.const 0))) unreachable",
-    )
-}
-
 /// Answers `{"a":"xxx..."}` with at least so many bytes.
 #[must_use]
 pub fn large_reply(bytes: usize) -> Vec<u8> {
@@ -160,30 +117,6 @@ pub fn large_reply(bytes: usize) -> Vec<u8> {
             bytes + 2,
             bytes + 2
         ),
-    )
-}
-
-/// Answers with an output that points past its memory.
-#[must_use]
-pub fn reply_out_of_bounds() -> Vec<u8> {
-    agent("", "", "(call $ok (i32.const 0x7fff0000) (i32.const 100))")
-}
-
-/// Answers with an output that is not UTF-8.
-#[must_use]
-pub fn reply_not_utf8() -> Vec<u8> {
-    agent("", "(data (i32.const 2048) \"{\\ff\\fe}\")", "(call $ok (i32.const 2048) (i32.const 4))")
-}
-
-/// Writes log lines for ever.
-#[must_use]
-pub fn log_flood() -> Vec<u8> {
-    agent(
-        r#"(import "bandstand:agent/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))"#,
-        &data(2048, "again and again"),
-        "(loop $on
-           (call $log (i32.const 2) (i32.const 2048) (i32.const 15) (i32.const 0) (i32.const 0)) (br $on))
-         unreachable",
     )
 }
 

@@ -17,18 +17,35 @@ use wit_parser::Resolve;
 /// The interfaces as the repository has them.
 pub const AGENT_WIT: &str = include_str!("../../../wit/agent.wit");
 
-/// The part of WASI that a guest needs to write to standard error.
+/// The parts of WASI that guests of the tests import.
 const WASI_IO: &str = "package wasi:io@0.2.0;
 interface error { resource error; }
+interface poll {
+  resource pollable { block: func(); }
+  poll: func(in: list<borrow<pollable>>) -> list<u32>;
+}
 interface streams {
   use error.{error};
   variant stream-error { last-operation-failed(error), closed }
   resource output-stream {
     blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+    write-zeroes: func(len: u64) -> result<_, stream-error>;
   }
 }";
+const WASI_CLOCKS: &str = "package wasi:clocks@0.2.0;
+interface monotonic-clock {
+  use wasi:io/poll@0.2.0.{pollable};
+  type instant = u64;
+  type duration = u64;
+  now: func() -> instant;
+  subscribe-instant: func(when: instant) -> pollable;
+  subscribe-duration: func(when: duration) -> pollable;
+}";
+const WASI_RANDOM: &str = "package wasi:random@0.2.0;
+interface random { get-random-bytes: func(len: u64) -> list<u8>; }";
 const WASI_CLI: &str = "package wasi:cli@0.2.0;
 interface stderr { use wasi:io/streams@0.2.0.{output-stream}; get-stderr: func() -> output-stream; }
+interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }
 interface exit { exit: func(status: result); }
 interface environment { get-environment: func() -> list<tuple<string, string>>; }";
 const WASI_FILESYSTEM: &str = "package wasi:filesystem@0.2.0;
@@ -37,10 +54,33 @@ interface preopens {
   use types.{descriptor};
   get-directories: func() -> list<tuple<descriptor, string>>;
 }";
+const WASI_SOCKETS: &str = "package wasi:sockets@0.2.0;
+interface network {
+  enum error-code {
+    unknown, access-denied, not-supported, invalid-argument, out-of-memory, timeout, concurrency-conflict,
+    not-in-progress, would-block, invalid-state, new-socket-limit, address-not-bindable, address-in-use,
+    remote-unreachable, connection-refused, connection-reset, connection-aborted, datagram-too-large,
+    name-unresolvable, temporary-resolver-failure, permanent-resolver-failure
+  }
+  enum ip-address-family { ipv4, ipv6 }
+  resource network;
+}
+interface tcp { resource tcp-socket; }
+interface tcp-create-socket {
+  use network.{error-code, ip-address-family};
+  use tcp.{tcp-socket};
+  create-tcp-socket: func(address-family: ip-address-family) -> result<tcp-socket, error-code>;
+}";
+/// What no host offers.
+const WASI_HTTP: &str = "package wasi:http@0.2.0;
+interface outgoing-handler { handle: func(); }";
 /// What no host offers.
 const POWER: &str = "package test:power@1.0.0;
 interface teleport { go: func(); }
 interface levitate { up: func(); }";
+/// All of these, each after what it uses.
+const PARTS: &[&str] =
+    &[WASI_IO, WASI_CLOCKS, WASI_RANDOM, WASI_CLI, WASI_FILESYSTEM, WASI_SOCKETS, WASI_HTTP, POWER];
 
 /// A component made of a core module. It imports of the agent's interfaces, of a little of WASI 0.2.0 and of the
 /// made-up `test:power@1.0.0` exactly what the module imports, under the names of the canonical ABI.
@@ -60,7 +100,13 @@ pub fn component_of(core: &str, agent_wit: &str) -> Vec<u8> {
         "package test:guest;
 world guest {{
   include bandstand:agent/agent@{version};
+  import wasi:io/poll@0.2.0;
+  import wasi:clocks/monotonic-clock@0.2.0;
+  import wasi:random/random@0.2.0;
+  import wasi:sockets/tcp-create-socket@0.2.0;
+  import wasi:http/outgoing-handler@0.2.0;
   import wasi:cli/stderr@0.2.0;
+  import wasi:cli/stdout@0.2.0;
   import wasi:cli/exit@0.2.0;
   import wasi:cli/environment@0.2.0;
   import wasi:filesystem/preopens@0.2.0;
@@ -69,7 +115,7 @@ world guest {{
 }}"
     );
     let mut resolve = Resolve::default();
-    for text in [WASI_IO, WASI_CLI, WASI_FILESYSTEM, POWER, agent_wit] {
+    for text in PARTS.iter().copied().chain([agent_wit]) {
         resolve.push_str("part.wit", text).expect("the parts of the world are valid WIT");
     }
     let package = resolve.push_str("world.wit", &world).expect("the world is valid WIT");
@@ -105,9 +151,27 @@ pub fn agent(imports: &str, items: &str, body: &str) -> Vec<u8> {
 /// The core module of [`agent`].
 #[must_use]
 pub fn agent_core(imports: &str, items: &str, body: &str) -> String {
-    format!(
-        r#"(module
-  {imports}
+    agent_module(&format!(
+        "{imports}
+         {items}
+         (func $run (param $call i32) (result i32)
+           (local $input_ptr i32) (local $input_len i32) (local $i i32) (local $j i32)
+           (local.set $input_ptr (i32.load offset=84 (local.get $call)))
+           (local.set $input_len (i32.load offset=88 (local.get $call)))
+           {body})"
+    ))
+}
+
+/// The core module of an agent whose text is written out, from its imports to a function `$run` that takes the address
+/// of the call and gives that of the result. Added are its memory, the functions of [`agent`], the export of `$run`, and
+/// `cabi_realloc`, unless it has one of its own.
+#[must_use]
+pub fn agent_module(text: &str) -> String {
+    let realloc = if text.contains("\"cabi_realloc\"") { "" } else { REALLOC };
+    format!("(module\n{text}\n{MEMORY}\n{realloc}\n(export \"bandstand:agent/node@0.1.0#run\" (func $run)))")
+}
+
+const MEMORY: &str = r#"
   (memory (export "memory") 2)
   (global $heap (mut i32) (i32.const 8192))
   (func $alloc (param $bytes i32) (result i32)
@@ -120,12 +184,6 @@ pub fn agent_core(imports: &str, items: &str, body: &str) -> String {
         (i32.shr_u (i32.sub (global.get $heap) (i32.mul (memory.size) (i32.const 65536))) (i32.const 16))))))
       unreachable)
     (local.get $address))
-  (func (export "cabi_realloc") (param $old i32) (param $old_bytes i32) (param $align i32) (param $bytes i32)
-    (result i32)
-    (local $new i32)
-    (local.set $new (call $alloc (local.get $bytes)))
-    (memory.copy (local.get $new) (local.get $old) (local.get $old_bytes))
-    (local.get $new))
   (func $ok (param $output i32) (param $bytes i32) (result i32)
     (i32.store8 (i32.const 1024) (i32.const 0))
     (i32.store (i32.const 1032) (local.get $output))
@@ -139,15 +197,15 @@ pub fn agent_core(imports: &str, items: &str, body: &str) -> String {
     (i32.store (i32.const 1040) (local.get $code_bytes))
     (i32.store (i32.const 1044) (local.get $message))
     (i32.store (i32.const 1048) (local.get $message_bytes))
-    (i32.const 1024))
-  {items}
-  (func (export "bandstand:agent/node@0.1.0#run") (param $call i32) (result i32)
-    (local $input_ptr i32) (local $input_len i32) (local $i i32) (local $j i32)
-    (local.set $input_ptr (i32.load offset=84 (local.get $call)))
-    (local.set $input_len (i32.load offset=88 (local.get $call)))
-    {body}))"#
-    )
-}
+    (i32.const 1024))"#;
+
+const REALLOC: &str = r#"
+  (func (export "cabi_realloc") (param $old i32) (param $old_bytes i32) (param $align i32) (param $bytes i32)
+    (result i32)
+    (local $new i32)
+    (local.set $new (call $alloc (local.get $bytes)))
+    (memory.copy (local.get $new) (local.get $old) (local.get $old_bytes))
+    (local.get $new))"#;
 
 /// A text as a constant of a core module.
 #[must_use]

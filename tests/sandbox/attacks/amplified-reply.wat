@@ -1,0 +1,16 @@
+;; 4,000 choices whose names are all the same mebibyte of its memory: 4 GiB, if each were copied.
+(data (i32.const 2048) "{}")
+(func $run (param $call i32) (result i32)
+  (local $i i32) (local $choice i32)
+  (drop (memory.grow (i32.const 20)))
+  (memory.fill (i32.const 262144) (i32.const 0x78) (i32.const 1048576))
+  (loop $on
+    (local.set $choice (i32.add (i32.const 65536) (i32.mul (local.get $i) (i32.const 32))))
+    (i32.store (local.get $choice) (i32.const 262144))
+    (i32.store offset=4 (local.get $choice) (i32.const 1048576))
+    (local.set $i (i32.add (local.get $i) (i32.const 1)))
+    (br_if $on (i32.lt_u (local.get $i) (i32.const 4000))))
+  (i32.store8 (i32.const 1056) (i32.const 2))
+  (i32.store (i32.const 1060) (i32.const 65536))
+  (i32.store (i32.const 1064) (i32.const 4000))
+  (call $ok (i32.const 2048) (i32.const 2)))

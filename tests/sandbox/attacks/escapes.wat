@@ -1,0 +1,21 @@
+;; Says everything with what a terminal obeys: clear the screen, set the title, turn the text round.
+(import "bandstand:agent/log@0.1.0" "write" (func $log (param i32 i32 i32 i32 i32)))
+(import "bandstand:agent/log@0.1.0" "last-words" (func $words (param i32 i32 i32 i32)))
+(import "bandstand:agent/progress@0.1.0" "chunk" (func $chunk (param i32 i32)))
+(import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
+(import "wasi:cli/stdout@0.2.0" "get-stdout" (func $stdout (result i32)))
+(import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
+  (func $write (param i32 i32 i32 i32)))
+(data (i32.const 2048) "\1b[2J\1b]0;owned\07\c2\9b31mred\e2\80\ae\0d\08over")
+(data (i32.const 2148) "{\22a\22: \22\e2\80\aeb\22}")
+(func $run (param $call i32) (result i32)
+  (call $log (i32.const 4) (i32.const 2048) (i32.const 31) (i32.const 2148) (i32.const 13))
+  (call $chunk (i32.const 2048) (i32.const 31))
+  (call $words (i32.const 2048) (i32.const 31) (i32.const 2048) (i32.const 31))
+  (call $write (call $stderr) (i32.const 2048) (i32.const 31) (i32.const 6144))
+  (call $write (call $stdout) (i32.const 2048) (i32.const 31) (i32.const 6144))
+  ;; With data, at 1060: an option of a text.
+  (i32.store8 (i32.const 1060) (i32.const 1))
+  (i32.store (i32.const 1064) (i32.const 2148))
+  (i32.store (i32.const 1068) (i32.const 13))
+  (call $err (i32.const 1) (i32.const 2048) (i32.const 31) (i32.const 2048) (i32.const 31)))

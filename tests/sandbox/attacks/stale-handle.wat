@@ -1,0 +1,10 @@
+;; Waits for a thing that it has given back.
+(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
+(import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+(import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop (param i32)))
+(func $run (param $call i32) (result i32)
+  (local $timer i32)
+  (local.set $timer (call $after (i64.const 1)))
+  (call $drop (local.get $timer))
+  (call $block (local.get $timer))
+  unreachable)
