@@ -1,10 +1,10 @@
-//! `bandstand plugin inspect`: digest, powers, imports and exports of one component, from its bytes alone; and what is known
-//! against it in the data directory, if there is one.
+//! `bandstand plugin inspect`: digest, powers, imports and exports of one component, from its bytes alone; the limits under
+//! which it would run; and what is known against it in the data directory, if there is one.
 
 use std::io::Read;
 use std::path::Path;
 
-use bandstand_sandbox::Inspection;
+use bandstand_sandbox::{CallLimits, Inspection, Limit, SetBy, Settings};
 use bandstand_store::{KeptBreaker, OpenError, Reader};
 use clap::Args;
 use serde_json::json;
@@ -99,6 +99,16 @@ fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde
             })
         })
         .collect();
+    let limits = |limits: Vec<Limit>| -> Vec<_> {
+        let each = limits.into_iter().map(|limit| {
+            let setting = match limit.set_by {
+                SetBy::Workflow(key) | SetBy::Host(key) => Some(key),
+                SetBy::Fixed => None,
+            };
+            json!({ "name": limit.name, "value": limit.value, "unit": limit.unit.as_str(), "setting": setting })
+        });
+        each.collect()
+    };
     json!({
         "file": file,
         "digest": inspection.digest,
@@ -107,6 +117,7 @@ fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde
         "imports": imports,
         "exports": inspection.exports,
         "manifest": inspection.manifest,
+        "limits": { "attempt": limits(CallLimits::default().all()), "host": limits(Settings::default().all()) },
         "usable": unusable.is_none(),
         "problem": unusable,
     })
@@ -149,6 +160,16 @@ fn lines(file: &str, inspection: &Inspection) -> Vec<String> {
     }
     lines.push("exports".to_owned());
     lines.extend(inspection.exports.iter().map(|export| format!("  {}", safe::line(export))));
+    for (of, limits) in [
+        ("limits of an attempt, unless set otherwise", CallLimits::default().all()),
+        ("limits of all attempts together", Settings::default().all()),
+    ] {
+        lines.push(of.to_owned());
+        lines.extend(limits.into_iter().map(|limit| {
+            let unit = limit.unit.as_str();
+            format!("  {:16}{} {unit}  ({})", limit.name, limit.value, limit.set_by)
+        }));
+    }
     if let Some(manifest) = &inspection.manifest {
         lines.push("manifest".to_owned());
         lines.extend(safe::block(manifest).lines().map(|line| format!("  {line}")));

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bandstand_engine::graph::Kind;
 use bandstand_engine::run::Waiting;
-use bandstand_engine::{Callee, Command, CommandId, Path, Run, Timestamp};
+use bandstand_engine::{Callee, Command, CommandId, Id, Path, Run, Timestamp};
 use bandstand_store::{AuditRecord, KeptBreaker, Link, LinkKind, Links, Reader, RunLease, RunRow, Scope};
 use clap::Args;
 use serde_json::{Value, json};
@@ -218,6 +219,51 @@ impl Report {
         retries.map(|(path, counts)| (path, *counts)).collect()
     }
 
+    /// The plugin of an agent's visit, by the name that the workflow file gives it.
+    fn plugin_of(&self, path: &Path) -> Option<&Id> {
+        match &self.folded.as_ref().ok()?.graph().node(path)?.kind {
+            Kind::Agent(agent) => Some(&agent.plugin),
+            _ => None,
+        }
+    }
+
+    fn failed_json(&self, failed: &Failed) -> Value {
+        let mut line = (*failed.error.to_visible(None)).clone();
+        line["id"] = json!(failed.error.id);
+        line["at"] = json!(failed.at.to_string());
+        line["of"] = json!(if failed.strategy.is_some() { "attempt" } else { "node" });
+        line["plugin"] = json!(self.plugin_of(&failed.error.path));
+        line["strategy"] = json!(failed.strategy);
+        line["exhausted"] = json!(failed.exhausted);
+        line["caught"] = json!(failed.caught);
+        line["backtrace"] = json!(failed.error.failure.backtrace);
+        line["last_words"] = json!(failed.error.failure.last_words);
+        line
+    }
+
+    fn failed_lines(&self, failed: &Failed) -> Vec<String> {
+        let error = &failed.error;
+        let what = match &failed.strategy {
+            Some(strategy) => format!("attempt {} of {} ({strategy})", error.attempt, error.attempts),
+            None if failed.caught => "node failed, caught by on-failure".to_owned(),
+            None => "node failed".to_owned(),
+        };
+        let mut lines =
+            vec![format!("{}  {}  {what}: {}", words::clock(failed.at), error.path, error_line(error))];
+        if failed.strategy.is_some() {
+            lines.extend(self.plugin_of(&error.path).map(|plugin| format!("  plugin {plugin}")));
+            for (name, text) in
+                [("last words", &error.failure.last_words), ("backtrace", &error.failure.backtrace)]
+            {
+                if let Some(text) = text {
+                    lines.push(format!("  {name}:"));
+                    lines.extend(safe::block(text).lines().map(|line| format!("    {line}")));
+                }
+            }
+        }
+        lines
+    }
+
     fn as_json(&self) -> Value {
         let history = &self.history;
         let started = history.started.as_deref();
@@ -273,7 +319,7 @@ impl Report {
             }).collect::<Vec<_>>(),
             "stages": stages,
             "waiting_for": self.waiting_for(),
-            "errors": newest(&history.errors).iter().map(failed_json).collect::<Vec<_>>(),
+            "errors": newest(&history.errors).iter().map(|failed| self.failed_json(failed)).collect::<Vec<_>>(),
             "retries": retries,
             "reviews": newest(&history.reviews).iter().map(review_json).collect::<Vec<_>>(),
             "routing": newest(&history.routes).iter().map(|(at, route)| {
@@ -409,7 +455,10 @@ impl Report {
         };
         section("Waits for", self.waiting_lines());
         section("Nodes", self.node_lines());
-        section("Errors", newest(&history.errors).iter().flat_map(failed_lines).collect());
+        section(
+            "Errors",
+            newest(&history.errors).iter().flat_map(|failed| self.failed_lines(failed)).collect(),
+        );
         section("Retries", self.retry_lines());
         section("Reviews", newest(&history.reviews).iter().flat_map(review_lines).collect());
         section("Routing", self.route_lines());
@@ -681,41 +730,6 @@ fn signal_line(signal: &ReceivedSignal) -> String {
     };
     let data = safe::short(&safe::json(&signal.data), VALUE_LENGTH_MAX);
     safe::line(&format!("{}  {} by {}, {taken}: {data}", words::clock(signal.at), signal.name, signal.by))
-}
-
-fn failed_json(failed: &Failed) -> Value {
-    let mut line = (*failed.error.to_visible(None)).clone();
-    line["id"] = json!(failed.error.id);
-    line["at"] = json!(failed.at.to_string());
-    line["of"] = json!(if failed.strategy.is_some() { "attempt" } else { "node" });
-    line["strategy"] = json!(failed.strategy);
-    line["exhausted"] = json!(failed.exhausted);
-    line["caught"] = json!(failed.caught);
-    line["backtrace"] = json!(failed.error.failure.backtrace);
-    line["last_words"] = json!(failed.error.failure.last_words);
-    line
-}
-
-fn failed_lines(failed: &Failed) -> Vec<String> {
-    let error = &failed.error;
-    let what = match &failed.strategy {
-        Some(strategy) => format!("attempt {} of {} ({strategy})", error.attempt, error.attempts),
-        None if failed.caught => "node failed, caught by on-failure".to_owned(),
-        None => "node failed".to_owned(),
-    };
-    let mut lines =
-        vec![format!("{}  {}  {what}: {}", words::clock(failed.at), error.path, error_line(error))];
-    if failed.strategy.is_some() {
-        for (name, text) in
-            [("last words", &error.failure.last_words), ("backtrace", &error.failure.backtrace)]
-        {
-            if let Some(text) = text {
-                lines.push(format!("  {name}:"));
-                lines.extend(safe::block(text).lines().map(|line| format!("    {line}")));
-            }
-        }
-    }
-    lines
 }
 
 /// A review as JSON, with everything that was said about it.
