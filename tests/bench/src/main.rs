@@ -9,6 +9,7 @@ mod durable;
 mod fan;
 mod flows;
 mod growth;
+mod hostile;
 mod line;
 mod measure;
 mod open;
@@ -36,6 +37,7 @@ bandstand-bench [FIGURE]... [OPTIONS]
   start      (e) from the start of the process to the end of the first node
   waiting    (f) 10,000 runs that wait for a review; with --large 1,000,000
   attempt    (g) one attempt against bare wasmtime
+  hostile    (i) ordinary calls beside each attack of tests/sandbox, made 100 times at once
 No figure: all of them, the large one only with --large.
 
   --rounds N     how often each is measured; the best counts [default: 5]
@@ -66,8 +68,8 @@ impl Bench {
     }
 }
 
-const FIGURES: [&str; 10] =
-    ["parts", "line", "many", "kept", "fan", "growth", "open", "start", "waiting", "attempt"];
+const FIGURES: [&str; 11] =
+    ["parts", "line", "many", "kept", "fan", "growth", "open", "start", "waiting", "attempt", "hostile"];
 
 fn main() -> Result<()> {
     let mut parser = lexopt::Parser::from_env();
@@ -120,7 +122,8 @@ fn main() -> Result<()> {
             "open" => open::measure(&bench),
             "start" => start::measure(&bench),
             "waiting" => waiting::measure(&bench, &runtime),
-            _ => attempt::measure(&bench, &runtime),
+            "attempt" => attempt::measure(&bench, &runtime),
+            _ => runtime.block_on(hostile::measure(&bench)),
         };
         for (what, measured) in readings.with_context(|| format!("figure `{figure}`"))? {
             println!("| {figure} | {what} | {measured} |");
