@@ -1,6 +1,6 @@
 //! A component that is odd, large or damaged is refused or run, quickly, and harms nobody.
 
-use bandstand_hostile::{healthy, prove, request, sandbox, unsafe_text};
+use bandstand_hostile::{attack, healthy, prove, request, sandbox, unsafe_text};
 use bandstand_sandbox::{Class, Grants, LoadError, MemoryGrant, Sandbox};
 use bandstand_test_guests as guests;
 use std::time::{Duration, Instant};
@@ -95,7 +95,8 @@ async fn a_flipped_bit_anywhere_is_refused_or_stays_inside() {
 #[tokio::test]
 async fn many_flipped_bits_of_a_large_component_stay_inside() {
     let sandbox = sandbox(2);
-    let whole = guests::imports_everything();
+    let whole = attack("escapes").component.to_vec();
+    let mut ran = 0;
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -107,7 +108,8 @@ async fn many_flipped_bits_of_a_large_component_stay_inside() {
             let place = 8 + next() % (bytes.len() - 8);
             bytes[place] ^= 1 << (next() % 8);
         }
-        refused_or_run(&sandbox, &bytes, &format!("round {round}")).await;
+        ran += u32::from(refused_or_run(&sandbox, &bytes, &format!("round {round}")).await);
     }
+    assert!(ran > 0, "some of it may be anything");
     healthy(&sandbox, 1).await.unwrap();
 }
