@@ -101,16 +101,25 @@ impl Settings {
             memory_bytes_total_max,
             component_bytes_max,
             cache_dir: _,
+            cache_read_only: _,
+            compiler,
             worker_threads: _,
         } = self;
         let limit = |name, value, unit, setting| Limit { name, value, unit, set_by: SetBy::Host(setting) };
-        vec![
+        let mut limits = vec![
             limit("instances", wide(*instances_max), Unit::Pieces, "instances_max"),
             limit("queue", wide(*queue_max), Unit::Pieces, "queue_max"),
             limit("queue-wait", *queue_wait_ms_max, Unit::Milliseconds, "queue_wait_ms_max"),
             limit("host-memory", wide(*memory_bytes_total_max), Unit::Bytes, "memory_bytes_total_max"),
             limit("component", wide(*component_bytes_max), Unit::Bytes, "component_bytes_max"),
-        ]
+        ];
+        if let Some(compiler) = compiler {
+            limits.extend([
+                limit("compile-memory", compiler.memory_bytes_max, Unit::Bytes, "compile.memory"),
+                limit("compile-time", compiler.wall_ms_max, Unit::Milliseconds, "compile.time"),
+            ]);
+        }
+        limits
     }
 }
 

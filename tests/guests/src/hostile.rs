@@ -3,6 +3,12 @@
 
 use crate::{AGENT_WIT, agent, agent_core, component, component_of, core_module, data};
 
+/// Crashes by `unreachable`.
+#[must_use]
+pub fn traps() -> Vec<u8> {
+    agent("", "", "unreachable")
+}
+
 /// Crashes by dividing by zero, inside a function called `reckon`.
 #[must_use]
 pub fn divides_by_zero() -> Vec<u8> {
