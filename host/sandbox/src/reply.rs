@@ -259,6 +259,40 @@ impl<'de> Visitor<'de> for CheckedVisitor {
     }
 }
 
+/// What `tests/fuzz` hands to the checks in place of a guest's reply: how it goes on (`goto`, `choose`, `review`, else by
+/// the edges), its output, and the texts that go with it, in the order of the WIT.
+///
+/// # Errors
+/// What is wrong with it.
+#[doc(hidden)]
+pub fn check_texts(how: &str, output: &str, rest: &[&str]) -> Result<Reply, Failure> {
+    let text = |at: usize| rest.get(at).copied().unwrap_or_default().to_owned();
+    let number = |text: &str| text.parse().unwrap_or(f64::NAN);
+    let next = match how {
+        "goto" => types::Next::Goto(text(0)),
+        "choose" => {
+            let choice = |pair: &[&str]| types::Choice {
+                name: pair.first().copied().unwrap_or_default().to_owned(),
+                confidence: pair.get(1).copied().map_or(f64::NAN, number),
+                reason: None,
+            };
+            types::Next::Choose(rest.chunks(2).map(choice).collect())
+        }
+        "review" => types::Next::Review(types::ReviewRequest {
+            title: text(0),
+            reason: text(1),
+            form: rest.get(2).map(|form| (*form).to_owned()),
+            propose: rest.get(3).map(|propose| (*propose).to_owned()),
+            timeout_ms: text(4).parse().ok(),
+            quorum: text(5).parse().unwrap_or(1),
+            reviewers: rest.iter().skip(6).map(|name| (*name).to_owned()).collect(),
+        }),
+        _ => types::Next::Edges,
+    };
+    let confidence = rest.last().and_then(|text| text.parse().ok());
+    check(Ok(types::Reply { output: output.to_owned(), confidence, next }), &CallLimits::default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,38 +356,4 @@ mod tests {
         assert_eq!(failure.data, None);
         assert!(failure.message.starts_with("too short (its data was left out"), "{}", failure.message);
     }
-}
-
-/// What `tests/fuzz` hands to the checks in place of a guest's reply: how it goes on (`goto`, `choose`, `review`, else by
-/// the edges), its output, and the texts that go with it, in the order of the WIT.
-///
-/// # Errors
-/// What is wrong with it.
-#[doc(hidden)]
-pub fn check_texts(how: &str, output: &str, rest: &[&str]) -> Result<Reply, Failure> {
-    let text = |at: usize| rest.get(at).copied().unwrap_or_default().to_owned();
-    let number = |text: &str| text.parse().unwrap_or(f64::NAN);
-    let next = match how {
-        "goto" => types::Next::Goto(text(0)),
-        "choose" => {
-            let choice = |pair: &[&str]| types::Choice {
-                name: pair.first().copied().unwrap_or_default().to_owned(),
-                confidence: pair.get(1).copied().map_or(f64::NAN, number),
-                reason: None,
-            };
-            types::Next::Choose(rest.chunks(2).map(choice).collect())
-        }
-        "review" => types::Next::Review(types::ReviewRequest {
-            title: text(0),
-            reason: text(1),
-            form: rest.get(2).map(|form| (*form).to_owned()),
-            propose: rest.get(3).map(|propose| (*propose).to_owned()),
-            timeout_ms: text(4).parse().ok(),
-            quorum: text(5).parse().unwrap_or(1),
-            reviewers: rest.iter().skip(6).map(|name| (*name).to_owned()).collect(),
-        }),
-        _ => types::Next::Edges,
-    };
-    let confidence = rest.last().and_then(|text| text.parse().ok());
-    check(Ok(types::Reply { output: output.to_owned(), confidence, next }), &CallLimits::default())
 }
