@@ -5,6 +5,7 @@ use crate::call::{CallRequest, Outcome, Usage};
 use crate::failure::{Class, Failure};
 use crate::guest::{Ending, Guest};
 use crate::guest_memory::READ_ONLY;
+use crate::http::Reach;
 use crate::limiter::{MemoryBudget, Refusal};
 use crate::meter::Metered;
 use crate::plugin::Plugin;
@@ -24,12 +25,13 @@ const CROSSING_BYTES_MAX: usize = 16 << 20;
 pub(crate) async fn make(
     engine: &Engine,
     budget: Arc<MemoryBudget>,
+    reach: &Arc<Reach>,
     plugin: &Plugin,
     request: &CallRequest,
     queued_ms: u64,
 ) -> Outcome {
     let start = Instant::now();
-    let mut store = new_store(engine, budget, request, start);
+    let mut store = new_store(engine, budget, reach, request, start);
     let (meter, deadline) = (store.data().meter.clone(), store.data().deadline);
     let call = wit_call(request);
     let work = Metered::new(meter, async {
@@ -46,14 +48,20 @@ pub(crate) async fn make(
     };
     let guest = store.data_mut();
     let result = match ended {
+        // The bytes of a body are counted beside the guest, which hears only that there are no more.
+        Ok(_) if guest.host_bytes.is_used_up() => Err(ended_by_host(&Ending::HostCalls, &request.limits)),
         Ok(answer) => {
             let denied = guest.denied;
-            reply::check(answer, &request.limits).map_err(|failure| blame_grant(failure, denied))
+            reply::check(answer, &request.limits)
+                .map_err(|failure| blame_grant(failure, denied))
+                .map_err(|failure| blame_http(failure, guest.http.refusal()))
         }
         Err(cause) => {
             if cause.is_none() {
                 let outside = if request.cancel.is_cancelled() { Ending::Cancelled } else { Ending::Wall };
                 guest.ending.get_or_insert(outside);
+            } else if guest.host_bytes.is_used_up() {
+                guest.ending.get_or_insert(Ending::HostCalls);
             }
             Err(classify(guest, cause, request))
         }
@@ -65,7 +73,7 @@ pub(crate) async fn make(
         wall_us: u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
         cpu_us: guest.meter.spent_us(),
         memory_bytes_max: guest.limiter.memory_bytes(),
-        host_call_bytes: guest.host_call_bytes,
+        host_call_bytes: guest.host_bytes.spent(),
         events_dropped: guest.events_dropped,
     };
     Outcome { result, usage }
@@ -74,10 +82,11 @@ pub(crate) async fn make(
 fn new_store(
     engine: &Engine,
     budget: Arc<MemoryBudget>,
+    reach: &Arc<Reach>,
     request: &CallRequest,
     start: Instant,
 ) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(request, budget, start));
+    let mut store = Store::new(engine, Guest::new(request, budget, reach, start));
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
     store.set_max_component_handles(request.limits.handles_max);
@@ -134,6 +143,20 @@ fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// As [`blame_grant`], for a request that was refused. The guest heard only an error code, which every toolchain words
+/// in its own way.
+fn blame_http(failure: Failure, refusal: Option<String>) -> Failure {
+    const CODES: [&str; 2] = ["http-request-denied", "destination-ip-prohibited"];
+    let Some(refusal) = refusal.filter(|_| failure.class == Class::Agent) else { return failure };
+    let plain = |text: &str| text.replace(['-', '_', ' '], "").to_ascii_lowercase();
+    let words = plain(&format!("{} {}", failure.code, failure.message));
+    if !CODES.iter().any(|code| words.contains(&plain(code))) {
+        return failure;
+    }
+    let message = format!("{} ({refusal})", failure.message);
+    Failure { class: Class::Denied, code: "http".to_owned(), message, recoverable: false, ..failure }
 }
 
 fn classify(guest: &Guest, cause: Option<(Phase, wasmtime::Error)>, request: &CallRequest) -> Failure {

@@ -4,9 +4,10 @@ use crate::bindings::{log, progress, types};
 use crate::call::{CallRequest, GuestEvent, LogLevel, Observer};
 use crate::cancel::CancelToken;
 use crate::capture::Capture;
+use crate::http::{AttemptHttp, Reach};
 use crate::limiter::{Limiter, MemoryBudget};
 use crate::memory::Memory;
-use crate::meter::Meter;
+use crate::meter::{HostBytes, Meter};
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, MEMORY_BYTES_CEILING};
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Result, UpdateDeadline, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// One log line or piece of progress. Bytes.
 const LINE_BYTES_MAX: usize = 8 << 10;
@@ -58,8 +60,9 @@ pub(crate) struct Guest {
     cpu_us_max: u64,
     cancel: CancelToken,
     pub(crate) ending: Option<Ending>,
-    pub(crate) host_call_bytes: usize,
-    host_call_bytes_max: usize,
+    pub(crate) host_bytes: Arc<HostBytes>,
+    http_context: WasiHttpCtx,
+    pub(crate) http: AttemptHttp,
     observer: Option<Arc<dyn Observer>>,
     log: Quota,
     progress: Quota,
@@ -73,12 +76,26 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    pub(crate) fn new(request: &CallRequest, budget: Arc<MemoryBudget>, start: Instant) -> Self {
+    pub(crate) fn new(
+        request: &CallRequest,
+        budget: Arc<MemoryBudget>,
+        reach: &Arc<Reach>,
+        start: Instant,
+    ) -> Self {
         let (stdout, stderr) = (Capture::default(), Capture::default());
         let limits = &request.limits;
         let memory_bytes_max = limits.memory_bytes_max.min(MEMORY_BYTES_CEILING);
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(limits.handles_max);
+        let deadline = start + Duration::from_millis(limits.wall_ms).min(WALL_MAX);
+        let host_bytes = HostBytes::new(limits.host_call_bytes_max);
+        let http = AttemptHttp::new(
+            reach.clone(),
+            request.grants.clone(),
+            host_bytes.clone(),
+            deadline,
+            request.events.clone(),
+        );
         Self {
             // No files, arguments, environment or network; clocks and random numbers are WASI's own.
             wasi: WasiCtx::builder()
@@ -91,12 +108,13 @@ impl Guest {
             stderr,
             limiter: Limiter::new(budget, memory_bytes_max, limits.table_elements_max),
             meter: Arc::default(),
-            deadline: start + Duration::from_millis(limits.wall_ms).min(WALL_MAX),
+            deadline,
             cpu_us_max: limits.cpu_ms.saturating_mul(1_000),
             cancel: request.cancel.clone(),
             ending: None,
-            host_call_bytes: 0,
-            host_call_bytes_max: limits.host_call_bytes_max,
+            host_bytes,
+            http_context: WasiHttpCtx::new(),
+            http,
             observer: request.events.clone(),
             log: Quota::new(limits.log_bytes_max),
             progress: Quota::new(limits.progress_bytes_max),
@@ -117,6 +135,8 @@ impl Guest {
             Ending::Wall
         } else if self.meter.spent_us_inside_poll() >= self.cpu_us_max {
             Ending::Cpu
+        } else if self.host_bytes.is_used_up() {
+            Ending::HostCalls
         } else {
             // Others get their turn, and the timer that waits beside this guest is looked at.
             return UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()));
@@ -132,8 +152,7 @@ impl Guest {
 
     /// Counts what a host call brings back.
     pub(crate) fn charge_answer(&mut self, bytes: usize) -> Result<()> {
-        self.host_call_bytes = self.host_call_bytes.saturating_add(bytes);
-        if self.host_call_bytes > self.host_call_bytes_max {
+        if !self.host_bytes.take(bytes) {
             self.ending.get_or_insert(Ending::HostCalls);
             bail!("quota of host calls used up");
         }
@@ -227,6 +246,12 @@ impl Quota {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http, table: &mut self.resources, ctx: &mut self.http_context }
     }
 }
 

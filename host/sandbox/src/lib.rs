@@ -6,7 +6,7 @@
 //!
 //! This is the only crate that knows wasmtime, and none of its types show. It knows nothing of workflows, retries,
 //! journals or where plugins come from: whoever calls decides those. What memory stands behind an agent is given
-//! with each call as a [`Memory`].
+//! with each call as a [`Memory`]; what outgoing HTTP may reach is given once as an [`Outbound`].
 
 mod answer;
 mod attempt;
@@ -22,6 +22,7 @@ mod engine;
 mod failure;
 mod guest;
 mod guest_memory;
+mod http;
 mod inspect;
 mod limiter;
 mod limits;
@@ -42,6 +43,10 @@ pub use cancel::CancelToken;
 pub use compile_child::compile_main;
 pub use compiler::Compiler;
 pub use failure::{Class, Failure};
+pub use http::{
+    HttpLimits, Network, Outbound, Resolved, Resolver, Secret, SecretValue, Secrets, SystemResolver,
+    authorities_from_pem, origin_problem,
+};
 pub use inspect::{Inspection, inspect};
 pub use limits::{Limit, SetBy, Unit};
 pub use load_error::{LoadError, Refused, SetupError};

@@ -1,4 +1,5 @@
-//! Measures the processor time of one attempt: what its thread spends while the attempt's future is polled.
+//! Measures one attempt: the processor time that its thread spends while the attempt's future is polled, and the bytes
+//! that cross in host calls.
 //!
 //! Time of the thread, not of the clock: on a busy machine a guest is not billed for others, and a guest that waits
 //! for a host function is not billed at all.
@@ -7,7 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 /// Shared by the poller and by the epoch callback, which always run on one thread at a time.
@@ -27,6 +28,35 @@ impl Meter {
     pub(crate) fn spent_us_inside_poll(&self) -> u64 {
         let running = thread_cpu_ns().saturating_sub(self.poll_started_ns.load(Ordering::Relaxed));
         (self.spent_ns.load(Ordering::Relaxed) + running) / 1_000
+    }
+}
+
+/// What crosses in host calls, both ways. Bodies of HTTP are counted where they are read, beside the guest.
+#[derive(Debug)]
+pub(crate) struct HostBytes {
+    spent: AtomicUsize,
+    max: usize,
+}
+
+impl HostBytes {
+    pub(crate) fn new(max: usize) -> Arc<HostBytes> {
+        Arc::new(HostBytes { spent: AtomicUsize::new(0), max })
+    }
+
+    /// Counts these bytes. Whether the quota holds out.
+    pub(crate) fn take(&self, bytes: usize) -> bool {
+        // What a call carries is bounded, so the sum is far from overflowing.
+        self.spent.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.max
+    }
+
+    /// Bytes so far.
+    pub(crate) fn spent(&self) -> usize {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Whether more was asked for than there was.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.spent() > self.max
     }
 }
 

@@ -73,6 +73,9 @@ const WASI: &[&str] = &[
     "wasi:sockets/udp-create-socket",
 ];
 
+/// What else of WASI 0.2 can be granted, and the power it needs.
+const GRANTED_WASI: &[(&str, &str)] = &[("wasi:http/outgoing-handler", "http"), ("wasi:http/types", "http")];
+
 /// `a:b/c@1.2.3` as `("a:b/c", Some("1.2.3"))`.
 pub(crate) fn split_version(name: &str) -> (&str, Option<&str>) {
     match name.split_once('@') {
@@ -90,7 +93,11 @@ pub(crate) fn in_range(version: Option<&str>, range: &str) -> bool {
 
 /// The power that an interface needs, if any.
 pub(crate) fn capability(interface: &str) -> Option<&'static str> {
-    offer(interface)?.capability
+    let (name, _) = split_version(interface);
+    match GRANTED_WASI.iter().find(|(wasi, _)| *wasi == name) {
+        Some((_, capability)) => Some(capability),
+        None => offer(interface)?.capability,
+    }
 }
 
 /// Whether any of these functions of an interface changes what its power is over.
@@ -126,14 +133,14 @@ pub(crate) fn refusal(interface: &str, functions: &[String]) -> Option<Refused> 
         }
         return None;
     }
-    if WASI.contains(&name) {
+    if WASI.contains(&name) || GRANTED_WASI.iter().any(|(wasi, _)| *wasi == name) {
         if in_range(version, "0.2.") {
             return None;
         }
         return refused("this host offers WASI 0.2".to_owned());
     }
     if name.starts_with("wasi:http/") {
-        return refused("outgoing HTTP is not part of this version of the host".to_owned());
+        return refused("this host offers wasi:http/outgoing-handler and wasi:http/types".to_owned());
     }
     if name == "wasi_snapshot_preview1" {
         return refused("WASI 0.1; build for WASI 0.2, or add the adapter with `wasm-tools`".to_owned());

@@ -8,6 +8,7 @@ use crate::compile_child::panic_text;
 use crate::engine;
 use crate::failure::{Class, Failure};
 use crate::guest::Guest;
+use crate::http::{Outbound, Reach};
 use crate::limiter::MemoryBudget;
 use crate::load_error::{LoadError, SetupError};
 use crate::loader::Loader;
@@ -40,6 +41,7 @@ struct Shared {
     engine: Engine,
     loader: Loader,
     budget: Arc<MemoryBudget>,
+    reach: Arc<Reach>,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -50,6 +52,14 @@ impl Sandbox {
     /// # Errors
     /// When a setting is out of range, or the machine does not give what they ask for.
     pub fn new(settings: Settings) -> Result<Sandbox, SetupError> {
+        Sandbox::with_outbound(settings, Outbound::default())
+    }
+
+    /// As [`Sandbox::new`], with what outgoing HTTP may reach beside the public internet.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn with_outbound(settings: Settings, outbound: Outbound) -> Result<Sandbox, SetupError> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let engine = engine::start(&settings)?;
         let linker = linker(&engine).map_err(|error| SetupError::Engine(format!("{error:#}")))?;
@@ -65,7 +75,7 @@ impl Sandbox {
         let runtime = runtime
             .thread_name("guest")
             .max_blocking_threads(64)
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(SetupError::Threads)?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
@@ -74,6 +84,7 @@ impl Sandbox {
             loader: Loader::new(engine.clone(), linker, cache, settings.clone(), id),
             engine,
             budget: Arc::new(MemoryBudget::new(settings.memory_bytes_total_max)),
+            reach: Reach::new(outbound),
             slots: Arc::new(Semaphore::new(settings.instances_max)),
             waiting: AtomicUsize::new(0),
             settings,
@@ -176,7 +187,7 @@ impl Sandbox {
         let start = Instant::now();
         runtime.block_on(async {
             for _ in 0..rounds {
-                let guest = Guest::new(request, self.shared.budget.clone(), start);
+                let guest = Guest::new(request, self.shared.budget.clone(), &self.shared.reach, start);
                 let mut store = wasmtime::Store::new(&self.shared.engine, guest);
                 store.set_epoch_deadline(1 << 40);
                 let agent =
@@ -211,7 +222,10 @@ impl Shared {
         let slot = self.slot(&request).await;
         let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         match slot {
-            Ok(_slot) => attempt::make(&self.engine, self.budget.clone(), plugin, &request, queued_ms).await,
+            Ok(_slot) => {
+                let budget = self.budget.clone();
+                attempt::make(&self.engine, budget, &self.reach, plugin, &request, queued_ms).await
+            }
             Err(failure) => failed(failure, queued_ms),
         }
     }
@@ -336,5 +350,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     memory_facts::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     memory_slots::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Ok(linker)
 }

@@ -111,6 +111,8 @@ pub struct Grants {
     pub models: Vec<String>,
     /// The tools it may call, by name.
     pub tools: Vec<String>,
+    /// The secrets that may be put into its HTTP requests, by name.
+    pub secrets: Vec<String>,
 }
 
 impl Grants {

@@ -122,8 +122,7 @@ impl Feature {
     }
 }
 
-/// The features beyond the core that a build has. The checked graph holds the core only, so a build that runs graphs of
-/// this engine has none.
+/// The features beyond the core that a build has; which, the host says. The graph holds what all of them need.
 pub type Features = BTreeSet<Feature>;
 
 /// All features with their phase, for `check --features` and the like.

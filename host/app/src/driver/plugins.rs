@@ -238,6 +238,7 @@ pub(super) fn grants(asked: &Grants) -> bandstand_sandbox::Grants {
         http: http.collect(),
         models: asked.model.clone(),
         tools: asked.tools.iter().map(ToString::to_string).collect(),
+        secrets: asked.secrets.clone(),
     }
 }
 
