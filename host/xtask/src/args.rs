@@ -11,6 +11,9 @@ cargo xtask VERB
 
   plugins [--only NAME]... [--debian]
                    build the agents of plugins/agents into target/plugins/NAME.wasm
+  builtins [NAME]... [--debian]
+                   build the agents that come with the host into host/app/assets, with the digest of what
+                   they are made of; names: these only, also ones that are new
   demo [ARGS]      build plugins and host, and review a real licence (examples/06-licence-review);
                    ARGS go to `bandstand run`
   test [--fast] [-- ARGS]
@@ -32,6 +35,13 @@ your cache folder (--debian takes these at once). Nothing is installed into the 
 pub(crate) enum Verb {
     /// Run the benchmark with these arguments.
     Bench(Vec<OsString>),
+    /// Build the agents that come with the host.
+    Builtins {
+        /// Only these; none: all there are.
+        names: Vec<String>,
+        /// Pass over rustup and use Debian's packages.
+        debian: bool,
+    },
     /// Build what the flagship example needs and run it; the arguments are for `bandstand run`.
     Demo(Vec<OsString>),
     /// Look for inputs that break this reader, with these arguments for the fuzzer.
@@ -79,12 +89,17 @@ pub(crate) fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<
     match verb.as_str() {
         "help" => Ok(Verb::Help),
         "plugins" => plugins(parser),
+        "builtins" => builtins(parser),
         "demo" => Ok(Verb::Demo(parser.raw_args()?.collect())),
         "bench" => Ok(Verb::Bench(parser.raw_args()?.skip_while(|arg| arg == "--").collect())),
         "fuzz" => fuzz(parser),
         "test" => test(parser),
         "schemas" => schemas(parser),
-        other => bail!("there is no verb `{other}`. Verbs: plugins, demo, test, schemas, bench, fuzz, help"),
+        other => {
+            bail!(
+                "there is no verb `{other}`. Verbs: plugins, builtins, demo, test, schemas, bench, fuzz, help"
+            )
+        }
     }
 }
 
@@ -107,6 +122,19 @@ fn fuzz(mut parser: lexopt::Parser) -> Result<Verb> {
         _ => bail!("name the target: component, workflow, expression, reply or journal"),
     };
     Ok(Verb::Fuzz { target, rest: parser.raw_args()?.skip_while(|arg| arg == "--").collect() })
+}
+
+fn builtins(mut parser: lexopt::Parser) -> Result<Verb> {
+    let (mut names, mut debian) = (Vec::new(), false);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Long("debian") => debian = true,
+            Short('h') | Long("help") => return Ok(Verb::Help),
+            Value(name) => names.push(name.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Verb::Builtins { names, debian })
 }
 
 fn test(mut parser: lexopt::Parser) -> Result<Verb> {
@@ -151,6 +179,8 @@ mod tests {
         assert_eq!(read("plugins").unwrap(), Verb::Plugins(PluginOptions::default()));
         let some = PluginOptions { only: vec!["echo".into(), "split".into()], debian: true };
         assert_eq!(read("plugins --only echo --debian --only=split").unwrap(), Verb::Plugins(some));
+        let builtins = Verb::Builtins { names: vec!["http".into()], debian: true };
+        assert_eq!(read("builtins http --debian").unwrap(), builtins);
         assert_eq!(read("schemas --check").unwrap(), Verb::Schemas { check: true });
     }
 
@@ -168,7 +198,7 @@ mod tests {
     #[test]
     fn a_wrong_verb_names_the_right_ones() {
         let text = read("plugin").unwrap_err().to_string();
-        assert!(text.contains("`plugin`") && text.contains("plugins, demo"), "{text}");
+        assert!(text.contains("`plugin`") && text.contains("plugins, builtins, demo"), "{text}");
         assert!(read("plugins --fast").is_err());
         assert!(read("fuzz").unwrap_err().to_string().contains("workflow"));
     }

@@ -4,6 +4,7 @@
 //! whatever cargo does well alone, and knows nothing of how the host works: it only calls its command line.
 
 mod args;
+mod builtins;
 mod debian;
 mod plugins;
 mod shell;
@@ -32,6 +33,7 @@ fn run() -> Result<ExitCode> {
     let repo = Repo::find()?;
     match verb {
         Verb::Help => shell::print(args::HELP)?,
+        Verb::Builtins { names, debian } => builtins::write(&repo, &names, debian)?,
         Verb::Plugins(options) => plugins::build(&repo, &options)?,
         Verb::Demo(rest) => return tasks::demo(&repo, &rest),
         Verb::Test { fast, rest } => tasks::test(&repo, fast, &rest)?,

@@ -50,6 +50,14 @@ pub(crate) fn build(repo: &Repo, options: &PluginOptions) -> Result<()> {
     Ok(())
 }
 
+/// Builds one agent and gives its component.
+pub(crate) fn component(repo: &Repo, agent: &str, debian: bool) -> Result<Vec<u8>> {
+    let options = PluginOptions { only: vec![agent.to_owned()], debian };
+    build(repo, &options)?;
+    let path = repo.root.join("target/plugins").join(format!("{agent}.wasm"));
+    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// The plugins' own target folder: their wasm and native builds share it, and the host's is left alone.
 pub(crate) fn target_dir(repo: &Repo) -> PathBuf {
     repo.root.join("plugins/target")
@@ -135,7 +143,7 @@ fn encode(module: &Path) -> Result<Vec<u8>> {
         .with_context(|| format!("{} is no agent: does it call `bandstand_sdk::agent!`?", module.display()))
 }
 
-fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
+pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(false);
     }
