@@ -57,6 +57,7 @@ impl Context {
             config::Durability::Full => Durability::Full,
             config::Durability::Process => Durability::Process,
         };
+        options.outgoing = config.map(Config::outgoing).unwrap_or_default();
         Ok(Access::open(options).await?)
     }
 

@@ -182,6 +182,9 @@ pub enum HostError {
     /// The sandbox.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// What outgoing HTTP needs cannot be had.
+    #[error("bandstand.toml, [http] or [secrets]: {0}")]
+    Outgoing(String),
     /// The socket.
     #[error("the socket of the data directory {}: {source}", directory.display())]
     Socket {
@@ -233,6 +236,7 @@ impl HostError {
             HostError::Imported(ImportError::Refused(Refused::Stopped)) => 74,
             HostError::Start(_)
             | HostError::Plugin { .. }
+            | HostError::Outgoing(_)
             | HostError::Fork(ForkError::Start(_) | ForkError::Edit { .. }) => 2,
             HostError::Fork(_)
             | HostError::NoPoint { .. }

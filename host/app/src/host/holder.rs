@@ -490,7 +490,8 @@ impl Opened {
             ..Settings::default()
         };
         let store = Store::open(&options.data_dir, store_options(options))?;
-        let sandbox = Sandbox::new(settings)?;
+        let outbound = options.outgoing.open().map_err(HostError::Outgoing)?;
+        let sandbox = Sandbox::with_outbound(settings, outbound)?;
         let marks = InFlight::open(&options.data_dir)?;
         // They stay set until the interruption is durable: this process may die, too.
         let (mut marked, mut interrupted) = (BTreeMap::new(), BTreeMap::<RunId, Vec<CommandId>>::new());

@@ -18,6 +18,7 @@ mod holder;
 mod import;
 mod lease;
 mod memory;
+mod outgoing;
 mod quarantine;
 mod request;
 mod serve;
@@ -33,6 +34,7 @@ pub use client::Client;
 pub use error::HostError;
 pub use holder::Host;
 pub(crate) use holder::documents;
+pub use outgoing::{Outgoing, SecretFrom, SecretSource};
 pub use quarantine::QuarantineStats;
 pub(crate) use quarantine::{Counters, to_kept};
 pub use request::{

@@ -12,6 +12,7 @@ use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::outgoing::Outgoing;
 use super::uses::Uses;
 pub use bandstand_driver::Limits;
 
@@ -30,6 +31,8 @@ pub struct HostOptions {
     pub retention: Retention,
     /// The processes that compile plugins; none: the host's own does, so an untrusted plugin can take its memory and time.
     pub compiler: Option<Compiler>,
+    /// What HTTP requests of agents may reach beside the public internet, and their secrets.
+    pub outgoing: Outgoing,
 }
 
 impl HostOptions {
@@ -42,6 +45,7 @@ impl HostOptions {
             drive: Drive::Only(Vec::new()),
             retention: Retention::default(),
             compiler: None,
+            outgoing: Outgoing::default(),
         }
     }
 }

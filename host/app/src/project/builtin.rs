@@ -1,8 +1,10 @@
 //! The agents that come with the host: ordinary components, embedded in the binary.
 //!
-//! `assets/echo.wasm` is made of `assets/echo.wat` and the interface in `wit/` by the test `tests/builtin.rs`, which
-//! fails when the two differ and writes the component anew with `BANDSTAND_UPDATE=1`. It is committed so that building
-//! the host needs no WebAssembly toolchain.
+//! They are committed, so that building the host needs no WebAssembly toolchain. `assets/echo.wasm` is made of
+//! `assets/echo.wat` and the interface in `wit/` by the test `tests/builtin.rs`, which fails when the two differ and writes
+//! the component anew with `BANDSTAND_UPDATE=1`. The others are agents of `plugins/agents`, built by
+//! `cargo xtask builtins`, which records beside each the digest of its sources; a test of `host/xtask` fails when those
+//! changed since. A new one needs a line here and `cargo xtask builtins NAME`.
 
 /// One embedded agent.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +17,21 @@ pub struct Builtin {
     pub bytes: &'static [u8],
 }
 
+macro_rules! builtins {
+    ($($name:literal: $description:literal,)*) => {
+        &[$(Builtin {
+            name: $name,
+            description: $description,
+            bytes: include_bytes!(concat!("../../assets/", $name, ".wasm")),
+        }),*]
+    };
+}
+
 /// All of them.
-pub const ALL: &[Builtin] = &[Builtin {
-    name: "echo",
-    description: "its output is its input",
-    bytes: include_bytes!("../../assets/echo.wasm"),
-}];
+pub const ALL: &[Builtin] = builtins! {
+    "echo": "its output is its input",
+    "http": "one HTTP request",
+};
 
 /// The one of that name.
 pub fn named(name: &str) -> Option<&'static Builtin> {

@@ -6,8 +6,11 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use bandstand_engine::graph::{ClockGrant, HttpOrigin, MemoryAccess};
+use bandstand_sandbox::{Network, origin_problem};
 use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
+
+use crate::host::{Outgoing, SecretFrom, SecretSource};
 
 /// The name of the file; the folder it lies in is the project directory.
 pub const FILE_NAME: &str = "bandstand.toml";
@@ -30,6 +33,36 @@ pub struct Config {
     pub retention: Kept,
     /// When a plugin that keeps crashing is taken out of service.
     pub quarantine: Quarantine,
+    /// Outgoing HTTP as a whole.
+    pub http: Http,
+    /// What may be put into HTTP requests without the plugin seeing it, by name.
+    pub secrets: BTreeMap<String, SecretConfig>,
+    /// The folder of the file: paths in it begin there.
+    #[serde(skip)]
+    folder: PathBuf,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Networks that are not public and that granted origins may lead to all the same: `127.0.0.0/8`.
+    #[serde(deserialize_with = "networks")]
+    pub networks: Vec<Network>,
+    /// Files with certificates of authorities beside the usual ones, PEM.
+    pub authorities: Vec<PathBuf>,
+}
+
+/// `[secrets.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretConfig {
+    /// The environment variable that holds it.
+    pub env: Option<String>,
+    /// The file that holds it.
+    pub file: Option<PathBuf>,
+    /// The origins it may go to.
+    pub hosts: Vec<String>,
 }
 
 /// When an event counts as kept.
@@ -305,7 +338,27 @@ impl Config {
             return Err(Error::TooLarge { path: path.to_owned() });
         }
         let text = std::fs::read_to_string(path).map_err(at)?;
-        Config::parse(&text).map_err(|problem| Error::Invalid { path: path.to_owned(), problem })
+        let mut config =
+            Config::parse(&text).map_err(|problem| Error::Invalid { path: path.to_owned(), problem })?;
+        config.folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        Ok(config)
+    }
+
+    /// What HTTP requests of agents may reach.
+    pub fn outgoing(&self) -> Outgoing {
+        let at = |path: &PathBuf| self.folder.join(path);
+        let secrets = self.secrets.iter().map(|(name, secret)| {
+            let from = match (&secret.env, &secret.file) {
+                (Some(env), _) => SecretFrom::Env(env.clone()),
+                (None, file) => SecretFrom::File(at(&file.clone().unwrap_or_default())),
+            };
+            (name.clone(), SecretSource { from, hosts: secret.hosts.clone() })
+        });
+        Outgoing {
+            networks: self.http.networks.clone(),
+            authorities: self.http.authorities.iter().map(at).collect(),
+            secrets: secrets.collect(),
+        }
     }
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -320,8 +373,56 @@ impl Config {
                 return Err(format!("[grants] `{key}`: a digest is `sha256:` and 64 hexadecimal digits"));
             }
         }
+        for (plugin, line) in &config.grants {
+            let problem = line.http.iter().find_map(|origin| origin_problem(&origin.grant().origin));
+            if let Some(problem) = problem {
+                return Err(format!("[grants] {plugin:?} http: {problem}"));
+            }
+            if let Some(name) = line.secrets.iter().find(|name| !config.secrets.contains_key(*name)) {
+                return Err(format!(
+                    "[grants] {plugin:?} secrets: there is no secret `{name}`; define it as [secrets.{name}]"
+                ));
+            }
+        }
+        for (name, secret) in &config.secrets {
+            if let Some(problem) = secret.problem(name) {
+                return Err(format!("[secrets.{name}] {problem}"));
+            }
+        }
         Ok(config)
     }
+}
+
+impl SecretConfig {
+    fn problem(&self, name: &str) -> Option<String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Some("a secret's name has letters, digits, `-` and `_` only".to_owned());
+        }
+        if self.env.is_some() == self.file.is_some() {
+            return Some(
+                "say where its value is, either `env = \"VARIABLE\"` or `file = \"path\"`".to_owned(),
+            );
+        }
+        if self.hosts.is_empty() {
+            return Some(
+                "`hosts` lists the origins it may go to, such as [\"https://api.example.com\"]".to_owned(),
+            );
+        }
+        self.hosts.iter().find_map(|origin| {
+            let here = ["http://localhost", "http://127.", "http://[::1]"];
+            let plain = origin.starts_with("http://") && !here.iter().any(|here| origin.starts_with(here));
+            origin_problem(origin).or_else(|| {
+                plain.then(|| format!("`{origin}`: secrets go over https only, or to this machine"))
+            })
+        })
+    }
+}
+
+/// `["10.0.0.0/8"]`.
+fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 /// `64MiB`, as in workflow files.
@@ -425,6 +526,18 @@ mod tests {
             ("[quarantine]\nfaults = 0", "nonzero"),
             ("[quarantine]\ncool-down = \"soon\"", "soon"),
             ("[quarantine]\ncool-down-max = \"1s\"", "`cool-down-max` is shorter than `cool-down`"),
+            ("[http]\nnetworks = [\"10.0.0.0/40\"]", "no network"),
+            ("[http]\nproxy = \"x\"", "proxy"),
+            ("[secrets.A]\nenv = \"A\"", "hosts"),
+            ("[secrets.A]\nenv = \"A\"\nhosts = []", "lists the origins"),
+            ("[secrets.A]\nhosts = [\"https://a.example\"]", "either `env"),
+            ("[secrets.A]\nenv = \"A\"\nfile = \"a\"\nhosts = [\"https://a.example\"]", "either `env"),
+            ("[secrets.A]\nenv = \"A\"\nhosts = [\"a.example\"]", "no origin"),
+            ("[secrets.A]\nenv = \"A\"\nhosts = [\"http://a.example\"]", "https only"),
+            ("[secrets.\"a b\"]\nenv = \"A\"\nhosts = [\"https://a.example\"]", "letters, digits"),
+            ("[secrets.A]\nvalue = \"x\"\nhosts = [\"https://a.example\"]", "value"),
+            ("[grants]\n\"a.wasm\" = { secrets = [\"A\"] }", "no secret `A`"),
+            ("[grants]\n\"a.wasm\" = { http = [\"a.example\"] }", "no origin"),
             ("[retention.workflow.w]\nkeep = true", "`keep`, expected one of `age`"),
         ] {
             let problem = Config::parse(text).unwrap_err();

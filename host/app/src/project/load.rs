@@ -11,7 +11,8 @@ use std::sync::Arc;
 use bandstand_engine::Graph;
 use bandstand_engine::graph::PluginSource;
 use bandstand_workflow::{
-    Diagnostic, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, Severity, beside,
+    Diagnostic, Feature, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver,
+    Severity, beside,
 };
 use serde_json::Value;
 
@@ -27,6 +28,9 @@ pub const PLUGIN_BYTES_MAX: u64 = 64 << 20;
 const WORKFLOW_BYTES_MAX: u64 = (1 << 20) + (64 << 10);
 /// The diagnostic of a feature that the language has and this build lacks.
 pub const LACKING: &str = "BW109";
+
+/// What this build has of the language beyond its core.
+const FEATURES: &[Feature] = &[Feature::Http, Feature::Secrets, Feature::BuiltinHttp];
 
 /// Whether plugins and other files are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +107,8 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
         Resolve::Yes => Some(&files),
         Resolve::No => None,
     };
-    let options = Options { file: file.clone(), resolver, ..Options::default() };
+    let features = FEATURES.iter().copied().collect();
+    let options = Options { file: file.clone(), resolver, features };
     let checked = bandstand_workflow::check(&bytes, &options);
     let plugins = files.plugins.into_inner().into_iter().map(|(key, plugin)| (key, plugin.bytes)).collect();
     Ok(Loaded {
