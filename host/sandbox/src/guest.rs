@@ -28,6 +28,8 @@ const CALL_BYTES: usize = 256;
 const KEPT_LINES: usize = 8;
 /// Bytes kept of a panic's text, and of each captured stream, for a failure.
 const WORDS_BYTES_MAX: usize = 4 << 10;
+/// Headers of one request, as the host holds them: there may be as many as there are handles, sent or not. Bytes.
+const HEADERS_BYTES_MAX: usize = 32 << 10;
 /// Beyond this a wall limit is as good as none, and adding it to an instant would overflow.
 const WALL_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Random bytes in one call. Bytes.
@@ -89,6 +91,8 @@ impl Guest {
         resources.set_max_capacity(limits.handles_max);
         let deadline = start + Duration::from_millis(limits.wall_ms).min(WALL_MAX);
         let host_bytes = HostBytes::new(limits.host_call_bytes_max);
+        let mut http_context = WasiHttpCtx::new();
+        http_context.set_field_size_limit(HEADERS_BYTES_MAX);
         let http = AttemptHttp::new(
             reach.clone(),
             request.grants.clone(),
@@ -113,7 +117,7 @@ impl Guest {
             cancel: request.cancel.clone(),
             ending: None,
             host_bytes,
-            http_context: WasiHttpCtx::new(),
+            http_context,
             http,
             observer: request.events.clone(),
             log: Quota::new(limits.log_bytes_max),

@@ -468,7 +468,7 @@ table!(pub(crate) GRANTS, "`grants`", [
     later("http", &Shape::List { item: &HTTP, count_max: DECLARED_MAX, at_least_one: false }, Feature::Http, "The origins it may call"),
     later("model", &ID_LIST, Feature::Model, "The models it may use"),
     later("tools", &ID_LIST, Feature::Tools, "The tools it may call"),
-    later("secrets", &TEXTS, Feature::Secrets, "The secrets it may read"),
+    later("secrets", &TEXTS, Feature::Secrets, "The secrets that may be put into its requests"),
     later("env", &TEXTS, Feature::Env, "The environment variables it sees"),
     later("files", &Shape::Named { value: &Shape::Object(&FILES), count_max: DECLARED_MAX, at_least_one: false }, Feature::Files, "The directories it sees"),
     later("clock", &Shape::Words(&CLOCKS), Feature::Clock, "The clock it reads"),

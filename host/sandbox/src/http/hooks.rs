@@ -22,6 +22,9 @@ use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiB
 
 /// Refusals that one attempt may put into its log; the latest is kept all the same.
 const TOLD_MAX: usize = 8;
+/// What a guest writes to a body in one go. Two of these wait for the network in each body, also in those of requests
+/// that are never sent, and there may be as many as there are resources. Bytes.
+const CHUNK_BYTES: usize = 16 << 10;
 /// What a request counts besides its data. Bytes.
 const REQUEST_BYTES: usize = 256;
 
@@ -122,6 +125,10 @@ impl WasiHttpHooks for AttemptHttp {
             let target = checked?;
             live.send(target, request, options.unwrap_or_default(), started).await
         })
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK_BYTES
     }
 
     fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {

@@ -634,6 +634,77 @@ async fn refusals_fill_no_log() {
     assert_eq!(attempt.heard.0.lock().unwrap().len(), 8);
 }
 
+// TLS.
+
+/// A server that speaks TLS with the certificate of `good.example`.
+async fn tls_server() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio_rustls::rustls::{ServerConfig, crypto};
+
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("certificates/leaf.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("certificates/leaf.key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let heads = Arc::<Mutex<Vec<String>>>::default();
+    let kept = heads.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut head = vec![0; 4096];
+            let size = stream.read(&mut head).await.unwrap_or(0);
+            kept.lock().unwrap().push(String::from_utf8_lossy(&head[..size]).into_owned());
+            let _ = stream.write_all(OK.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    (at, heads)
+}
+
+fn authority() -> Vec<Vec<u8>> {
+    super::authorities_from_pem(include_bytes!("certificates/ca.pem")).unwrap()
+}
+
+#[tokio::test]
+async fn https_asks_for_a_certificate_of_the_name_by_a_known_authority() {
+    let (at, heads) = tls_server().await;
+    let setup = |name: &str| {
+        let names = Names::answering(name, &[&["127.0.0.1"]]);
+        Setup::granting(&[&format!("https://{name}:{}", at.port())]).names(&names).permitting("127.0.0.0/8")
+    };
+    let url = |name: &str| format!("https://{name}:{}/", at.port());
+    let is_wrong = |error: &Error| matches!(error, Error::TlsCertificateError);
+    setup("good.example").attempt().refused(get(&url("good.example")), is_wrong).await;
+
+    let mut other = setup("other.example");
+    other.outbound.authorities = authority();
+    other.attempt().refused(get(&url("other.example")), is_wrong).await;
+    assert!(heads.lock().unwrap().is_empty());
+
+    let mut good =
+        setup("good.example").secret("KEY", VALUE, url("good.example").trim_end_matches('/')).with(&["KEY"]);
+    good.outbound.authorities = authority();
+    let answer = good.attempt().send(with_secret(&url("good.example"))).await.unwrap();
+    assert_eq!(answer.body.unwrap(), "hello");
+    assert!(heads.lock().unwrap()[0].contains(VALUE), "a secret goes over https");
+}
+
+#[test]
+fn what_is_no_certificate_is_refused() {
+    assert!(super::authorities_from_pem(b"").is_err());
+    assert!(
+        super::authorities_from_pem(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n").is_err()
+    );
+}
+
 // Secrets.
 
 const VALUE: &str = "s3cr3t-value-of-a-key";
