@@ -104,6 +104,7 @@ fn grants(permitted: Permitted) -> Grants {
         http: http.map(|http| HttpGrant { origin: http.origin, methods: http.methods }).collect(),
         models: permitted.model.into_iter().collect(),
         tools: permitted.tools.into_iter().collect(),
+        secrets: permitted.secrets.into_iter().collect(),
     }
 }
 
