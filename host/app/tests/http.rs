@@ -143,7 +143,7 @@ fn a_grant_beyond_the_operators_is_refused_before_the_run() {
     let (folder, server) = (Folder::new(), Server::start());
     folder.write("flow.yaml", workflow(server.port, "/x"));
     folder.write("bandstand.toml", "[http]\nnetworks = [\"127.0.0.0/8\"]\n");
-    run(&folder).expect(2, &["BW604", "http = ["]);
+    run(&folder).expect(2, &["BW604", "does not permit `http`"]);
     assert!(server.heads.lock().unwrap().is_empty());
 }
 
