@@ -40,6 +40,10 @@ impl Server {
                     }
                     let head = String::from_utf8_lossy(&head).into_owned();
                     kept.lock().unwrap().push(head.clone());
+                    // A server that closes with a body unread resets the connection, and its answer with it.
+                    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+                    stream.read_exact(&mut body).unwrap();
                     serve(&head, &mut stream);
                 });
             }

@@ -129,11 +129,13 @@ fn stream_error(problem: &StreamError) -> Error {
     match problem {
         StreamError::LastOperationFailed(cause) => match wasip2::http::types::http_error_code(cause) {
             Some(code) => error(&code),
-            None => Error {
-                code: "connection-terminated".to_owned(),
-                message: cause.to_debug_string(),
-                is_transient: true,
-            },
+            // The host knows more than it says here; its first line is what went wrong, the rest is where.
+            None => {
+                let message = cause.to_debug_string().lines().next().unwrap_or_default().to_owned();
+                let too_large = message.contains("size exceeds limit");
+                let code = if too_large { "http-response-body-size" } else { "connection-terminated" };
+                Error { code: code.to_owned(), message, is_transient: !too_large }
+            }
         },
         StreamError::Closed => Error {
             code: "connection-terminated".to_owned(),
