@@ -7,6 +7,7 @@ use crate::capture::Capture;
 use crate::limiter::{Limiter, MemoryBudget};
 use crate::memory::Memory;
 use crate::meter::Meter;
+use crate::model::{Model, ModelUsage};
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, MEMORY_BYTES_CEILING};
 use std::collections::VecDeque;
@@ -51,7 +52,7 @@ pub(crate) enum Ending {
 /// The data of one store.
 pub(crate) struct Guest {
     wasi: WasiCtx,
-    resources: ResourceTable,
+    pub(crate) resources: ResourceTable,
     stdout: Capture,
     stderr: Capture,
     pub(crate) limiter: Limiter,
@@ -69,8 +70,11 @@ pub(crate) struct Guest {
     log_tail: VecDeque<String>,
     last_words: Option<String>,
     pub(crate) memory: Option<Arc<dyn Memory>>,
+    pub(crate) model: Option<Arc<dyn Model>>,
+    /// Answers of models in the making.
+    pub(crate) answers_open: usize,
     pub(crate) grants: Arc<Grants>,
-    /// Code of the latest refusal for want of a grant.
+    /// Code of the latest refusal for want of a grant or a budget.
     pub(crate) denied: Option<&'static str>,
 }
 
@@ -106,6 +110,8 @@ impl Guest {
             log_tail: VecDeque::new(),
             last_words: None,
             memory: request.memory.clone(),
+            model: request.model.clone(),
+            answers_open: 0,
             grants: request.grants.clone(),
             denied: None,
         }
@@ -166,6 +172,14 @@ impl Guest {
         if let Some(observer) = &self.observer {
             observer.event(event);
         }
+    }
+
+    /// Gives up what is under way, and tells what the attempt's calls of models took.
+    pub(crate) fn end_models(&mut self) -> ModelUsage {
+        if self.answers_open > 0 {
+            self.resources = ResourceTable::new();
+        }
+        self.model.as_ref().map(|model| model.usage()).unwrap_or_default()
     }
 
     /// What the guest said before it ended, if anything.
