@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bandstand_engine::event::Event;
 use bandstand_engine::input::{By, Verdict};
 use bandstand_engine::{Graph, Status, Timestamp};
+use bandstand_model::Models;
 use bandstand_sandbox::Compiler;
 use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,8 @@ pub struct HostOptions {
     pub retention: Retention,
     /// The processes that compile plugins; none: the host's own does, so an untrusted plugin can take its memory and time.
     pub compiler: Option<Compiler>,
+    /// The language models of agents.
+    pub models: Models,
 }
 
 impl HostOptions {
@@ -42,6 +45,7 @@ impl HostOptions {
             drive: Drive::Only(Vec::new()),
             retention: Retention::default(),
             compiler: None,
+            models: Models::default(),
         }
     }
 }

@@ -9,6 +9,8 @@ use bandstand_engine::graph::{ClockGrant, HttpOrigin, MemoryAccess};
 use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
+use super::models::{self, BudgetSettings, Choices};
+
 /// The name of the file; the folder it lies in is the project directory.
 pub const FILE_NAME: &str = "bandstand.toml";
 /// No larger file is read. Bytes.
@@ -30,6 +32,13 @@ pub struct Config {
     pub retention: Kept,
     /// When a plugin that keeps crashing is taken out of service.
     pub quarantine: Quarantine,
+    /// Language models by the names that workflow files use.
+    pub models: BTreeMap<String, Choices>,
+    /// What each run may spend on them.
+    pub budget: BudgetSettings,
+    /// Where the file lies; paths in it begin there.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 /// When an event counts as kept.
@@ -305,10 +314,12 @@ impl Config {
             return Err(Error::TooLarge { path: path.to_owned() });
         }
         let text = std::fs::read_to_string(path).map_err(at)?;
-        Config::parse(&text).map_err(|problem| Error::Invalid { path: path.to_owned(), problem })
+        let invalid = |problem| Error::Invalid { path: path.to_owned(), problem };
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        Ok(Config { folder, ..Config::parse(&text).map_err(invalid)? })
     }
 
-    fn parse(text: &str) -> Result<Config, String> {
+    pub(super) fn parse(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let quarantine = config.quarantine.settings();
         if quarantine.cool_down_max_ms < quarantine.cool_down_ms {
@@ -320,7 +331,10 @@ impl Config {
                 return Err(format!("[grants] `{key}`: a digest is `sha256:` and 64 hexadecimal digits"));
             }
         }
-        Ok(config)
+        match models::problem(&config) {
+            Some(problem) => Err(problem),
+            None => Ok(config),
+        }
     }
 }
 
@@ -338,7 +352,7 @@ fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>
 }
 
 /// `10s`, as in workflow files.
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let parsed = units.into_iter().find_map(|(unit, factor)| {
