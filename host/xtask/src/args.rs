@@ -11,6 +11,7 @@ cargo xtask VERB
 
   plugins [--only NAME]... [--debian]
                    build the agents of plugins/agents into target/plugins/NAME.wasm
+  builtins         build the agents of Rust that come with the host into host/app/assets/NAME.wasm
   demo [ARGS]      build plugins and host, and review a real licence (examples/06-licence-review);
                    ARGS go to `bandstand run`
   test [--fast] [-- ARGS]
@@ -32,6 +33,8 @@ your cache folder (--debian takes these at once). Nothing is installed into the 
 pub(crate) enum Verb {
     /// Run the benchmark with these arguments.
     Bench(Vec<OsString>),
+    /// Build the agents that come with the host.
+    Builtins,
     /// Build what the flagship example needs and run it; the arguments are for `bandstand run`.
     Demo(Vec<OsString>),
     /// Look for inputs that break this reader, with these arguments for the fuzzer.
@@ -79,12 +82,15 @@ pub(crate) fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<
     match verb.as_str() {
         "help" => Ok(Verb::Help),
         "plugins" => plugins(parser),
+        "builtins" => builtins(parser),
         "demo" => Ok(Verb::Demo(parser.raw_args()?.collect())),
         "bench" => Ok(Verb::Bench(parser.raw_args()?.skip_while(|arg| arg == "--").collect())),
         "fuzz" => fuzz(parser),
         "test" => test(parser),
         "schemas" => schemas(parser),
-        other => bail!("there is no verb `{other}`. Verbs: plugins, demo, test, schemas, bench, fuzz, help"),
+        other => {
+            bail!("there is no verb `{other}`. Verbs: plugins, builtins, demo, test, schemas, bench, fuzz, help")
+        }
     }
 }
 
@@ -107,6 +113,14 @@ fn fuzz(mut parser: lexopt::Parser) -> Result<Verb> {
         _ => bail!("name the target: component, workflow, expression, reply or journal"),
     };
     Ok(Verb::Fuzz { target, rest: parser.raw_args()?.skip_while(|arg| arg == "--").collect() })
+}
+
+fn builtins(mut parser: lexopt::Parser) -> Result<Verb> {
+    match parser.next()? {
+        None => Ok(Verb::Builtins),
+        Some(Short('h') | Long("help")) => Ok(Verb::Help),
+        Some(other) => Err(other.unexpected().into()),
+    }
 }
 
 fn test(mut parser: lexopt::Parser) -> Result<Verb> {
@@ -168,7 +182,7 @@ mod tests {
     #[test]
     fn a_wrong_verb_names_the_right_ones() {
         let text = read("plugin").unwrap_err().to_string();
-        assert!(text.contains("`plugin`") && text.contains("plugins, demo"), "{text}");
+        assert!(text.contains("`plugin`") && text.contains("plugins, builtins, demo"), "{text}");
         assert!(read("plugins --fast").is_err());
         assert!(read("fuzz").unwrap_err().to_string().contains("workflow"));
     }

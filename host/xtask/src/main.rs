@@ -4,6 +4,7 @@
 //! whatever cargo does well alone, and knows nothing of how the host works: it only calls its command line.
 
 mod args;
+mod builtins;
 mod debian;
 mod plugins;
 mod shell;
@@ -33,6 +34,7 @@ fn run() -> Result<ExitCode> {
     match verb {
         Verb::Help => shell::print(args::HELP)?,
         Verb::Plugins(options) => plugins::build(&repo, &options)?,
+        Verb::Builtins => builtins::build(&repo)?,
         Verb::Demo(rest) => return tasks::demo(&repo, &rest),
         Verb::Test { fast, rest } => tasks::test(&repo, fast, &rest)?,
         Verb::Schemas { check } => tasks::schemas(&repo, check)?,

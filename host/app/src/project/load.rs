@@ -11,7 +11,8 @@ use std::sync::Arc;
 use bandstand_engine::Graph;
 use bandstand_engine::graph::PluginSource;
 use bandstand_workflow::{
-    Diagnostic, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, Severity, beside,
+    Diagnostic, Feature, Features, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem,
+    Resolver, Severity, beside,
 };
 use serde_json::Value;
 
@@ -103,7 +104,7 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
         Resolve::Yes => Some(&files),
         Resolve::No => None,
     };
-    let options = Options { file: file.clone(), resolver, ..Options::default() };
+    let options = Options { file: file.clone(), resolver, features: features(), ..Options::default() };
     let checked = bandstand_workflow::check(&bytes, &options);
     let plugins = files.plugins.into_inner().into_iter().map(|(key, plugin)| (key, plugin.bytes)).collect();
     Ok(Loaded {
@@ -129,6 +130,11 @@ pub fn load_to_look_at(path: &Path) -> Result<Loaded, LoadError> {
     } else {
         Ok(loaded)
     }
+}
+
+/// What this build has beyond the core of the language.
+fn features() -> Features {
+    Features::from([Feature::Model, Feature::BuiltinChat])
 }
 
 /// Whether a problem keeps the file from being valid.
