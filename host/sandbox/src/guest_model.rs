@@ -364,3 +364,81 @@ impl From<ModelEvent> for model::Event {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn turn(role: model::Role, parts: Vec<model::Part>) -> model::Message {
+        model::Message { role, parts }
+    }
+
+    fn says(role: model::Role, text: &str) -> model::Message {
+        turn(role, vec![model::Part::Text(text.to_owned())])
+    }
+
+    fn request(messages: Vec<model::Message>) -> model::Request {
+        model::Request {
+            model: None,
+            messages,
+            tools: Vec::new(),
+            schema: None,
+            temperature: None,
+            max_output_tokens: None,
+        }
+    }
+
+    fn code(request: model::Request) -> String {
+        check_request("small".to_owned(), request).map_or_else(|error| error.code, |_| "fine".to_owned())
+    }
+
+    // R7.6
+    #[test]
+    fn requests_are_checked_before_they_cost_anything() {
+        let hello = || request(vec![says(model::Role::User, "hello")]);
+        assert_eq!(code(hello()), "fine");
+        assert_eq!(code(request(Vec::new())), "messages-invalid");
+        assert_eq!(code(request(vec![turn(model::Role::User, Vec::new())])), "messages-invalid");
+        assert_eq!(code(request(vec![says(model::Role::Tool, "hello")])), "messages-invalid");
+        for wrong in [f64::NAN, -0.1, f64::INFINITY] {
+            assert_eq!(code(model::Request { temperature: Some(wrong), ..hello() }), "number-out-of-range");
+        }
+        assert_eq!(code(model::Request { max_output_tokens: Some(0), ..hello() }), "number-out-of-range");
+        assert_eq!(code(model::Request { schema: Some("{".into()), ..hello() }), "not-json");
+        assert_eq!(code(model::Request { schema: Some("[]".into()), ..hello() }), "not-an-object");
+        let tool = |name: &str| model::ToolSpec {
+            name: name.to_owned(),
+            description: String::new(),
+            parameters: "{}".to_owned(),
+        };
+        assert_eq!(code(model::Request { tools: vec![tool("a"), tool("b-1")], ..hello() }), "fine");
+        for tools in [vec![tool("a"), tool("a")], vec![tool("a b")], vec![tool("")]] {
+            assert_eq!(code(model::Request { tools, ..hello() }), "tool-name-invalid");
+        }
+    }
+
+    #[test]
+    fn each_part_comes_from_its_role() {
+        let call = |arguments: &str| {
+            let arguments = arguments.to_owned();
+            model::Part::ToolCall(model::ToolCall { id: "c".into(), name: "t".into(), arguments })
+        };
+        let result = |output: &str| {
+            let output = output.to_owned();
+            model::Part::ToolResult(model::ToolResult { id: "c".into(), output, is_error: false })
+        };
+        let image = |media_type: &str| {
+            model::Part::Image(model::Image { media_type: media_type.to_owned(), data: vec![1] })
+        };
+        let of = |role, part| code(request(vec![turn(role, vec![part])]));
+        assert_eq!(of(model::Role::Assistant, call("{}")), "fine");
+        assert_eq!(of(model::Role::User, call("{}")), "messages-invalid");
+        assert_eq!(of(model::Role::Assistant, call("[]")), "not-an-object");
+        assert_eq!(of(model::Role::Tool, result("[1]")), "fine");
+        assert_eq!(of(model::Role::Tool, result("nothing")), "not-json");
+        assert_eq!(of(model::Role::User, image("image/png")), "fine");
+        assert_eq!(of(model::Role::Assistant, image("image/png")), "messages-invalid");
+        assert_eq!(of(model::Role::User, image("image/bmp")), "image-invalid");
+    }
+}

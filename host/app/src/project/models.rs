@@ -34,6 +34,9 @@ pub struct ModelSettings {
     pub key_env: Option<String>,
     /// The file that holds the key, in the project directory or absolute.
     pub key_file: Option<PathBuf>,
+    /// Whether somebody wrote a key into the file. It is refused without being shown.
+    #[serde(deserialize_with = "is_there")]
+    key: bool,
     /// Where the provider is, for those who speak as it does.
     pub base_url: Option<String>,
     /// For a million tokens that it reads.
@@ -85,6 +88,9 @@ pub enum ModelsError {
 impl ModelSettings {
     /// Whether anything keeps these settings from being used.
     fn problem(&self) -> Option<&'static str> {
+        if self.key {
+            return Some("has `key`, and a key does not belong into this file; name where it is by `key-env` or `key-file`");
+        }
         if self.key_env.is_some() && self.key_file.is_some() {
             return Some("has both `key-env` and `key-file`");
         }
@@ -273,6 +279,11 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
+/// Takes anything and keeps nothing of it.
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    de::IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
 /// `5.25` as 5,250,000.
 fn micros(text: &str) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
@@ -314,7 +325,7 @@ mod tests {
         let model = "[models.m]\nprovider = \"openai\"\nmodel = \"x\"\n";
         for (text, expected) in [
             ("[models.m]\nprovider = \"openai\"".to_owned(), "[models.m] needs `provider` and `model`"),
-            (format!("{model}key = \"sk-1\""), "unknown field `key`"),
+            (format!("{model}key = \"sk-1\""), "has `key`, and a key does not belong"),
             (format!("{model}key-env = \"A\"\nkey-file = \"b\""), "both `key-env` and `key-file`"),
             (format!("{model}base-url = \"https://me:pw@x\""), "base-url"),
             (format!("[budget]\ncost = \"1\"\n{model}"), "needs `input-price`"),
