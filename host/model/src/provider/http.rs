@@ -81,9 +81,12 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Client {
-    /// Trusts the authorities that browsers trust.
+    /// Trusts the authorities that browsers trust, and those that this machine does: companies look into connections.
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR` name others than the machine's.
     pub(crate) fn new() -> Result<Client, String> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        // What cannot be read trusts nobody more.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
