@@ -62,7 +62,9 @@ pub(crate) fn lost(lost: Lost, name: &str) -> ModelError {
     let what = match lost {
         Lost::Broken => "broke the connection off",
         Lost::Nonsense => "does not answer as a provider does",
-        Lost::NoTrust => "cannot be trusted: neither browsers nor this machine know who signed its certificate (see SSL_CERT_FILE)",
+        Lost::NoTrust => {
+            "cannot be trusted: neither browsers nor this machine know who signed its certificate (see SSL_CERT_FILE)"
+        }
         Lost::NoWay => "cannot be reached",
     };
     unavailable("provider-unreachable", format!("the provider of the model `{name}` {what}"))

@@ -89,7 +89,9 @@ pub(crate) fn parse(command_line: impl IntoIterator<Item = OsString>) -> Result<
         "test" => test(parser),
         "schemas" => schemas(parser),
         other => {
-            bail!("there is no verb `{other}`. Verbs: plugins, builtins, demo, test, schemas, bench, fuzz, help")
+            bail!(
+                "there is no verb `{other}`. Verbs: plugins, builtins, demo, test, schemas, bench, fuzz, help"
+            )
         }
     }
 }

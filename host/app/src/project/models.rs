@@ -89,7 +89,9 @@ impl ModelSettings {
     /// Whether anything keeps these settings from being used.
     fn problem(&self) -> Option<&'static str> {
         if self.key {
-            return Some("has `key`, and a key does not belong into this file; name where it is by `key-env` or `key-file`");
+            return Some(
+                "has `key`, and a key does not belong into this file; name where it is by `key-env` or `key-file`",
+            );
         }
         if self.key_env.is_some() && self.key_file.is_some() {
             return Some("has both `key-env` and `key-file`");
