@@ -1,6 +1,8 @@
 //! R7.6: what stands between an agent and a model: the grant, the end of the attempt, the budget, the bill. The agent is
 //! the builtin `chat`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 mod support;
 
 use bandstand_sandbox::{
@@ -53,7 +55,8 @@ impl Model for TestModel {
             if let Some(error) = &self.refuses {
                 return Err(error.clone());
             }
-            let mut events: VecDeque<_> = self.says.iter().map(|text| ModelEvent::Text((*text).into())).collect();
+            let mut events: VecDeque<_> =
+                self.says.iter().map(|text| ModelEvent::Text((*text).into())).collect();
             if !self.endless {
                 events.push_back(ModelEvent::Done(ModelResponse {
                     text: self.says.concat(),

@@ -104,7 +104,7 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
         Resolve::Yes => Some(&files),
         Resolve::No => None,
     };
-    let options = Options { file: file.clone(), resolver, features: features(), ..Options::default() };
+    let options = Options { file: file.clone(), resolver, features: features() };
     let checked = bandstand_workflow::check(&bytes, &options);
     let plugins = files.plugins.into_inner().into_iter().map(|(key, plugin)| (key, plugin.bytes)).collect();
     Ok(Loaded {
