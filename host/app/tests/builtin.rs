@@ -37,6 +37,7 @@ fn every_builtin_is_an_agent_with_the_powers_of_its_name() {
         let inspection = bandstand_sandbox::inspect(builtin.bytes).unwrap();
         inspection.runnable().unwrap();
         let needs: &[&str] = match builtin.name {
+            "chat" => &["model"],
             "http" => &["http"],
             _ => &[],
         };

@@ -285,6 +285,37 @@ impl Usage {
     pub fn is_nothing(&self) -> bool {
         *self == Usage::default()
     }
+
+    /// With what another attempt took. Memory is the most that one of them held; the tools are not listed.
+    pub fn add(&mut self, other: &Usage) {
+        let Usage {
+            queued_ms,
+            wall_us,
+            cpu_us,
+            memory_bytes_max,
+            host_bytes,
+            model_calls,
+            tokens_in,
+            tokens_out,
+            cost_micros,
+            model_ms,
+            tools: _,
+        } = other;
+        self.memory_bytes_max = self.memory_bytes_max.max(*memory_bytes_max);
+        for (sum, more) in [
+            (&mut self.queued_ms, queued_ms),
+            (&mut self.wall_us, wall_us),
+            (&mut self.cpu_us, cpu_us),
+            (&mut self.host_bytes, host_bytes),
+            (&mut self.model_calls, model_calls),
+            (&mut self.tokens_in, tokens_in),
+            (&mut self.tokens_out, tokens_out),
+            (&mut self.cost_micros, cost_micros),
+            (&mut self.model_ms, model_ms),
+        ] {
+            *sum = sum.saturating_add(*more);
+        }
+    }
 }
 
 /// Who did something.

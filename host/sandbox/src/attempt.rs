@@ -5,9 +5,11 @@ use crate::call::{CallRequest, Outcome, Usage};
 use crate::failure::{Class, Failure};
 use crate::guest::{Ending, Guest};
 use crate::guest_memory::READ_ONLY;
+use crate::guest_model;
 use crate::http::Reach;
 use crate::limiter::{MemoryBudget, Refusal};
 use crate::meter::Metered;
+use crate::model::BUDGET_CODE;
 use crate::plugin::Plugin;
 use crate::reply::{self, Reply};
 use crate::sanitise::sanitise;
@@ -75,6 +77,7 @@ pub(crate) async fn make(
         memory_bytes_max: guest.limiter.memory_bytes(),
         host_call_bytes: guest.host_bytes.spent(),
         events_dropped: guest.events_dropped,
+        model: guest.end_models(),
     };
     Outcome { result, usage }
 }
@@ -123,19 +126,26 @@ enum Phase {
     Run,
 }
 
-/// An agent that passes on the refusal of a host function failed because of the grant, not of its own accord.
+/// An agent that passes on the refusal of a host function failed because of the grant or budget, not of its own accord.
 fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
     match denied {
+        Some(code) if code == BUDGET_CODE && failure.class == Class::Agent && failure.code == code => {
+            Failure { class: Class::Limit, recoverable: false, ..failure }
+        }
         Some(code) if failure.class == Class::Agent && failure.code == code => {
             let mut message = failure.message.clone();
             // The host's own message names the grant already; an agent may have put another in its place.
             if !message.contains("grants:") {
-                let needed = if code == READ_ONLY { "write" } else { "read" };
-                message = format!("{message} (the plugin needs `grants: {{memory: {needed}}}`)");
+                let needed = match code {
+                    guest_model::NOT_GRANTED => "model: [NAME]",
+                    READ_ONLY => "memory: write",
+                    _ => "memory: read",
+                };
+                message = format!("{message} (the plugin needs `grants: {{{needed}}}`)");
             }
             Failure {
                 class: Class::Denied,
-                code: "memory".to_owned(),
+                code: if code == guest_model::NOT_GRANTED { "model" } else { "memory" }.to_owned(),
                 message,
                 recoverable: false,
                 ..failure

@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
     world: "agent",
     imports: { default: async | trappable },
     exports: { default: async },
+    with: { "bandstand:agent/model.answer": crate::guest_model::OpenAnswer },
 });
 
-pub(crate) use bandstand::agent::{log, memory_audit, memory_facts, memory_slots, progress, types};
+pub(crate) use bandstand::agent::{log, memory_audit, memory_facts, memory_slots, model, progress, types};

@@ -3,6 +3,7 @@
 use crate::cancel::CancelToken;
 use crate::failure::Failure;
 use crate::memory::Memory;
+use crate::model::{Model, ModelUsage};
 use crate::reply::Reply;
 use crate::settings::{CallLimits, Grants};
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct CallRequest {
     pub grants: Arc<Grants>,
     /// What stands behind the memory interfaces; made for this attempt.
     pub memory: Option<Arc<dyn Memory>>,
+    /// What stands behind the interface `model`; made for this attempt.
+    pub model: Option<Arc<dyn Model>>,
     /// Hears log lines and progress.
     pub events: Option<Arc<dyn Observer>>,
     /// Ends the attempt from outside.
@@ -112,4 +115,6 @@ pub struct Usage {
     pub host_call_bytes: usize,
     /// Log lines and progress beyond the quota, which nobody saw.
     pub events_dropped: u32,
+    /// Its calls of models.
+    pub model: ModelUsage,
 }

@@ -8,6 +8,7 @@ use crate::http::{AttemptHttp, Reach};
 use crate::limiter::{Limiter, MemoryBudget};
 use crate::memory::Memory;
 use crate::meter::{HostBytes, Meter};
+use crate::model::{Model, ModelUsage};
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, MEMORY_BYTES_CEILING};
 use std::collections::VecDeque;
@@ -53,7 +54,7 @@ pub(crate) enum Ending {
 /// The data of one store.
 pub(crate) struct Guest {
     wasi: WasiCtx,
-    resources: ResourceTable,
+    pub(crate) resources: ResourceTable,
     stdout: Capture,
     stderr: Capture,
     pub(crate) limiter: Limiter,
@@ -72,8 +73,11 @@ pub(crate) struct Guest {
     log_tail: VecDeque<String>,
     last_words: Option<String>,
     pub(crate) memory: Option<Arc<dyn Memory>>,
+    pub(crate) model: Option<Arc<dyn Model>>,
+    /// Answers of models in the making.
+    pub(crate) answers_open: usize,
     pub(crate) grants: Arc<Grants>,
-    /// Code of the latest refusal for want of a grant.
+    /// Code of the latest refusal for want of a grant or a budget.
     pub(crate) denied: Option<&'static str>,
 }
 
@@ -126,6 +130,8 @@ impl Guest {
             log_tail: VecDeque::new(),
             last_words: None,
             memory: request.memory.clone(),
+            model: request.model.clone(),
+            answers_open: 0,
             grants: request.grants.clone(),
             denied: None,
         }
@@ -190,6 +196,14 @@ impl Guest {
         if let (Some(event), Some(observer)) = (event, &self.observer) {
             observer.event(event);
         }
+    }
+
+    /// Gives up what is under way, and tells what the attempt's calls of models took.
+    pub(crate) fn end_models(&mut self) -> ModelUsage {
+        if self.answers_open > 0 {
+            self.resources = ResourceTable::new();
+        }
+        self.model.as_ref().map(|model| model.usage()).unwrap_or_default()
     }
 
     /// What the guest said before it ended, if anything.

@@ -5,8 +5,9 @@
 //! that crashes, loops or floods is a [`Failure`] with a class, never an error of the host.
 //!
 //! This is the only crate that knows wasmtime, and none of its types show. It knows nothing of workflows, retries,
-//! journals or where plugins come from: whoever calls decides those. What memory stands behind an agent is given
-//! with each call as a [`Memory`]; what outgoing HTTP may reach is given once as an [`Outbound`].
+//! journals or where plugins come from: whoever calls decides those. What memory and which models stand behind
+//! an agent is given with each call as a [`Memory`] and a [`Model`]; what outgoing HTTP may reach is given once as an
+//! [`Outbound`].
 
 mod answer;
 mod attempt;
@@ -22,6 +23,7 @@ mod engine;
 mod failure;
 mod guest;
 mod guest_memory;
+mod guest_model;
 mod http;
 mod inspect;
 mod limiter;
@@ -30,6 +32,7 @@ mod load_error;
 mod loader;
 mod memory;
 mod meter;
+mod model;
 mod offered;
 mod plugin;
 mod reply;
@@ -52,6 +55,10 @@ pub use limits::{Limit, SetBy, Unit};
 pub use load_error::{LoadError, Refused, SetupError};
 pub use memory::{
     AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, MemoryError, MemoryErrorKind, SearchMode,
+};
+pub use model::{
+    BUDGET_CODE, Model, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelFinish, ModelFuture,
+    ModelMessage, ModelPart, ModelRequest, ModelResponse, ModelRole, ModelUsage, ToolCall, ToolSpec,
 };
 pub use offered::{AGENT_PACKAGE, AGENT_VERSION};
 pub use plugin::{Import, Plugin};

@@ -40,6 +40,19 @@ const OFFERS: &[Offer] = &[
         writing: &["set"],
         capability: Some("memory"),
     },
+    Offer {
+        interface: "model",
+        functions: &[
+            "chat",
+            "chat-stream",
+            "embed",
+            "[method]answer.next",
+            "[resource-drop]answer",
+            "answer",
+        ],
+        writing: &[],
+        capability: Some("model"),
+    },
 ];
 
 /// The base of WASI 0.2. It is always there and nothing stands behind it, so none of it is a power.

@@ -1,7 +1,7 @@
 //! The sandbox: loads components, and makes attempts on threads of its own.
 
 use crate::attempt;
-use crate::bindings::{log, memory_audit, memory_facts, memory_slots, progress, types};
+use crate::bindings::{log, memory_audit, memory_facts, memory_slots, model, progress, types};
 use crate::cache::{Cache, KeptCode};
 use crate::call::{CallRequest, Outcome, Usage};
 use crate::compile_child::panic_text;
@@ -349,6 +349,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     memory_audit::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     memory_facts::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     memory_slots::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    model::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     Ok(linker)

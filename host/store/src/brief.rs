@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bandstand_engine::Path;
 use bandstand_engine::event::{Event, Payload};
-use bandstand_engine::input::Usage;
+use bandstand_engine::input::{Spent, Usage};
 use bandstand_engine::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
@@ -54,6 +54,12 @@ pub struct NodeSums {
     pub longest_ms: u64,
     /// Processor time in the guest.
     pub cpu_us: u64,
+    /// Calls of models.
+    pub model_calls: u64,
+    /// Waiting for models.
+    pub model_ms: u64,
+    /// What models cost.
+    pub spent: Spent,
 }
 
 /// Something that is given, in the journal's order.
@@ -201,11 +207,10 @@ impl Sums {
         }
         if let Some(usage) = &event.usage {
             node.cpu_us += usage.cpu_us;
-            self.usage.queued_ms += usage.queued_ms;
-            self.usage.wall_us += usage.wall_us;
-            self.usage.cpu_us += usage.cpu_us;
-            self.usage.host_bytes += usage.host_bytes;
-            self.usage.memory_bytes_max = self.usage.memory_bytes_max.max(usage.memory_bytes_max);
+            node.spent.add(usage);
+            node.model_calls += usage.model_calls;
+            node.model_ms += usage.model_ms;
+            self.usage.add(usage);
         }
     }
 }

@@ -56,7 +56,14 @@ fn plain_steps_are_added_up_and_what_tells_more_is_given() {
     assert_eq!(sums.events, all.iter().map(|row| row.events.len() as u64).sum::<u64>());
     assert_eq!((sums.last_at, sums.stages_left_out, sums.routes_left_out), (all[31].at, 6, 0));
     // Of the thirty rows that are not given; the last one counts where it is given.
-    let turn = NodeSums { visits: 30, attempts: 30, total_ms: 465, longest_ms: 30, cpu_us: 150 };
+    let turn = NodeSums {
+        visits: 30,
+        attempts: 30,
+        total_ms: 465,
+        longest_ms: 30,
+        cpu_us: 150,
+        ..NodeSums::default()
+    };
     assert_eq!(sums.nodes.into_iter().collect::<Vec<_>>(), [("turn".to_owned(), turn)]);
     assert_eq!((sums.usage.cpu_us, sums.usage.queued_ms, sums.usage.memory_bytes_max), (150, 30, 30));
     let given: Vec<(&str, u64)> = told

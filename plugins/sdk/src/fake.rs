@@ -2,7 +2,7 @@
 //! that agents rely on (filters, order, ids), not the host's limits, ranking or durability.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value;
 
@@ -10,6 +10,7 @@ use crate::log::Level;
 use crate::memory::audit::Recorded;
 use crate::memory::facts::{Fact, Hit, Query};
 use crate::memory::{Error, ErrorKind};
+use crate::model::{Event, Request, Response};
 
 #[derive(Default)]
 struct Memory {
@@ -22,6 +23,8 @@ struct Memory {
     facts: Vec<Hit>,
     slots: BTreeMap<String, Value>,
     ids: u32,
+    asked: Vec<Request>,
+    answers: VecDeque<Result<Response, Error>>,
 }
 
 thread_local! {
@@ -69,6 +72,22 @@ pub fn speak_for(thread_id: Option<&str>, user_id: Option<&str>) {
 /// Refuses all memory from now on, as a host without the grant.
 pub fn deny_memory() {
     with(|memory| memory.denied = true);
+}
+
+/// Answers the next call of a model with this; several answer several calls, in order.
+pub fn answer_with(response: Response) {
+    with(|memory| memory.answers.push_back(Ok(response)));
+}
+
+/// Refuses the next call of a model with this.
+pub fn refuse_with(error: Error) {
+    with(|memory| memory.answers.push_back(Err(error)));
+}
+
+/// What models were asked.
+#[must_use]
+pub fn asked() -> Vec<Request> {
+    with(|memory| memory.asked.clone())
 }
 
 /// What was logged: level, message and fields in a line each.
@@ -247,4 +266,37 @@ mod tests {
         let actions: Vec<_> = audit_snapshot(2).unwrap().into_iter().map(|entry| entry.action).collect();
         assert_eq!(actions, ["three", "four"]);
     }
+}
+
+/// An answer of the fake host.
+pub(crate) struct Answer(VecDeque<Event>);
+
+impl Answer {
+    pub(crate) fn next(&mut self) -> Option<Result<Event, Error>> {
+        self.0.pop_front().map(Ok)
+    }
+}
+
+pub(crate) fn model_chat(request: &Request) -> Result<Response, Error> {
+    with(|memory| {
+        memory.asked.push(request.clone());
+        let none = || Err(refusal(ErrorKind::NotFound, "no-answer", "call `fake::answer_with` first"));
+        memory.answers.pop_front().unwrap_or_else(none)
+    })
+}
+
+pub(crate) fn model_stream(request: &Request) -> Result<Answer, Error> {
+    let response = model_chat(request)?;
+    let words = response.text.split_inclusive(' ').map(|word| Event::Text(word.to_owned()));
+    let calls = response.tool_calls.iter().cloned().map(Event::ToolCall);
+    let mut events: VecDeque<Event> = words.chain(calls).collect();
+    events.push_back(Event::Done(response));
+    Ok(Answer(events))
+}
+
+/// A vector of the counts of letters: enough to tell texts apart.
+pub(crate) fn model_embed(_: Option<&str>, texts: &[String]) -> Result<Vec<Vec<f32>>, Error> {
+    let count =
+        |text: &String, letter: char| text.chars().filter(|c| c.eq_ignore_ascii_case(&letter)).count();
+    Ok(texts.iter().map(|text| ('a'..='z').map(|letter| count(text, letter) as f32).collect()).collect())
 }

@@ -1,4 +1,4 @@
-//! What an agent of Bandstand is written with in Rust: typed input and output, failures, memory, log and progress.
+//! What an agent of Bandstand is written with in Rust: typed input and output, failures, memory, models, log and progress.
 //!
 //! An agent is a crate of type `cdylib` with one function:
 //!
@@ -35,6 +35,7 @@ mod call;
 mod failure;
 pub mod log;
 pub mod memory;
+pub mod model;
 pub mod progress;
 mod reply;
 

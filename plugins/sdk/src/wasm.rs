@@ -7,6 +7,7 @@ use crate::log::Level;
 use crate::memory::audit::Recorded;
 use crate::memory::facts::{Fact, Hit, Query};
 use crate::memory::{Error, ErrorKind};
+use crate::model::{Event, Finish, Message, Part, Request, Response, Role, ToolCall, Usage};
 use crate::reply::{Choice, Next, Reply, Review};
 use crate::{Call, FailureKind};
 
@@ -22,7 +23,9 @@ pub mod bindings {
     });
 }
 
-use bindings::bandstand::agent::{log as raw_log, memory_audit, memory_facts, memory_slots, progress, types};
+use bindings::bandstand::agent::{
+    log as raw_log, memory_audit, memory_facts, memory_slots, model as raw_model, progress, types,
+};
 
 pub use bindings::export_agent;
 pub use bindings::exports::bandstand::agent::node::Guest;
@@ -220,4 +223,102 @@ pub(crate) fn slots_set(name: &str, value: &Value) -> Result<(), Error> {
 
 pub(crate) fn slots_list() -> Result<Vec<String>, Error> {
     memory_slots::list().map_err(error)
+}
+
+/// An answer of the host.
+pub(crate) struct Answer(raw_model::Answer);
+
+impl Answer {
+    pub(crate) fn next(&mut self) -> Option<Result<Event, Error>> {
+        match self.0.next() {
+            Ok(event) => event.map(|event| Ok(model_event(event))),
+            Err(told) => Some(Err(error(told))),
+        }
+    }
+}
+
+pub(crate) fn model_chat(request: &Request) -> Result<Response, Error> {
+    raw_model::chat(&raw_request(request)).map(model_response).map_err(error)
+}
+
+pub(crate) fn model_stream(request: &Request) -> Result<Answer, Error> {
+    raw_model::chat_stream(&raw_request(request)).map(Answer).map_err(error)
+}
+
+pub(crate) fn model_embed(model: Option<&str>, texts: &[String]) -> Result<Vec<Vec<f32>>, Error> {
+    raw_model::embed(model, texts).map_err(error)
+}
+
+fn raw_request(request: &Request) -> raw_model::Request {
+    let tools = request.tools.iter().map(|tool| raw_model::ToolSpec {
+        name: tool.name.clone(),
+        description: tool.description.clone(),
+        parameters: tool.parameters.to_string(),
+    });
+    raw_model::Request {
+        model: request.model.clone(),
+        messages: request.messages.iter().map(raw_message).collect(),
+        tools: tools.collect(),
+        schema: request.schema.as_ref().map(Value::to_string),
+        temperature: request.temperature,
+        max_output_tokens: request.max_output_tokens,
+    }
+}
+
+fn raw_message(message: &Message) -> raw_model::Message {
+    let role = match message.role {
+        Role::Assistant => raw_model::Role::Assistant,
+        Role::System => raw_model::Role::System,
+        Role::Tool => raw_model::Role::Tool,
+        Role::User => raw_model::Role::User,
+    };
+    let parts = message.parts.iter().map(|part| match part {
+        Part::Image(media_type, data) => {
+            raw_model::Part::Image(raw_model::Image { media_type: media_type.clone(), data: data.clone() })
+        }
+        Part::Text(text) => raw_model::Part::Text(text.clone()),
+        Part::ToolCall(call) => raw_model::Part::ToolCall(raw_model::ToolCall {
+            id: call.id.clone(),
+            name: call.name.clone(),
+            arguments: call.args.to_string(),
+        }),
+        Part::ToolResult(result) => raw_model::Part::ToolResult(raw_model::ToolResult {
+            id: result.id.clone(),
+            output: result.output.to_string(),
+            is_error: result.is_error,
+        }),
+    });
+    raw_model::Message { role, parts: parts.collect() }
+}
+
+fn model_call(call: raw_model::ToolCall) -> ToolCall {
+    ToolCall { id: call.id, name: call.name, args: value(call.arguments) }
+}
+
+fn model_response(response: raw_model::Response) -> Response {
+    Response {
+        text: response.text,
+        tool_calls: response.tool_calls.into_iter().map(model_call).collect(),
+        finish: match response.finish {
+            raw_model::Finish::Filtered => Finish::Filtered,
+            raw_model::Finish::Length => Finish::Length,
+            raw_model::Finish::Other => Finish::Other,
+            raw_model::Finish::Stop => Finish::Stop,
+            raw_model::Finish::ToolCalls => Finish::ToolCalls,
+        },
+        usage: Usage {
+            input_tokens: response.usage.input_tokens,
+            output_tokens: response.usage.output_tokens,
+            cached_tokens: response.usage.cached_tokens,
+        },
+        model: response.model,
+    }
+}
+
+fn model_event(event: raw_model::Event) -> Event {
+    match event {
+        raw_model::Event::Done(response) => Event::Done(model_response(response)),
+        raw_model::Event::Text(text) => Event::Text(text),
+        raw_model::Event::ToolCall(call) => Event::ToolCall(model_call(call)),
+    }
 }

@@ -46,6 +46,8 @@ fn run_case(program: &Program, example: &str, case: &Case) -> Value {
     };
     let mut args = vec!["run", &workflow, "--input", &input];
     args.extend(case.thread.iter().flat_map(|thread| ["--thread", thread.as_str()]));
+    let replies = case.replies.iter().map(|file| format!("examples/{example}/{file}")).next();
+    args.extend(replies.iter().flat_map(|file| ["--replies", file.as_str()]));
     let mut ended = program.json(&args);
     for answer in &case.answers {
         ended = answered(program, &ended, answer);

@@ -25,6 +25,8 @@ pub struct Case {
     pub input: Value,
     /// As `--thread`.
     pub thread: Option<String>,
+    /// As `--replies`: a file below the example's folder.
+    pub replies: Option<String>,
     /// What people answer, in order. Before each of them the command ends with exit code 4.
     #[serde(default)]
     pub answers: Vec<Answer>,

@@ -142,11 +142,17 @@ fn licence_review_as_the_demo_prints_it() {
     assert!(ended.stdout.lines().count() > 60, "{ended}");
 }
 
+// R7.6
+#[test]
+fn agent_loop() {
+    run("07-agent-loop");
+}
+
 #[test]
 fn every_example_has_its_files_and_a_test() {
     let own = fs::read_to_string(root().join("tests/examples/tests/examples.rs")).unwrap();
     let all = names();
-    assert!(all.len() >= 6, "{all:?}");
+    assert!(all.len() >= 7, "{all:?}");
     for name in all {
         for file in ["README.md", "workflow.yaml", "input.json", "expected.json"] {
             assert!(

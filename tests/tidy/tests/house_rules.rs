@@ -72,6 +72,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("driver", &["bandstand-engine"], &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"]),
     ("store", &["bandstand-engine"], &["tokio", "wasmtime", "wasmtime-wasi", "axum", "anyhow"]),
     ("sandbox", &[], &["rusqlite", "axum", "anyhow"]),
+    ("model", &["bandstand-sandbox"], &["wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"]),
 ];
 
 #[test]

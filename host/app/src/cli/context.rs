@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bandstand_engine::Timestamp;
+use bandstand_model::Models;
 use bandstand_sandbox::Compiler;
 
 use super::exit::{Exit, Failure};
@@ -12,9 +13,12 @@ use crate::host::{Access, Drive, Durability, HostOptions};
 use crate::project::config::{self, Config};
 use crate::project::directory::{Directory, FileError};
 use crate::project::load::LoadError;
+use crate::project::models;
 
 /// The data directory when nobody names one.
 const DATA_DIR_DEFAULT: &str = ".bandstand";
+/// Names a file of replies, for every verb that makes runs go on.
+pub const REPLIES_ENV: &str = "BANDSTAND_REPLIES";
 
 /// What every verb needs.
 #[derive(Clone, Debug)]
@@ -48,9 +52,20 @@ impl Context {
 
     /// Takes the data directory, or reaches whoever holds it.
     pub async fn access(&self, config: Option<&Config>, drive: Drive) -> Result<Access, Failure> {
+        self.access_with(config, drive, self.models(config, None, None)?).await
+    }
+
+    /// As [`Context::access`], with these models.
+    pub async fn access_with(
+        &self,
+        config: Option<&Config>,
+        drive: Drive,
+        models: Models,
+    ) -> Result<Access, Failure> {
         let mut options = HostOptions::new(&self.data_dir);
         options.drive = drive;
         options.compiler = Some(compiler(config));
+        options.models = models;
         options.retention = config.map(|config| config.retention.rules()).unwrap_or_default();
         options.limits.quarantine = config.map(|config| config.quarantine.settings()).unwrap_or_default();
         options.durability = match config.map(|config| config.durability).unwrap_or_default() {
@@ -59,6 +74,21 @@ impl Context {
         };
         options.outgoing = config.map(Config::outgoing).unwrap_or_default();
         Ok(Access::open(options).await?)
+    }
+
+    /// The models that the settings describe. Files of replies that the command names stand in for them, or those that the
+    /// environment does.
+    pub fn models(
+        &self,
+        config: Option<&Config>,
+        replies: Option<&Path>,
+        record: Option<&Path>,
+    ) -> Result<Models, Failure> {
+        let by_env = std::env::var_os(REPLIES_ENV).filter(|file| !file.is_empty() && record.is_none());
+        let replies = replies.or(by_env.as_ref().map(Path::new));
+        models::models(config, replies, record).map_err(|error| {
+            Failure::usage(error).help("a file of replies is written by: bandstand run FILE --record FILE")
+        })
     }
 
     /// The settings of the working directory, for verbs that name no workflow file.

@@ -10,7 +10,7 @@ use bandstand_engine::event::{
     ReviewOpened, ReviewOutcome, RunAdopted, RunRetried, RunStarted, WaitCause, WaitStarted,
 };
 use bandstand_engine::graph::{Stage, Target};
-use bandstand_engine::input::Usage;
+use bandstand_engine::input::{Spent, Usage};
 use bandstand_engine::path::Segment;
 use bandstand_engine::{ErrorRecord, Path, Timestamp};
 use bandstand_store::{Sums, Told};
@@ -181,6 +181,12 @@ pub struct NodeTimes {
     pub longest_ms: u64,
     /// Processor time in the guest.
     pub cpu_us: u64,
+    /// Calls of models.
+    pub model_calls: u64,
+    /// Waiting for models.
+    pub model_ms: u64,
+    /// What models cost.
+    pub spent: Spent,
 }
 
 impl History {
@@ -210,7 +216,7 @@ impl History {
         self.last_at = sums.last_at;
         self.stages_left_out = sums.stages_left_out;
         self.routes_left_out = sums.routes_left_out;
-        self.add_usage(&sums.usage);
+        self.usage.add(&sums.usage);
         for (name, sums) in &sums.nodes {
             let node = self.nodes.entry(name.clone()).or_default();
             node.visits += sums.visits;
@@ -218,6 +224,11 @@ impl History {
             node.total_ms += sums.total_ms;
             node.longest_ms = node.longest_ms.max(sums.longest_ms);
             node.cpu_us += sums.cpu_us;
+            node.model_calls += sums.model_calls;
+            node.model_ms += sums.model_ms;
+            node.spent.tokens_in += sums.spent.tokens_in;
+            node.spent.tokens_out += sums.spent.tokens_out;
+            node.spent.cost_micros += sums.spent.cost_micros;
         }
     }
 
@@ -526,16 +537,12 @@ impl History {
     }
 
     fn cost(&mut self, path: &Path, usage: &Usage) {
-        self.node(path).cpu_us += usage.cpu_us;
-        self.add_usage(usage);
-    }
-
-    fn add_usage(&mut self, usage: &Usage) {
-        self.usage.queued_ms += usage.queued_ms;
-        self.usage.wall_us += usage.wall_us;
-        self.usage.cpu_us += usage.cpu_us;
-        self.usage.host_bytes += usage.host_bytes;
-        self.usage.memory_bytes_max = self.usage.memory_bytes_max.max(usage.memory_bytes_max);
+        let node = self.node(path);
+        node.cpu_us += usage.cpu_us;
+        node.model_calls += usage.model_calls;
+        node.model_ms += usage.model_ms;
+        node.spent.add(usage);
+        self.usage.add(usage);
     }
 
     fn block(&mut self, path: &Path) -> Option<&mut Block> {

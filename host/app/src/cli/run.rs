@@ -38,6 +38,12 @@ pub struct RunArgs {
     /// The same id again finds the same run instead of starting another
     #[arg(long, value_name = "ID", value_parser = super::arguments::name)]
     pub request: Option<String>,
+    /// Answer every call of a model from this file of recorded replies, instead of asking a provider
+    #[arg(long, value_name = "FILE", conflicts_with = "record")]
+    pub replies: Option<PathBuf>,
+    /// Ask the providers, and append what they answer to this file, for --replies
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Seed of the run's randomness [default: a random one]
     #[arg(long, value_name = "NUMBER", hide = true)]
     pub seed: Option<u64>,
@@ -92,7 +98,13 @@ async fn start_and_follow(
         seed: args.seed,
         ..loaded.into_start_request()?
     };
-    let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
+    let models = context.models(config.as_ref(), args.replies.as_deref(), args.record.as_deref())?;
+    let access = context.access_with(config.as_ref(), Drive::Only(Vec::new()), models).await?;
+    if !access.is_holder() && (args.replies.is_some() || args.record.is_some()) {
+        let what = "another process holds the data directory and asks the models, so --replies and --record do nothing";
+        return Err(Failure::not_found(what)
+            .help("end that process, or use a data directory of your own: --data DIR"));
+    }
     let manner = Manner {
         from_seq: 0,
         ask_as: (!args.no_ask).then(|| args.user.clone().unwrap_or_else(super::review::who_sits_here)),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bandstand_driver::{Message, RunId};
 use bandstand_engine::event::RunStarted;
 use bandstand_engine::graph::{Plugin, PluginLimits};
+use bandstand_engine::input::Spent;
 use bandstand_engine::{Callee, Class, Command, CommandId, Failure, Graph};
+use bandstand_model::Models;
 use bandstand_sandbox::{
     CallLimits, CallRequest, CancelToken, GuestEvent, LoadError, LogLevel, MEMORY_BYTES_CEILING, Memory,
     Observer, Plugin as SandboxPlugin, Sandbox,
@@ -32,6 +34,8 @@ pub struct Caller {
     pub hub: Arc<Hub>,
     /// What they remember.
     pub memory_for: MemoryFor,
+    /// What they may ask.
+    pub models: Models,
 }
 
 /// What a call needs to know of its run.
@@ -39,6 +43,8 @@ pub(super) struct Of {
     pub(super) run_id: RunId,
     pub(super) graph: Arc<Graph>,
     pub(super) started: RunStarted,
+    /// What models cost it so far.
+    pub(super) spent: Spent,
 }
 
 impl Of {
@@ -134,9 +140,18 @@ impl Caller {
             limits: limits(&declared.limits, command.timeout_ms),
             grants: Arc::new(plugins::grants(&declared.grants)),
             memory: declared.grants.memory.map(|_| (self.memory_for)(&of.started, id)),
+            model: (!declared.grants.model.is_empty())
+                .then(|| self.models.for_attempt(&of.started.run_id, spent(&of.spent))),
             events: Some(events),
             cancel,
         }
+    }
+}
+
+fn spent(spent: &Spent) -> bandstand_model::Spent {
+    bandstand_model::Spent {
+        tokens: spent.tokens_in.saturating_add(spent.tokens_out),
+        cost_micros: spent.cost_micros,
     }
 }
 

@@ -131,6 +131,11 @@ fn usage(usage: sandbox::Usage) -> Usage {
         cpu_us: usage.cpu_us,
         memory_bytes_max: usage.memory_bytes_max as u64,
         host_bytes: usage.host_call_bytes as u64,
+        model_calls: usage.model.calls,
+        tokens_in: usage.model.tokens_in,
+        tokens_out: usage.model.tokens_out,
+        cost_micros: usage.model.cost_micros,
+        model_ms: usage.model.took_ms,
         ..Usage::default()
     }
 }

@@ -475,7 +475,8 @@ impl Shell {
         };
         let cancel = CancelToken::new();
         self.flying.insert(key, cancel.clone());
-        let of = Of { run_id, graph, started };
+        let spent = self.core.run(&run_id).map(|run| *run.spent()).unwrap_or_default();
+        let of = Of { run_id, graph, started, spent };
         let others = self.mailbox.others.clone();
         self.parts.caller.clone().start(of, command, cancel, move |message| drop(others.send(message)));
     }

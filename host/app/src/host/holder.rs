@@ -78,6 +78,7 @@ impl Host {
             sandbox,
             plugins: plugins.clone(),
             hub: hub.clone(),
+            models: options.models.clone(),
             memory_for: Arc::new(move |started, id| memory::of(&memory_store, started, id)),
         };
         let mailbox = Shell::spawn(Parts {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bandstand_engine::event::Event;
 use bandstand_engine::input::{By, Verdict};
 use bandstand_engine::{Graph, Status, Timestamp};
+use bandstand_model::Models;
 use bandstand_sandbox::Compiler;
 use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct HostOptions {
     pub compiler: Option<Compiler>,
     /// What HTTP requests of agents may reach beside the public internet, and their secrets.
     pub outgoing: Outgoing,
+    /// The language models of agents.
+    pub models: Models,
 }
 
 impl HostOptions {
@@ -46,6 +49,7 @@ impl HostOptions {
             retention: Retention::default(),
             compiler: None,
             outgoing: Outgoing::default(),
+            models: Models::default(),
         }
     }
 }

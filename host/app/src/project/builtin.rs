@@ -29,6 +29,7 @@ macro_rules! builtins {
 
 /// All of them.
 pub const ALL: &[Builtin] = builtins! {
+    "chat": "asks a language model for one turn of a conversation",
     "echo": "its output is its input",
     "http": "one HTTP request",
 };

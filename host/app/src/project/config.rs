@@ -10,6 +10,7 @@ use bandstand_sandbox::{Network, origin_problem};
 use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
+use super::models::{self, BudgetSettings, Choices};
 use crate::host::{Outgoing, SecretFrom, SecretSource};
 
 /// The name of the file; the folder it lies in is the project directory.
@@ -37,9 +38,13 @@ pub struct Config {
     pub http: Http,
     /// What may be put into HTTP requests without the plugin seeing it, by name.
     pub secrets: BTreeMap<String, SecretConfig>,
-    /// The folder of the file: paths in it begin there.
+    /// Language models by the names that workflow files use.
+    pub models: BTreeMap<String, Choices>,
+    /// What each run may spend on them.
+    pub budget: BudgetSettings,
+    /// Where the file lies; paths in it begin there.
     #[serde(skip)]
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 /// `[http]`.
@@ -361,7 +366,7 @@ impl Config {
         }
     }
 
-    fn parse(text: &str) -> Result<Config, String> {
+    pub(super) fn parse(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let quarantine = config.quarantine.settings();
         if quarantine.cool_down_max_ms < quarantine.cool_down_ms {
@@ -389,7 +394,10 @@ impl Config {
                 return Err(format!("[secrets.{name}] {problem}"));
             }
         }
-        Ok(config)
+        match models::problem(&config) {
+            Some(problem) => Err(problem),
+            None => Ok(config),
+        }
     }
 }
 
@@ -439,7 +447,7 @@ fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>
 }
 
 /// `10s`, as in workflow files.
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let parsed = units.into_iter().find_map(|(unit, factor)| {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use bandstand_engine::Graph;
 use bandstand_engine::graph::PluginSource;
 use bandstand_workflow::{
-    Diagnostic, Feature, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver,
-    Severity, beside,
+    Diagnostic, Feature, Features, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem,
+    Resolver, Severity, beside,
 };
 use serde_json::Value;
 
@@ -28,9 +28,6 @@ pub const PLUGIN_BYTES_MAX: u64 = 64 << 20;
 const WORKFLOW_BYTES_MAX: u64 = (1 << 20) + (64 << 10);
 /// The diagnostic of a feature that the language has and this build lacks.
 pub const LACKING: &str = "BW109";
-
-/// What this build has of the language beyond its core.
-const FEATURES: &[Feature] = &[Feature::Http, Feature::Secrets, Feature::BuiltinHttp];
 
 /// Whether plugins and other files are looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +104,7 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
         Resolve::Yes => Some(&files),
         Resolve::No => None,
     };
-    let features = FEATURES.iter().copied().collect();
-    let options = Options { file: file.clone(), resolver, features };
+    let options = Options { file: file.clone(), resolver, features: features() };
     let checked = bandstand_workflow::check(&bytes, &options);
     let plugins = files.plugins.into_inner().into_iter().map(|(key, plugin)| (key, plugin.bytes)).collect();
     Ok(Loaded {
@@ -134,6 +130,17 @@ pub fn load_to_look_at(path: &Path) -> Result<Loaded, LoadError> {
     } else {
         Ok(loaded)
     }
+}
+
+/// What this build has beyond the core of the language.
+fn features() -> Features {
+    Features::from([
+        Feature::Http,
+        Feature::Model,
+        Feature::Secrets,
+        Feature::BuiltinChat,
+        Feature::BuiltinHttp,
+    ])
 }
 
 /// Whether a problem keeps the file from being valid.

@@ -5,6 +5,7 @@ pub mod builtin;
 pub mod config;
 pub mod directory;
 pub mod load;
+pub mod models;
 pub mod permits;
 
 pub use config::Config;

@@ -18,7 +18,7 @@ use crate::event::{
 };
 use crate::expression;
 use crate::failure::{Class, Failure};
-use crate::input::ReplyNext;
+use crate::input::{ReplyNext, Spent};
 use crate::mistake::{self, Mistake};
 
 /// Timers that fire in one decision; the rest ask for another tick at once.
@@ -374,6 +374,11 @@ impl Run {
     /// What it runs.
     pub fn graph(&self) -> &Arc<Graph> {
         &self.graph
+    }
+
+    /// What models cost it so far, in all attempts that ended.
+    pub fn spent(&self) -> &Spent {
+        &self.state.spent
     }
 
     /// What it began with.

@@ -290,6 +290,8 @@ impl Report {
                 json!({
                     "node": node, "visits": times.visits, "failed": times.failed, "attempts": times.attempts,
                     "cached": times.cached, "total_ms": times.total_ms, "longest_ms": times.longest_ms, "cpu_us": times.cpu_us,
+                    "model_calls": times.model_calls, "model_ms": times.model_ms, "tokens_in": times.spent.tokens_in,
+                    "tokens_out": times.spent.tokens_out, "cost_micros": times.spent.cost_micros,
                 })
             })
             .collect();
@@ -455,6 +457,7 @@ impl Report {
         };
         section("Waits for", self.waiting_lines());
         section("Nodes", self.node_lines());
+        section("Models", self.model_lines());
         section(
             "Errors",
             newest(&history.errors).iter().flat_map(|failed| self.failed_lines(failed)).collect(),
@@ -582,6 +585,36 @@ impl Report {
             words::size(usage.memory_bytes_max),
             words::span(usage.queued_ms),
             self.history.interruptions
+        ));
+        lines
+    }
+
+    /// What models were asked, and what they cost, by node and together.
+    fn model_lines(&self) -> Vec<String> {
+        let usage = &self.history.usage;
+        if usage.model_calls == 0 {
+            return Vec::new();
+        }
+        let mut table = Table::new(&["node", "calls", "tokens in", "tokens out", "cost", "waited"]);
+        let asked = self.history.nodes.iter().filter(|(_, times)| times.model_calls > 0);
+        for (node, times) in asked {
+            table.row([
+                node.clone(),
+                times.model_calls.to_string(),
+                times.spent.tokens_in.to_string(),
+                times.spent.tokens_out.to_string(),
+                words::money(times.spent.cost_micros),
+                words::span(times.model_ms),
+            ]);
+        }
+        let mut lines = table.lines(0);
+        lines.push(format!(
+            "together: {} calls, {} tokens in, {} tokens out, cost {}, waited {}",
+            usage.model_calls,
+            usage.tokens_in,
+            usage.tokens_out,
+            words::money(usage.cost_micros),
+            words::span(usage.model_ms)
         ));
         lines
     }

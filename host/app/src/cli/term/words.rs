@@ -68,6 +68,14 @@ fn tenths(bytes: u64, unit_bytes: u64, unit: &str) -> String {
     format!("{}.{} {unit}", bytes / unit_bytes, bytes % unit_bytes * 10 / unit_bytes)
 }
 
+/// `0.0042`: an amount of the operator's currency, two digits after the point at least.
+pub fn money(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    let short = text.trim_end_matches('0');
+    let digits = short.len() - short.find('.').unwrap_or(0) - 1;
+    format!("{short}{}", "0".repeat(2_usize.saturating_sub(digits)))
+}
+
 /// `1 node`, `3 nodes`.
 pub fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
