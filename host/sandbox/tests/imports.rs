@@ -146,7 +146,9 @@ async fn memory_checks_what_goes_in() {
 #[test]
 fn everything_in_the_wit_is_offered() {
     let sandbox = sandbox();
-    let plugin = sandbox.load(&guests::imports_everything(), &memory_grant(MemoryGrant::Write)).unwrap();
+    let grants =
+        Grants { memory: Some(MemoryGrant::Write), models: vec!["small".to_owned()], ..Grants::default() };
+    let plugin = sandbox.load(&guests::imports_everything(), &grants).unwrap();
     let functions: usize = plugin.imports().iter().map(|import| import.functions.len()).sum();
     let in_the_wit = guests::AGENT_WIT.lines().filter(|line| line.contains(": func(")).count();
     assert_eq!(functions, in_the_wit - 1, "all but the agent's own `run`");
