@@ -70,7 +70,8 @@ impl Compiler {
         let started = Instant::now();
         let mut child = Killed { child: self.start().map_err(cannot)?, is_reaped: false };
         let ended = Talk::new(&mut child.child, component).map_err(cannot)?;
-        let ended = ended.to_the_end(started + Duration::from_millis(self.wall_ms_max)).map_err(cannot)?;
+        let ended =
+            ended.wait_to_the_end(started + Duration::from_millis(self.wall_ms_max)).map_err(cannot)?;
         match ended {
             Ended::Answered(Answer::Code(code)) => Ok(code),
             Ended::Answered(Answer::Failed(message)) if out_of_memory(&message) => Err(self.memory()),
@@ -236,7 +237,7 @@ impl<'a> Talk<'a> {
         Ok(Talk { child, head, component, sent_bytes: 0, answer: Vec::new(), errors: Vec::new() })
     }
 
-    fn to_the_end(mut self, deadline: Instant) -> std::io::Result<Ended> {
+    fn wait_to_the_end(mut self, deadline: Instant) -> std::io::Result<Ended> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

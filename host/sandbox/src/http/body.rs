@@ -70,7 +70,8 @@ pub(crate) struct ResponseBody {
 }
 
 impl ResponseBody {
-    pub(crate) fn new(
+    /// As the guest's body.
+    pub(crate) fn boxed(
         inner: hyper::body::Incoming,
         max: u64,
         bytes: Arc<HostBytes>,

@@ -381,7 +381,7 @@ impl Live {
                 parts.headers.remove(header::CONTENT_LENGTH);
             }
         }
-        let body = ResponseBody::new(body, max, self.bytes.clone(), masker, between);
+        let body = ResponseBody::boxed(body, max, self.bytes.clone(), masker, between);
         Ok(Response::from_parts(parts, body))
     }
 

@@ -146,11 +146,14 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
+/// The bytes of a secret, and those that stand in their place.
+type Needle = (Box<[u8]>, Box<[u8]>);
+
 /// Takes secrets out of a stream of bytes, also where one is cut by the border of two pieces. It sees the bytes as they
 /// come: a secret that the other side encoded, compressed or took apart goes through.
 pub(crate) struct Masker {
     /// Value and placeholder, the longest value first.
-    needles: Vec<(Box<[u8]>, Box<[u8]>)>,
+    needles: Vec<Needle>,
     /// The beginning of what may become a secret.
     held: Vec<u8>,
 }
@@ -158,7 +161,7 @@ pub(crate) struct Masker {
 impl Masker {
     /// For the secrets that a plugin may use. `None`: it may use none.
     pub(crate) fn new(granted: &[String], secrets: &Secrets) -> Option<Masker> {
-        let mut needles: Vec<(Box<[u8]>, Box<[u8]>)> = granted
+        let mut needles: Vec<Needle> = granted
             .iter()
             .filter_map(|name| {
                 let value = secrets.get(name)?.value.as_ref().ok()?;
