@@ -188,7 +188,7 @@ fn odd_components() -> Vec<Attack> {
     let (name, text) = wat!("http");
     let http = guests::component(&guests::agent_module(text));
     vec![
-        refused(name, http, &["`wasi:http/outgoing-handler@0.2.0`", "outgoing HTTP is not part"]),
+        refused(name, http, &["`wasi:http/outgoing-handler@0.2.0`", "grants: {http:"]),
         refused(
             "many-memories",
             big::with_instances("(module (memory 1))", 100),
