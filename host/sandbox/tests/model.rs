@@ -28,6 +28,7 @@ struct TestModel {
 
 struct TestAnswer {
     events: VecDeque<ModelEvent>,
+    endless: bool,
     open: Arc<AtomicUsize>,
 }
 
@@ -42,7 +43,8 @@ impl ModelAnswer for TestAnswer {
         Box::pin(async move {
             match self.events.pop_front() {
                 Some(event) => Ok(Some(event)),
-                None => std::future::pending().await,
+                None if self.endless => std::future::pending().await,
+                None => Ok(None),
             }
         })
     }
@@ -69,7 +71,8 @@ impl Model for TestModel {
                 }));
             }
             self.open.fetch_add(1, Ordering::SeqCst);
-            let answer: Box<dyn ModelAnswer> = Box::new(TestAnswer { events, open: self.open.clone() });
+            let answer: Box<dyn ModelAnswer> =
+                Box::new(TestAnswer { events, endless: self.endless, open: self.open.clone() });
             Ok(answer)
         })
     }
