@@ -236,7 +236,7 @@ impl Breakers {
         let is_probe = kept.probe.as_ref().is_some_and(|(run_id, id)| (run_id, id) == by);
         let opens = match kept.breaker.state {
             BreakerState::Closed => kept.breaker.faults >= faults_max,
-            BreakerState::HalfOpen => is_probe && !mistake::is(Mistake::OpenOnce),
+            BreakerState::HalfOpen => is_probe,
             // It was under way before.
             BreakerState::Open => false,
         };

@@ -42,13 +42,11 @@ pub enum Mistake {
     StartShut = 16,
     /// Waits for ever for a probe that was stopped.
     ForgetProbe = 17,
-    /// Takes no plugin out of service that had been before.
-    OpenOnce = 18,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Mistake; 18] = [
+    pub const ALL: [Mistake; 17] = [
         Mistake::ForgetInFlight,
         Mistake::StartEarly,
         Mistake::AnswerEarly,
@@ -66,7 +64,6 @@ impl Mistake {
         Mistake::TrustChild,
         Mistake::StartShut,
         Mistake::ForgetProbe,
-        Mistake::OpenOnce,
     ];
 }
 
