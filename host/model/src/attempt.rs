@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bandstand_sandbox::{
-    Model, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelFuture, ModelPart, ModelRequest,
-    ModelResponse, ModelUsage,
+    Model, ModelAnswer, ModelEvent, ModelFuture, ModelPart, ModelRequest, ModelResponse, ModelUsage,
+    PowerError, PowerErrorKind,
 };
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -32,7 +32,7 @@ impl OfAttempt {
     }
 
     /// Opens a call that carries so many bytes.
-    fn open(&self, bytes: usize, provider: Option<&Provider>) -> Result<Call, ModelError> {
+    fn open(&self, bytes: usize, provider: Option<&Provider>) -> Result<Call, PowerError> {
         let price = provider.map(|provider| provider.price).unwrap_or_default();
         let estimate = estimate(bytes, price);
         self.ledger.open(estimate, self.models.budget)?;
@@ -104,7 +104,7 @@ impl Model for OfAttempt {
 }
 
 impl OfAttempt {
-    fn ask_provider(&self, provider: &Arc<Provider>, request: ModelRequest) -> Result<Pieces, ModelError> {
+    fn ask_provider(&self, provider: &Arc<Provider>, request: ModelRequest) -> Result<Pieces, PowerError> {
         let (runtime, client) = self.models.reach()?;
         let (events, coming) = mpsc::channel(PIECES_WAITING_MAX);
         let (client, provider) = (client.clone(), provider.clone());
@@ -120,7 +120,7 @@ impl OfAttempt {
         provider: &Arc<Provider>,
         model: &str,
         texts: &[String],
-    ) -> Result<(Vec<Vec<f32>>, u64), ModelError> {
+    ) -> Result<(Vec<Vec<f32>>, u64), PowerError> {
         let (runtime, client) = self.models.reach()?;
         let (client, provider) = (client.clone(), provider.clone());
         let (name, texts) = (model.to_owned(), texts.to_vec());
@@ -149,7 +149,7 @@ struct Answer {
 
 enum Pieces {
     Played(VecDeque<ModelEvent>),
-    Coming { coming: mpsc::Receiver<Result<ModelEvent, ModelError>>, _task: AbortOnDrop },
+    Coming { coming: mpsc::Receiver<Result<ModelEvent, PowerError>>, _task: AbortOnDrop },
 }
 
 impl ModelAnswer for Answer {
@@ -182,7 +182,7 @@ impl ModelAnswer for Answer {
                     match &next {
                         Ok(ModelEvent::Done(response)) => recorder.answer(&request, Ok(response))?,
                         // Not what the operator's key is about: whoever plays it has none.
-                        Err(error) if error.kind != ModelErrorKind::Denied => {
+                        Err(error) if error.kind != PowerErrorKind::Denied => {
                             recorder.answer(&request, Err(error))?;
                         }
                         _ => {}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bandstand_sandbox::{BUDGET_CODE, ModelError, ModelErrorKind};
+use bandstand_sandbox::{BUDGET_CODE, PowerError, PowerErrorKind};
 
 /// More runs than this are not remembered once none of their attempts goes on: the journal knows what they spent.
 const RUNS_KEPT: usize = 1_024;
@@ -75,7 +75,7 @@ impl Ledgers {
 
 impl Ledger {
     /// Opens a call that will take about `estimate`, if the budget has room for it.
-    pub(crate) fn open(&self, estimate: Spent, budget: Budget) -> Result<(), ModelError> {
+    pub(crate) fn open(&self, estimate: Spent, budget: Budget) -> Result<(), PowerError> {
         let mut books = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = books.spent.plus(books.under_way);
         let after = before.plus(estimate);
@@ -98,7 +98,7 @@ impl Ledger {
             books.under_way = books.under_way.plus(estimate);
             return Ok(());
         };
-        Err(ModelError::new(ModelErrorKind::Limit, BUDGET_CODE, problem))
+        Err(PowerError::new(PowerErrorKind::Limit, BUDGET_CODE, problem))
     }
 
     /// Closes a call that was opened with `estimate` and took `took`.
@@ -134,7 +134,7 @@ mod tests {
         let ledger = ledgers.of("run-1", tokens(50));
         ledger.open(tokens(30), budget).unwrap();
         let error = ledger.open(tokens(21), budget).unwrap_err();
-        assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Limit, "budget"));
+        assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Limit, "budget"));
         assert!(error.message.contains("100 tokens: 80 are spent or under way"), "{}", error.message);
         assert!(error.message.contains("budget.tokens"), "{}", error.message);
         ledger.close(tokens(30), tokens(10));

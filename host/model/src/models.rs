@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use bandstand_sandbox::{Model, ModelError, ModelErrorKind};
+use bandstand_sandbox::{Model, PowerError, PowerErrorKind};
 use tokio::runtime::Runtime;
 
 use crate::attempt::OfAttempt;
@@ -81,7 +81,7 @@ impl std::fmt::Debug for Models {
 
 impl Inner {
     /// What stands behind a name, and what it costs and may do, where that is known.
-    pub(crate) fn find(&self, name: &str) -> Result<(Source, Option<Arc<Provider>>), ModelError> {
+    pub(crate) fn find(&self, name: &str) -> Result<(Source, Option<Arc<Provider>>), PowerError> {
         let provider = self.providers.get(name).cloned();
         let replies = self.all_replies.as_ref().or_else(|| self.replies.get(name));
         if let Some(replies) = replies {
@@ -94,13 +94,13 @@ impl Inner {
                     "this host has no model `{name}`; describe it in bandstand.toml: `[models.{name}]` with provider, \
                      model and key-env"
                 );
-                Err(ModelError::new(ModelErrorKind::Denied, "model-unknown", what))
+                Err(PowerError::new(PowerErrorKind::Denied, "model-unknown", what))
             }
         }
     }
 
     /// The thread and the client for calls of providers.
-    pub(crate) fn reach(&self) -> Result<(&Runtime, &Client), ModelError> {
+    pub(crate) fn reach(&self) -> Result<(&Runtime, &Client), PowerError> {
         let made = self.reach.get_or_init(|| {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)

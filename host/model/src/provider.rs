@@ -8,7 +8,7 @@ mod pieces;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bandstand_sandbox::{ModelError, ModelErrorKind, ModelEvent, ModelRequest};
+use bandstand_sandbox::{ModelEvent, ModelRequest, PowerError, PowerErrorKind};
 use tokio::sync::mpsc;
 
 use crate::key::{Key, KeyError};
@@ -114,7 +114,7 @@ pub struct Provider {
 }
 
 /// The end of a call that somebody waits for.
-pub(crate) type Events = mpsc::Sender<Result<ModelEvent, ModelError>>;
+pub(crate) type Events = mpsc::Sender<Result<ModelEvent, PowerError>>;
 
 impl Provider {
     fn url(&self, path: &str) -> String {
@@ -147,7 +147,7 @@ impl Provider {
         client: &Client,
         name: &str,
         texts: &[String],
-    ) -> Result<(Vec<Vec<f32>>, u64), ModelError> {
+    ) -> Result<(Vec<Vec<f32>>, u64), PowerError> {
         if self.kind == ProviderKind::Anthropic {
             let what = format!("the provider of the model `{name}` has no embeddings");
             return Err(refusal::unavailable("not-supported", what));
@@ -156,7 +156,7 @@ impl Provider {
         tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| Err(self.too_late(name)))
     }
 
-    fn too_late(&self, name: &str) -> ModelError {
+    fn too_late(&self, name: &str) -> PowerError {
         let what = format!(
             "the model `{name}` did not finish within {} ms (setting models.{name}.timeout)",
             self.timeout.as_millis()
@@ -165,13 +165,13 @@ impl Provider {
     }
 
     /// The key, or what is wrong with it.
-    pub(crate) fn usable_key(&self, name: &str) -> Result<Option<&Key>, ModelError> {
+    pub(crate) fn usable_key(&self, name: &str) -> Result<Option<&Key>, PowerError> {
         match &self.key {
             None => Ok(None),
             Some((_, Ok(key))) => Ok(Some(key)),
             Some((_, Err(problem))) => {
                 let what = format!("the model `{name}` has no key: {problem} (setting models.{name})");
-                Err(ModelError::new(ModelErrorKind::Denied, "key-missing", what))
+                Err(PowerError::new(PowerErrorKind::Denied, "key-missing", what))
             }
         }
     }

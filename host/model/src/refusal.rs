@@ -1,6 +1,6 @@
 //! What a provider's refusals mean to an agent. No text of the provider that could repeat the key gets through.
 
-use bandstand_sandbox::{ModelError, ModelErrorKind};
+use bandstand_sandbox::{PowerError, PowerErrorKind};
 use serde_json::Value;
 
 use crate::key::Key;
@@ -16,13 +16,13 @@ pub(crate) fn of_status(
     body: &[u8],
     name: &str,
     key: Option<&Key>,
-) -> ModelError {
+) -> PowerError {
     let words = serde_json::from_slice(body).ok().and_then(|body| words(&body, key));
     let words = words.map(|words| format!(": {words}")).unwrap_or_default();
     match code {
         // Providers repeat parts of the key in these; nothing of theirs is shown.
-        401 | 403 => ModelError::new(
-            ModelErrorKind::Denied,
+        401 | 403 => PowerError::new(
+            PowerErrorKind::Denied,
             "key-refused",
             format!(
                 "the provider refuses the key of the model `{name}` (status {code}); see [models.{name}]"
@@ -35,7 +35,7 @@ pub(crate) fn of_status(
                 ("provider-failed", "failed")
             };
             let message = format!("the provider of the model `{name}` {what} (status {code}){words}");
-            ModelError { retry_after_ms, ..unavailable(kind, message) }
+            PowerError { retry_after_ms, ..unavailable(kind, message) }
         }
         300..=399 => unavailable(
             "provider-failed",
@@ -43,8 +43,8 @@ pub(crate) fn of_status(
                 "the provider of the model `{name}` points elsewhere (status {code}), and is not followed"
             ),
         ),
-        _ => ModelError::new(
-            ModelErrorKind::Invalid,
+        _ => PowerError::new(
+            PowerErrorKind::Invalid,
             "request-refused",
             format!("the provider of the model `{name}` refuses the request (status {code}){words}"),
         ),
@@ -52,13 +52,13 @@ pub(crate) fn of_status(
 }
 
 /// An error inside an answer that had begun well.
-pub(crate) fn of_event(event: &Value, name: &str, key: Option<&Key>) -> ModelError {
+pub(crate) fn of_event(event: &Value, name: &str, key: Option<&Key>) -> PowerError {
     let words = words(event, key).map(|words| format!(": {words}")).unwrap_or_default();
     let message = format!("the provider of the model `{name}` broke its answer off{words}");
     unavailable("provider-failed", message)
 }
 
-pub(crate) fn lost(lost: Lost, name: &str) -> ModelError {
+pub(crate) fn lost(lost: Lost, name: &str) -> PowerError {
     let what = match lost {
         Lost::Broken => "broke the connection off",
         Lost::Nonsense => "does not answer as a provider does",
@@ -70,17 +70,17 @@ pub(crate) fn lost(lost: Lost, name: &str) -> ModelError {
     unavailable("provider-unreachable", format!("the provider of the model `{name}` {what}"))
 }
 
-pub(crate) fn unreadable(name: &str) -> ModelError {
+pub(crate) fn unreadable(name: &str) -> PowerError {
     let what = format!("the answer of the provider of the model `{name}` cannot be read");
-    ModelError::new(ModelErrorKind::Other, "answer-unreadable", what)
+    PowerError::new(PowerErrorKind::Other, "answer-unreadable", what)
 }
 
-pub(crate) fn cut(name: &str) -> ModelError {
+pub(crate) fn cut(name: &str) -> PowerError {
     unavailable("answer-cut", format!("the answer of the model `{name}` ended before it was complete"))
 }
 
-pub(crate) fn unavailable(code: &str, message: String) -> ModelError {
-    ModelError::new(ModelErrorKind::Unavailable, code, message)
+pub(crate) fn unavailable(code: &str, message: String) -> PowerError {
+    PowerError::new(PowerErrorKind::Unavailable, code, message)
 }
 
 /// `error.message`, `error` or `message` of a provider's answer, if that can be shown.
@@ -106,7 +106,7 @@ fn words(body: &Value, key: Option<&Key>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn told(status: u16, retry_after_ms: Option<u32>, body: &str) -> ModelError {
+    fn told(status: u16, retry_after_ms: Option<u32>, body: &str) -> PowerError {
         let key = Key::new("sk-0123456789").unwrap();
         of_status(status, retry_after_ms, body.as_bytes(), "small", Some(&key))
     }
@@ -115,16 +115,16 @@ mod tests {
     #[test]
     fn each_refusal_says_what_helps_and_never_repeats_the_key() {
         let limited = told(429, Some(1_500), r#"{"error":{"message":"slow down"}}"#);
-        assert_eq!((limited.kind, limited.code.as_str()), (ModelErrorKind::Unavailable, "rate-limited"));
+        assert_eq!((limited.kind, limited.code.as_str()), (PowerErrorKind::Unavailable, "rate-limited"));
         assert_eq!(limited.retry_after_ms, Some(1_500));
         assert!(limited.message.ends_with("(status 429): slow down"), "{}", limited.message);
         let refused = told(401, None, r#"{"error":{"message":"Incorrect API key provided: sk-0123"}}"#);
-        assert_eq!((refused.kind, refused.code.as_str()), (ModelErrorKind::Denied, "key-refused"));
+        assert_eq!((refused.kind, refused.code.as_str()), (PowerErrorKind::Denied, "key-refused"));
         assert!(!refused.message.contains("sk-"), "{}", refused.message);
         let wrong = told(400, None, r#"{"error":{"message":"key sk-0123456789 has no such model"}}"#);
-        assert_eq!((wrong.kind, wrong.message.contains("sk-")), (ModelErrorKind::Invalid, false));
+        assert_eq!((wrong.kind, wrong.message.contains("sk-")), (PowerErrorKind::Invalid, false));
         assert!(told(404, None, r#"{"error":"model not found"}"#).message.ends_with(": model not found"));
         assert_eq!(told(529, Some(20), "<html>").retry_after_ms, Some(20));
-        assert_eq!(told(302, None, "").kind, ModelErrorKind::Unavailable);
+        assert_eq!(told(302, None, "").kind, PowerErrorKind::Unavailable);
     }
 }

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use bandstand_sandbox::{ModelError, ModelErrorKind, ModelRequest, ModelResponse};
+use bandstand_sandbox::{ModelRequest, ModelResponse, PowerError, PowerErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -120,7 +120,7 @@ impl Replies {
     }
 
     /// What was recorded for a request.
-    pub(crate) fn answer(&self, request: &ModelRequest) -> Result<ModelResponse, ModelError> {
+    pub(crate) fn answer(&self, request: &ModelRequest) -> Result<ModelResponse, PowerError> {
         let asked = wire::request(request);
         match self.take(&request.model, &asked)? {
             Reply::Answer(answer) => {
@@ -136,7 +136,7 @@ impl Replies {
     }
 
     /// What was recorded for texts: their vectors, and how many tokens they took.
-    pub(crate) fn embed(&self, model: &str, texts: &[String]) -> Result<(Vec<Vec<f32>>, u64), ModelError> {
+    pub(crate) fn embed(&self, model: &str, texts: &[String]) -> Result<(Vec<Vec<f32>>, u64), PowerError> {
         let asked = Value::from(texts);
         match self.take(model, &asked)? {
             Reply::Vectors(vectors, tokens) if vectors.len() == texts.len() => Ok((vectors, tokens)),
@@ -145,7 +145,7 @@ impl Replies {
         }
     }
 
-    fn take(&self, model: &str, asked: &Value) -> Result<Reply, ModelError> {
+    fn take(&self, model: &str, asked: &Value) -> Result<Reply, PowerError> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = left.exact.get_mut(&key(model, asked)) {
             let last = queue.len() == 1;
@@ -158,7 +158,7 @@ impl Replies {
         any.ok_or_else(|| self.missing(model, asked))
     }
 
-    fn missing(&self, model: &str, asked: &Value) -> ModelError {
+    fn missing(&self, model: &str, asked: &Value) -> PowerError {
         let mut shown = asked.to_string();
         if shown.len() > SHOWN_BYTES_MAX {
             // The end is what differs from turn to turn.
@@ -174,7 +174,7 @@ impl Replies {
             self.path.display(),
             self.path.display()
         );
-        ModelError::new(ModelErrorKind::NotFound, "no-recorded-reply", what)
+        PowerError::new(PowerErrorKind::NotFound, "no-recorded-reply", what)
     }
 }
 
@@ -256,8 +256,8 @@ impl Recorder {
     pub(crate) fn answer(
         &self,
         request: &ModelRequest,
-        came: Result<&ModelResponse, &ModelError>,
-    ) -> Result<(), ModelError> {
+        came: Result<&ModelResponse, &PowerError>,
+    ) -> Result<(), PowerError> {
         self.write(&Line {
             model: request.model.clone(),
             ask: Some(wire::request(request)),
@@ -273,8 +273,8 @@ impl Recorder {
         &self,
         model: &str,
         texts: &[String],
-        came: Result<(&Vec<Vec<f32>>, u64), &ModelError>,
-    ) -> Result<(), ModelError> {
+        came: Result<(&Vec<Vec<f32>>, u64), &PowerError>,
+    ) -> Result<(), PowerError> {
         self.write(&Line {
             model: model.to_owned(),
             ask: None,
@@ -286,10 +286,10 @@ impl Recorder {
         })
     }
 
-    fn write(&self, line: &Line) -> Result<(), ModelError> {
+    fn write(&self, line: &Line) -> Result<(), PowerError> {
         let failed = |problem: String| {
             let what = format!("cannot record a reply in {}: {problem}", self.path.display());
-            ModelError::new(ModelErrorKind::Other, "not-recorded", what)
+            PowerError::new(PowerErrorKind::Other, "not-recorded", what)
         };
         let mut text = serde_json::to_string(line).map_err(|error| failed(error.to_string()))?;
         text.push('\n');
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!([text("hi"), text("hi"), text("hi")].map(Result::unwrap), ["one", "two", "two"]);
         assert_eq!(text("else").unwrap(), "whatever");
         let missing = text("else").unwrap_err();
-        assert_eq!((missing.kind, missing.code.as_str()), (ModelErrorKind::NotFound, "no-recorded-reply"));
+        assert_eq!((missing.kind, missing.code.as_str()), (PowerErrorKind::NotFound, "no-recorded-reply"));
         assert!(missing.message.contains("--record") && missing.message.contains("\"else\""), "{missing}");
         assert_eq!(replies.embed("small", &["a".to_owned()]).unwrap(), (vec![vec![1.0, 0.5]], 3));
         assert!(replies.embed("small", &["b".to_owned()]).is_err());
@@ -364,9 +364,9 @@ mod tests {
         let recorder = Recorder::open(&path).unwrap();
         let answer = Answer { text: "yes".to_owned(), ..Answer::default() };
         recorder.answer(&ask("hi"), Ok(&answer.into())).unwrap();
-        let limited = ModelError {
+        let limited = PowerError {
             retry_after_ms: Some(5),
-            ..ModelError::new(ModelErrorKind::Unavailable, "rate-limited", "slow down")
+            ..PowerError::new(PowerErrorKind::Unavailable, "rate-limited", "slow down")
         };
         recorder.answer(&ask("no"), Err(&limited)).unwrap();
         recorder.embed("small", &["a".to_owned()], Ok((&vec![vec![0.25]], 1))).unwrap();

@@ -1,7 +1,7 @@
 //! Requests and answers as JSON that people can read and write: in files of replies.
 
 use bandstand_sandbox::{
-    ModelError, ModelErrorKind, ModelFinish, ModelMessage, ModelPart, ModelRequest, ModelResponse, ModelRole,
+    ModelFinish, ModelMessage, ModelPart, ModelRequest, ModelResponse, ModelRole, PowerError, PowerErrorKind,
     ToolCall,
 };
 use serde::{Deserialize, Serialize};
@@ -201,17 +201,17 @@ pub(crate) enum Kind {
     Other,
 }
 
-impl From<&ModelError> for Refused {
-    fn from(error: &ModelError) -> Refused {
+impl From<&PowerError> for Refused {
+    fn from(error: &PowerError) -> Refused {
         Refused {
             kind: match error.kind {
-                ModelErrorKind::Denied => Kind::Denied,
-                ModelErrorKind::Invalid => Kind::Invalid,
-                ModelErrorKind::NotFound => Kind::NotFound,
-                ModelErrorKind::Limit => Kind::Limit,
-                ModelErrorKind::Unavailable => Kind::Unavailable,
-                ModelErrorKind::Cancelled => Kind::Cancelled,
-                ModelErrorKind::Other => Kind::Other,
+                PowerErrorKind::Denied => Kind::Denied,
+                PowerErrorKind::Invalid => Kind::Invalid,
+                PowerErrorKind::NotFound => Kind::NotFound,
+                PowerErrorKind::Limit => Kind::Limit,
+                PowerErrorKind::Unavailable => Kind::Unavailable,
+                PowerErrorKind::Cancelled => Kind::Cancelled,
+                PowerErrorKind::Other => Kind::Other,
             },
             code: error.code.clone(),
             message: error.message.clone(),
@@ -220,18 +220,18 @@ impl From<&ModelError> for Refused {
     }
 }
 
-impl From<Refused> for ModelError {
-    fn from(refused: Refused) -> ModelError {
+impl From<Refused> for PowerError {
+    fn from(refused: Refused) -> PowerError {
         let kind = match refused.kind {
-            Kind::Denied => ModelErrorKind::Denied,
-            Kind::Invalid => ModelErrorKind::Invalid,
-            Kind::NotFound => ModelErrorKind::NotFound,
-            Kind::Limit => ModelErrorKind::Limit,
-            Kind::Unavailable => ModelErrorKind::Unavailable,
-            Kind::Cancelled => ModelErrorKind::Cancelled,
-            Kind::Other => ModelErrorKind::Other,
+            Kind::Denied => PowerErrorKind::Denied,
+            Kind::Invalid => PowerErrorKind::Invalid,
+            Kind::NotFound => PowerErrorKind::NotFound,
+            Kind::Limit => PowerErrorKind::Limit,
+            Kind::Unavailable => PowerErrorKind::Unavailable,
+            Kind::Cancelled => PowerErrorKind::Cancelled,
+            Kind::Other => PowerErrorKind::Other,
         };
-        ModelError {
+        PowerError {
             kind,
             code: refused.code,
             message: refused.message,

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use bandstand_model::{Budget, Key, KeyFrom, Models, Price, Provider, ProviderKind, Spent};
 use bandstand_sandbox::{
-    Model, ModelError, ModelErrorKind, ModelEvent, ModelFinish, ModelMessage, ModelPart, ModelRequest,
-    ModelResponse, ModelRole, ToolCall, ToolSpec,
+    Model, ModelEvent, ModelFinish, ModelMessage, ModelPart, ModelRequest, ModelResponse, ModelRole,
+    PowerError, PowerErrorKind, ToolCall, ToolSpec,
 };
 use serde_json::json;
 
@@ -98,7 +98,7 @@ fn with_tools() -> ModelRequest {
 async fn ask(
     model: &Arc<dyn Model>,
     request: ModelRequest,
-) -> Result<(Vec<String>, ModelResponse), ModelError> {
+) -> Result<(Vec<String>, ModelResponse), PowerError> {
     let mut answer = model.ask(request).await?;
     let mut pieces = Vec::new();
     loop {
@@ -259,7 +259,7 @@ async fn refusals_say_what_helps_and_never_hold_the_key() {
     let error = ask(&model, hello()).await.unwrap_err();
     assert_eq!(
         (error.kind, error.code.as_str(), error.retry_after_ms),
-        (ModelErrorKind::Unavailable, "rate-limited", Some(2_000))
+        (PowerErrorKind::Unavailable, "rate-limited", Some(2_000))
     );
     // A call that was refused costs nothing.
     assert_eq!((model.usage().calls, model.usage().tokens_in), (1, 0));
@@ -267,10 +267,10 @@ async fn refusals_say_what_helps_and_never_hold_the_key() {
         let body =
             r#"{"error":{"type":"authentication_error","message":"invalid key sk-very-secret-0123456789"}}"#;
         let error = ask(&attempt(kind, &refusing("401 Unauthorized", "", body)), hello()).await.unwrap_err();
-        assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Denied, "key-refused"));
+        assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Denied, "key-refused"));
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
         let error = ask(&attempt(kind, &refusing("400 Bad Request", "", body)), hello()).await.unwrap_err();
-        assert_eq!(error.kind, ModelErrorKind::Invalid);
+        assert_eq!(error.kind, PowerErrorKind::Invalid);
         assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     }
     let moved = refusing("307 Temporary Redirect", "location: http://127.0.0.1:1/\r\n", "");
@@ -301,7 +301,7 @@ async fn an_answer_that_breaks_off_or_fails_in_the_middle_is_no_answer() {
     let overloaded =
         serve(&[r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#]);
     let error = ask(&attempt(ProviderKind::Anthropic, &overloaded), hello()).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Unavailable, "provider-failed"));
+    assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Unavailable, "provider-failed"));
     assert!(error.message.ends_with(": Overloaded"), "{error}");
     let nonsense = attempt(ProviderKind::OpenAi, &serve(&["<html>"]));
     assert_eq!(ask(&nonsense, hello()).await.unwrap_err().code, "answer-unreadable");
@@ -315,7 +315,7 @@ async fn an_endless_answer_ends_at_the_limit() {
         while fake::events(stream, &[&piece]) {}
     });
     let error = ask(&attempt(ProviderKind::OpenAi, &url), hello()).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Limit, "answer-too-large"));
+    assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Limit, "answer-too-large"));
     // Also when it never comes to the end of a line.
     let (url, _) = fake::start(|stream, _| {
         use std::io::Write as _;
@@ -363,7 +363,7 @@ async fn a_provider_that_says_nothing_is_not_waited_for_beyond_the_timeout() {
     let models =
         models_with(ProviderKind::OpenAi, &url, |provider| provider.timeout = Duration::from_millis(50));
     let error = ask(&models.for_attempt("run-1", Spent::default()), hello()).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Unavailable, "model-timeout"));
+    assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Unavailable, "model-timeout"));
     assert!(error.message.contains("50 ms (setting models.small.timeout)"), "{error}");
 }
 
@@ -379,7 +379,7 @@ async fn texts_become_vectors_in_their_order() {
     assert_eq!(model.usage().tokens_in, 4);
     assert_eq!(asked.body(0), json!({ "model": "model-1", "input": ["a", "b"] }));
     let error = attempt(ProviderKind::Anthropic, &url).embed("small".to_owned(), texts).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Unavailable, "not-supported"));
+    assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Unavailable, "not-supported"));
 }
 
 #[tokio::test]
@@ -406,7 +406,7 @@ async fn a_budget_stops_the_calls_of_a_run_whichever_attempt_makes_them() {
     let mut long = hello();
     long.messages.push(says(ModelRole::User, &"word ".repeat(10)));
     let error = ask(&attempt(), long).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Limit, "budget"));
+    assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Limit, "budget"));
     assert!(error.message.contains("30 tokens: 23 are spent"), "{error}");
     assert_eq!(asked.count(), 1);
 }
@@ -420,7 +420,7 @@ async fn a_name_that_means_nothing_and_a_key_that_is_missing_are_said() {
     });
     let model = models.for_attempt("run-1", Spent::default());
     let error = ask(&model, hello()).await.unwrap_err();
-    assert_eq!((error.kind, error.code.as_str()), (ModelErrorKind::Denied, "key-missing"));
+    assert_eq!((error.kind, error.code.as_str()), (PowerErrorKind::Denied, "key-missing"));
     assert!(error.message.contains("BANDSTAND_TEST_ABSENT is not set"), "{error}");
     let error = ask(&model, ModelRequest { model: "large".to_owned(), ..hello() }).await.unwrap_err();
     assert!(error.code == "model-unknown" && error.message.contains("[models.large]"), "{error}");

@@ -3,9 +3,8 @@
 
 use crate::bindings::{memory_audit as audit, memory_facts as facts, memory_slots as slots, types};
 use crate::guest::{Ending, Guest};
-use crate::memory::{
-    AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, MemoryError, MemoryErrorKind, SearchMode,
-};
+use crate::memory::{AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, SearchMode};
+use crate::power_error::{PowerError, error, invalid};
 use crate::reply::json_problem;
 use crate::settings::MemoryGrant;
 use std::future::Future;
@@ -27,7 +26,7 @@ impl Guest {
         need: MemoryGrant,
         bytes: usize,
         size: impl FnOnce(&T) -> usize + Send,
-        ask: impl FnOnce(&dyn Memory) -> std::result::Result<T, MemoryError> + Send + 'static,
+        ask: impl FnOnce(&dyn Memory) -> std::result::Result<T, PowerError> + Send + 'static,
     ) -> Answer<T> {
         self.charge_call(bytes)?;
         match self.grants.memory {
@@ -222,29 +221,6 @@ fn check_embedding(embedding: Option<&[f32]>) -> std::result::Result<(), types::
             Err(invalid("number-out-of-range", "an embedding holds a number that is not finite"))
         }
         _ => Ok(()),
-    }
-}
-
-fn error(kind: types::ErrorKind, code: &str, message: impl Into<String>) -> types::Error {
-    types::Error { kind, code: code.to_owned(), message: message.into(), retry_after_ms: None }
-}
-
-fn invalid(code: &str, message: impl Into<String>) -> types::Error {
-    error(types::ErrorKind::Invalid, code, message)
-}
-
-impl From<MemoryError> for types::Error {
-    fn from(told: MemoryError) -> Self {
-        let kind = match told.kind {
-            MemoryErrorKind::Denied => types::ErrorKind::Denied,
-            MemoryErrorKind::Invalid => types::ErrorKind::Invalid,
-            MemoryErrorKind::NotFound => types::ErrorKind::NotFound,
-            MemoryErrorKind::Limit => types::ErrorKind::Limit,
-            MemoryErrorKind::Unavailable => types::ErrorKind::Unavailable,
-            MemoryErrorKind::Cancelled => types::ErrorKind::Cancelled,
-            MemoryErrorKind::Other => types::ErrorKind::Other,
-        };
-        Self { kind, code: told.code, message: told.message, retry_after_ms: told.retry_after_ms }
     }
 }
 

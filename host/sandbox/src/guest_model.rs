@@ -4,9 +4,10 @@
 use crate::bindings::{model, types};
 use crate::guest::Guest;
 use crate::model::{
-    BUDGET_CODE, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelFinish, ModelMessage, ModelPart,
-    ModelRequest, ModelResponse, ModelRole, ToolCall, ToolSpec,
+    BUDGET_CODE, ModelAnswer, ModelEvent, ModelFinish, ModelMessage, ModelPart, ModelRequest, ModelResponse,
+    ModelRole, ToolCall, ToolSpec,
 };
+use crate::power_error::{PowerError, PowerErrorKind, error, invalid};
 use crate::reply::json_problem;
 use std::sync::Arc;
 use wasmtime::Result;
@@ -66,8 +67,8 @@ impl Guest {
     }
 
     /// Remembers why the attempt may fail.
-    fn told(&mut self, told: ModelError) -> types::Error {
-        if told.kind == ModelErrorKind::Limit && told.code == BUDGET_CODE {
+    fn told(&mut self, told: PowerError) -> types::Error {
+        if told.kind == PowerErrorKind::Limit && told.code == BUDGET_CODE {
             self.denied = Some(BUDGET_CODE);
         }
         told.into()
@@ -300,31 +301,8 @@ fn event_bytes(event: &ModelEvent) -> usize {
     }
 }
 
-fn error(kind: types::ErrorKind, code: &str, message: impl Into<String>) -> types::Error {
-    types::Error { kind, code: code.to_owned(), message: message.into(), retry_after_ms: None }
-}
-
-fn invalid(code: &str, message: impl Into<String>) -> types::Error {
-    error(types::ErrorKind::Invalid, code, message)
-}
-
 fn cut() -> types::Error {
     error(types::ErrorKind::Unavailable, "answer-cut", "the answer ended before it was complete")
-}
-
-impl From<ModelError> for types::Error {
-    fn from(told: ModelError) -> Self {
-        let kind = match told.kind {
-            ModelErrorKind::Denied => types::ErrorKind::Denied,
-            ModelErrorKind::Invalid => types::ErrorKind::Invalid,
-            ModelErrorKind::NotFound => types::ErrorKind::NotFound,
-            ModelErrorKind::Limit => types::ErrorKind::Limit,
-            ModelErrorKind::Unavailable => types::ErrorKind::Unavailable,
-            ModelErrorKind::Cancelled => types::ErrorKind::Cancelled,
-            ModelErrorKind::Other => types::ErrorKind::Other,
-        };
-        Self { kind, code: told.code, message: told.message, retry_after_ms: told.retry_after_ms }
-    }
 }
 
 impl From<ToolCall> for model::ToolCall {

@@ -35,6 +35,7 @@ mod meter;
 mod model;
 mod offered;
 mod plugin;
+mod power_error;
 mod reply;
 mod sandbox;
 mod sanitise;
@@ -53,15 +54,14 @@ pub use http::{
 pub use inspect::{Inspection, inspect};
 pub use limits::{Limit, SetBy, Unit};
 pub use load_error::{LoadError, Refused, SetupError};
-pub use memory::{
-    AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, MemoryError, MemoryErrorKind, SearchMode,
-};
+pub use memory::{AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, SearchMode};
 pub use model::{
-    BUDGET_CODE, Model, ModelAnswer, ModelError, ModelErrorKind, ModelEvent, ModelFinish, ModelFuture,
-    ModelMessage, ModelPart, ModelRequest, ModelResponse, ModelRole, ModelUsage, ToolCall, ToolSpec,
+    BUDGET_CODE, Model, ModelAnswer, ModelEvent, ModelFinish, ModelFuture, ModelMessage, ModelPart,
+    ModelRequest, ModelResponse, ModelRole, ModelUsage, ToolCall, ToolSpec,
 };
 pub use offered::{AGENT_PACKAGE, AGENT_VERSION};
 pub use plugin::{Import, Plugin};
+pub use power_error::{PowerError, PowerErrorKind};
 #[doc(hidden)]
 pub use reply::check_texts;
 pub use reply::{Choice, Next, Reply, ReviewRequest};

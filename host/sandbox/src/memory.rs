@@ -3,6 +3,8 @@
 //! The sandbox checks grants, JSON and number ranges before it calls; scope (workflow, user, thread, run, node) is
 //! the implementer's: a [`Memory`] is made for one attempt and knows for whom it works.
 
+use crate::power_error::PowerError;
+
 /// What the memory interfaces of `wit/agent.wit` ask for, one method each; their meaning is described there.
 ///
 /// Methods may block: they are called on a thread that may wait. An attempt can end while one runs; the method then
@@ -12,92 +14,52 @@ pub trait Memory: Send + Sync + 'static {
     ///
     /// # Errors
     /// Whatever the store says.
-    fn audit_append(&self, entry: AuditEntry) -> Result<String, MemoryError>;
+    fn audit_append(&self, entry: AuditEntry) -> Result<String, PowerError>;
     /// `memory-audit.snapshot`: the latest `limit` entries, oldest first.
     ///
     /// # Errors
     /// Whatever the store says.
-    fn audit_snapshot(&self, limit: u32) -> Result<Vec<AuditRecord>, MemoryError>;
+    fn audit_snapshot(&self, limit: u32) -> Result<Vec<AuditRecord>, PowerError>;
     /// `memory-facts.put`: the new ids, in the order of `facts`; all or none are kept.
     ///
     /// # Errors
     /// Whatever the store says.
-    fn facts_put(&self, facts: Vec<Fact>) -> Result<Vec<String>, MemoryError>;
+    fn facts_put(&self, facts: Vec<Fact>) -> Result<Vec<String>, PowerError>;
     /// `memory-facts.search`: best first.
     ///
     /// # Errors
     /// Whatever the store says; `unavailable` for a mode it does not have.
-    fn facts_search(&self, query: FactQuery) -> Result<Vec<FactHit>, MemoryError>;
+    fn facts_search(&self, query: FactQuery) -> Result<Vec<FactHit>, PowerError>;
     /// `memory-facts.forget`.
     ///
     /// # Errors
     /// `not-found` for an unknown id.
-    fn facts_forget(&self, id: &str) -> Result<(), MemoryError>;
+    fn facts_forget(&self, id: &str) -> Result<(), PowerError>;
     /// `memory-facts.reflect`: ids of the facts derived from an audit entry.
     ///
     /// # Errors
     /// `not-found` for an unknown entry.
-    fn facts_reflect(&self, entry_id: &str) -> Result<Vec<String>, MemoryError>;
+    fn facts_reflect(&self, entry_id: &str) -> Result<Vec<String>, PowerError>;
     /// `memory-facts.consolidate`: how many facts went.
     ///
     /// # Errors
     /// Whatever the store says.
-    fn facts_consolidate(&self) -> Result<u32, MemoryError>;
+    fn facts_consolidate(&self) -> Result<u32, PowerError>;
     /// `memory-slots.get`: JSON text.
     ///
     /// # Errors
     /// Whatever the store says.
-    fn slot_get(&self, name: &str) -> Result<Option<String>, MemoryError>;
+    fn slot_get(&self, name: &str) -> Result<Option<String>, PowerError>;
     /// `memory-slots.set`: `value` is JSON text; `null` empties the slot.
     ///
     /// # Errors
     /// Whatever the store says.
-    fn slot_set(&self, name: &str, value: &str) -> Result<(), MemoryError>;
+    fn slot_set(&self, name: &str, value: &str) -> Result<(), PowerError>;
     /// `memory-slots.list`: the names in use, in order.
     ///
     /// # Errors
     /// Whatever the store says.
-    fn slot_list(&self) -> Result<Vec<String>, MemoryError>;
-}
-
-/// The kinds of `error-kind` in the WIT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MemoryErrorKind {
-    /// Not granted.
-    Denied,
-    /// The arguments are wrong.
-    Invalid,
-    /// There is no such thing.
-    NotFound,
-    /// A limit; the message names it, its value and its setting.
-    Limit,
-    /// Not now.
-    Unavailable,
-    /// The attempt is being ended.
-    Cancelled,
-    /// Anything else.
-    Other,
-}
-
-/// Why memory did not do as asked; the guest gets it as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message} ({code})")]
-pub struct MemoryError {
-    /// The broad reason.
-    pub kind: MemoryErrorKind,
-    /// The exact reason, kebab-case.
-    pub code: String,
-    /// For people.
-    pub message: String,
-    /// The earliest sensible time for another try. Milliseconds from now.
-    pub retry_after_ms: Option<u32>,
-}
-
-impl MemoryError {
-    /// An error that gives no time for another try.
-    pub fn new(kind: MemoryErrorKind, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, code: code.into(), message: message.into(), retry_after_ms: None }
-    }
+    fn slot_list(&self) -> Result<Vec<String>, PowerError>;
 }
 
 /// What happened, as an agent tells it.

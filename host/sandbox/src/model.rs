@@ -3,11 +3,12 @@
 //! The sandbox checks grants, JSON and number ranges before it calls; what a name means, keys, prices and budgets are
 //! the implementer's: a [`Model`] is made for one attempt and knows for whom it works.
 
+use crate::power_error::PowerError;
 use std::future::Future;
 use std::pin::Pin;
 
 /// Work on one call. Dropping it gives the call up.
-pub type ModelFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ModelError>> + Send + 'a>>;
+pub type ModelFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PowerError>> + Send + 'a>>;
 
 /// What the interface `model` of `wit/agent.wit` asks for.
 ///
@@ -46,46 +47,6 @@ pub struct ModelUsage {
 /// The code of an error of kind `limit` that an operator's budget gives. An attempt that fails with it has failed for
 /// good, with class `limit` and code `budget`.
 pub const BUDGET_CODE: &str = "budget";
-
-/// The kinds of `error-kind` in the WIT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModelErrorKind {
-    /// Not granted, or the provider refuses the operator's key.
-    Denied,
-    /// The arguments are wrong.
-    Invalid,
-    /// There is no such thing.
-    NotFound,
-    /// A limit; the message names it, its value and its setting.
-    Limit,
-    /// Not now, or not with this provider.
-    Unavailable,
-    /// The attempt is being ended.
-    Cancelled,
-    /// Anything else.
-    Other,
-}
-
-/// Why a model did not do as asked; the guest gets it as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message} ({code})")]
-pub struct ModelError {
-    /// The broad reason.
-    pub kind: ModelErrorKind,
-    /// The exact reason, kebab-case.
-    pub code: String,
-    /// For people.
-    pub message: String,
-    /// The earliest sensible time for another try. Milliseconds from now.
-    pub retry_after_ms: Option<u32>,
-}
-
-impl ModelError {
-    /// An error that gives no time for another try.
-    pub fn new(kind: ModelErrorKind, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind, code: code.into(), message: message.into(), retry_after_ms: None }
-    }
-}
 
 /// What a model is asked; the fields are those of the record `request` in the WIT.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,8 +6,8 @@
 mod support;
 
 use bandstand_sandbox::{
-    BUDGET_CODE, CallRequest, Class, Grants, Model, ModelAnswer, ModelError, ModelErrorKind, ModelEvent,
-    ModelFinish, ModelFuture, ModelRequest, ModelResponse, ModelUsage,
+    BUDGET_CODE, CallRequest, Class, Grants, Model, ModelAnswer, ModelEvent, ModelFinish, ModelFuture,
+    ModelRequest, ModelResponse, ModelUsage, PowerError, PowerErrorKind,
 };
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +20,7 @@ const CHAT: &[u8] = include_bytes!("../../app/assets/chat.wasm");
 #[derive(Default)]
 struct TestModel {
     says: Vec<&'static str>,
-    refuses: Option<ModelError>,
+    refuses: Option<PowerError>,
     endless: bool,
     asked: Mutex<Vec<ModelRequest>>,
     open: Arc<AtomicUsize>,
@@ -147,11 +147,11 @@ async fn the_end_of_the_attempt_gives_the_answer_up() {
 #[tokio::test]
 async fn what_the_model_says_instead_of_an_answer_reaches_the_failure() {
     let sandbox = sandbox();
-    let limited = ModelError {
+    let limited = PowerError {
         retry_after_ms: Some(70),
-        ..ModelError::new(ModelErrorKind::Unavailable, "rate-limited", "slow down")
+        ..PowerError::new(PowerErrorKind::Unavailable, "rate-limited", "slow down")
     };
-    let budget = ModelError::new(ModelErrorKind::Limit, BUDGET_CODE, "too dear (setting budget.cost)");
+    let budget = PowerError::new(PowerErrorKind::Limit, BUDGET_CODE, "too dear (setting budget.cost)");
     for (error, class, recoverable) in [(limited, Class::Agent, true), (budget, Class::Limit, false)] {
         let model = Arc::new(TestModel { refuses: Some(error.clone()), ..TestModel::default() });
         let outcome = run(&sandbox, CHAT, call(&model, r#"{"text":"Hello"}"#)).await;

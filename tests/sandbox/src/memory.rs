@@ -1,6 +1,6 @@
 //! Memories that betray the host: one panics, one never answers.
 
-use bandstand_sandbox::{AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, MemoryError};
+use bandstand_sandbox::{AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, PowerError};
 use std::time::Duration;
 
 /// Panics in the middle of every host call.
@@ -20,43 +20,43 @@ impl Held {
 macro_rules! empty_memory {
     ($memory:ty, $first:expr) => {
         impl Memory for $memory {
-            fn audit_append(&self, _: AuditEntry) -> Result<String, MemoryError> {
+            fn audit_append(&self, _: AuditEntry) -> Result<String, PowerError> {
                 $first(self);
                 Ok(String::new())
             }
-            fn audit_snapshot(&self, _: u32) -> Result<Vec<AuditRecord>, MemoryError> {
+            fn audit_snapshot(&self, _: u32) -> Result<Vec<AuditRecord>, PowerError> {
                 $first(self);
                 Ok(Vec::new())
             }
-            fn facts_put(&self, _: Vec<Fact>) -> Result<Vec<String>, MemoryError> {
+            fn facts_put(&self, _: Vec<Fact>) -> Result<Vec<String>, PowerError> {
                 $first(self);
                 Ok(Vec::new())
             }
-            fn facts_search(&self, _: FactQuery) -> Result<Vec<FactHit>, MemoryError> {
+            fn facts_search(&self, _: FactQuery) -> Result<Vec<FactHit>, PowerError> {
                 $first(self);
                 Ok(Vec::new())
             }
-            fn facts_forget(&self, _: &str) -> Result<(), MemoryError> {
+            fn facts_forget(&self, _: &str) -> Result<(), PowerError> {
                 $first(self);
                 Ok(())
             }
-            fn facts_reflect(&self, _: &str) -> Result<Vec<String>, MemoryError> {
+            fn facts_reflect(&self, _: &str) -> Result<Vec<String>, PowerError> {
                 $first(self);
                 Ok(Vec::new())
             }
-            fn facts_consolidate(&self) -> Result<u32, MemoryError> {
+            fn facts_consolidate(&self) -> Result<u32, PowerError> {
                 $first(self);
                 Ok(0)
             }
-            fn slot_get(&self, _: &str) -> Result<Option<String>, MemoryError> {
+            fn slot_get(&self, _: &str) -> Result<Option<String>, PowerError> {
                 $first(self);
                 Ok(None)
             }
-            fn slot_set(&self, _: &str, _: &str) -> Result<(), MemoryError> {
+            fn slot_set(&self, _: &str, _: &str) -> Result<(), PowerError> {
                 $first(self);
                 Ok(())
             }
-            fn slot_list(&self) -> Result<Vec<String>, MemoryError> {
+            fn slot_list(&self) -> Result<Vec<String>, PowerError> {
                 $first(self);
                 Ok(Vec::new())
             }

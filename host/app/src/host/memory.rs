@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bandstand_engine::CommandId;
 use bandstand_engine::event::RunStarted;
 use bandstand_sandbox::{
-    AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, MemoryError, MemoryErrorKind, SearchMode,
+    AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, PowerError, PowerErrorKind, SearchMode,
 };
 use bandstand_store::Store;
 use bandstand_store::memory::{self as kept, Scope};
@@ -35,14 +35,14 @@ struct OfAttempt {
 }
 
 impl Memory for OfAttempt {
-    fn audit_append(&self, entry: AuditEntry) -> Result<String, MemoryError> {
+    fn audit_append(&self, entry: AuditEntry) -> Result<String, PowerError> {
         let AuditEntry { action, payload, tags } = entry;
         self.store
             .audit_append(&self.scope, now(), kept::AuditEntry { action, payload, tags })
             .map_err(refuse)
     }
 
-    fn audit_snapshot(&self, limit: u32) -> Result<Vec<AuditRecord>, MemoryError> {
+    fn audit_snapshot(&self, limit: u32) -> Result<Vec<AuditRecord>, PowerError> {
         let records = self.store.audit_snapshot(&self.scope, limit).map_err(refuse)?;
         Ok(records
             .into_iter()
@@ -61,7 +61,7 @@ impl Memory for OfAttempt {
             .collect())
     }
 
-    fn facts_put(&self, facts: Vec<Fact>) -> Result<Vec<String>, MemoryError> {
+    fn facts_put(&self, facts: Vec<Fact>) -> Result<Vec<String>, PowerError> {
         let keep = |fact: Fact| kept::Fact {
             text: fact.text,
             kind: fact.kind,
@@ -75,7 +75,7 @@ impl Memory for OfAttempt {
         self.store.facts_put(&self.scope, now(), facts.into_iter().map(keep).collect()).map_err(refuse)
     }
 
-    fn facts_search(&self, query: FactQuery) -> Result<Vec<FactHit>, MemoryError> {
+    fn facts_search(&self, query: FactQuery) -> Result<Vec<FactHit>, PowerError> {
         let query = kept::FactQuery {
             text: query.text,
             mode: match query.mode {
@@ -112,43 +112,41 @@ impl Memory for OfAttempt {
             .collect())
     }
 
-    fn facts_forget(&self, id: &str) -> Result<(), MemoryError> {
+    fn facts_forget(&self, id: &str) -> Result<(), PowerError> {
         self.store.facts_forget(&self.scope, id).map_err(refuse)
     }
 
-    fn facts_reflect(&self, entry_id: &str) -> Result<Vec<String>, MemoryError> {
+    fn facts_reflect(&self, entry_id: &str) -> Result<Vec<String>, PowerError> {
         self.store.facts_reflect(&self.scope, now(), entry_id).map_err(refuse)
     }
 
-    fn facts_consolidate(&self) -> Result<u32, MemoryError> {
+    fn facts_consolidate(&self) -> Result<u32, PowerError> {
         self.store.facts_consolidate(&self.scope).map_err(refuse)
     }
 
-    fn slot_get(&self, name: &str) -> Result<Option<String>, MemoryError> {
+    fn slot_get(&self, name: &str) -> Result<Option<String>, PowerError> {
         self.store.slot_get(&self.scope, name).map_err(refuse)
     }
 
-    fn slot_set(&self, name: &str, value: &str) -> Result<(), MemoryError> {
+    fn slot_set(&self, name: &str, value: &str) -> Result<(), PowerError> {
         self.store.slot_set(&self.scope, now(), name, value).map_err(refuse)
     }
 
-    fn slot_list(&self) -> Result<Vec<String>, MemoryError> {
+    fn slot_list(&self) -> Result<Vec<String>, PowerError> {
         self.store.slot_list(&self.scope).map_err(refuse)
     }
 }
 
-fn refuse(error: kept::MemoryError) -> MemoryError {
+fn refuse(error: kept::MemoryError) -> PowerError {
     let message = error.to_string();
     match error {
-        kept::MemoryError::Invalid { code, .. } => MemoryError::new(MemoryErrorKind::Invalid, code, message),
-        kept::MemoryError::NotFound { .. } => {
-            MemoryError::new(MemoryErrorKind::NotFound, "not-found", message)
-        }
-        kept::MemoryError::Limit { .. } => MemoryError::new(MemoryErrorKind::Limit, "limit", message),
-        kept::MemoryError::Refused(_) => MemoryError {
+        kept::MemoryError::Invalid { code, .. } => PowerError::new(PowerErrorKind::Invalid, code, message),
+        kept::MemoryError::NotFound { .. } => PowerError::new(PowerErrorKind::NotFound, "not-found", message),
+        kept::MemoryError::Limit { .. } => PowerError::new(PowerErrorKind::Limit, "limit", message),
+        kept::MemoryError::Refused(_) => PowerError {
             retry_after_ms: Some(TRY_AGAIN_MS),
-            ..MemoryError::new(MemoryErrorKind::Unavailable, "store-behind", message)
+            ..PowerError::new(PowerErrorKind::Unavailable, "store-behind", message)
         },
-        kept::MemoryError::Read(_) => MemoryError::new(MemoryErrorKind::Other, "store", message),
+        kept::MemoryError::Read(_) => PowerError::new(PowerErrorKind::Other, "store", message),
     }
 }

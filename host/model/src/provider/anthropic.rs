@@ -1,6 +1,6 @@
 //! Messages as Anthropic has them.
 
-use bandstand_sandbox::{ModelError, ModelFinish, ModelPart, ModelRequest, ModelRole};
+use bandstand_sandbox::{ModelFinish, ModelPart, ModelRequest, ModelRole, PowerError};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub(super) async fn answer(
     name: &str,
     request: &ModelRequest,
     events: &Events,
-) -> Result<(), ModelError> {
+) -> Result<(), PowerError> {
     let response = post(provider, client, name, "messages", &body(provider, request)).await?;
     let mut data = EventData::new(response, name);
     let mut pieces = Pieces { model: provider.model.clone(), ..Pieces::default() };

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bandstand_sandbox::{ModelError, ModelErrorKind};
+use bandstand_sandbox::{PowerError, PowerErrorKind};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -264,7 +264,7 @@ pub(super) async fn post(
     name: &str,
     path: &str,
     body: &Value,
-) -> Result<Reply, ModelError> {
+) -> Result<Reply, PowerError> {
     let key = provider.usable_key(name)?;
     let url = provider.url(path);
     let place = Place::of(&url).ok_or_else(|| refusal::lost(Lost::NoWay, name))?;
@@ -306,7 +306,7 @@ pub(super) async fn post(
 }
 
 /// A whole answer as JSON.
-pub(super) async fn whole(mut reply: Reply, name: &str) -> Result<Value, ModelError> {
+pub(super) async fn whole(mut reply: Reply, name: &str) -> Result<Value, PowerError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = reply.chunk().await.map_err(|lost| refusal::lost(lost, name))? {
         bytes.extend_from_slice(&chunk);
@@ -333,7 +333,7 @@ impl<'a> EventData<'a> {
     }
 
     /// The next; `None` at the end. Each event's data is one line, as both providers write it.
-    pub(super) async fn next(&mut self) -> Result<Option<String>, ModelError> {
+    pub(super) async fn next(&mut self) -> Result<Option<String>, PowerError> {
         loop {
             while let Some(end) = self.waiting[self.seen..].iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.waiting.drain(..=self.seen + end).collect();
@@ -366,11 +366,11 @@ fn data_of(line: &[u8]) -> Option<String> {
     (!data.is_empty()).then_some(data)
 }
 
-fn too_large(name: &str) -> ModelError {
+fn too_large(name: &str) -> PowerError {
     let what = format!(
         "the answer of the model `{name}` has more than {ANSWER_BYTES_MAX} bytes (limit answer-bytes, fixed by the host)"
     );
-    ModelError::new(ModelErrorKind::Limit, "answer-too-large", what)
+    PowerError::new(PowerErrorKind::Limit, "answer-too-large", what)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bandstand_sandbox::{ModelError, ModelFinish, ModelPart, ModelRequest, ModelRole};
+use bandstand_sandbox::{ModelFinish, ModelPart, ModelRequest, ModelRole, PowerError};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub(super) async fn answer(
     name: &str,
     request: &ModelRequest,
     events: &Events,
-) -> Result<(), ModelError> {
+) -> Result<(), PowerError> {
     let body = body(provider, request);
     let response = post(provider, client, name, "chat/completions", &body).await?;
     let mut data = EventData::new(response, name);
@@ -196,7 +196,7 @@ pub(super) async fn embed(
     client: &Client,
     name: &str,
     texts: &[String],
-) -> Result<(Vec<Vec<f32>>, u64), ModelError> {
+) -> Result<(Vec<Vec<f32>>, u64), PowerError> {
     let body = json!({ "model": provider.model, "input": texts });
     let response = post(provider, client, name, "embeddings", &body).await?;
     let answer = whole(response, name).await?;

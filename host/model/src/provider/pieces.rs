@@ -1,6 +1,6 @@
 //! An answer as it is put together from the pieces of a provider.
 
-use bandstand_sandbox::{ModelError, ModelEvent, ModelFinish, ModelResponse, ToolCall};
+use bandstand_sandbox::{ModelEvent, ModelFinish, ModelResponse, PowerError, ToolCall};
 
 use super::Events;
 
@@ -38,7 +38,7 @@ impl Pieces {
     }
 
     /// The tools, whole, then the end.
-    pub(super) async fn end(self, events: &Events) -> Result<(), ModelError> {
+    pub(super) async fn end(self, events: &Events) -> Result<(), PowerError> {
         let calls = self.calls.into_iter().filter(|call| !call.name.is_empty());
         let tool_calls: Vec<ToolCall> = calls
             .enumerate()

@@ -11,7 +11,7 @@
 
 use bandstand_sandbox::{
     AuditEntry, AuditRecord, CallLimits, CallRequest, Class, Fact, FactHit, FactQuery, Failure, Grants,
-    GuestEvent, Memory, MemoryError, MemoryErrorKind, MemoryGrant, Observer, Outcome, Sandbox, Settings,
+    GuestEvent, Memory, MemoryGrant, Observer, Outcome, PowerError, PowerErrorKind, Sandbox, Settings,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -103,19 +103,19 @@ impl TestMemory {
 }
 
 impl Memory for TestMemory {
-    fn audit_append(&self, _: AuditEntry) -> Result<String, MemoryError> {
+    fn audit_append(&self, _: AuditEntry) -> Result<String, PowerError> {
         (self.hook)();
         Ok("entry-1".into())
     }
-    fn audit_snapshot(&self, _: u32) -> Result<Vec<AuditRecord>, MemoryError> {
+    fn audit_snapshot(&self, _: u32) -> Result<Vec<AuditRecord>, PowerError> {
         Ok(Vec::new())
     }
-    fn facts_put(&self, facts: Vec<Fact>) -> Result<Vec<String>, MemoryError> {
+    fn facts_put(&self, facts: Vec<Fact>) -> Result<Vec<String>, PowerError> {
         let ids = (0..facts.len()).map(|index| format!("fact-{index}")).collect();
         self.facts.lock().unwrap().extend(facts);
         Ok(ids)
     }
-    fn facts_search(&self, query: FactQuery) -> Result<Vec<FactHit>, MemoryError> {
+    fn facts_search(&self, query: FactQuery) -> Result<Vec<FactHit>, PowerError> {
         let facts = self.facts.lock().unwrap();
         let hits = facts.iter().filter(|fact| fact.text.contains(&query.text)).map(|fact| FactHit {
             id: "fact-0".into(),
@@ -126,25 +126,25 @@ impl Memory for TestMemory {
         });
         Ok(hits.take(query.limit as usize).collect())
     }
-    fn facts_forget(&self, id: &str) -> Result<(), MemoryError> {
-        Err(MemoryError::new(MemoryErrorKind::NotFound, "fact-unknown", format!("there is no fact {id}")))
+    fn facts_forget(&self, id: &str) -> Result<(), PowerError> {
+        Err(PowerError::new(PowerErrorKind::NotFound, "fact-unknown", format!("there is no fact {id}")))
     }
-    fn facts_reflect(&self, _: &str) -> Result<Vec<String>, MemoryError> {
+    fn facts_reflect(&self, _: &str) -> Result<Vec<String>, PowerError> {
         Ok(Vec::new())
     }
-    fn facts_consolidate(&self) -> Result<u32, MemoryError> {
+    fn facts_consolidate(&self) -> Result<u32, PowerError> {
         Ok(0)
     }
-    fn slot_get(&self, name: &str) -> Result<Option<String>, MemoryError> {
+    fn slot_get(&self, name: &str) -> Result<Option<String>, PowerError> {
         (self.hook)();
         Ok(self.slots.lock().unwrap().get(name).cloned())
     }
-    fn slot_set(&self, name: &str, value: &str) -> Result<(), MemoryError> {
+    fn slot_set(&self, name: &str, value: &str) -> Result<(), PowerError> {
         (self.hook)();
         self.slots.lock().unwrap().insert(name.into(), value.into());
         Ok(())
     }
-    fn slot_list(&self) -> Result<Vec<String>, MemoryError> {
+    fn slot_list(&self) -> Result<Vec<String>, PowerError> {
         Ok(self.slots.lock().unwrap().keys().cloned().collect())
     }
 }
