@@ -8,7 +8,7 @@ use bandstand_workflow::Permitted;
 use super::config::{Config, Origin};
 
 /// The word of the language.
-pub fn access_name(access: MemoryAccess) -> &'static str {
+fn access_name(access: MemoryAccess) -> &'static str {
     match access {
         MemoryAccess::Read => "read",
         MemoryAccess::Write => "write",

@@ -164,9 +164,7 @@ impl Run {
             Event::BranchEnded(e) => self.branch_ended(e)?,
             Event::BranchesJoined(e) => {
                 let block = self.block_mut(&e.p)?;
-                if block.open > 0 {
-                    return Err("branches of the block are open".to_owned());
-                }
+                none_open(block)?;
                 block.joined = true;
             }
             Event::ReviewOpened(e) => self.review_opened(e)?,
@@ -562,9 +560,10 @@ impl Run {
         change: impl FnOnce(&mut Scope) -> Result<R, String>,
     ) -> Result<R, String> {
         let scope = self.state.root.inner_mut(path.segments()).ok_or("no such scope")?;
-        // Whatever goes on in its branches would go on without it.
-        if matches!(&scope.place, Place::At(visit) if visit.block().is_some_and(|block| block.open > 0)) {
-            return Err("branches of the block are open".to_owned());
+        if let Place::At(visit) = &scope.place
+            && let Some(block) = visit.block()
+        {
+            none_open(block)?;
         }
         self.index.remove_place(path, &scope.place);
         let result = change(scope);
@@ -628,6 +627,11 @@ impl Run {
 
 fn scope_of(p: &Path) -> Result<Path, String> {
     p.parent().ok_or_else(|| "not a visit".to_owned())
+}
+
+/// A block ends after its branches: what goes on in an open one would go on without it.
+fn none_open(block: &Block) -> Result<(), String> {
+    if block.open > 0 { Err("branches of the block are open".to_owned()) } else { Ok(()) }
 }
 
 fn owed(visit: &Visit, attempt: u32) -> Result<(), String> {
