@@ -85,6 +85,25 @@ fn an_unknown_route_is_an_error_that_names_it_and_the_declared_ones() {
     assert!(message.contains("`marketing`") && message.contains("`law`, `sales`"), "{message}");
 }
 
+// R3.2: the engine is handed what no JSON can hold, found by the fuzzer; the sandbox lets none of it through.
+#[test]
+fn a_confidence_beyond_its_bounds_fails_the_attempt_and_never_enters_the_journal() {
+    for sure in [f64::INFINITY, f64::NAN, 1.5, -0.1] {
+        // Also where the choices decide nothing.
+        for text in [ROUTED, &ROUTED.replace("route: {", "route: { options: output.scores,")] {
+            let mut table = Table::start(text, json!({}));
+            table.reply("pick@1#1", chooses(&[("law", 0.5), ("sales", sure)]));
+            let failed = table.journal.iter().find_map(|(_, event)| match event {
+                Event::AttemptFailed(failed) => Some(failed.error.failure.clone()),
+                _ => None,
+            });
+            let failure = failed.expect("the attempt failed");
+            assert_eq!((failure.class, failure.code.as_str()), (Class::InvalidOutput, "bad-reply"));
+            assert!(failure.message.contains("`sales`"), "{}", failure.message);
+        }
+    }
+}
+
 #[test]
 fn options_come_from_an_expression_in_either_shape() {
     let text = ROUTED.replace("route: {", "route: { options: output.scores,");

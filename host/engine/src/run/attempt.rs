@@ -92,10 +92,18 @@ impl Run {
         if values.any(|value| is_too_deep(value)) {
             return Err(invalid("bad-reply", format!("the reply nests more than {VALUE_DEPTH_MAX} deep")));
         }
-        if let Some(confidence) = reply.confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
+        let choices = match &reply.next {
+            ReplyNext::Choose(choices) => choices.as_slice(),
+            ReplyNext::Edges | ReplyNext::Goto(_) | ReplyNext::Review(_) => &[],
+        };
+        let sure = reply.confidence.into_iter().map(|confidence| (None, confidence));
+        let sure = sure.chain(choices.iter().map(|choice| (Some(&choice.name), choice.confidence)));
+        // Also because JSON, and so the journal, has no infinity.
+        if let Some((of, confidence)) = sure.into_iter().find(|(_, sure)| !(0.0..=1.0).contains(sure)) {
+            let of = of.map_or_else(|| "the reply".to_owned(), |name| format!("the choice `{name}`"));
             return Err(invalid(
                 "bad-reply",
-                format!("the reply's confidence is {confidence}; it must lie in 0..1"),
+                format!("the confidence of {of} is {confidence}; it must lie in 0..1"),
             ));
         }
         if let ReplyNext::Review(request) = &reply.next
