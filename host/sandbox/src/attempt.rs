@@ -8,7 +8,7 @@ use crate::guest_memory::READ_ONLY;
 use crate::guest_model;
 use crate::http::Reach;
 use crate::limiter::{MemoryBudget, Refusal};
-use crate::meter::Metered;
+use crate::meter::{Meter, Metered};
 use crate::model::BUDGET_CODE;
 use crate::plugin::Plugin;
 use crate::reply::{self, Reply};
@@ -31,10 +31,11 @@ pub(crate) async fn make(
     plugin: &Plugin,
     request: &CallRequest,
     queued_ms: u64,
+    meter: Arc<Meter>,
 ) -> Outcome {
     let start = Instant::now();
-    let mut store = new_store(engine, budget, reach, request, start);
-    let (meter, deadline) = (store.data().meter.clone(), store.data().deadline);
+    let mut store = new_store(engine, budget, reach, request, start, meter.clone());
+    let deadline = store.data().deadline;
     let call = wit_call(request);
     let work = Metered::new(meter, async {
         let agent =
@@ -88,8 +89,9 @@ fn new_store(
     reach: &Arc<Reach>,
     request: &CallRequest,
     start: Instant,
+    meter: Arc<Meter>,
 ) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(request, budget, reach, start));
+    let mut store = Store::new(engine, Guest::new(request, budget, reach, start, meter));
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
     store.set_max_component_handles(request.limits.handles_max);

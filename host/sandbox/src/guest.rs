@@ -87,6 +87,7 @@ impl Guest {
         budget: Arc<MemoryBudget>,
         reach: &Arc<Reach>,
         start: Instant,
+        meter: Arc<Meter>,
     ) -> Self {
         let (stdout, stderr) = (Capture::default(), Capture::default());
         let limits = &request.limits;
@@ -115,7 +116,7 @@ impl Guest {
             stdout,
             stderr,
             limiter: Limiter::new(budget, memory_bytes_max, limits.table_elements_max),
-            meter: Arc::default(),
+            meter,
             deadline,
             cpu_us_max: limits.cpu_ms.saturating_mul(1_000),
             cancel: request.cancel.clone(),

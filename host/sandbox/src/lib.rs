@@ -26,6 +26,7 @@ mod guest_memory;
 mod guest_model;
 mod http;
 mod inspect;
+mod lane;
 mod limiter;
 mod limits;
 mod load_error;

@@ -9,9 +9,11 @@ use crate::engine;
 use crate::failure::{Class, Failure};
 use crate::guest::Guest;
 use crate::http::{Outbound, Reach};
+use crate::lane::Lanes;
 use crate::limiter::MemoryBudget;
 use crate::load_error::{LoadError, SetupError};
 use crate::loader::Loader;
+use crate::meter::Meter;
 use crate::plugin::Plugin;
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, Settings};
@@ -22,7 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use wasmtime::Engine;
@@ -32,7 +33,7 @@ use wasmtime::component::{HasSelf, Linker};
 pub struct Sandbox {
     shared: Arc<Shared>,
     /// Guests have threads of their own, so that a busy guest delays no timer of the host. Taken only by `drop`.
-    runtime: Option<Runtime>,
+    lanes: Option<Lanes>,
 }
 
 struct Shared {
@@ -67,17 +68,7 @@ impl Sandbox {
             Some(dir) => Cache::open(dir, settings.cache_read_only, &engine)?,
             None => None,
         };
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        if settings.worker_threads > 0 {
-            runtime.worker_threads(settings.worker_threads);
-        }
-        // Blocking threads wait for the memory's store, which serves a few at a time anyway.
-        let runtime = runtime
-            .thread_name("guest")
-            .max_blocking_threads(64)
-            .enable_all()
-            .build()
-            .map_err(SetupError::Threads)?;
+        let lanes = Lanes::start(settings.worker_threads).map_err(SetupError::Threads)?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let shared = Shared {
             id,
@@ -89,7 +80,7 @@ impl Sandbox {
             waiting: AtomicUsize::new(0),
             settings,
         };
-        Ok(Self { shared: Arc::new(shared), runtime: Some(runtime) })
+        Ok(Self { shared: Arc::new(shared), lanes: Some(lanes) })
     }
 
     /// Reads, checks and compiles a component, or takes its compiled code from memory or from the cache. Compiling
@@ -143,20 +134,18 @@ impl Sandbox {
             return None;
         }
         // Without it the guard says that the sandbox is being dropped.
-        let runtime = self.runtime.as_ref()?;
-        let (shared, plugin) = (self.shared.clone(), plugin.clone());
-        let attempt = async move { shared.attempt(&plugin, prepare()).await };
-        let task = runtime.spawn(async move {
-            let outcome = match Unwinding(Box::pin(attempt)).await {
-                Ok(outcome) => outcome,
-                Err(panic) => {
-                    let what = format!("a fault of the host: {}", sanitise(panic_text(&*panic), 500));
-                    failed(Failure::new(Class::Host, "host-panic", what), 0)
-                }
-            };
-            done.call(outcome);
-        });
-        Some(task.abort_handle())
+        let lanes = self.lanes.as_ref()?;
+        let (shared, plugin, meter) = (self.shared.clone(), plugin.clone(), Arc::new(Meter::default()));
+        let bill = meter.clone();
+        let attempt = async move { shared.attempt(&plugin, prepare(), bill).await };
+        Some(lanes.spawn(Unwinding(Box::pin(attempt)), meter, |outcome| match outcome {
+            Some(Ok(outcome)) => done.call(outcome),
+            Some(Err(panic)) => {
+                let what = format!("a fault of the host: {}", sanitise(panic_text(&*panic), 500));
+                done.call(failed(Failure::new(Class::Host, "host-panic", what), 0));
+            }
+            None => done.call(stopped()),
+        }))
     }
 
     /// Attempts going on now.
@@ -183,11 +172,17 @@ impl Sandbox {
         request: &CallRequest,
         rounds: u32,
     ) -> Result<Duration, String> {
-        let runtime = self.runtime.as_ref().ok_or("stopped")?;
+        let lanes = self.lanes.as_ref().ok_or("stopped")?;
         let start = Instant::now();
-        runtime.block_on(async {
+        lanes.quick().block_on(async {
             for _ in 0..rounds {
-                let guest = Guest::new(request, self.shared.budget.clone(), &self.shared.reach, start);
+                let guest = Guest::new(
+                    request,
+                    self.shared.budget.clone(),
+                    &self.shared.reach,
+                    start,
+                    Arc::default(),
+                );
                 let mut store = wasmtime::Store::new(&self.shared.engine, guest);
                 store.set_epoch_deadline(1 << 40);
                 let agent =
@@ -203,16 +198,15 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting for guests is not possible where a runtime may be dropped; their tasks end at the next yield.
-            runtime.shutdown_background();
+        if let Some(lanes) = self.lanes.take() {
+            lanes.stop();
         }
     }
 }
 
 impl Shared {
     /// One attempt, from asking for a slot to its outcome.
-    async fn attempt(&self, plugin: &Plugin, request: CallRequest) -> Outcome {
+    async fn attempt(&self, plugin: &Plugin, request: CallRequest, meter: Arc<Meter>) -> Outcome {
         let missing = plugin.not_granted(&request.grants);
         if let Some(first) = missing.first() {
             let code = crate::offered::capability(&first.interface).unwrap_or("grant");
@@ -224,7 +218,7 @@ impl Shared {
         match slot {
             Ok(_slot) => {
                 let budget = self.budget.clone();
-                attempt::make(&self.engine, budget, &self.reach, plugin, &request, queued_ms).await
+                attempt::make(&self.engine, budget, &self.reach, plugin, &request, queued_ms, meter).await
             }
             Err(failure) => failed(failure, queued_ms),
         }

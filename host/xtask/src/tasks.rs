@@ -115,15 +115,16 @@ pub(crate) fn fuzz(repo: &Repo, target: &str, rest: &[OsString]) -> Result<ExitC
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
         -Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions=on -Coverflow-checks=on --cfg fuzzing";
     let crate_folder = repo.root.join("tests/fuzz");
-    let found = crate_folder.join("found").join(target);
-    if !found.is_dir() {
-        bail!(
-            "there is no target `{target}`; there are the folders of {}",
-            crate_folder.join("found").display()
-        );
+    const TARGETS: [&str; 5] = ["component", "workflow", "expression", "reply", "journal"];
+    if !TARGETS.contains(&target) {
+        bail!("there is no target `{target}`; there are: {}", TARGETS.join(", "));
     }
+    let found = crate_folder.join("found").join(target);
     let kept = repo.root.join("target/fuzz/corpus").join(target);
-    fs::create_dir_all(&kept).with_context(|| format!("cannot create {}", kept.display()))?;
+    // A target of which nothing was found yet has no folder.
+    for folder in [&found, &kept] {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
     let triple = shell::text(
         Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
             .args(["--print", "host-tuple"]),

@@ -1,5 +1,6 @@
-//! Figure (i): what an ordinary call takes beside each attack of `tests/sandbox`, made 100 times at once, against what it
-//! takes in an idle sandbox. An attack that does not come to what it must, or a call that does not answer, is an error.
+//! Figure (i): what a step of an ordinary run takes beside each attack of `tests/sandbox`, made 100 times at once, against
+//! what it takes in a sandbox without attacks. A run is a line of calls, one after the other. An attack that does not come
+//! to what it must, or a call that does not answer, is an error.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,47 +15,59 @@ use crate::{Bench, Readings};
 
 /// How often each attack is made at once.
 const ATTACKS: u32 = 100;
-/// Ordinary calls beside them, all at once, too.
-const CALLS: u32 = 50;
+/// Ordinary runs beside them, all at once, too.
+const RUNS: u32 = 50;
+/// Steps of each run.
+const STEPS: u32 = 20;
 
 /// Measures it.
-pub(crate) async fn measure(_: &Bench) -> Result<Readings> {
+pub(crate) async fn measure(bench: &Bench) -> Result<Readings> {
     // Room for all of them: what waiting for a slot costs is another matter.
-    let sandbox = Arc::new(sandbox((ATTACKS + CALLS) as usize));
+    let sandbox = Arc::new(sandbox((ATTACKS + RUNS) as usize));
     let plugin = ordinary(&sandbox);
-    let calls = |number| timed(sandbox.clone(), plugin.clone(), number);
-    // The first ones warm up.
-    let mut idle = f64::NAN;
-    for _ in 0..2 {
-        idle = median(finished((0..CALLS).map(calls).collect()).await?);
+    let run = |number| timed(sandbox.clone(), plugin.clone(), number);
+    let mut alone = Vec::new();
+    for _ in 0..=bench.rounds {
+        alone.push(median(finished((0..RUNS).map(run).collect()).await?));
     }
+    // The first round warms up.
+    let alone = median(alone.into_iter().skip(1));
     let mut beside = Vec::new();
     for attack in attacks() {
         let loaded = attack.load(&sandbox).map_err(|broken| anyhow!(broken))?;
-        let (mut attackers, mut healthy) = (Vec::new(), Vec::new());
-        for number in 0..ATTACKS {
-            attackers.push(again(sandbox.clone(), attack.clone(), loaded.clone()));
-            if number % (ATTACKS / CALLS) == 0 {
-                healthy.push(calls(number));
+        let mut medians = Vec::new();
+        for _ in 0..bench.rounds {
+            let (mut attackers, mut healthy) = (Vec::new(), Vec::new());
+            for number in 0..ATTACKS {
+                attackers.push(again(sandbox.clone(), attack.clone(), loaded.clone()));
+                if number % (ATTACKS / RUNS) == 0 {
+                    healthy.push(run(number));
+                }
             }
+            medians.push(median(finished(healthy).await?));
+            for attacker in attackers {
+                attacker.await?.map_err(|broken| anyhow!(broken))?;
+            }
+            ensure!(sandbox.instances_in_use() == 0, "{} still holds an instance", attack.name);
         }
-        let taken = finished(healthy).await?;
-        for attacker in attackers {
-            attacker.await?.map_err(|broken| anyhow!(broken))?;
-        }
-        ensure!(sandbox.instances_in_use() == 0, "{} still holds an instance", attack.name);
-        beside.push((attack.name, median(taken)));
+        beside.push((attack.name, median(medians)));
     }
     beside.sort_by(|one, other| other.1.total_cmp(&one.1));
-    let mut readings =
-        vec![(format!("{CALLS} ordinary calls at once, idle sandbox: median"), format!("{idle:.2} ms"))];
+    let mut readings = vec![(
+        format!("{RUNS} ordinary runs of {STEPS} steps at once, no attack: median step"),
+        format!("{:.2} ms", alone),
+    )];
     let rank = ["worst", "second", "third"];
     readings.extend(rank.iter().zip(&beside).map(|(rank, (name, taken))| {
         let what = format!("the same beside {ATTACKS} times the {rank} of {} attacks", beside.len());
-        (what, format!("`{name}`: {taken:.2} ms, {:.1}x", taken / idle))
+        (what, format!("`{name}`: {taken:.2} ms, {:.2}x", taken / alone))
     }));
     let usual = median(beside.iter().map(|(_, taken)| *taken));
-    readings.push(("the same beside the attack in the middle".to_owned(), format!("{usual:.2} ms")));
+    let within = beside.iter().filter(|(_, taken)| *taken <= 1.5 * alone).count();
+    readings.push((
+        "the same beside the attack in the middle; attacks that keep it within 1.5x".to_owned(),
+        format!("{usual:.2} ms, {:.2}x; {within} of {}", usual / alone, beside.len()),
+    ));
     Ok(readings)
 }
 
@@ -75,19 +88,24 @@ fn again(
     }
 }
 
-/// An ordinary call, and what it took. Milliseconds.
-fn timed(sandbox: Arc<Sandbox>, plugin: Plugin, number: u32) -> JoinHandle<Result<f64, String>> {
+/// An ordinary run, and what each of its steps took. Milliseconds.
+fn timed(sandbox: Arc<Sandbox>, plugin: Plugin, number: u32) -> JoinHandle<Result<Vec<f64>, String>> {
     tokio::spawn(async move {
-        let begun = Instant::now();
-        answers(&sandbox, &plugin, number).await?;
-        Ok(ms(begun.elapsed()))
+        let mut taken = Vec::with_capacity(STEPS as usize);
+        for _ in 0..STEPS {
+            let begun = Instant::now();
+            answers(&sandbox, &plugin, number).await?;
+            taken.push(ms(begun.elapsed()));
+        }
+        Ok(taken)
     })
 }
 
-async fn finished(calls: Vec<JoinHandle<Result<f64, String>>>) -> Result<Vec<f64>> {
-    let mut taken = Vec::with_capacity(calls.len());
-    for call in calls {
-        taken.push(call.await?.map_err(|broken| anyhow!(broken))?);
+/// What each step of all of them took.
+async fn finished(runs: Vec<JoinHandle<Result<Vec<f64>, String>>>) -> Result<Vec<f64>> {
+    let mut taken = Vec::with_capacity(runs.len() * STEPS as usize);
+    for run in runs {
+        taken.extend(run.await?.map_err(|broken| anyhow!(broken))?);
     }
     Ok(taken)
 }

@@ -14,6 +14,7 @@ mod line;
 mod measure;
 mod open;
 mod parts;
+mod soak;
 mod start;
 mod waiting;
 
@@ -37,11 +38,13 @@ bandstand-bench [FIGURE]... [OPTIONS]
   start      (e) from the start of the process to the end of the first node
   waiting    (f) 10,000 runs that wait for a review; with --large 1,000,000
   attempt    (g) one attempt against bare wasmtime
-  hostile    (i) ordinary calls beside each attack of tests/sandbox, made 100 times at once
-No figure: all of them, the large one only with --large.
+  hostile    (i) ordinary runs beside each attack of tests/sandbox, made 100 times at once
+  soak       (j) 5,000,000 calls (or --calls): what the process holds meanwhile; only when named
+No figure: all of them but soak, the large one only with --large.
 
   --rounds N     how often each is measured; the best counts [default: 5]
   --turns N      (d) steps of the loop [default: 1000]; with --turns 100000 it takes a minute or more
+  --calls N      (j) how many calls [default: 5000000]
   --agent FILE   the agent of every node [default: target/plugins/echo.wasm, a Rust component]
   --dir DIR      where data directories are made [default: target/bench]
   --large        (f) with 1,000,000 runs: takes minutes and some gigabytes
@@ -57,6 +60,8 @@ pub(crate) struct Bench {
     pub(crate) rounds: u32,
     /// Steps of the long loop.
     pub(crate) turns: usize,
+    /// Calls of the long series.
+    pub(crate) calls: u64,
     /// Whether to measure a million runs.
     pub(crate) large: bool,
 }
@@ -68,13 +73,16 @@ impl Bench {
     }
 }
 
-const FIGURES: [&str; 11] =
-    ["parts", "line", "many", "kept", "fan", "growth", "open", "start", "waiting", "attempt", "hostile"];
+const FIGURES: [&str; 12] = [
+    "parts", "line", "many", "kept", "fan", "growth", "open", "start", "waiting", "attempt", "hostile",
+    "soak",
+];
 
 fn main() -> Result<()> {
     let mut parser = lexopt::Parser::from_env();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let (mut figures, mut rounds, mut turns, mut large) = (Vec::new(), 5, growth::TURNS, false);
+    let mut calls = soak::CALLS;
     let mut agent = root.join("target/plugins/echo.wasm");
     let mut dir = root.join("target/bench");
     while let Some(arg) = parser.next()? {
@@ -86,6 +94,7 @@ fn main() -> Result<()> {
                 let (least, most) = (growth::TURNS_MIN, growth::TURNS_MAX);
                 ensure!((least..=most).contains(&turns), "--turns takes {least} to {most}");
             }
+            Long("calls") => calls = parser.value()?.parse()?,
             Long("agent") => agent = parser.value()?.into(),
             Long("dir") => dir = parser.value()?.into(),
             Long("large") => large = true,
@@ -107,8 +116,9 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let bytes = std::fs::read(&agent)
         .with_context(|| format!("cannot read {}; `cargo xtask plugins` builds it", agent.display()))?;
-    let bench = Bench { agent: bytes.into(), dir, rounds, turns, large };
-    let named = |name: &str| figures.is_empty() || figures.iter().any(|figure| figure == name);
+    let bench = Bench { agent: bytes.into(), dir, rounds, turns, calls, large };
+    let named =
+        |name: &str| figures.iter().any(|figure| figure == name) || (figures.is_empty() && name != "soak");
     println!("load average before: {}", measure::load_average());
     let runtime = bandstand::host::runtime()?;
     for figure in FIGURES.into_iter().filter(|name| named(name)) {
@@ -123,7 +133,8 @@ fn main() -> Result<()> {
             "start" => start::measure(&bench),
             "waiting" => waiting::measure(&bench, &runtime),
             "attempt" => attempt::measure(&bench, &runtime),
-            _ => runtime.block_on(hostile::measure(&bench)),
+            "hostile" => runtime.block_on(hostile::measure(&bench)),
+            _ => runtime.block_on(soak::measure(&bench)),
         };
         for (what, measured) in readings.with_context(|| format!("figure `{figure}`"))? {
             println!("| {figure} | {what} | {measured} |");

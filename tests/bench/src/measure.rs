@@ -142,6 +142,21 @@ pub(crate) fn memory(process: &str) -> Memory {
     Memory { now_mb: field("VmRSS"), anonymous_mb: field("RssAnon"), peak_mb: field("VmHWM") }
 }
 
+/// What this process holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) memory: Memory,
+    /// Open files, sockets and the like.
+    pub(crate) files: usize,
+    pub(crate) threads: usize,
+}
+
+/// What this process holds now; zeros where the system does not tell.
+pub(crate) fn held() -> Held {
+    let entries = |folder: &str| std::fs::read_dir(folder).map_or(0, Iterator::count);
+    Held { memory: memory("self"), files: entries("/proc/self/fd"), threads: entries("/proc/self/task") }
+}
+
 /// How busy the machine is with everything, or nothing where it does not tell.
 pub(crate) fn load_average() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

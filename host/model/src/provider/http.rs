@@ -1,19 +1,25 @@
 //! Requests to a provider: HTTP/1.1 over TLS, one connection a call, no redirects, no proxies, the key in one header, and
 //! a bound to what is read. Dropping a call closes its connection.
-//!
-//! All that is needed of HTTP is one POST and its answer, so it is done here, over a parser of heads.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bandstand_sandbox::{PowerError, PowerErrorKind};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto, pki_types::ServerName};
 
 use super::{Provider, ProviderKind};
+use crate::key::Key;
 use crate::refusal;
 
 /// The largest answer that is read. Bytes.
@@ -25,7 +31,7 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 128;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Of Anthropic's interface.
-const ANTHROPIC_VERSION: &str = "2023-06-01";
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Reaches providers. Clones share what they trust.
 #[derive(Clone)]
@@ -46,34 +52,48 @@ pub(crate) enum Lost {
     Nonsense,
 }
 
-/// A place in an `http` or `https` address. There is no user, query or fragment in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place<'a> {
-    secure: bool,
-    authority: &'a str,
-    host: &'a str,
-    port: u16,
-    path: &'a str,
+impl From<hyper::Error> for Lost {
+    fn from(error: hyper::Error) -> Lost {
+        if error.is_parse() || error.is_parse_too_large() { Lost::Nonsense } else { Lost::Broken }
+    }
 }
 
-impl<'a> Place<'a> {
-    fn of(url: &'a str) -> Option<Place<'a>> {
-        let (scheme, rest) = url.split_once("://")?;
-        let secure = match scheme {
+/// A place in an `http` or `https` address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    secure: bool,
+    authority: HeaderValue,
+    host: String,
+    port: u16,
+    path: Uri,
+}
+
+impl Place {
+    /// `None`: the address is none, has no host or names a user.
+    fn of(url: &str) -> Option<Place> {
+        let uri: Uri = url.parse().ok()?;
+        let secure = match uri.scheme_str()? {
             "https" => true,
             "http" => false,
             _ => return None,
         };
-        let (authority, path) = rest.split_at(rest.find('/')?);
-        let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address stand in brackets.
-            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
-            _ => (authority, if secure { 443 } else { 80 }),
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+        // An IPv6 address stands in brackets, which are not a part of it.
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = match authority.port() {
+            Some(_) => authority.port_u16()?,
+            // A colon that no number follows.
+            None if authority.as_str().len() > authority.host().len() => return None,
+            None if secure => 443,
+            None => 80,
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        let good = !host.is_empty() && plain(authority) && plain(path) && !authority.contains('@');
-        good.then_some(Place { secure, authority, host, port, path })
+        Some(Place {
+            secure,
+            authority: HeaderValue::from_str(authority.as_str()).ok()?,
+            host,
+            port,
+            path: uri.path_and_query()?.as_str().parse().ok()?,
+        })
     }
 }
 
@@ -95,15 +115,16 @@ impl Client {
         Ok(Client { tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    async fn connect(&self, place: &Place<'_>) -> Result<Box<dyn Stream>, Lost> {
+    async fn connect(&self, place: &Place) -> Result<Box<dyn Stream>, Lost> {
         let connect = async {
-            let stream = TcpStream::connect((place.host, place.port)).await.map_err(|_| Lost::NoWay)?;
+            let stream =
+                TcpStream::connect((place.host.as_str(), place.port)).await.map_err(|_| Lost::NoWay)?;
             // Small pieces are what a stream is about.
             let _ = stream.set_nodelay(true);
             if !place.secure {
                 return Ok(Box::new(stream) as Box<dyn Stream>);
             }
-            let server = ServerName::try_from(place.host.to_owned()).map_err(|_| Lost::NoWay)?;
+            let server = ServerName::try_from(place.host.clone()).map_err(|_| Lost::NoWay)?;
             let stream = self.tls.connect(server, stream).await.map_err(|_| Lost::NoTrust)?;
             Ok(Box::new(stream) as Box<dyn Stream>)
         };
@@ -111,150 +132,81 @@ impl Client {
     }
 
     /// Connects, sends, and reads the head of the answer.
-    async fn send(&self, place: &Place<'_>, request: &[u8]) -> Result<Reply, Lost> {
-        let mut stream = self.connect(place).await?;
-        stream.write_all(request).await.map_err(|_| Lost::Broken)?;
-        stream.flush().await.map_err(|_| Lost::Broken)?;
-        let mut bytes = Vec::new();
-        loop {
-            if let Some((head, length)) = Head::parse(&bytes)? {
-                bytes.drain(..length);
-                // An interim answer; the real one follows.
-                if !(100..200).contains(&head.status) {
-                    return Ok(Reply { stream, rest: bytes, body: head.body, head });
-                }
-                continue;
-            }
-            if bytes.len() > HEAD_BYTES_MAX {
-                return Err(Lost::Nonsense);
-            }
-            if read_more(&mut stream, &mut bytes).await? == 0 {
-                return Err(Lost::Broken);
-            }
-        }
-    }
-}
-
-async fn read_more(stream: &mut Box<dyn Stream>, into: &mut Vec<u8>) -> Result<usize, Lost> {
-    into.reserve(16 << 10);
-    stream.read_buf(into).await.map_err(|_| Lost::Broken)
-}
-
-/// What stands before an answer's body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Head {
-    status: u16,
-    retry_after_ms: Option<u32>,
-    body: Body,
-}
-
-/// How much of the body is to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Body {
-    /// So many bytes.
-    Length(u64),
-    /// Chunks: so many bytes of this one; none: a length is next.
-    Chunked(u64),
-    /// Up to the end of the connection.
-    ToTheEnd,
-    /// Nothing more.
-    Over,
-}
-
-impl Head {
-    /// The head at the beginning, and how long it is; `None`: it is not whole yet.
-    fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Lost> {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut parsed = httparse::Response::new(&mut headers);
-        let length = match parsed.parse(bytes) {
-            Ok(httparse::Status::Complete(length)) => length,
-            Ok(httparse::Status::Partial) => return Ok(None),
-            Err(_) => return Err(Lost::Nonsense),
-        };
-        let find = |name: &str| {
-            let header = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
-            std::str::from_utf8(header.value).ok().map(str::trim)
-        };
-        let status = parsed.code.ok_or(Lost::Nonsense)?;
-        let chunked = find("transfer-encoding").is_some_and(|coding| {
-            coding.rsplit(',').next().is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked"))
-        });
-        let body = if status == 204 || status == 304 || status < 200 {
-            Body::Over
-        } else if chunked {
-            Body::Chunked(0)
-        } else if let Some(length) = find("content-length") {
-            Body::Length(length.parse().map_err(|_| Lost::Nonsense)?)
-        } else {
-            Body::ToTheEnd
-        };
-        let number = |name: &str| find(name)?.parse::<f64>().ok();
-        let ms = number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds * 1_000.0));
-        // A cast keeps within the type: what is too long becomes the longest.
-        let retry_after_ms = ms.filter(|ms| ms.is_finite() && *ms >= 0.0).map(|ms| ms.ceil() as u32);
-        Ok(Some((Head { status, retry_after_ms, body }, length)))
+    async fn send(&self, place: &Place, request: Request<Full<Bytes>>) -> Result<Reply, Lost> {
+        let stream = self.connect(place).await?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(HEAD_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let mut driver = JoinSet::new();
+        // What ends the connection early is told by whoever reads from it.
+        driver.spawn(async { drop(connection.await) });
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        Ok(Reply { status: head.status, headers: head.headers, body, _driver: driver })
     }
 }
 
 /// An answer that has begun.
 pub(super) struct Reply {
-    stream: Box<dyn Stream>,
-    head: Head,
-    body: Body,
-    /// Read, and not looked at.
-    rest: Vec<u8>,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Incoming,
+    /// What reads from the connection; dropping it closes that.
+    _driver: JoinSet<()>,
 }
 
 impl Reply {
     /// The next piece of the body; `None` at its end.
-    async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Lost> {
-        loop {
-            match self.body {
-                Body::Over | Body::Length(0) => return Ok(None),
-                Body::Chunked(0) => {
-                    if let Some(size) = self.chunk_size()? {
-                        // After the last one come trailers, which nobody reads.
-                        self.body = if size == 0 { Body::Over } else { Body::Chunked(size) };
-                        continue;
-                    }
-                }
-                _ if self.rest.is_empty() => {}
-                Body::Length(left) => {
-                    let piece = self.take(left);
-                    self.body = Body::Length(left - piece.len() as u64);
-                    return Ok(Some(piece));
-                }
-                Body::Chunked(left) => {
-                    let piece = self.take(left);
-                    self.body = Body::Chunked(left - piece.len() as u64);
-                    return Ok(Some(piece));
-                }
-                Body::ToTheEnd => return Ok(Some(std::mem::take(&mut self.rest))),
-            }
-            if read_more(&mut self.stream, &mut self.rest).await? == 0 {
-                return if self.body == Body::ToTheEnd { Ok(None) } else { Err(Lost::Broken) };
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Lost> {
+        while let Some(frame) = self.body.frame().await {
+            // After the last piece may come trailers, which nobody reads.
+            if let Ok(data) = frame?.into_data() {
+                return Ok(Some(data));
             }
         }
+        Ok(None)
     }
+}
 
-    fn take(&mut self, at_most: u64) -> Vec<u8> {
-        let length = usize::try_from(at_most).unwrap_or(usize::MAX).min(self.rest.len());
-        self.rest.drain(..length).collect()
-    }
+/// How long the provider wants to be left alone.
+fn retry_after_ms(headers: &HeaderMap) -> Option<u32> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let ms = number("retry-after-ms").or_else(|| number("retry-after").map(|seconds| seconds * 1_000.0));
+    // A cast keeps within the type: what is too long becomes the longest.
+    ms.filter(|ms| ms.is_finite() && *ms >= 0.0).map(|ms| ms.ceil() as u32)
+}
 
-    /// The length of the next chunk, once its line is there. The line end of the chunk before stands in front of it.
-    fn chunk_size(&mut self) -> Result<Option<u64>, Lost> {
-        let skip = if self.rest.starts_with(b"\r\n") { 2 } else { 0 };
-        match httparse::parse_chunk_size(&self.rest[skip..]) {
-            Ok(httparse::Status::Complete((length, size))) => {
-                self.rest.drain(..skip + length);
-                Ok(Some(size))
-            }
-            // Such a line is short; one that never ends is none.
-            Ok(httparse::Status::Partial) if self.rest.len() <= HEAD_BYTES_MAX => Ok(None),
-            Ok(httparse::Status::Partial) | Err(_) => Err(Lost::Nonsense),
-        }
+/// The request, with the key where this kind of provider looks for it.
+fn request(
+    kind: ProviderKind,
+    key: Option<&Key>,
+    place: &Place,
+    body: String,
+) -> Option<Request<Full<Bytes>>> {
+    const AGENT: HeaderValue = HeaderValue::from_static(concat!("bandstand/", env!("CARGO_PKG_VERSION")));
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = place.path.clone();
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, place.authority.clone());
+    headers.insert(header::USER_AGENT, AGENT);
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if kind == ProviderKind::Anthropic {
+        headers.insert(HeaderName::from_static("anthropic-version"), ANTHROPIC_VERSION);
     }
+    if let Some(key) = key {
+        let (name, text) = match kind {
+            ProviderKind::Anthropic => (HeaderName::from_static("x-api-key"), key.reveal().to_owned()),
+            _ => (header::AUTHORIZATION, format!("Bearer {}", key.reveal())),
+        };
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Some(request)
 }
 
 /// Sends a body and gives the answer, if it is a good one.
@@ -266,33 +218,12 @@ pub(super) async fn post(
     body: &Value,
 ) -> Result<Reply, PowerError> {
     let key = provider.usable_key(name)?;
-    let url = provider.url(path);
-    let place = Place::of(&url).ok_or_else(|| refusal::lost(Lost::NoWay, name))?;
-    let body = body.to_string();
-    let mut request = format!(
-        "POST {} HTTP/1.1\r\nhost: {}\r\nuser-agent: bandstand/{}\r\naccept-encoding: identity\r\nconnection: close\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n",
-        place.path,
-        place.authority,
-        env!("CARGO_PKG_VERSION"),
-        body.len()
-    );
-    if provider.kind == ProviderKind::Anthropic {
-        request.push_str(&format!("anthropic-version: {ANTHROPIC_VERSION}\r\n"));
-    }
-    if let Some(key) = key {
-        // A key has visible characters only, so it ends no line.
-        let header = match provider.kind {
-            ProviderKind::Anthropic => format!("x-api-key: {}\r\n", key.reveal()),
-            _ => format!("authorization: Bearer {}\r\n", key.reveal()),
-        };
-        request.push_str(&header);
-    }
-    request.push_str("\r\n");
-    request.push_str(&body);
-    let sent = client.send(&place, request.as_bytes()).await;
-    let mut reply = sent.map_err(|lost| refusal::lost(lost, name))?;
-    if (200..300).contains(&reply.head.status) {
+    let lost = |lost| refusal::lost(lost, name);
+    let place = Place::of(&provider.url(path)).ok_or(Lost::NoWay).map_err(lost)?;
+    // A key has visible characters only, so there is always a request.
+    let request = request(provider.kind, key, &place, body.to_string()).ok_or(Lost::NoWay).map_err(lost)?;
+    let mut reply = client.send(&place, request).await.map_err(lost)?;
+    if reply.status.is_success() {
         return Ok(reply);
     }
     let mut refused = Vec::new();
@@ -302,7 +233,8 @@ pub(super) async fn post(
             break;
         }
     }
-    Err(refusal::of_status(reply.head.status, reply.head.retry_after_ms, &refused, name, key))
+    let retry_after_ms = retry_after_ms(&reply.headers);
+    Err(refusal::of_status(reply.status.as_u16(), retry_after_ms, &refused, name, key))
 }
 
 /// A whole answer as JSON.
@@ -376,60 +308,105 @@ fn too_large(name: &str) -> PowerError {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
     fn places_are_read_and_odd_ones_are_none() {
-        let place = |url| Place::of(url).map(|place| (place.secure, place.host, place.port, place.path));
-        assert_eq!(place("https://a.example/v1/x"), Some((true, "a.example", 443, "/v1/x")));
-        assert_eq!(place("http://[::1]:8080/x"), Some((false, "::1", 8080, "/x")));
-        assert_eq!(place("http://[::1]/x"), Some((false, "::1", 80, "/x")));
-        for odd in
-            ["ftp://a/x", "https://me@a/x", "https://a", "https:///x", "https://a/x y", "https://a:b/x"]
-        {
+        let place =
+            |url| Place::of(url).map(|place| (place.secure, place.host, place.port, place.path.to_string()));
+        let some =
+            |secure, host: &str, port, path: &str| Some((secure, host.to_owned(), port, path.to_owned()));
+        assert_eq!(place("https://a.example/v1/x"), some(true, "a.example", 443, "/v1/x"));
+        assert_eq!(place("http://[::1]:8080/x"), some(false, "::1", 8080, "/x"));
+        assert_eq!(place("http://[::1]/x?y=1"), some(false, "::1", 80, "/x?y=1"));
+        for odd in [
+            "ftp://a/x",
+            "https://me@a/x",
+            "https:///x",
+            "https://a/x y",
+            "https://a:b/x",
+            "https://a:/x",
+            "/x",
+        ] {
             assert_eq!(place(odd), None, "{odd}");
         }
     }
 
     #[test]
-    fn heads_are_read() {
-        let head = |text: &str| Head::parse(text.as_bytes()).map(|head| head.map(|(head, _)| head));
-        let limited = "HTTP/1.1 429 Too Many\r\nRetry-After: 1.5\r\nContent-Length: 3\r\n\r\n";
-        let expected = Head { status: 429, retry_after_ms: Some(1_500), body: Body::Length(3) };
-        assert_eq!(head(limited), Ok(Some(expected)));
-        let chunked =
-            head("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\ncontent-length: 9\r\n\r\n").unwrap();
-        assert_eq!(chunked.unwrap().body, Body::Chunked(0));
-        assert_eq!(head("HTTP/1.1 200 OK\r\n\r\n").unwrap().unwrap().body, Body::ToTheEnd);
-        assert_eq!(head("HTTP/1.1 200 OK\r\ncont"), Ok(None));
-        assert_eq!(head("SSH-2.0-x\r\n"), Err(Lost::Nonsense));
+    fn how_long_to_wait_is_read_from_either_header() {
+        let wait = |name: &'static str, value: &str| {
+            retry_after_ms(&HeaderMap::from_iter([(HeaderName::from_static(name), value.parse().unwrap())]))
+        };
+        assert_eq!(wait("retry-after", "1.5"), Some(1_500));
+        assert_eq!(wait("retry-after-ms", "20"), Some(20));
+        assert_eq!(wait("retry-after", "99999999999"), Some(u32::MAX));
+        assert_eq!(wait("retry-after", "-1"), None);
+        assert_eq!(wait("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
     }
 
-    async fn read(body: Body, pieces: &'static [&'static [u8]]) -> Result<String, Lost> {
-        let (stream, mut other) = tokio::io::duplex(64);
-        tokio::spawn(async move {
+    #[test]
+    fn the_key_is_where_the_provider_looks_and_cannot_be_printed() {
+        let key = Key::new("sk-0123456789").unwrap();
+        let place = Place::of("http://127.0.0.1:1/v1/x").unwrap();
+        for (kind, name, value) in [
+            (ProviderKind::OpenAi, "authorization", "Bearer sk-0123456789"),
+            (ProviderKind::Anthropic, "x-api-key", "sk-0123456789"),
+        ] {
+            let request = request(kind, Some(&key), &place, "{}".to_owned()).unwrap();
+            assert_eq!(request.headers()[name], value);
+            assert!(!format!("{request:?}").contains("sk-0"));
+        }
+    }
+
+    /// What a provider that answers with these bytes is understood to say.
+    async fn answered(pieces: &'static [&'static [u8]]) -> Result<(u16, String), Lost> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let place = Place::of(&format!("http://{}/x", listener.local_addr().unwrap())).unwrap();
+        let served = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"{}") {
+                assert_ne!(stream.read_buf(&mut asked).await.unwrap(), 0);
+            }
             for piece in pieces {
-                other.write_all(piece).await.unwrap();
+                stream.write_all(piece).await.unwrap();
                 tokio::task::yield_now().await;
             }
         });
-        let head = Head { status: 200, retry_after_ms: None, body };
-        let mut reply = Reply { stream: Box::new(stream), head, body, rest: Vec::new() };
+        let request = request(ProviderKind::Ollama, None, &place, "{}".to_owned()).unwrap();
+        let mut reply = Client::new().unwrap().send(&place, request).await?;
         let mut all = Vec::new();
         while let Some(piece) = reply.chunk().await? {
-            all.extend(piece);
+            all.extend_from_slice(&piece);
         }
-        Ok(String::from_utf8(all).unwrap())
+        served.await.unwrap();
+        Ok((reply.status.as_u16(), String::from_utf8(all).unwrap()))
     }
 
     #[tokio::test]
     async fn bodies_are_read_however_they_are_cut() {
-        let chunks: &[&[u8]] = &[b"5\r\nhel", b"lo\r", b"\n1;x=y\r\n,\r\n", b"A\r\n the world\r\n0\r\n\r\n"];
-        assert_eq!(read(Body::Chunked(0), chunks).await.unwrap(), "hello, the world");
-        assert_eq!(read(Body::Length(5), &[b"he", b"lloX"]).await.unwrap(), "hello");
-        assert_eq!(read(Body::ToTheEnd, &[b"he", b"llo"]).await.unwrap(), "hello");
-        assert_eq!(read(Body::Length(5), &[b"he"]).await, Err(Lost::Broken));
-        assert_eq!(read(Body::Chunked(0), &[b"5\r\nhe"]).await, Err(Lost::Broken));
-        assert_eq!(read(Body::Chunked(0), &[b"zz\r\n"]).await, Err(Lost::Nonsense));
+        let ok = |text: &str| Ok((200, text.to_owned()));
+        let chunks: &[&[u8]] = &[
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-",
+            b"Encoding: chunked\r\n\r\n5\r\nhel",
+            b"lo\r",
+            b"\n1;x=y\r\n,\r\n",
+            b"A\r\n the world\r\n0\r\n\r\n",
+        ];
+        assert_eq!(answered(chunks).await, ok("hello, the world"));
+        assert_eq!(
+            answered(&[b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe", b"lloX"]).await,
+            ok("hello")
+        );
+        assert_eq!(answered(&[b"HTTP/1.1 200 OK\r\n\r\nhe", b"llo"]).await, ok("hello"));
+        let cut = answered(&[b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe"]).await;
+        assert_eq!(cut, Err(Lost::Broken));
+        let cut = answered(&[b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhe"]).await;
+        assert_eq!(cut, Err(Lost::Broken));
+        assert_eq!(answered(&[b"SSH-2.0-x\r\n\r\n"]).await, Err(Lost::Nonsense));
+        assert_eq!(answered(&[b""]).await, Err(Lost::Broken));
     }
 }
