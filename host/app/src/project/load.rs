@@ -133,13 +133,14 @@ pub fn load_to_look_at(path: &Path) -> Result<Loaded, LoadError> {
 }
 
 /// What this build has beyond the core of the language.
-fn features() -> Features {
+pub(super) fn features() -> Features {
     Features::from([
         Feature::Http,
         Feature::Model,
         Feature::Secrets,
         Feature::BuiltinChat,
         Feature::BuiltinHttp,
+        Feature::BuiltinTransform,
     ])
 }
 
@@ -223,6 +224,15 @@ fn key(source: &PluginSource) -> String {
     }
 }
 
+/// What `check` wants to know of a plugin.
+pub(super) fn facts(inspection: &bandstand_sandbox::Inspection) -> PluginFacts {
+    let needs = inspection.imports.iter().filter_map(|import| {
+        let grant = import.capability?.to_owned();
+        Some(Need { import: import.interface.clone(), grant, writes: import.writes() })
+    });
+    PluginFacts { digest: inspection.digest.clone(), needs: needs.collect() }
+}
+
 impl Files<'_> {
     fn plugin_bytes(&self, source: &PluginSource) -> Result<Arc<[u8]>, PluginProblem> {
         match source {
@@ -252,15 +262,7 @@ impl Resolver for Files<'_> {
         let inspection = bandstand_sandbox::inspect(&bytes).map_err(not_an_agent)?;
         // Grants are `check`'s own question; here it only matters whether the host could run it with all of them.
         inspection.runnable().map_err(not_an_agent)?;
-        let needs = inspection
-            .imports
-            .iter()
-            .filter_map(|import| {
-                let grant = import.capability?.to_owned();
-                Some(Need { import: import.interface.clone(), grant, writes: import.writes() })
-            })
-            .collect();
-        let facts = PluginFacts { digest: inspection.digest, needs };
+        let facts = facts(&inspection);
         self.plugins.borrow_mut().insert(key, Plugin { bytes, facts: facts.clone() });
         Ok(facts)
     }
@@ -285,7 +287,7 @@ impl Resolver for Files<'_> {
     }
 }
 
-fn file_problem(error: FileError) -> FileProblem {
+pub(super) fn file_problem(error: FileError) -> FileProblem {
     match error {
         FileError::Outside { named, root } => {
             FileProblem::Outside { tried: named, project: root.display().to_string() }
