@@ -155,7 +155,7 @@ fn spent(spent: &Spent) -> bandstand_model::Spent {
     }
 }
 
-fn limits(asked: &PluginLimits, timeout_ms: u64) -> CallLimits {
+pub(crate) fn limits(asked: &PluginLimits, timeout_ms: u64) -> CallLimits {
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     CallLimits {
         memory_bytes_max: size(asked.memory_bytes).min(MEMORY_BYTES_CEILING),
@@ -207,7 +207,7 @@ impl Observer for Listener {
     }
 }
 
-fn level_name(level: LogLevel) -> &'static str {
+pub(crate) fn level_name(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",

@@ -15,9 +15,10 @@ mod plugins;
 mod shell;
 
 pub use call::{Caller, MemoryFor};
+pub(crate) use call::{level_name, limits};
 pub use clock::now;
 pub use hub::{Hub, Signal, Subscription, Wanted};
 pub use load::{Loader, stand, unopened};
 pub use plugins::{PLUGIN_SPARED, PluginError, Plugins};
-pub(crate) use plugins::{compiled_dir, digest};
+pub(crate) use plugins::{compiled_dir, digest, grants};
 pub use shell::{Ended, Mailbox, Parts, Shell, Unseen};

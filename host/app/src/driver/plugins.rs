@@ -224,7 +224,7 @@ fn read(directory: &Path, digest: &str) -> Result<Vec<u8>, PluginError> {
 }
 
 /// The sandbox's word for what a workflow grants.
-pub(super) fn grants(asked: &Grants) -> bandstand_sandbox::Grants {
+pub(crate) fn grants(asked: &Grants) -> bandstand_sandbox::Grants {
     let memory = asked.memory.map(|access| match access {
         MemoryAccess::Read => MemoryGrant::Read,
         MemoryAccess::Write => MemoryGrant::Write,

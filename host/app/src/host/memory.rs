@@ -17,16 +17,19 @@ const TRY_AGAIN_MS: u32 = 1_000;
 
 /// The memory of one attempt.
 pub(super) fn of(store: &Arc<Store>, started: &RunStarted, id: &CommandId) -> Arc<dyn Memory> {
-    Arc::new(OfAttempt {
-        store: store.clone(),
-        scope: Scope {
-            workflow: started.workflow.name.clone(),
-            run_id: started.run_id.clone(),
-            thread_id: started.thread_id.clone(),
-            user_id: started.user_id.clone(),
-            node: id.path.to_string(),
-        },
-    })
+    let scope = Scope {
+        workflow: started.workflow.name.clone(),
+        run_id: started.run_id.clone(),
+        thread_id: started.thread_id.clone(),
+        user_id: started.user_id.clone(),
+        node: id.path.to_string(),
+    };
+    in_scope(store.clone(), scope)
+}
+
+/// The memory of whoever is in that scope.
+pub(crate) fn in_scope(store: Arc<Store>, scope: Scope) -> Arc<dyn Memory> {
+    Arc::new(OfAttempt { store, scope })
 }
 
 struct OfAttempt {

@@ -17,7 +17,7 @@ mod error;
 mod holder;
 mod import;
 mod lease;
-mod memory;
+pub(crate) mod memory;
 mod outgoing;
 mod quarantine;
 mod request;

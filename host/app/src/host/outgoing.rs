@@ -45,7 +45,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// When a certificate cannot be read, or an origin is none.
-    pub(super) fn open(&self) -> Result<Outbound, String> {
+    pub(crate) fn open(&self) -> Result<Outbound, String> {
         let mut outbound = Outbound { networks: self.networks.clone(), ..Outbound::default() };
         for path in &self.authorities {
             let pem = read(path)?;

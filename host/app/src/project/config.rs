@@ -449,12 +449,20 @@ fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>
 /// `10s`, as in workflow files.
 pub(super) fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
+    span_ms(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// `500ms`, `10s`, `2m`, `1h`, `3d` in milliseconds.
+///
+/// # Errors
+/// When it is none of these, or nothing.
+pub fn span_ms(text: &str) -> Result<u64, String> {
     let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let parsed = units.into_iter().find_map(|(unit, factor)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(factor).filter(|ms| *ms > 0)
     });
-    parsed.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a span such as `10s`")))
+    parsed.ok_or_else(|| format!("`{text}` is not a span such as `10s`"))
 }
 
 #[cfg(test)]

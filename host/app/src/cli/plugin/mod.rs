@@ -1,14 +1,17 @@
-//! `bandstand plugin ...`: what plugins are, what is compiled of them, and which of them are in quarantine. Nothing of a
-//! plugin runs here.
+//! `bandstand plugin ...`: what plugins are, what is compiled of them, and which of them are in quarantine; and one
+//! call by hand. Nothing of a plugin runs but in `test`.
 
 pub mod inspect;
 pub mod list;
 pub mod precompile;
 pub mod quarantine;
 pub mod release;
+pub mod test;
+mod test_cases;
+mod test_report;
 pub mod verify;
 
-use bandstand_sandbox::{Sandbox, Settings};
+use bandstand_sandbox::{LoadError, Sandbox, Settings};
 use clap::Subcommand;
 
 use super::context::{Context, compiler};
@@ -25,6 +28,8 @@ pub enum PluginVerb {
     Precompile(precompile::PrecompileArgs),
     /// Tell whether plugins load here: digest, imports, grants by bandstand.toml, compiled code
     Verify(verify::VerifyArgs),
+    /// Call a plugin once, in the sandbox and without a workflow, and show what it gave and took
+    Test(test::TestArgs),
     /// List the plugins that are kept for runs, and which of them are in quarantine
     List(list::ListArgs),
     /// Put a plugin that is in quarantine back in service; its faults are forgotten
@@ -37,6 +42,7 @@ pub fn execute(verb: &PluginVerb, context: &Context) -> Result<Exit, Failure> {
         PluginVerb::Inspect(args) => inspect::execute(args, context),
         PluginVerb::Precompile(args) => precompile::execute(args, context),
         PluginVerb::Verify(args) => verify::execute(args, context),
+        PluginVerb::Test(args) => test::execute(args, context),
         PluginVerb::List(args) => list::execute(args, context),
         PluginVerb::Release(args) => release::execute(args, context),
     }
@@ -44,11 +50,34 @@ pub fn execute(verb: &PluginVerb, context: &Context) -> Result<Exit, Failure> {
 
 /// Loads as a host of this data directory would, with the same engine, so that it finds what it is looking for.
 fn sandbox(context: &Context, config: Option<&Config>, cache_read_only: bool) -> Result<Sandbox, Failure> {
-    let settings = Settings {
+    Sandbox::new(settings(context, config, cache_read_only)).map_err(Failure::other)
+}
+
+fn settings(context: &Context, config: Option<&Config>, cache_read_only: bool) -> Settings {
+    Settings {
         cache_dir: Some(compiled_dir(context.data_dir())),
         cache_read_only,
         compiler: Some(compiler(config)),
         ..Settings::default()
-    };
-    Sandbox::new(settings).map_err(Failure::other)
+    }
+}
+
+/// A plugin that does not load, with advice for this very reason: who brings a good file need not hear how to build one.
+fn unloaded(error: &LoadError) -> Failure {
+    let failure = Failure::usage(error);
+    match error {
+        // What they say ends with what to do.
+        LoadError::CompileTime { .. } | LoadError::CompileMemory { .. } => {
+            failure.help("the bounds stand in bandstand.toml: [compile] memory = \"8GiB\", time = \"5m\"")
+        }
+        LoadError::CompilerCrash { .. }
+        | LoadError::CompilerAnswer { .. }
+        | LoadError::CompilerStart { .. }
+        | LoadError::TooLarge { .. } => failure,
+        LoadError::NotGranted(_) => failure.help(
+            "grant it as a workflow file would, such as --grants '{ memory: write }'; where there is a bandstand.toml, \
+             it must permit it, too",
+        ),
+        _ => failure.help(inspect::HOW_TO_BUILD),
+    }
 }

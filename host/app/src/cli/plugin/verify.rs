@@ -94,7 +94,7 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
 }
 
 /// All that the operator permits, as the sandbox has it.
-fn grants(permitted: Permitted) -> Grants {
+pub(super) fn grants(permitted: Permitted) -> Grants {
     let http = permitted.http.into_iter();
     Grants {
         memory: permitted.memory.map(|access| match access {
@@ -109,7 +109,7 @@ fn grants(permitted: Permitted) -> Grants {
 }
 
 /// What `[grants]` may call the file.
-fn name_in_project(file: &str, directory: &Directory) -> String {
+pub(super) fn name_in_project(file: &str, directory: &Directory) -> String {
     let path = Path::new(file).canonicalize().unwrap_or_else(|_| Path::new(file).to_owned());
     path.strip_prefix(&directory.root)
         .map_or_else(|_| file.to_owned(), |name| name.to_string_lossy().into_owned())

@@ -1,0 +1,76 @@
+//! What a plugin is granted when it is called by hand, without a workflow: what somebody asks for in the words of a
+//! workflow file, where `bandstand.toml` permits it.
+
+use bandstand_engine::graph::{Grants, PluginSource};
+use bandstand_sandbox::Inspection;
+use bandstand_workflow::{
+    Diagnostic, FileProblem, Options, Permitted, PluginFacts, PluginProblem, Resolver, Severity,
+};
+
+use super::directory::Directory;
+use super::{config, load, permits};
+
+/// The name under which the plugin stands in the file that is made up here.
+const PLUGIN: &str = "plugin";
+
+/// Reads `{ memory: write }` and the like as `check` does, so that it means what it means in a workflow file. `name` is
+/// what `[grants]` may call the plugin.
+///
+/// # Errors
+/// What is wrong with it: a key, a value, an import that it does not cover, or what is not permitted.
+pub fn grants(
+    asked: &str,
+    name: &str,
+    inspection: &Inspection,
+    directory: &Directory,
+) -> Result<Grants, Vec<Diagnostic>> {
+    let asked = asked.replace(['\n', '\r'], " ");
+    let text = format!(
+        "format: 1\nname: trial\nversion: 1\nplugins:\n  {PLUGIN}:\n    path: plugin.wasm\n    grants: {asked}\nnodes:\n  \
+         call: {{ agent: {PLUGIN}, next: end }}\n"
+    );
+    let alone = Alone { name, directory, facts: load::facts(inspection) };
+    let options = Options { file: "--grants".to_owned(), resolver: Some(&alone), features: load::features() };
+    let checked = bandstand_workflow::check(text.as_bytes(), &options);
+    let wrong = |found: &Diagnostic| found.severity == Severity::Error || found.code == load::LACKING;
+    let problems: Vec<Diagnostic> = checked.diagnostics.into_iter().filter(wrong).collect();
+    let plugin = checked.graph.and_then(|graph| {
+        graph.plugins.into_iter().find_map(|(id, plugin)| (id.as_str() == PLUGIN).then_some(plugin.grants))
+    });
+    match plugin {
+        Some(grants) if problems.is_empty() => Ok(grants),
+        _ => Err(problems),
+    }
+}
+
+/// Answers the questions of `check` about one plugin that is known already.
+struct Alone<'a> {
+    name: &'a str,
+    directory: &'a Directory,
+    facts: PluginFacts,
+}
+
+impl Resolver for Alone<'_> {
+    fn read(&self, path: &str, size_bytes_max: usize) -> Result<Vec<u8>, FileProblem> {
+        self.directory.read(path, size_bytes_max as u64).map_err(load::file_problem)
+    }
+
+    fn plugin(&self, _: &PluginSource) -> Result<PluginFacts, PluginProblem> {
+        Ok(self.facts.clone())
+    }
+
+    fn builtins(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn permitted(&self, _: &PluginSource, digest: &str) -> Option<Permitted> {
+        let config = self.directory.config.as_ref()?;
+        let file = self.directory.root.join(config::FILE_NAME);
+        let place = format!("in {}, [grants]: {:?}", file.display(), self.name);
+        Some(permits::permitted(config, &[self.name, digest], place))
+    }
+
+    fn in_project(&self, path: &str) -> String {
+        self.directory.name_in_project(path)
+    }
+}
