@@ -7,8 +7,8 @@ use bandstand_sandbox::{KeptCode, Sandbox};
 use clap::Args;
 use serde_json::json;
 
-use super::inspect::{HOW_TO_BUILD, read};
-use super::sandbox;
+use super::inspect::read;
+use super::{sandbox, unloaded};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::{safe, words};
@@ -62,10 +62,9 @@ struct Done {
 
 fn compiled(file: &str, sandbox: &Sandbox) -> Result<Done, Failure> {
     let bytes = read(file)?;
-    let unusable = |error: bandstand_sandbox::LoadError| Failure::usage(error).help(HOW_TO_BUILD);
-    let digest = bandstand_sandbox::inspect(&bytes).map_err(unusable)?.digest;
+    let digest = bandstand_sandbox::inspect(&bytes).map_err(|error| unloaded(&error))?.digest;
     let was_kept = matches!(sandbox.kept_code(&digest), KeptCode::Authentic { .. });
-    sandbox.precompile(&bytes).map_err(unusable)?;
+    sandbox.precompile(&bytes).map_err(|error| unloaded(&error))?;
     match sandbox.kept_code(&digest) {
         KeptCode::Authentic { size_bytes } => Ok(Done { digest, was_kept, code_bytes: size_bytes }),
         // Why is among the warnings.
