@@ -40,8 +40,14 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
         for line in lines(&args.file, &inspection) {
             context.out.data(&line);
         }
-        if let Some(breaker) = breaker.filter(quarantine::is_quarantined) {
-            context.out.data(&format!("quarantine  {}", quarantine::sentence(&breaker)));
+        let faults = breaker.as_ref().map_or(0, |breaker| breaker.faults);
+        match breaker.filter(quarantine::is_quarantined) {
+            Some(breaker) => context.out.data(&format!("quarantine  {}", quarantine::sentence(&breaker))),
+            None if faults == 0 => context.out.data("health    in service, no faults since it last worked"),
+            None => {
+                let faults = words::count(usize::try_from(faults).unwrap_or(usize::MAX), "fault");
+                context.out.data(&format!("health    in service, {faults} in a row"));
+            }
         }
         if let Some(why) = &unusable {
             return Err(Failure::usage(format!("{}: {why}", args.file)).help(HOW_TO_BUILD));
@@ -83,6 +89,20 @@ pub(super) fn read(file: &str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::usage(format!("{file} has more than {}", words::size(PLUGIN_BYTES_MAX))));
     }
     Ok(bytes)
+}
+
+/// How a power is granted in a workflow file.
+fn example(power: &str, writes: bool) -> String {
+    let value = match power {
+        "memory" if writes => "write",
+        "memory" => "read",
+        "http" => "[\"https://api.example.com\"]",
+        "clock" => "coarse",
+        "random" => "true",
+        "files" => "{ data: { path: data, access: read } }",
+        _ => "[NAME]",
+    };
+    format!("{power}: {value}")
 }
 
 fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde_json::Value {
@@ -134,11 +154,8 @@ fn lines(file: &str, inspection: &Inspection) -> Vec<String> {
     if needed.is_empty() {
         lines.push("grants    none needed".to_owned());
     } else {
-        let writes = |power: &str| {
-            inspection.imports.iter().any(|import| import.capability == Some(power) && import.writes())
-        };
-        let access = |power: &str| if writes(power) { "write" } else { "read" };
-        let each: Vec<String> = needed.iter().map(|power| format!("{power}: {}", access(power))).collect();
+        let writes = inspection.imports.iter().any(|import| import.writes());
+        let each: Vec<String> = needed.iter().map(|power| example(power, writes)).collect();
         lines.push(format!(
             "grants    needs {}; in the workflow file: grants: {{ {} }}",
             needed.join(", "),

@@ -13,7 +13,8 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
-use crate::driver::Plugins;
+use crate::driver::{self, Plugins};
+use crate::project::builtin;
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -47,13 +48,20 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     if args.quarantined {
         plugins.retain(|(_, _, breaker)| breaker.as_ref().is_some_and(quarantine::is_quarantined));
     }
+    // A run pins a builtin as it was in the host that began it, so only those of this host have their name.
+    let builtins: BTreeMap<String, String> = builtin::ALL
+        .iter()
+        .map(|builtin| (driver::digest(builtin.bytes), format!("builtin:{}", builtin.name)))
+        .collect();
     let mut table = Table::new(&["plugin", "size", "name", "state", "faults", "since", "next probe"]);
     for (digest, size_bytes, breaker) in plugins {
         let breaker = breaker.as_ref();
+        let builtin = builtins.get(&digest);
         if context.out.json {
             context.out.json_line(&json!({
                 "digest": digest,
                 "size_bytes": size_bytes,
+                "builtin": builtin,
                 "quarantine": quarantine::as_json(breaker),
             }));
             continue;
@@ -61,7 +69,7 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         table.row([
             digest,
             size_bytes.map(words::size).unwrap_or_default(),
-            breaker.map(|breaker| breaker.name.clone()).unwrap_or_default(),
+            builtin.cloned().or(breaker.map(|breaker| breaker.name.clone())).unwrap_or_default(),
             quarantine::state(breaker).to_owned(),
             breaker.map_or(0, |breaker| breaker.faults).to_string(),
             breaker.and_then(|breaker| breaker.since).map(words::instant).unwrap_or_default(),
