@@ -87,17 +87,24 @@ pub(crate) fn needed(
             _ => "[name]",
         };
         let mut help = format!("add to the plugin: `grants: {{ {grant}: {value} }}`");
-        let wanted = if writes { MemoryAccess::Write } else { MemoryAccess::Read };
         if let Some(permits) = permits
-            && grant == "memory"
-            && permits.memory.is_none_or(|most| most < wanted)
+            && let Some(line) = not_permitted(grant, writes, permits)
         {
-            help.push_str(&format!(
-                "; the host must permit it, too, {} = {{ memory = \"{value}\" }}",
-                permits.place
-            ));
+            help.push_str(&format!("; the host must permit it, too, {} = {{ {line} }}", permits.place));
         }
         report.add("BW603", entry.key_span, message, help);
+    }
+}
+
+/// The line that the host lacks for a power of which it permits nothing that would do.
+fn not_permitted(grant: &str, writes: bool, permits: &Permitted) -> Option<&'static str> {
+    match grant {
+        "memory" if writes => (permits.memory < Some(MemoryAccess::Write)).then_some("memory = \"write\""),
+        "memory" => permits.memory.is_none().then_some("memory = \"read\""),
+        "http" => permits.http.is_empty().then_some("http = [\"https://api.example.com\"]"),
+        "model" => permits.model.is_empty().then_some("model = [\"name\"]"),
+        "tools" => permits.tools.is_empty().then_some("tools = [\"name\"]"),
+        _ => None,
     }
 }
 
@@ -246,6 +253,23 @@ mod tests {
         // Requests have no stars, files do.
         let all = to("https://*.example.com", &[]);
         assert!(covers(&all, &all) && !covers(&to("https://a.example.com", &[]), &all));
+    }
+
+    // R7.2: who is told to grant is told of the operator, too, and only where that one is in the way.
+    #[test]
+    fn the_line_that_the_operator_lacks_is_named() {
+        let nothing = Permitted::default();
+        assert_eq!(not_permitted("memory", true, &nothing), Some("memory = \"write\""));
+        assert_eq!(not_permitted("http", false, &nothing), Some("http = [\"https://api.example.com\"]"));
+        assert_eq!(not_permitted("model", false, &nothing), Some("model = [\"name\"]"));
+        let some = Permitted {
+            memory: Some(MemoryAccess::Read),
+            http: [to("https://a.example", &[])].into_iter().collect(),
+            ..Permitted::default()
+        };
+        assert_eq!(not_permitted("http", false, &some), None);
+        assert_eq!(not_permitted("memory", false, &some), None);
+        assert_eq!(not_permitted("memory", true, &some), Some("memory = \"write\""));
     }
 
     // R7.5
