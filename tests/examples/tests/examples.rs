@@ -148,6 +148,12 @@ fn agent_loop() {
     run("07-agent-loop");
 }
 
+// R7.2, R7.4
+#[test]
+fn transform() {
+    run("08-transform");
+}
+
 #[test]
 fn every_example_has_its_files_and_a_test() {
     let own = fs::read_to_string(root().join("tests/examples/tests/examples.rs")).unwrap();
