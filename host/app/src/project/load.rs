@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bandstand_engine::Graph;
-use bandstand_engine::graph::PluginSource;
+use bandstand_engine::graph::{FilesAccess, PluginSource};
 use bandstand_workflow::{
     Diagnostic, Feature, Features, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem,
     Resolver, Severity, beside,
@@ -83,6 +83,14 @@ pub enum LoadError {
         /// The plugin's id.
         plugin: String,
     },
+    /// A directory that a plugin is granted was there when the file was checked, and is not any more.
+    #[error("plugin `{plugin}`, grants.files: {source}")]
+    Directory {
+        /// The plugin's id.
+        plugin: String,
+        /// What is wrong with it.
+        source: FileError,
+    },
 }
 
 /// Loads and checks a workflow file.
@@ -140,6 +148,10 @@ fn features() -> Features {
         Feature::Secrets,
         Feature::BuiltinChat,
         Feature::BuiltinHttp,
+        Feature::Env,
+        Feature::Files,
+        Feature::Clock,
+        Feature::Random,
     ])
 }
 
@@ -184,6 +196,15 @@ impl Loaded {
         for (id, plugin) in &mut graph.plugins {
             plugin.limits = permits::effective_limits(self.directory.config.as_ref(), &plugin.limits);
             let missing = || LoadError::PluginMissing { plugin: id.to_string() };
+            // A run goes on wherever its host was started, so it pins where the directory is.
+            for granted in plugin.grants.files.values_mut().filter(|files| files.access == FilesAccess::Read)
+            {
+                let path = if file.is_empty() { granted.path.clone() } else { beside(file, &granted.path) };
+                let found = self.directory.find(&path);
+                let found =
+                    found.map_err(|source| LoadError::Directory { plugin: id.to_string(), source })?;
+                granted.path = found.to_string_lossy().into_owned();
+            }
             let source = match &plugin.source {
                 PluginSource::Path(path) if !file.is_empty() => PluginSource::Path(beside(file, path)),
                 source => source.clone(),
@@ -282,6 +303,22 @@ impl Resolver for Files<'_> {
 
     fn in_project(&self, path: &str) -> String {
         self.directory.name_in_project(path)
+    }
+
+    fn directory(&self, path: &str) -> Result<(), FileProblem> {
+        let found = self.directory.find(path).map_err(file_problem)?;
+        let reason = if !found.is_dir() {
+            "it is not a directory"
+        } else if found.to_str().is_none() {
+            "its path is no text"
+        } else {
+            return Ok(());
+        };
+        Err(FileProblem::Unreadable { tried: path.to_owned(), reason: reason.to_owned() })
+    }
+
+    fn kept_env(&self, name: &str) -> Option<String> {
+        permits::kept_env(self.directory.config.as_ref(), name)
     }
 }
 

@@ -11,7 +11,7 @@ pub mod verify;
 use bandstand_sandbox::{Sandbox, Settings};
 use clap::Subcommand;
 
-use super::context::{Context, compiler};
+use super::context::{Context, sandbox_settings};
 use super::exit::{Exit, Failure};
 use crate::driver::compiled_dir;
 use crate::project::config::Config;
@@ -47,8 +47,7 @@ fn sandbox(context: &Context, config: Option<&Config>, cache_read_only: bool) ->
     let settings = Settings {
         cache_dir: Some(compiled_dir(context.data_dir())),
         cache_read_only,
-        compiler: Some(compiler(config)),
-        ..Settings::default()
+        ..sandbox_settings(config)
     };
     Sandbox::new(settings).map_err(Failure::other)
 }
