@@ -119,19 +119,19 @@ fn every_limit_is_told_with_its_value_and_setting() {
         ("cpu", 10_000, "ms", Some("limits.cpu")),
         ("too-large", 1 << 20, "bytes", Some("limits.output")),
         ("log", 64 << 10, "bytes", Some("limits.log")),
-        ("progress", 1 << 20, "bytes", None),
-        ("host-calls", 64 << 20, "bytes", None),
-        ("table-elements", 100_000, "pieces", None),
-        ("handles", 4_096, "pieces", None),
+        ("progress", 1 << 20, "bytes", Some("limits.progress")),
+        ("host-calls", 64 << 20, "bytes", Some("limits.host-calls")),
+        ("table-elements", 100_000, "pieces", Some("limits.table-elements")),
+        ("handles", 4_096, "pieces", Some("limits.handles")),
     ] {
         let expected = json!({ "name": name, "value": value, "unit": unit, "setting": setting });
         assert_eq!(limit("attempt", name), expected);
     }
-    for name in ["instances", "queue", "queue-wait", "host-memory", "component"] {
+    for name in ["instances", "queue", "queue-wait", "host-memory", "host-scratch"] {
         assert!(limit("host", name)["setting"].is_string());
     }
     let told = folder.call(&["plugin", "inspect", "builtin:echo"]).expect(0, &[]).stdout;
-    for part in ["cpu             10000 ms  (setting limits.cpu)", "4096 pieces  (fixed by the host)"] {
+    for part in ["cpu             10000 ms  (setting limits.cpu)", "4096 pieces  (setting limits.handles)"] {
         assert!(told.contains(part), "no {part:?} in {told}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::bindings::types;
 use crate::call::{CallRequest, Outcome, Usage};
+use crate::disk::Disk;
 use crate::failure::{Class, Failure};
 use crate::guest::{Ending, Guest};
 use crate::guest_memory::READ_ONLY;
@@ -25,16 +26,22 @@ const CROSSING_BYTES_MAX: usize = 16 << 20;
 
 /// Makes the attempt. Everything it held is gone when this returns.
 pub(crate) async fn make(
-    engine: &Engine,
     budget: Arc<MemoryBudget>,
     reach: &Arc<Reach>,
+    disk: &Arc<Disk>,
     plugin: &Plugin,
     request: &CallRequest,
     queued_ms: u64,
     meter: Arc<Meter>,
 ) -> Outcome {
     let start = Instant::now();
-    let mut store = new_store(engine, budget, reach, request, start, meter.clone());
+    let guest = match Guest::new(request, budget, reach, disk, start, meter.clone()) {
+        Ok(guest) => guest,
+        Err(failure) => {
+            return Outcome { result: Err(failure), usage: Usage { queued_ms, ..Usage::default() } };
+        }
+    };
+    let mut store = new_store(plugin.0.agent.engine(), guest, request);
     let deadline = store.data().deadline;
     let call = wit_call(request);
     let work = Metered::new(meter, async {
@@ -65,6 +72,8 @@ pub(crate) async fn make(
                 guest.ending.get_or_insert(outside);
             } else if guest.host_bytes.is_used_up() {
                 guest.ending.get_or_insert(Ending::HostCalls);
+            } else if let Some(end) = guest.files.books.end() {
+                guest.ending.get_or_insert(end);
             }
             Err(classify(guest, cause, request))
         }
@@ -80,18 +89,18 @@ pub(crate) async fn make(
         events_dropped: guest.events_dropped,
         model: guest.end_models(),
     };
+    let books = guest.files.books.clone();
+    drop(store);
+    if !request.grants.files.is_empty() {
+        // Nothing else holds them: this removes the scratch directory. Should the attempt be dropped while it waits, the
+        // directory goes all the same.
+        let _ = tokio::task::spawn_blocking(move || drop(books)).await;
+    }
     Outcome { result, usage }
 }
 
-fn new_store(
-    engine: &Engine,
-    budget: Arc<MemoryBudget>,
-    reach: &Arc<Reach>,
-    request: &CallRequest,
-    start: Instant,
-    meter: Arc<Meter>,
-) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(request, budget, reach, start, meter));
+fn new_store(engine: &Engine, guest: Guest, request: &CallRequest) -> Store<Guest> {
+    let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limiter);
     store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
     store.set_max_component_handles(request.limits.handles_max);
@@ -201,8 +210,49 @@ fn ended_by_host(ending: &Ending, limits: &CallLimits) -> Failure {
             "host-calls",
             format!(
                 "the agent moved more than {} bytes through host calls, each of which counts 256 bytes and its data \
-                 (limit host-calls, fixed by the host)",
+                 (setting limits.host-calls)",
                 limits.host_call_bytes_max
+            ),
+        ),
+        Ending::Scratch => Failure::new(
+            Class::Limit,
+            "scratch",
+            format!(
+                "the agent wrote more than {} bytes to its scratch directories, where each file counts 4096 bytes \
+                 besides its content (setting limits.scratch)",
+                limits.scratch_bytes_max
+            ),
+        ),
+        Ending::ScratchEntries => Failure::new(
+            Class::Limit,
+            "scratch-entries",
+            format!(
+                "the agent made more than {} files in its scratch directories (setting limits.scratch-entries)",
+                limits.scratch_entries_max
+            ),
+        ),
+        Ending::HostScratch(bytes_max) => Failure::new(
+            Class::Limit,
+            "host-scratch",
+            format!(
+                "the scratch directories of all agents together are limited to {bytes_max} bytes (setting \
+                 host.scratch), and this one needed more"
+            ),
+        ),
+        Ending::OpenFiles => Failure::new(
+            Class::Limit,
+            "open-files",
+            format!(
+                "the agent held more than {} files open (setting limits.open-files)",
+                limits.open_files_max
+            ),
+        ),
+        Ending::HostOpenFiles(max) => Failure::new(
+            Class::Limit,
+            "host-open-files",
+            format!(
+                "all agents together hold {max} files open, half of what the system allows the host (`ulimit -n`), and \
+                 this one needed more"
             ),
         ),
         Ending::HostFault(what) => {
@@ -238,7 +288,7 @@ fn ended_by_itself(guest: &Guest, phase: Phase, error: &wasmtime::Error, limits:
             Class::Limit,
             "handles",
             format!(
-                "the agent held more than {} handles to things of the host (limit handles, fixed by the host)",
+                "the agent held more than {} handles to things of the host (setting limits.handles)",
                 limits.handles_max
             ),
         );
@@ -304,7 +354,7 @@ fn refused(guest: &Guest, phase: Phase, trap: Option<Trap>, limits: &CallLimits)
             Class::Limit,
             "table-elements",
             format!(
-                "the agent needed more than {} table elements (limit table-elements, fixed by the host)",
+                "the agent needed more than {} table elements (setting limits.table-elements)",
                 limits.table_elements_max
             ),
         ),
@@ -315,7 +365,7 @@ fn refused(guest: &Guest, phase: Phase, trap: Option<Trap>, limits: &CallLimits)
                 class,
                 "host-memory",
                 format!(
-                    "the memory of all agents together is limited to {} bytes (setting memory_bytes_total_max), \
+                    "the memory of all agents together is limited to {} bytes (setting host.memory), \
                      and this one needed more",
                     guest.limiter.budget_bytes_max()
                 ),

@@ -15,10 +15,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 use wasmtime::Engine;
 
 /// First bytes of each file; the last one is the layout's version.
 const MAGIC: &[u8; 8] = b"bandstn\x02";
+/// Nobody writes a file for so long.
+const DRAFT_AGE: Duration = Duration::from_secs(3_600);
 const HEAD_BYTES: usize = MAGIC.len() + blake3::OUT_LEN;
 
 /// What is kept for a component.
@@ -46,6 +49,7 @@ pub(crate) struct Cache {
     engine_hash: [u8; blake3::OUT_LEN],
     key: CacheKey,
     read_only: bool,
+    bytes_max: u64,
 }
 
 /// A file that is there and must not be loaded.
@@ -59,7 +63,12 @@ impl Cache {
     ///
     /// # Errors
     /// When others may write to the folder: then somebody means something else with it.
-    pub(crate) fn open(dir: &Path, read_only: bool, engine: &Engine) -> Result<Option<Self>, SetupError> {
+    pub(crate) fn open(
+        dir: &Path,
+        read_only: bool,
+        bytes_max: u64,
+        engine: &Engine,
+    ) -> Result<Option<Self>, SetupError> {
         let nothing = |error: &std::io::Error| {
             // A reader finds nothing where nothing was ever written.
             if !(read_only && error.kind() == ErrorKind::NotFound) {
@@ -86,7 +95,8 @@ impl Cache {
         }
         match CacheKey::open(&key_path(dir), read_only) {
             Ok(key) => {
-                Ok(Some(Self { dir: dir.to_owned(), engine_hash: engine_hash(engine), key, read_only }))
+                let engine_hash = engine_hash(engine);
+                Ok(Some(Self { dir: dir.to_owned(), engine_hash, key, read_only, bytes_max }))
             }
             Err(error) => nothing(&error),
         }
@@ -110,11 +120,17 @@ impl Cache {
     pub(crate) fn read(&self, digest: &str) -> Result<Option<Vec<u8>>, Refused> {
         let path = self.path(digest);
         let mut bytes = Vec::new();
-        let read = open_private(&path)
-            .and_then(|file| file.take((HEAD_BYTES + CODE_BYTES_MAX) as u64).read_to_end(&mut bytes));
+        let read = open_private(&path).and_then(|file| {
+            (&file).take((HEAD_BYTES + CODE_BYTES_MAX) as u64).read_to_end(&mut bytes)?;
+            Ok(file)
+        });
         let reason = match read {
-            Ok(_) => match self.authentic(digest, &bytes) {
+            Ok(file) => match self.authentic(digest, &bytes) {
                 Ok(()) => {
+                    if !self.read_only {
+                        // The time of its last use. Without it the file only goes earlier.
+                        let _ = file.set_modified(SystemTime::now());
+                    }
                     bytes.drain(..HEAD_BYTES);
                     return Ok(Some(bytes));
                 }
@@ -154,6 +170,43 @@ impl Cache {
         if let Err(error) = self.write_whole(&path, digest, code) {
             tracing::warn!("compiled code was not kept in {}: {error}", path.display());
         }
+        if let Err(error) = self.prune(&path) {
+            tracing::warn!("old compiled code stays in {}: {error}", self.dir.display());
+        }
+    }
+
+    /// Removes what was not used for longest, until the rest has room, and what writers left that died. `newest` stays,
+    /// however large it is: it is about to be used.
+    fn prune(&self, newest: &Path) -> std::io::Result<()> {
+        let mut kept = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            // Another process may remove it meanwhile.
+            let Ok(found) = entry.metadata() else { continue };
+            let (path, name) = (entry.path(), entry.file_name());
+            let used = found.modified()?;
+            if name.to_string_lossy().starts_with("draft-") {
+                if used.elapsed().is_ok_and(|age| age > DRAFT_AGE) {
+                    remove(&path)?;
+                }
+            } else if found.is_file()
+                && path.extension().is_some_and(|last| last == "cwasm")
+                && path != newest
+            {
+                kept.push((used, found.len(), path));
+            }
+        }
+        kept.sort();
+        let newest = newest.metadata().map_or(0, |found| found.len());
+        let mut total: u64 = newest + kept.iter().map(|(_, size, _)| *size).sum::<u64>();
+        for (_, size, path) in kept {
+            if total <= self.bytes_max {
+                break;
+            }
+            remove(&path)?;
+            total -= size;
+        }
+        Ok(())
     }
 
     /// Under a name of its own first, so that no reader ever finds half a file.
@@ -173,6 +226,13 @@ impl Cache {
             let _ = std::fs::remove_file(&draft);
         }
         result
+    }
+}
+
+fn remove(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

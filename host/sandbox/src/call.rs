@@ -45,6 +45,8 @@ pub struct CallRequest {
     pub memory: Option<Arc<dyn Memory>>,
     /// What stands behind the interface `model`; made for this attempt.
     pub model: Option<Arc<dyn Model>>,
+    /// The environment variables that the guest sees, and no others.
+    pub env: Vec<(String, String)>,
     /// Hears log lines and progress.
     pub events: Option<Arc<dyn Observer>>,
     /// Ends the attempt from outside.

@@ -25,7 +25,7 @@ pub(crate) fn start(settings: &Settings) -> Result<Engine, SetupError> {
         .ok()
         .filter(|instances| (1..=4_096).contains(instances))
         .ok_or(SetupError::Setting {
-            setting: "instances_max",
+            setting: "host.instances",
             value: settings.instances_max,
             must: "1 to 4096",
         })?;

@@ -4,18 +4,23 @@ use crate::bindings::{log, progress, types};
 use crate::call::{CallRequest, GuestEvent, LogLevel, Observer};
 use crate::cancel::CancelToken;
 use crate::capture::Capture;
+use crate::clocks::Clocks;
+use crate::disk::Disk;
+use crate::failure::Failure;
+use crate::files::{AttemptFiles, Quotas};
 use crate::http::{AttemptHttp, Reach};
 use crate::limiter::{Limiter, MemoryBudget};
 use crate::memory::Memory;
 use crate::meter::{HostBytes, Meter};
 use crate::model::{Model, ModelUsage};
+use crate::random::{RANDOM_BYTES_MAX, Seeded};
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, MEMORY_BYTES_CEILING};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
-use wasmtime::{Result, UpdateDeadline, bail};
+use wasmtime::{UpdateDeadline, bail};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -33,8 +38,6 @@ const WORDS_BYTES_MAX: usize = 4 << 10;
 const HEADERS_BYTES_MAX: usize = 32 << 10;
 /// Beyond this a wall limit is as good as none, and adding it to an instant would overflow.
 const WALL_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
-/// Random bytes in one call. Bytes.
-const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// Why the host put an end to the attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +50,27 @@ pub(crate) enum Ending {
     Cancelled,
     /// Too much went through host calls.
     HostCalls,
+    /// Too much in its scratch directories.
+    Scratch,
+    /// Too many files there.
+    ScratchEntries,
+    /// Too much in the scratch directories of all attempts, which may hold so many bytes.
+    HostScratch(u64),
+    /// Too many files held open.
+    OpenFiles,
+    /// Too many files held open by all attempts, which may hold so many.
+    HostOpenFiles(u64),
     /// Something of the host's broke.
     HostFault(String),
 }
 
 /// The data of one store.
 pub(crate) struct Guest {
-    wasi: WasiCtx,
+    pub(crate) wasi: WasiCtx,
+    pub(crate) clocks: Clocks,
+    /// `None`: random numbers are the system's.
+    pub(crate) seeded: Option<Seeded>,
+    pub(crate) files: AttemptFiles,
     pub(crate) resources: ResourceTable,
     stdout: Capture,
     stderr: Capture,
@@ -86,9 +103,10 @@ impl Guest {
         request: &CallRequest,
         budget: Arc<MemoryBudget>,
         reach: &Arc<Reach>,
+        disk: &Arc<Disk>,
         start: Instant,
         meter: Arc<Meter>,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let (stdout, stderr) = (Capture::default(), Capture::default());
         let limits = &request.limits;
         let memory_bytes_max = limits.memory_bytes_max.min(MEMORY_BYTES_CEILING);
@@ -105,13 +123,24 @@ impl Guest {
             deadline,
             request.events.clone(),
         );
-        Self {
-            // No files, arguments, environment or network; clocks and random numbers are WASI's own.
+        let quotas = Quotas {
+            bytes_max: limits.scratch_bytes_max,
+            entries_max: limits.scratch_entries_max,
+            open_max: limits.open_files_max,
+        };
+        let files = AttemptFiles::open(&request.grants.files, disk, quotas, host_bytes.clone())?;
+        Ok(Self {
+            // No arguments, files or network. Files, clocks and random numbers are ours, what is granted of them and
+            // what is not.
             wasi: WasiCtx::builder()
                 .stdout(stdout.clone())
                 .stderr(stderr.clone())
+                .envs(&request.env)
                 .max_random_size(RANDOM_BYTES_MAX)
                 .build(),
+            clocks: Clocks::new(start, request.grants.clock),
+            seeded: (!request.grants.random).then(|| Seeded::new(request.seed)),
+            files,
             resources,
             stdout,
             stderr,
@@ -135,7 +164,7 @@ impl Guest {
             answers_open: 0,
             grants: request.grants.clone(),
             denied: None,
-        }
+        })
     }
 
     /// Decides at each tick whether the guest may go on. It runs inside the guest's poll.
@@ -157,12 +186,12 @@ impl Guest {
     }
 
     /// Counts a host call with this much data.
-    pub(crate) fn charge_call(&mut self, bytes: usize) -> Result<()> {
+    pub(crate) fn charge_call(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.charge_answer(CALL_BYTES.saturating_add(bytes))
     }
 
     /// Counts what a host call brings back.
-    pub(crate) fn charge_answer(&mut self, bytes: usize) -> Result<()> {
+    pub(crate) fn charge_answer(&mut self, bytes: usize) -> wasmtime::Result<()> {
         if !self.host_bytes.take(bytes) {
             self.ending.get_or_insert(Ending::HostCalls);
             bail!("quota of host calls used up");
@@ -174,7 +203,7 @@ impl Guest {
         let (quota, what, setting) = match &event {
             GuestEvent::Log { .. } => (&mut self.log, "log", "setting limits.log"),
             GuestEvent::Chunk(_) | GuestEvent::Report { .. } => {
-                (&mut self.progress, "progress", "limit progress, fixed by the host")
+                (&mut self.progress, "progress", "setting limits.progress")
             }
         };
         let taken = quota.take(text_bytes.saturating_add(EVENT_BYTES));
@@ -277,7 +306,7 @@ impl WasiHttpView for Guest {
 impl types::Host for Guest {}
 
 impl log::Host for Guest {
-    async fn write(&mut self, level: log::Level, message: String, fields: String) -> Result<()> {
+    async fn write(&mut self, level: log::Level, message: String, fields: String) -> wasmtime::Result<()> {
         self.charge_call(message.len() + fields.len())?;
         let level = match level {
             log::Level::Trace => LogLevel::Trace,
@@ -307,7 +336,7 @@ impl log::Host for Guest {
         Ok(())
     }
 
-    async fn last_words(&mut self, message: String, backtrace: String) -> Result<()> {
+    async fn last_words(&mut self, message: String, backtrace: String) -> wasmtime::Result<()> {
         self.charge_call(message.len() + backtrace.len())?;
         let mut words = sanitise(&message, WORDS_BYTES_MAX);
         if !backtrace.trim().is_empty() {
@@ -320,14 +349,14 @@ impl log::Host for Guest {
 }
 
 impl progress::Host for Guest {
-    async fn chunk(&mut self, text: String) -> Result<()> {
+    async fn chunk(&mut self, text: String) -> wasmtime::Result<()> {
         self.charge_call(text.len())?;
         let text = sanitise(&text, LINE_BYTES_MAX);
         self.tell(text.len(), GuestEvent::Chunk(text));
         Ok(())
     }
 
-    async fn report(&mut self, fraction: Option<f64>, message: String) -> Result<()> {
+    async fn report(&mut self, fraction: Option<f64>, message: String) -> wasmtime::Result<()> {
         self.charge_call(message.len())?;
         let message = sanitise(&message, LINE_BYTES_MAX);
         // A fraction that is none tells nothing; it is not worth failing for.

@@ -30,6 +30,14 @@ pub enum SetupError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The folder for scratch directories cannot be used.
+    #[error("cannot keep scratch directories in {}: {source}", path.display())]
+    Scratch {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 /// An import that this host does not serve.
@@ -46,7 +54,7 @@ pub struct Refused {
 pub enum LoadError {
     /// Larger than the host looks at.
     #[error(
-        "the component has {size_bytes} bytes, more than the limit of {size_bytes_max} (setting component_bytes_max)"
+        "the component has {size_bytes} bytes, more than the limit of {size_bytes_max} (limit component, fixed by the host)"
     )]
     TooLarge {
         /// Its size.

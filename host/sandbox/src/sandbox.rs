@@ -5,6 +5,7 @@ use crate::bindings::{log, memory_audit, memory_facts, memory_slots, model, prog
 use crate::cache::{Cache, KeptCode};
 use crate::call::{CallRequest, Outcome, Usage};
 use crate::compile_child::panic_text;
+use crate::disk::Disk;
 use crate::engine;
 use crate::failure::{Class, Failure};
 use crate::guest::Guest;
@@ -28,6 +29,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::p2::bindings::{clocks, filesystem, random};
 
 /// Runs agents. One per process is enough; dropping it ends the attempts that are still going on.
 pub struct Sandbox {
@@ -43,6 +45,7 @@ struct Shared {
     loader: Loader,
     budget: Arc<MemoryBudget>,
     reach: Arc<Reach>,
+    disk: Arc<Disk>,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -65,9 +68,12 @@ impl Sandbox {
         let engine = engine::start(&settings)?;
         let linker = linker(&engine).map_err(|error| SetupError::Engine(format!("{error:#}")))?;
         let cache = match &settings.cache_dir {
-            Some(dir) => Cache::open(dir, settings.cache_read_only, &engine)?,
+            Some(dir) => Cache::open(dir, settings.cache_read_only, settings.cache_bytes_max, &engine)?,
             None => None,
         };
+        let disk = Disk::open(settings.scratch_dir.as_deref(), settings.scratch_bytes_total_max).map_err(
+            |source| SetupError::Scratch { path: settings.scratch_dir.clone().unwrap_or_default(), source },
+        )?;
         let lanes = Lanes::start(settings.worker_threads).map_err(SetupError::Threads)?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let shared = Shared {
@@ -76,6 +82,7 @@ impl Sandbox {
             engine,
             budget: Arc::new(MemoryBudget::new(settings.memory_bytes_total_max)),
             reach: Reach::new(outbound),
+            disk: Arc::new(disk),
             slots: Arc::new(Semaphore::new(settings.instances_max)),
             waiting: AtomicUsize::new(0),
             settings,
@@ -176,13 +183,9 @@ impl Sandbox {
         let start = Instant::now();
         lanes.quick().block_on(async {
             for _ in 0..rounds {
-                let guest = Guest::new(
-                    request,
-                    self.shared.budget.clone(),
-                    &self.shared.reach,
-                    start,
-                    Arc::default(),
-                );
+                let Shared { budget, reach, disk, .. } = &*self.shared;
+                let guest = Guest::new(request, budget.clone(), reach, disk, start, Arc::default());
+                let guest = guest.map_err(|failure| failure.message)?;
                 let mut store = wasmtime::Store::new(&self.shared.engine, guest);
                 store.set_epoch_deadline(1 << 40);
                 let agent =
@@ -218,7 +221,7 @@ impl Shared {
         match slot {
             Ok(_slot) => {
                 let budget = self.budget.clone();
-                attempt::make(&self.engine, budget, &self.reach, plugin, &request, queued_ms, meter).await
+                attempt::make(budget, &self.reach, &self.disk, plugin, &request, queued_ms, meter).await
             }
             Err(failure) => failed(failure, queued_ms),
         }
@@ -243,7 +246,7 @@ impl Shared {
                 "queue",
                 format!(
                     "{instances_max} instances are busy and {queue_max} attempts wait already (settings \
-                     instances_max, queue_max)"
+                     host.instances, host.queue)"
                 ),
             )
         })?;
@@ -258,8 +261,8 @@ impl Shared {
                 Class::Overload,
                 "instances",
                 format!(
-                    "{instances_max} instances were busy for {queue_wait_ms_max} ms (settings instances_max, \
-                     queue_wait_ms_max)"
+                    "{instances_max} instances were busy for {queue_wait_ms_max} ms (settings \
+                     host.instances, host.queue-wait)"
                 ),
             )),
         }
@@ -346,5 +349,15 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     model::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    // What is ours stands before what wasmtime brings: clocks, random numbers and files are as they are granted.
+    linker.allow_shadowing(true);
+    clocks::monotonic_clock::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    clocks::wall_clock::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    filesystem::preopens::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    filesystem::types::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    random::insecure::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    random::insecure_seed::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    random::random::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    linker.allow_shadowing(false);
     Ok(linker)
 }

@@ -10,13 +10,13 @@ pub const MEMORY_BYTES_CEILING: usize = 512 << 20;
 /// How large the sandbox as a whole may be.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Instances alive at once, over all plugins. Further calls queue.
+    /// Instances alive at once, over all plugins. Further calls queue (`host.instances`).
     pub instances_max: usize,
-    /// Calls that may queue for an instance; one more is refused as overload.
+    /// Calls that may queue for an instance; one more is refused as overload (`host.queue`).
     pub queue_max: usize,
-    /// How long a call may queue before it is refused as overload. Milliseconds.
+    /// How long a call may queue before it is refused as overload. Milliseconds (`host.queue-wait`).
     pub queue_wait_ms_max: u64,
-    /// Linear memory of all instances together. Bytes.
+    /// Linear memory of all instances together. Bytes (`host.memory`).
     pub memory_bytes_total_max: usize,
     /// The largest component that is looked at. Bytes.
     pub component_bytes_max: usize,
@@ -24,10 +24,17 @@ pub struct Settings {
     pub cache_dir: Option<PathBuf>,
     /// Whether the cache is left as it is: what is in it is used, nothing is added or mended.
     pub cache_read_only: bool,
+    /// How much is kept there; what was not used for longest goes first. Bytes (`compile.cache`).
+    pub cache_bytes_max: u64,
     /// The child processes that compile. `None`: this process does, so a component can take all its memory and time.
     pub compiler: Option<Compiler>,
     /// Threads that run guests. 0: as many as there are cores.
     pub worker_threads: usize,
+    /// Where guests have their scratch directories. It belongs to this sandbox alone, which empties it when it starts.
+    /// `None`: nobody gets one.
+    pub scratch_dir: Option<PathBuf>,
+    /// What all scratch directories hold together. Bytes (`host.scratch`).
+    pub scratch_bytes_total_max: u64,
 }
 
 impl Default for Settings {
@@ -40,8 +47,11 @@ impl Default for Settings {
             component_bytes_max: 64 << 20,
             cache_dir: None,
             cache_read_only: false,
+            cache_bytes_max: 2 << 30,
             compiler: None,
             worker_threads: 0,
+            scratch_dir: None,
+            scratch_bytes_total_max: 1 << 30,
         }
     }
 }
@@ -59,18 +69,24 @@ pub struct CallLimits {
     pub output_bytes_max: usize,
     /// Log lines; what exceeds it is dropped and counted. Bytes (`limits.log`).
     pub log_bytes_max: usize,
-    /// Progress, chunks of a text in the making among it; what exceeds it is dropped and counted. Bytes. No setting of
-    /// a workflow file reaches it; the line that tells of it calls it `progress`.
+    /// Progress, chunks of a text in the making among it; what exceeds it is dropped and counted. Bytes
+    /// (`limits.progress`).
     pub progress_bytes_max: usize,
-    /// What crosses in host calls, both ways, each call counting 256 bytes besides its data. Bytes. No setting of a
-    /// workflow file reaches it; errors call it `host-calls`.
+    /// What crosses in host calls, both ways, each call counting 256 bytes besides its data. Bytes
+    /// (`limits.host-calls`).
     pub host_call_bytes_max: usize,
-    /// Table elements, summed over all tables of the instance. No setting of a workflow file reaches it; errors call
-    /// it `table-elements`.
+    /// Table elements, summed over all tables of the instance (`limits.table-elements`).
     pub table_elements_max: usize,
-    /// Handles to things of the host (streams, pollables) that the guest holds at once: they are the host's memory. No
-    /// setting of a workflow file reaches it; errors call it `handles`.
+    /// Handles to things of the host (streams, pollables) that the guest holds at once: they are the host's memory
+    /// (`limits.handles`).
     pub handles_max: usize,
+    /// What is in its scratch directories. Bytes (`limits.scratch`).
+    pub scratch_bytes_max: u64,
+    /// Files, directories and links in its scratch directories (`limits.scratch-entries`).
+    pub scratch_entries_max: usize,
+    /// Files, directories and streams of files that the guest holds open at once: each is one of the host's open files, or
+    /// a buffer (`limits.open-files`).
+    pub open_files_max: usize,
 }
 
 impl Default for CallLimits {
@@ -87,6 +103,9 @@ impl Default for CallLimits {
             // Debug builds of some C# guests need more than 10 000.
             table_elements_max: 100_000,
             handles_max: 4_096,
+            scratch_bytes_max: 64 << 20,
+            scratch_entries_max: 1_024,
+            open_files_max: 128,
         }
     }
 }
@@ -113,6 +132,31 @@ pub struct Grants {
     pub tools: Vec<String>,
     /// The secrets that may be put into its HTTP requests, by name.
     pub secrets: Vec<String>,
+    /// The directories it sees.
+    pub files: Vec<FilesGrant>,
+    /// Whether its clocks go, in steps of 10 ms. If not, they stand still where the attempt began.
+    pub clock: bool,
+    /// Whether its random numbers come from the system. If not, they follow from the attempt's seed.
+    pub random: bool,
+}
+
+/// A directory that a guest sees as `/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilesGrant {
+    /// Its name there: one part of a path.
+    pub name: String,
+    /// What it is.
+    pub directory: FilesDirectory,
+}
+
+/// What stands behind a [`FilesGrant`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilesDirectory {
+    /// This directory, which the guest can only read. Absolute, links resolved: an attempt is refused when it leads
+    /// elsewhere by then.
+    Read(PathBuf),
+    /// An empty directory of its own, which is gone after the attempt.
+    Scratch,
 }
 
 impl Grants {

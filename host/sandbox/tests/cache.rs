@@ -42,11 +42,7 @@ async fn code_is_kept_and_used_again() {
     assert_eq!(before.mode() & 0o777, 0o600);
     works(&with_cache(&dir)).await;
     let after = kept[0].metadata().unwrap();
-    assert_eq!(
-        (before.ino(), before.mtime_nsec()),
-        (after.ino(), after.mtime_nsec()),
-        "it was not written anew"
-    );
+    assert_eq!(before.ino(), after.ino(), "it was not written anew");
 }
 
 /// Loads it anew: the file that was there is refused with this reason, and replaced by one that is good.
@@ -202,6 +198,42 @@ async fn a_folder_that_cannot_be_written_costs_speed_only() {
     std::fs::create_dir_all(file.join("full")).unwrap();
     works(&with_cache(&dir)).await;
     assert_eq!(files(&dir), [file], "no draft is left");
+}
+
+// What was not used for longest goes when there is too much; what was just written stays, however large.
+#[tokio::test]
+async fn the_folder_keeps_what_was_used_last() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("compiled");
+    let with = |cache_bytes_max| {
+        Sandbox::new(Settings { cache_dir: Some(dir.clone()), cache_bytes_max, ..settings() }).unwrap()
+    };
+    let ours = |sandbox: &Sandbox, bytes: &[u8]| {
+        sandbox.load(bytes, &Grants::default()).unwrap().digest()[7..].to_owned()
+    };
+    let all = with(u64::MAX);
+    let first = ours(&all, &guests::echo());
+    let second = ours(&all, &guests::traps());
+    let size: u64 = files(&dir).iter().map(|file| file.metadata().unwrap().len()).sum();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3_700);
+    for file in files(&dir) {
+        std::fs::File::open(file).unwrap().set_modified(hour_ago).unwrap();
+    }
+    std::fs::write(dir.join("draft-1-1"), "left").unwrap();
+    std::fs::File::open(dir.join("draft-1-1")).unwrap().set_modified(hour_ago).unwrap();
+    std::fs::write(dir.join("draft-1-2"), "being written").unwrap();
+    // Used again, so the other one is older.
+    let some = with(size + 1_000);
+    assert_eq!(ours(&some, &guests::echo()), first);
+    let third = ours(&some, &guests::endless_loop());
+    let names: Vec<String> =
+        files(&dir).iter().map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    let has = |part: &str| names.iter().any(|name| name.starts_with(part));
+    assert!(has(&first) && has(&third) && !has(&second), "{names:?}");
+    assert!(has("draft-1-2") && !has("draft-1-1"), "{names:?}");
+    let fourth = ours(&with(1), &guests::traps());
+    assert!(fourth == second && files(&dir).len() == 2, "the newest, and a draft");
+    works(&with(1)).await;
 }
 
 #[tokio::test]

@@ -68,5 +68,5 @@ async fn progress_beyond_its_limit_is_dropped_and_the_log_goes_on() {
     assert_eq!(outcome.usage.events_dropped, 1);
     let events = heard.0.lock().unwrap();
     let [GuestEvent::Log { .. }, GuestEvent::Log { message, .. }] = &events[..] else { panic!("{events:?}") };
-    assert!(message.contains("progress reached its limit of 40 bytes (limit progress, fixed"), "{message}");
+    assert!(message.contains("progress reached its limit of 40 bytes (setting limits.progress"), "{message}");
 }

@@ -47,6 +47,6 @@ async fn all_instances_share_one_budget() {
     let outcome = run(&sandbox, &guests::memory_bomb(), request("{}")).await;
     assert_eq!(end(&outcome), (Class::Limit, "host-memory"));
     let message = support::failure(outcome).message;
-    assert!(message.contains("4194304") && message.contains("memory_bytes_total_max"), "{message}");
+    assert!(message.contains("4194304") && message.contains("host.memory"), "{message}");
     still_works(&sandbox).await;
 }

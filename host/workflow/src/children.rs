@@ -129,4 +129,12 @@ impl Resolver for Beside<'_> {
     fn in_project(&self, path: &str) -> String {
         self.inner.in_project(&beside(self.file, path))
     }
+
+    fn directory(&self, path: &str) -> Result<(), FileProblem> {
+        self.inner.directory(&beside(self.file, path))
+    }
+
+    fn kept_env(&self, name: &str) -> Option<String> {
+        self.inner.kept_env(name)
+    }
 }

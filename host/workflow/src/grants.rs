@@ -7,6 +7,7 @@ use bandstand_engine::graph::{ClockGrant, FilesAccess, FilesGrant, Grants, HttpO
 use bandstand_engine::id::Id;
 
 use crate::diagnostic::Report;
+use crate::files::file_problem;
 use crate::quantity::listed;
 use crate::resolver::{Permitted, PluginFacts, Resolver};
 use crate::yaml::{Entry, Node};
@@ -126,6 +127,24 @@ pub(crate) fn permitted(
     }
 }
 
+/// The directories that it is granted are there, and its environment variables are none that the host keeps to itself.
+pub(crate) fn there(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) {
+    let Some(grants) = entry.value.get("grants") else { return };
+    for files in grants.get("files").map(Node::entries).unwrap_or_default() {
+        let scratch = files.value.get("access").and_then(Node::text) == Some("scratch");
+        let Some(path) = files.value.get("path").filter(|_| !scratch) else { continue };
+        if let Some(Err(problem)) = path.text().map(|text| resolver.directory(text)) {
+            file_problem(report, path.span, &problem);
+        }
+    }
+    for name in grants.get("env").map(Node::items).unwrap_or_default() {
+        if let Some((text, why)) = name.text().and_then(|text| Some((text, resolver.kept_env(text)?))) {
+            let message = format!("the file grants `env` of `{text}` to `{}`, but {why}", entry.key);
+            report.add("BW604", name.span, message, "no host permits it; take it out");
+        }
+    }
+}
+
 /// What one key asks beyond what is permitted: what it is, what the host says of it, the line that would permit it.
 fn excess(
     key: &str,
@@ -194,16 +213,23 @@ fn excess(
                     .then(|| ("`files` with `access: scratch`".to_owned(), "scratch = true".to_owned())),
                 FilesAccess::Read => {
                     let path = resolver.in_project(&grant.path);
-                    (!permits.files.contains(&path))
+                    (!permits.files.iter().any(|most| is_within(&path, most)))
                         .then(|| (format!("`files` of `{path}`"), format!("files = [\"{path}\"]")))
                 }
             })?;
             refused(beyond.0, beyond.1)
         }
-        "clock" if !permits.clock => refused("`clock`".to_owned(), "clock = true".to_owned()),
+        "clock" if !permits.clock => refused("`clock`".to_owned(), "clock = \"coarse\"".to_owned()),
         "random" if !permits.random => refused("`random`".to_owned(), "random = true".to_owned()),
         _ => None,
     }
+}
+
+/// Whether a directory is the permitted one or below it. Both are paths in the project, without `..`.
+fn is_within(path: &str, permitted: &str) -> bool {
+    let permitted = permitted.trim_start_matches("./").trim_end_matches('/');
+    let all = permitted.is_empty() || permitted == ".";
+    all || path == permitted || path.strip_prefix(permitted).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Whether what is permitted includes what is asked: the same scheme and port, the same host or one under `*.`, and no
@@ -270,6 +296,22 @@ mod tests {
         assert_eq!(not_permitted("http", false, &some), None);
         assert_eq!(not_permitted("memory", false, &some), None);
         assert_eq!(not_permitted("memory", true, &some), Some("memory = \"write\""));
+    }
+
+    // R7.2
+    #[test]
+    fn a_permitted_directory_includes_what_is_below_it() {
+        for (path, permitted, expected) in [
+            ("data", "data", true),
+            ("data", "./data/", true),
+            ("data/more", "data", true),
+            ("data", ".", true),
+            ("database", "data", false),
+            ("dat", "data", false),
+            ("data", "data/more", false),
+        ] {
+            assert_eq!(is_within(path, permitted), expected, "{path} {permitted}");
+        }
     }
 
     // R7.5

@@ -82,6 +82,7 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
     let permits = resolver.permitted(&source, &facts.digest);
     grants::needed(report, entry, &facts, permits.as_ref());
     grants::permitted(report, entry, permits.as_ref(), resolver);
+    grants::there(report, entry, resolver);
     Some(facts)
 }
 

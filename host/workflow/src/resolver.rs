@@ -30,6 +30,19 @@ pub trait Resolver {
     fn in_project(&self, path: &str) -> String {
         path.to_owned()
     }
+
+    /// Whether a directory can be granted. By itself: every one can.
+    ///
+    /// # Errors
+    /// When there is none, or it lies outside of the project directory.
+    fn directory(&self, _path: &str) -> Result<(), FileProblem> {
+        Ok(())
+    }
+
+    /// Why the host shows no plugin that environment variable, whatever is granted; `None`: it may be granted.
+    fn kept_env(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Why a file cannot be read.

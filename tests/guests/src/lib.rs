@@ -7,6 +7,7 @@
 
 mod hostile;
 mod ordinary;
+pub mod powers;
 
 pub use hostile::*;
 pub use ordinary::*;
@@ -27,6 +28,7 @@ interface poll {
 interface streams {
   use error.{error};
   variant stream-error { last-operation-failed(error), closed }
+  resource input-stream { blocking-read: func(len: u64) -> result<list<u8>, stream-error>; }
   resource output-stream {
     blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
     write-zeroes: func(len: u64) -> result<_, stream-error>;
@@ -38,18 +40,73 @@ interface monotonic-clock {
   type instant = u64;
   type duration = u64;
   now: func() -> instant;
+  resolution: func() -> duration;
   subscribe-instant: func(when: instant) -> pollable;
   subscribe-duration: func(when: duration) -> pollable;
+}
+interface wall-clock {
+  record datetime { seconds: u64, nanoseconds: u32 }
+  now: func() -> datetime;
 }";
 const WASI_RANDOM: &str = "package wasi:random@0.2.0;
-interface random { get-random-bytes: func(len: u64) -> list<u8>; }";
+interface random { get-random-bytes: func(len: u64) -> list<u8>; get-random-u64: func() -> u64; }
+interface insecure { get-insecure-random-u64: func() -> u64; }
+interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; }";
 const WASI_CLI: &str = "package wasi:cli@0.2.0;
 interface stderr { use wasi:io/streams@0.2.0.{output-stream}; get-stderr: func() -> output-stream; }
 interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }
 interface exit { exit: func(status: result); }
 interface environment { get-environment: func() -> list<tuple<string, string>>; }";
 const WASI_FILESYSTEM: &str = "package wasi:filesystem@0.2.0;
-interface types { resource descriptor; }
+interface types {
+  use wasi:io/streams@0.2.0.{input-stream, output-stream};
+  use wasi:clocks/wall-clock@0.2.0.{datetime};
+  type filesize = u64;
+  enum descriptor-type {
+    unknown, block-device, character-device, directory, fifo, symbolic-link, regular-file, socket
+  }
+  flags descriptor-flags {
+    read, write, file-integrity-sync, data-integrity-sync, requested-write-sync, mutate-directory
+  }
+  flags path-flags { symlink-follow }
+  flags open-flags { create, directory, exclusive, truncate }
+  type link-count = u64;
+  record descriptor-stat {
+    %type: descriptor-type, link-count: link-count, size: filesize, data-access-timestamp: option<datetime>,
+    data-modification-timestamp: option<datetime>, status-change-timestamp: option<datetime>
+  }
+  variant new-timestamp { no-change, now, timestamp(datetime) }
+  enum error-code {
+    access, would-block, already, bad-descriptor, busy, deadlock, quota, exist, file-too-large,
+    illegal-byte-sequence, in-progress, interrupted, invalid, io, is-directory, loop, too-many-links, message-size,
+    name-too-long, no-device, no-entry, no-lock, insufficient-memory, insufficient-space, not-directory, not-empty,
+    not-recoverable, unsupported, no-tty, no-such-device, overflow, not-permitted, pipe, read-only, invalid-seek,
+    text-file-busy, cross-device
+  }
+  resource descriptor {
+    read-via-stream: func(offset: filesize) -> result<input-stream, error-code>;
+    write-via-stream: func(offset: filesize) -> result<output-stream, error-code>;
+    append-via-stream: func() -> result<output-stream, error-code>;
+    set-size: func(size: filesize) -> result<_, error-code>;
+    read: func(length: filesize, offset: filesize) -> result<tuple<list<u8>, bool>, error-code>;
+    write: func(buffer: list<u8>, offset: filesize) -> result<filesize, error-code>;
+    read-directory: func() -> result<directory-entry-stream, error-code>;
+    create-directory-at: func(path: string) -> result<_, error-code>;
+    stat-at: func(path-flags: path-flags, path: string) -> result<descriptor-stat, error-code>;
+    set-times-at: func(path-flags: path-flags, path: string, data-access-timestamp: new-timestamp,
+      data-modification-timestamp: new-timestamp) -> result<_, error-code>;
+    link-at: func(old-path-flags: path-flags, old-path: string, new-descriptor: borrow<descriptor>, new-path: string)
+      -> result<_, error-code>;
+    open-at: func(path-flags: path-flags, path: string, open-flags: open-flags, %flags: descriptor-flags)
+      -> result<descriptor, error-code>;
+    readlink-at: func(path: string) -> result<string, error-code>;
+    remove-directory-at: func(path: string) -> result<_, error-code>;
+    rename-at: func(old-path: string, new-descriptor: borrow<descriptor>, new-path: string) -> result<_, error-code>;
+    symlink-at: func(old-path: string, new-path: string) -> result<_, error-code>;
+    unlink-file-at: func(path: string) -> result<_, error-code>;
+  }
+  resource directory-entry-stream;
+}
 interface preopens {
   use types.{descriptor};
   get-directories: func() -> list<tuple<descriptor, string>>;
@@ -102,7 +159,10 @@ world guest {{
   include bandstand:agent/agent@{version};
   import wasi:io/poll@0.2.0;
   import wasi:clocks/monotonic-clock@0.2.0;
+  import wasi:clocks/wall-clock@0.2.0;
   import wasi:random/random@0.2.0;
+  import wasi:random/insecure@0.2.0;
+  import wasi:random/insecure-seed@0.2.0;
   import wasi:sockets/tcp-create-socket@0.2.0;
   import wasi:http/outgoing-handler@0.2.0;
   import wasi:cli/stderr@0.2.0;
@@ -110,6 +170,7 @@ world guest {{
   import wasi:cli/exit@0.2.0;
   import wasi:cli/environment@0.2.0;
   import wasi:filesystem/preopens@0.2.0;
+  import wasi:filesystem/types@0.2.0;
   import test:power/teleport@1.0.0;
   import test:power/levitate@1.0.0;
 }}"

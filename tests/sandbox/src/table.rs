@@ -119,8 +119,7 @@ fn greedy() -> Vec<Attack> {
     let summed = big::with_instances("(module (memory 64))", 7);
     let mut summed = of("summed-memories", summed, Ends::Fails(Class::Limit, "memory", MEMORY.to_vec()));
     summed.limits.memory_bytes_max = 16 << 20;
-    let held =
-        "the agent held more than 4096 handles to things of the host (limit handles, fixed by the host)";
+    let held = "the agent held more than 4096 handles to things of the host (setting limits.handles)";
     vec![
         bomb,
         summed,
@@ -128,7 +127,7 @@ fn greedy() -> Vec<Attack> {
             wat!("table-bomb"),
             Class::Limit,
             "table-elements",
-            &["more than 100000 table elements (limit table-elements, fixed by the host)"],
+            &["more than 100000 table elements (setting limits.table-elements)"],
         ),
         fails(wat!("streams"), Class::Limit, "handles", &[held]),
         fails(wat!("pollables"), Class::Limit, "handles", &[held]),
@@ -157,7 +156,7 @@ fn bad_replies() -> Vec<Attack> {
 
 fn floods() -> Vec<Attack> {
     let flood = |wat| {
-        let says = &["more than 1048576 bytes through host calls", "limit host-calls, fixed by the host"];
+        let says = &["more than 1048576 bytes through host calls", "setting limits.host-calls"];
         let mut flood = fails(wat, Class::Limit, "host-calls", says);
         flood.limits.host_call_bytes_max = 1 << 20;
         flood

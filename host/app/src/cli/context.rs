@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bandstand_engine::Timestamp;
 use bandstand_model::Models;
-use bandstand_sandbox::Compiler;
+use bandstand_sandbox::{CallLimits, Compiler, Settings};
 
 use super::exit::{Exit, Failure};
 use super::term::out::Out;
@@ -13,7 +13,7 @@ use crate::host::{Access, Drive, Durability, HostOptions};
 use crate::project::config::{self, Config};
 use crate::project::directory::{Directory, FileError};
 use crate::project::load::LoadError;
-use crate::project::models;
+use crate::project::{models, permits};
 
 /// The data directory when nobody names one.
 const DATA_DIR_DEFAULT: &str = ".bandstand";
@@ -73,6 +73,9 @@ impl Context {
             config::Durability::Process => Durability::Process,
         };
         options.outgoing = config.map(Config::outgoing).unwrap_or_default();
+        options.lending = permits::lending(config);
+        options.sandbox = sandbox_settings(config);
+        options.attempt = attempt_limits(config);
         Ok(Access::open(options).await?)
     }
 
@@ -104,6 +107,19 @@ pub fn compiler(config: Option<&Config>) -> Compiler {
     compiler.memory_bytes_max = bounds.memory.unwrap_or(compiler.memory_bytes_max);
     compiler.wall_ms_max = bounds.time.unwrap_or(compiler.wall_ms_max);
     compiler
+}
+
+/// The sandbox as the operator sets it, without folders of its own.
+pub fn sandbox_settings(config: Option<&Config>) -> Settings {
+    let default = Settings { compiler: Some(compiler(config)), ..Settings::default() };
+    let Some(config) = config else { return default };
+    let cache_bytes_max = config.compile.cache.unwrap_or(default.cache_bytes_max);
+    Settings { cache_bytes_max, ..config.host.apply(default) }
+}
+
+/// The limits of an attempt as far as the operator alone sets them; the others are the defaults.
+pub fn attempt_limits(config: Option<&Config>) -> CallLimits {
+    config.map_or_else(CallLimits::default, |config| config.limits.apply(CallLimits::default()))
 }
 
 /// A runtime for the verbs that reach a host.
@@ -190,6 +206,7 @@ impl From<LoadError> for Failure {
             LoadError::TooLarge { .. } => "keep data in files of its own, and name them in the workflow file",
             LoadError::Config(error) => return Failure::usage(error).help(config_help(error)),
             LoadError::PluginMissing { .. } => "please report it, with the workflow file",
+            LoadError::Directory { .. } => "see that the directory is there, then try again",
         };
         Failure::usage(&error).help(help)
     }

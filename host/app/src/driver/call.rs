@@ -18,7 +18,7 @@ use super::clock::now;
 use super::convert;
 use super::hub::Hub;
 use super::plugins::{self, PluginError, Plugins};
-use crate::host::{Live, LiveKind};
+use crate::host::{Lending, Live, LiveKind};
 
 /// Makes the memory that stands behind one attempt: for which workflow, run and visit.
 pub type MemoryFor = Arc<dyn Fn(&RunStarted, &CommandId) -> Arc<dyn Memory> + Send + Sync>;
@@ -36,6 +36,10 @@ pub struct Caller {
     pub memory_for: MemoryFor,
     /// What they may ask.
     pub models: Models,
+    /// What they may be lent.
+    pub lending: Arc<Lending>,
+    /// Their limits as far as no workflow file says.
+    pub attempt: CallLimits,
 }
 
 /// What a call needs to know of its run.
@@ -71,10 +75,11 @@ impl Caller {
             let failure = Failure::permanent(Class::Trap, "plugin-unusable", problem);
             return tell(convert::unusable(of.run_id, command.id, failure));
         };
-        if let Some(plugin) = self.plugins.ready(digest) {
+        let lent = !declared.grants.files.is_empty() || !declared.grants.env.is_empty();
+        if let Some(plugin) = self.plugins.ready(digest).filter(|_| !lent) {
             return self.make(plugin, of, command, cancel, tell);
         }
-        // Reading and compiling block. Until then the attempt has not begun.
+        // Reading, compiling and looking at directories block. Until then the attempt has not begun.
         let (digest, grants) = (digest.to_owned(), declared.grants.clone());
         tokio::task::spawn_blocking(move || {
             let loading = catch_unwind(AssertUnwindSafe(|| self.plugins.get(&digest, &grants)));
@@ -83,6 +88,9 @@ impl Caller {
                     message: "the host failed while it loaded the plugin".to_owned(),
                 }))
             });
+            if let Some(refused) = self.lending.refusal(&grants).filter(|_| loaded.is_ok()) {
+                return tell(convert::unusable(of.run_id, command.id, refused));
+            }
             match loaded {
                 Ok(plugin) => self.make(plugin, of, command, cancel, tell),
                 Err(PluginError::Load(error)) => {
@@ -123,6 +131,14 @@ impl Caller {
     fn request(&self, of: &Of, command: &Command, events: Arc<Listener>, cancel: CancelToken) -> CallRequest {
         let id = &command.id;
         let (_, declared) = of.plugin(command).expect("looked up before the attempt began");
+        let (env, missing) = self.lending.env(&declared.grants.env);
+        for name in missing {
+            events.tell(LiveKind::Log {
+                level: level_name(LogLevel::Warn).to_owned(),
+                message: format!("the plugin is granted the variable {name}, which the host does not have"),
+                fields: String::new(),
+            });
+        }
         CallRequest {
             run_id: of.started.run_id.clone(),
             thread_id: of.started.thread_id.clone(),
@@ -137,11 +153,12 @@ impl Caller {
             seed: seed(of.started.seed, id),
             input: command.input.to_string(),
             context: String::new(),
-            limits: limits(&declared.limits, command.timeout_ms),
+            limits: limits(&self.attempt, &declared.limits, command.timeout_ms),
             grants: Arc::new(plugins::grants(&declared.grants)),
             memory: declared.grants.memory.map(|_| (self.memory_for)(&of.started, id)),
             model: (!declared.grants.model.is_empty())
                 .then(|| self.models.for_attempt(&of.started.run_id, spent(&of.spent))),
+            env,
             events: Some(events),
             cancel,
         }
@@ -155,7 +172,7 @@ fn spent(spent: &Spent) -> bandstand_model::Spent {
     }
 }
 
-pub(crate) fn limits(asked: &PluginLimits, timeout_ms: u64) -> CallLimits {
+pub(crate) fn limits(host: &CallLimits, asked: &PluginLimits, timeout_ms: u64) -> CallLimits {
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
     CallLimits {
         memory_bytes_max: size(asked.memory_bytes).min(MEMORY_BYTES_CEILING),
@@ -163,7 +180,7 @@ pub(crate) fn limits(asked: &PluginLimits, timeout_ms: u64) -> CallLimits {
         cpu_ms: asked.cpu_ms,
         output_bytes_max: size(asked.output_bytes),
         log_bytes_max: size(asked.log_bytes),
-        ..CallLimits::default()
+        ..host.clone()
     }
 }
 

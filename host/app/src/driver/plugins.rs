@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bandstand_engine::graph::{Grants, MemoryAccess};
-use bandstand_sandbox::{HttpGrant, LoadError, MemoryGrant, Plugin, Sandbox};
+use bandstand_engine::graph::{FilesAccess, Grants, MemoryAccess};
+use bandstand_sandbox::{FilesDirectory, FilesGrant, HttpGrant, LoadError, MemoryGrant, Plugin, Sandbox};
 use sha2::{Digest, Sha256};
 
 /// How long a plugin's file stays after a run that pins it was last asked for, though none does: it may be beginning.
@@ -233,12 +233,22 @@ pub(crate) fn grants(asked: &Grants) -> bandstand_sandbox::Grants {
         .http
         .iter()
         .map(|http| HttpGrant { origin: http.origin.clone(), methods: http.methods.clone() });
+    let files = asked.files.iter().map(|(name, files)| FilesGrant {
+        name: name.to_string(),
+        directory: match files.access {
+            FilesAccess::Read => FilesDirectory::Read(PathBuf::from(&files.path)),
+            FilesAccess::Scratch => FilesDirectory::Scratch,
+        },
+    });
     bandstand_sandbox::Grants {
         memory,
         http: http.collect(),
         models: asked.model.clone(),
         tools: asked.tools.iter().map(ToString::to_string).collect(),
         secrets: asked.secrets.clone(),
+        files: files.collect(),
+        clock: asked.clock.is_some(),
+        random: asked.random,
     }
 }
 

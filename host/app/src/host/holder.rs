@@ -79,6 +79,12 @@ impl Host {
             plugins: plugins.clone(),
             hub: hub.clone(),
             models: options.models.clone(),
+            lending: Arc::new({
+                let mut lending = options.lending.clone();
+                lending.paths_kept.push(options.data_dir.clone());
+                lending
+            }),
+            attempt: options.attempt.clone(),
             memory_for: Arc::new(move |started, id| memory::of(&memory_store, started, id)),
         };
         let mailbox = Shell::spawn(Parts {
@@ -487,8 +493,9 @@ impl Opened {
         let lock = Lock::acquire(&options.data_dir)?;
         let settings = Settings {
             cache_dir: Some(crate::driver::compiled_dir(&options.data_dir)),
+            scratch_dir: Some(options.data_dir.join("scratch")),
             compiler: options.compiler.clone(),
-            ..Settings::default()
+            ..options.sandbox.clone()
         };
         let store = Store::open(&options.data_dir, store_options(options))?;
         let outbound = options.outgoing.open().map_err(HostError::Outgoing)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use bandstand_sandbox::{Network, Outbound, Secret, SecretValue, authorities_from_pem};
+use bandstand_sandbox::{HttpLimits, Network, Outbound, Secret, SecretValue, authorities_from_pem};
 
 /// No larger file is taken for a secret or a certificate. Bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -19,6 +19,8 @@ pub struct Outgoing {
     pub authorities: Vec<PathBuf>,
     /// Secrets by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// Bounds.
+    pub limits: HttpLimits,
 }
 
 /// Where the value of a secret is, and where it may go.
@@ -46,7 +48,8 @@ impl Outgoing {
     /// # Errors
     /// When a certificate cannot be read, or an origin is none.
     pub(crate) fn open(&self) -> Result<Outbound, String> {
-        let mut outbound = Outbound { networks: self.networks.clone(), ..Outbound::default() };
+        let mut outbound =
+            Outbound { networks: self.networks.clone(), limits: self.limits, ..Outbound::default() };
         for path in &self.authorities {
             let pem = read(path)?;
             let found = authorities_from_pem(pem.as_bytes());

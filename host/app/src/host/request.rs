@@ -8,11 +8,12 @@ use bandstand_engine::event::Event;
 use bandstand_engine::input::{By, Verdict};
 use bandstand_engine::{Graph, Status, Timestamp};
 use bandstand_model::Models;
-use bandstand_sandbox::Compiler;
+use bandstand_sandbox::{CallLimits, Compiler, Settings};
 use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::lending::Lending;
 use super::outgoing::Outgoing;
 use super::uses::Uses;
 pub use bandstand_driver::Limits;
@@ -36,6 +37,12 @@ pub struct HostOptions {
     pub outgoing: Outgoing,
     /// The language models of agents.
     pub models: Models,
+    /// What plugins may be lent of the host's directories and environment.
+    pub lending: Lending,
+    /// How large the sandbox is; its folders and its compiler are set when it opens.
+    pub sandbox: Settings,
+    /// The limits of an attempt as far as no workflow file says.
+    pub attempt: CallLimits,
 }
 
 impl HostOptions {
@@ -50,6 +57,9 @@ impl HostOptions {
             compiler: None,
             outgoing: Outgoing::default(),
             models: Models::default(),
+            lending: Lending::default(),
+            sandbox: Settings::default(),
+            attempt: CallLimits::default(),
         }
     }
 }

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bandstand_engine::graph::{ClockGrant, HttpOrigin, MemoryAccess};
-use bandstand_sandbox::{Network, origin_problem};
+use bandstand_sandbox::{CallLimits, HttpLimits, Network, Settings, origin_problem};
 use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
 use super::models::{self, BudgetSettings, Choices};
+use super::permits;
 use crate::host::{Outgoing, SecretFrom, SecretSource};
 
 /// The name of the file; the folder it lies in is the project directory.
@@ -26,8 +27,10 @@ pub struct Config {
     pub durability: Durability,
     /// What plugins may be granted, by file path in the project, `builtin:NAME` or `sha256:HEX`.
     pub grants: BTreeMap<String, Permitted>,
-    /// The most that a workflow file may ask for.
+    /// The most that a workflow file may ask for, and what an attempt gets that no workflow file speaks of.
     pub limits: Maxima,
+    /// What all attempts take together.
+    pub host: Together,
     /// What compiling one plugin may take.
     pub compile: Compile,
     /// How long ended runs are kept; nothing: for ever.
@@ -49,13 +52,99 @@ pub struct Config {
 
 /// `[http]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Http {
     /// Networks that are not public and that granted origins may lead to all the same: `127.0.0.0/8`.
     #[serde(deserialize_with = "networks")]
     pub networks: Vec<Network>,
     /// Files with certificates of authorities beside the usual ones, PEM.
     pub authorities: Vec<PathBuf>,
+    /// Requests at once, over all plugins.
+    pub requests: Option<NonZeroU32>,
+    /// Requests at once in one attempt.
+    pub requests_per_attempt: Option<NonZeroU32>,
+    /// How long a request waits for its turn, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub wait: Option<u64>,
+    /// From the request to a connection, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub connect: Option<u64>,
+    /// From the request to the head of the response, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub first_byte: Option<u64>,
+    /// The headers of a request, and of a response.
+    #[serde(deserialize_with = "size")]
+    pub head: Option<u64>,
+    /// The URL's path and query.
+    #[serde(deserialize_with = "size")]
+    pub path: Option<u64>,
+    /// The body of a request.
+    #[serde(deserialize_with = "size")]
+    pub request_body: Option<u64>,
+    /// The body of a response.
+    #[serde(deserialize_with = "size")]
+    pub response_body: Option<u64>,
+}
+
+impl Http {
+    /// As the sandbox takes them.
+    pub fn limits(&self) -> HttpLimits {
+        let default = HttpLimits::default();
+        let pieces =
+            |set: Option<NonZeroU32>, default: usize| set.map_or(default, |set| whole(set.get().into()));
+        let bytes = |set: Option<u64>, default: usize| set.map_or(default, whole);
+        HttpLimits {
+            requests_max: pieces(self.requests, default.requests_max),
+            requests_per_attempt_max: pieces(self.requests_per_attempt, default.requests_per_attempt_max),
+            slot_wait_ms: self.wait.unwrap_or(default.slot_wait_ms),
+            connect_ms: self.connect.unwrap_or(default.connect_ms),
+            first_byte_ms: self.first_byte.unwrap_or(default.first_byte_ms),
+            head_bytes_max: bytes(self.head, default.head_bytes_max),
+            path_bytes_max: bytes(self.path, default.path_bytes_max),
+            request_body_bytes_max: self.request_body.unwrap_or(default.request_body_bytes_max),
+            response_body_bytes_max: self.response_body.unwrap_or(default.response_body_bytes_max),
+        }
+    }
+}
+
+/// `[host]`: what all attempts take together; none: as [`bandstand_sandbox::Settings`] has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Together {
+    /// Instances alive at once.
+    pub instances: Option<NonZeroU32>,
+    /// Attempts that may wait for one; 0: none may.
+    pub queue: Option<u32>,
+    /// How long one may wait, in milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub queue_wait: Option<u64>,
+    /// Linear memory.
+    #[serde(deserialize_with = "size")]
+    pub memory: Option<u64>,
+    /// What is in scratch directories.
+    #[serde(deserialize_with = "size")]
+    pub scratch: Option<u64>,
+}
+
+/// More instances than this have no room among a process's addresses.
+const INSTANCES_MAX: u32 = 4_096;
+
+impl Together {
+    /// As the sandbox takes it.
+    pub fn apply(&self, default: Settings) -> Settings {
+        Settings {
+            instances_max: self.instances.map_or(default.instances_max, |set| whole(set.get().into())),
+            queue_max: self.queue.map_or(default.queue_max, |set| whole(set.into())),
+            queue_wait_ms_max: self.queue_wait.unwrap_or(default.queue_wait_ms_max),
+            memory_bytes_total_max: self.memory.map_or(default.memory_bytes_total_max, whole),
+            scratch_bytes_total_max: self.scratch.unwrap_or(default.scratch_bytes_total_max),
+            ..default
+        }
+    }
+}
+
+fn whole(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// `[secrets.NAME]`.
@@ -142,9 +231,10 @@ impl Origin {
     }
 }
 
-/// Maxima of the limits of plugins; none: as the file asks.
+/// Limits of one attempt. The first four are maxima of what a workflow file asks for; none: as it asks. No workflow file
+/// speaks of the others; none: as [`bandstand_sandbox::CallLimits`] has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Maxima {
     /// Linear memory of one attempt.
     #[serde(deserialize_with = "size")]
@@ -158,6 +248,48 @@ pub struct Maxima {
     /// Log lines and captured output of one attempt.
     #[serde(deserialize_with = "size")]
     pub log: Option<u64>,
+    /// What it tells of its progress.
+    #[serde(deserialize_with = "size")]
+    pub progress: Option<u64>,
+    /// What crosses in host calls, files and HTTP among them.
+    #[serde(deserialize_with = "size")]
+    pub host_calls: Option<u64>,
+    /// Elements of its tables.
+    pub table_elements: Option<NonZeroU32>,
+    /// Handles to things of the host.
+    pub handles: Option<NonZeroU32>,
+    /// What is in its scratch directories.
+    #[serde(deserialize_with = "size")]
+    pub scratch: Option<u64>,
+    /// Files, directories and links there.
+    pub scratch_entries: Option<NonZeroU32>,
+    /// Files that it holds open.
+    pub open_files: Option<NonZeroU32>,
+}
+
+impl Maxima {
+    /// The limits of an attempt, as the sandbox takes them. Those of workflow files are narrowed, too: what is shown of a
+    /// plugin without a workflow file is what such a file gets that says nothing.
+    pub fn apply(&self, default: CallLimits) -> CallLimits {
+        let bytes = |set: Option<u64>, default: usize| set.map_or(default, whole);
+        let most = |set: Option<u64>, default: usize| set.map_or(default, |set| whole(set).min(default));
+        let pieces =
+            |set: Option<NonZeroU32>, default: usize| set.map_or(default, |set| whole(set.get().into()));
+        CallLimits {
+            memory_bytes_max: most(self.memory, default.memory_bytes_max),
+            wall_ms: default.wall_ms,
+            cpu_ms: self.cpu.map_or(default.cpu_ms, |set| set.min(default.cpu_ms)),
+            output_bytes_max: most(self.output, default.output_bytes_max),
+            log_bytes_max: most(self.log, default.log_bytes_max),
+            progress_bytes_max: bytes(self.progress, default.progress_bytes_max),
+            host_call_bytes_max: bytes(self.host_calls, default.host_call_bytes_max),
+            table_elements_max: pieces(self.table_elements, default.table_elements_max),
+            handles_max: pieces(self.handles, default.handles_max),
+            scratch_bytes_max: self.scratch.unwrap_or(default.scratch_bytes_max),
+            scratch_entries_max: pieces(self.scratch_entries, default.scratch_entries_max),
+            open_files_max: pieces(self.open_files, default.open_files_max),
+        }
+    }
 }
 
 /// `[compile]`: bounds of the process that compiles one plugin; none: as [`bandstand_sandbox::Compiler`] has them.
@@ -170,6 +302,9 @@ pub struct Compile {
     /// From its start to its answer, in milliseconds.
     #[serde(deserialize_with = "duration")]
     pub time: Option<u64>,
+    /// How much compiled code is kept.
+    #[serde(deserialize_with = "size")]
+    pub cache: Option<u64>,
 }
 
 /// `[quarantine]`: as the driver has it by default, unless said otherwise.
@@ -363,6 +498,7 @@ impl Config {
             networks: self.http.networks.clone(),
             authorities: self.http.authorities.iter().map(at).collect(),
             secrets: secrets.collect(),
+            limits: self.http.limits(),
         }
     }
 
@@ -371,6 +507,9 @@ impl Config {
         let quarantine = config.quarantine.settings();
         if quarantine.cool_down_max_ms < quarantine.cool_down_ms {
             return Err("[quarantine] `cool-down-max` is shorter than `cool-down`".to_owned());
+        }
+        if config.host.instances.is_some_and(|instances| instances.get() > INSTANCES_MAX) {
+            return Err(format!("[host] `instances` is {INSTANCES_MAX} at most"));
         }
         for key in config.grants.keys() {
             let hex = key.strip_prefix("sha256:");
@@ -382,6 +521,16 @@ impl Config {
             let problem = line.http.iter().find_map(|origin| origin_problem(&origin.grant().origin));
             if let Some(problem) = problem {
                 return Err(format!("[grants] {plugin:?} http: {problem}"));
+            }
+            for name in &line.env {
+                if let Some(why) = permits::kept_env(Some(&config), name) {
+                    return Err(format!("[grants] {plugin:?} env: `{name}` cannot be permitted: {why}"));
+                }
+            }
+            if let Some(path) = line.files.iter().find(|path| !inside(path)) {
+                return Err(format!(
+                    "[grants] {plugin:?} files: `{path}` is no path inside the project, such as \"data\""
+                ));
             }
             if let Some(name) = line.secrets.iter().find(|name| !config.secrets.contains_key(*name)) {
                 return Err(format!(
@@ -399,6 +548,12 @@ impl Config {
             None => Ok(config),
         }
     }
+}
+
+/// Whether a path stays below where it begins, by its letters.
+fn inside(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 impl SecretConfig {
@@ -479,8 +634,130 @@ mod tests {
         assert_eq!(config.limits.memory, Some(128 << 20));
         assert_eq!(config.limits.cpu, Some(500));
         assert_eq!(config.limits.output, None);
-        assert_eq!(config.compile, Compile { memory: Some(8 << 30), time: Some(300_000) });
+        assert_eq!(config.compile, Compile { memory: Some(8 << 30), time: Some(300_000), cache: None });
         assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+
+    // R7.4: what errors and `plugin inspect` call a setting is a key that this file takes, or one of workflow files.
+    #[test]
+    fn every_setting_that_is_named_is_there() {
+        let named: Vec<bandstand_sandbox::Limit> = [
+            CallLimits::default().all(),
+            Settings {
+                compiler: Some(bandstand_sandbox::Compiler::of_this_program([""])),
+                ..Settings::default()
+            }
+            .all(),
+            HttpLimits::default().all(),
+        ]
+        .concat();
+        assert!(named.len() > 25);
+        for no_key in ["host.cores", "limits.wall", "instances_max", "timeouts", "limits.memory-max"] {
+            assert!(!is_a_key(no_key) && !is_in_workflow_files(no_key), "{no_key}");
+        }
+        for limit in named {
+            match limit.set_by {
+                bandstand_sandbox::SetBy::Host(key) => assert!(is_a_key(key), "{}: {key}", limit.name),
+                bandstand_sandbox::SetBy::Workflow(key) => {
+                    assert!(is_in_workflow_files(key), "{}: {key}", limit.name)
+                }
+                bandstand_sandbox::SetBy::Fixed => {}
+            }
+        }
+        let mut found = 0;
+        for name in named_in_texts(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))) {
+            found += 1;
+            assert!(is_a_key(&name) || is_in_workflow_files(&name), "an error names the setting `{name}`");
+        }
+        assert!(found > 15, "{found}");
+    }
+
+    /// `[table]` and `key`, with whatever value it takes.
+    fn is_a_key(name: &str) -> bool {
+        let Some((table, key)) = name.rsplit_once('.') else { return false };
+        ["\"10s\"", "\"1MiB\"", "1", "true"]
+            .iter()
+            .any(|value| toml::from_str::<Config>(&format!("[{table}]\n{key} = {value}\n")).is_ok())
+    }
+
+    fn is_in_workflow_files(name: &str) -> bool {
+        let (node, plugin) = match name.split_once('.') {
+            None => (format!("    {name}: 10s\n"), String::new()),
+            Some(("limits", "cpu")) => (String::new(), ", limits: { cpu: 10s }".to_owned()),
+            Some(("limits", key)) => (String::new(), format!(", limits: {{ {key}: 1MiB }}")),
+            Some(_) => return false,
+        };
+        let text = format!(
+            "format: 1\nname: w\nversion: 1\nplugins:\n  p: {{ builtin: echo{plugin} }}\nnodes:\n  n:\n    agent: p\n\
+             {node}    next: end\n"
+        );
+        let features = bandstand_workflow::Features::default();
+        let options = bandstand_workflow::Options { file: "w.yaml".to_owned(), resolver: None, features };
+        bandstand_workflow::check(text.as_bytes(), &options).graph.is_some()
+    }
+
+    /// What stands behind `setting` or `settings` and looks like a key, in the texts of all errors.
+    fn named_in_texts(folder: &Path) -> std::collections::BTreeSet<String> {
+        let mut names = std::collections::BTreeSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("target") {
+                    names.extend(named_in_texts(&path));
+                }
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            // A text that goes over two lines of the source is one line of the error.
+            let text = text.replace("\\\n", " ");
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for (at, _) in text.match_indices("(setting").chain(text.match_indices("\"setting ")) {
+                let rest = text[at + 1..].trim_start_matches("settings").trim_start_matches("setting");
+                let Some(rest) = rest.strip_prefix(' ') else { continue };
+                for word in rest.split(", ") {
+                    let key: String = word
+                        .chars()
+                        .take_while(|c| c.is_ascii_lowercase() || *c == '-' || *c == '.')
+                        .collect();
+                    let key = key.trim_end_matches('.');
+                    if !key.is_empty() && !word.starts_with('{') && !word.contains("{name}") {
+                        names.insert(key.to_owned());
+                    }
+                    if word.contains(')') || word.contains('"') {
+                        break;
+                    }
+                }
+            }
+        }
+        names
+    }
+
+    // R7.4
+    #[test]
+    fn limits_of_the_host_are_set_in_part() {
+        let config = Config::parse(
+            "[host]\ninstances = 4\nqueue = 0\nqueue-wait = \"1s\"\nmemory = \"1GiB\"\nscratch = \"2MiB\"\n\
+             [limits]\nhost-calls = \"1MiB\"\nmemory = \"1GiB\"\ncpu = \"1s\"\nopen-files = 7\n\
+             [http]\nrequests = 3\nfirst-byte = \"5s\"\nresponse-body = \"1MiB\"\n",
+        )
+        .unwrap();
+        let settings = config.host.apply(Settings::default());
+        assert_eq!((settings.instances_max, settings.queue_max, settings.queue_wait_ms_max), (4, 0, 1_000));
+        assert_eq!((settings.memory_bytes_total_max, settings.scratch_bytes_total_max), (1 << 30, 2 << 20));
+        assert_eq!(settings.component_bytes_max, Settings::default().component_bytes_max);
+        let attempt = config.limits.apply(CallLimits::default());
+        assert_eq!((attempt.host_call_bytes_max, attempt.open_files_max), (1 << 20, 7));
+        // A maximum gives nobody more than was asked for.
+        assert_eq!((attempt.memory_bytes_max, attempt.cpu_ms), (64 << 20, 1_000));
+        let http = config.outgoing().limits;
+        assert_eq!(
+            (http.requests_max, http.first_byte_ms, http.response_body_bytes_max),
+            (3, 5_000, 1 << 20)
+        );
+        assert_eq!(http.requests_per_attempt_max, HttpLimits::default().requests_per_attempt_max);
     }
 
     // R5.7
@@ -530,7 +807,7 @@ mod tests {
             ("[limits]\nmemory = \"lots\"", "lots"),
             ("[limits]\ncpu = \"0s\"", "0s"),
             ("[limits", "line 1"),
-            ("[compile]\ncores = 3", "`cores`, expected `memory` or `time`"),
+            ("[compile]\ncores = 3", "`cores`, expected one of `memory`, `time`, `cache`"),
             ("[retention]\ncuont = 3", "`cuont`, expected one of `age`, `count`, `size`"),
             ("[retention]\nage = \"soon\"", "soon"),
             ("[retention]\ncount = -1", "count"),
@@ -544,6 +821,22 @@ mod tests {
             ("[quarantine]\ncool-down-max = \"1s\"", "`cool-down-max` is shorter than `cool-down`"),
             ("[http]\nnetworks = [\"10.0.0.0/40\"]", "no network"),
             ("[http]\nproxy = \"x\"", "proxy"),
+            ("[host]\ninstances = 0", "nonzero"),
+            ("[host]\ninstances = 5000", "4096 at most"),
+            ("[host]\ncores = 3", "`cores`, expected one of `instances`"),
+            ("[grants]\n\"a.wasm\" = { env = [\"BANDSTAND_DATA\"] }", "the host's own"),
+            ("[grants]\n\"a.wasm\" = { env = [\"OPENAI_API_KEY\"] }", "holds the key of a model"),
+            ("[grants]\n\"a.wasm\" = { env = [\"A=B\"] }", "no name"),
+            ("[grants]\n\"a.wasm\" = { files = [\"../data\"] }", "no path inside the project"),
+            ("[grants]\n\"a.wasm\" = { files = [\"/data\"] }", "no path inside the project"),
+            (
+                "[grants]\n\"a.wasm\" = { env = [\"K\"] }\n[models.m]\nprovider = \"openai\"\nmodel = \"x\"\nkey-env = \"K\"",
+                "holds the key of a model",
+            ),
+            (
+                "[grants]\n\"a.wasm\" = { env = [\"S\"] }\n[secrets.s]\nenv = \"S\"\nhosts = [\"https://a.example\"]",
+                "holds a secret",
+            ),
             ("[secrets.A]\nenv = \"A\"", "hosts"),
             ("[secrets.A]\nenv = \"A\"\nhosts = []", "lists the origins"),
             ("[secrets.A]\nhosts = [\"https://a.example\"]", "either `env"),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bandstand_engine::Graph;
-use bandstand_engine::graph::PluginSource;
+use bandstand_engine::graph::{FilesAccess, Grants, PluginSource};
 use bandstand_workflow::{
     Diagnostic, Feature, Features, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem,
     Resolver, Severity, beside,
@@ -83,6 +83,14 @@ pub enum LoadError {
         /// The plugin's id.
         plugin: String,
     },
+    /// A directory that a plugin is granted was there when the file was checked, and is not any more.
+    #[error("plugin `{plugin}`, grants.files: {source}")]
+    Directory {
+        /// The plugin's id.
+        plugin: String,
+        /// What is wrong with it.
+        source: FileError,
+    },
 }
 
 /// Loads and checks a workflow file.
@@ -141,6 +149,10 @@ pub(super) fn features() -> Features {
         Feature::BuiltinChat,
         Feature::BuiltinHttp,
         Feature::BuiltinTransform,
+        Feature::Env,
+        Feature::Files,
+        Feature::Clock,
+        Feature::Random,
     ])
 }
 
@@ -185,6 +197,10 @@ impl Loaded {
         for (id, plugin) in &mut graph.plugins {
             plugin.limits = permits::effective_limits(self.directory.config.as_ref(), &plugin.limits);
             let missing = || LoadError::PluginMissing { plugin: id.to_string() };
+            // A run goes on wherever its host was started, so it pins where the directory is.
+            let path_of = |path: &str| if file.is_empty() { path.to_owned() } else { beside(file, path) };
+            pin_directories(&mut plugin.grants, &self.directory, path_of)
+                .map_err(|source| LoadError::Directory { plugin: id.to_string(), source })?;
             let source = match &plugin.source {
                 PluginSource::Path(path) if !file.is_empty() => PluginSource::Path(beside(file, path)),
                 source => source.clone(),
@@ -285,6 +301,39 @@ impl Resolver for Files<'_> {
     fn in_project(&self, path: &str) -> String {
         self.directory.name_in_project(path)
     }
+
+    fn directory(&self, path: &str) -> Result<(), FileProblem> {
+        can_be_granted(self.directory, path)
+    }
+
+    fn kept_env(&self, name: &str) -> Option<String> {
+        permits::kept_env(self.directory.config.as_ref(), name)
+    }
+}
+
+/// Whether a plugin can be granted this directory.
+pub(super) fn can_be_granted(project: &Directory, path: &str) -> Result<(), FileProblem> {
+    let found = project.find(path).map_err(file_problem)?;
+    let reason = if !found.is_dir() {
+        "it is not a directory"
+    } else if found.to_str().is_none() {
+        "its path is no text"
+    } else {
+        return Ok(());
+    };
+    Err(FileProblem::Unreadable { tried: path.to_owned(), reason: reason.to_owned() })
+}
+
+/// Says where the directories are that a plugin is granted to read: absolute, links resolved.
+pub(super) fn pin_directories(
+    grants: &mut Grants,
+    project: &Directory,
+    path_of: impl Fn(&str) -> String,
+) -> Result<(), FileError> {
+    for granted in grants.files.values_mut().filter(|files| files.access == FilesAccess::Read) {
+        granted.path = project.find(&path_of(&granted.path))?.to_string_lossy().into_owned();
+    }
+    Ok(())
 }
 
 pub(super) fn file_problem(error: FileError) -> FileProblem {

@@ -1,7 +1,7 @@
 //! `[models]` and `[budget]` of `bandstand.toml`: what the operator calls which model, where its key is, what it costs,
 //! and what a run may spend.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,6 +165,16 @@ pub(super) fn problem(config: &Config) -> Option<String> {
         }
     }
     None
+}
+
+/// The environment variables that hold keys of models: those that the settings name, and the usual ones of all providers,
+/// whether they are used here or not.
+pub fn key_variables(config: Option<&Config>) -> BTreeSet<String> {
+    let all = [ProviderKind::OpenAi, ProviderKind::Anthropic, ProviderKind::Gemini, ProviderKind::Ollama];
+    let usual = all.into_iter().filter_map(|kind| kind.key_env().map(str::to_owned));
+    let models = config.into_iter().flat_map(|config| config.models.values());
+    let named = models.flat_map(|Choices(choices)| choices).filter_map(|choice| choice.key_env.clone());
+    usual.chain(named).collect()
 }
 
 /// The models of a host. `replies` stands in for all of them; what they answer goes to `record`.

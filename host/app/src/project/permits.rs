@@ -6,6 +6,8 @@ use bandstand_engine::id::Id;
 use bandstand_workflow::Permitted;
 
 use super::config::{Config, Origin};
+use super::models;
+use crate::host::Lending;
 
 /// The word of the language.
 fn access_name(access: MemoryAccess) -> &'static str {
@@ -70,6 +72,41 @@ pub fn in_words(grants: &Grants) -> String {
         add("random", "true".to_owned());
     }
     if words.is_empty() { "no grants".to_owned() } else { words.join(", ") }
+}
+
+/// Why no plugin is shown that environment variable of the host, whatever is granted.
+pub fn kept_env(config: Option<&Config>, name: &str) -> Option<String> {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Some("that is no name of a variable".to_owned());
+    }
+    if name.starts_with("BANDSTAND_") {
+        return Some("variables that begin with BANDSTAND_ are the host's own".to_owned());
+    }
+    let usual = models::key_variables(config).contains(name);
+    let secret = config
+        .is_some_and(|config| config.secrets.values().any(|secret| secret.env.as_deref() == Some(name)));
+    match (usual, secret) {
+        (true, _) => Some("it holds the key of a model, which no plugin sees".to_owned()),
+        (_, true) => Some("it holds a secret ([secrets]), which no plugin sees; grant `secrets`".to_owned()),
+        _ => None,
+    }
+}
+
+/// What the host lends plugins of its own surroundings.
+pub fn lending(config: Option<&Config>) -> Lending {
+    let mut lending = Lending { env_kept: models::key_variables(config), ..Lending::default() };
+    if let Some(config) = config {
+        lending.env_kept.extend(config.secrets.values().filter_map(|secret| secret.env.clone()));
+        let lines = config.grants.values();
+        let directories = lines.flat_map(|line| &line.files).map(|path| config.folder.join(path));
+        lending.directories = Some(directories.collect());
+        let secrets = config.secrets.values().filter_map(|secret| secret.file.as_ref());
+        let models = config.models.values().flat_map(|choices| &choices.0);
+        let keys = models.filter_map(|choice| choice.key_file.as_ref());
+        lending.paths_kept = secrets.chain(keys).map(|path| config.folder.join(path)).collect();
+        lending.env = Some(config.grants.values().flat_map(|line| line.env.iter().cloned()).collect());
+    }
+    lending
 }
 
 /// The limits that hold: each the smaller of the file's and the operator's.

@@ -38,7 +38,11 @@ pub fn grants(
         graph.plugins.into_iter().find_map(|(id, plugin)| (id.as_str() == PLUGIN).then_some(plugin.grants))
     });
     match plugin {
-        Some(grants) if problems.is_empty() => Ok(grants),
+        Some(mut grants) if problems.is_empty() => {
+            // It was found a moment ago; one that is gone since is refused when it is opened.
+            let _ = load::pin_directories(&mut grants, directory, str::to_owned);
+            Ok(grants)
+        }
         _ => Err(problems),
     }
 }
@@ -72,5 +76,13 @@ impl Resolver for Alone<'_> {
 
     fn in_project(&self, path: &str) -> String {
         self.directory.name_in_project(path)
+    }
+
+    fn directory(&self, path: &str) -> Result<(), FileProblem> {
+        load::can_be_granted(self.directory, path)
+    }
+
+    fn kept_env(&self, name: &str) -> Option<String> {
+        permits::kept_env(self.directory.config.as_ref(), name)
     }
 }

@@ -53,7 +53,7 @@ impl Default for Outbound {
     }
 }
 
-/// Bounds of outgoing HTTP. No setting reaches them yet.
+/// Bounds of outgoing HTTP: `[http]` of `bandstand.toml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
     /// Requests at once, over all plugins. A request counts until its response was read or dropped.

@@ -58,6 +58,13 @@ pub fn failure(outcome: Outcome) -> Failure {
     outcome.result.unwrap_err()
 }
 
+/// What a guest of `bandstand_test_guests::powers` told.
+pub fn told(outcome: Outcome) -> Vec<String> {
+    let output = outcome.result.unwrap().output;
+    let output: BTreeMap<String, Vec<String>> = serde_json::from_str(&output).unwrap();
+    output["told"].clone()
+}
+
 /// The class and code of a failure, for assertions that read well.
 pub fn end(outcome: &Outcome) -> (Class, &str) {
     match &outcome.result {

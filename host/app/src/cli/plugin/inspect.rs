@@ -4,16 +4,17 @@
 use std::io::Read;
 use std::path::Path;
 
-use bandstand_sandbox::{CallLimits, Inspection, Limit, SetBy, Settings};
+use bandstand_sandbox::{Inspection, Limit, SetBy};
 use bandstand_store::{KeptBreaker, OpenError, Reader};
 use clap::Args;
 use serde_json::json;
 
 use super::quarantine;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, attempt_limits, sandbox_settings};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::{safe, words};
 use crate::project::builtin;
+use crate::project::config::Config;
 use crate::project::directory::open_file;
 use crate::project::load::PLUGIN_BYTES_MAX;
 
@@ -32,12 +33,13 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", args.file)).help(HOW_TO_BUILD))?;
     let unusable = inspection.runnable().err().map(|error| error.to_string());
     let breaker = breaker(&inspection.digest, context)?;
+    let limits = limits(context.config_here()?.as_ref());
     if context.out.json {
-        let mut told = as_json(&args.file, &inspection, unusable.as_deref());
+        let mut told = as_json(&args.file, &inspection, &limits, unusable.as_deref());
         told["quarantine"] = quarantine::as_json(breaker.as_ref());
         context.out.json_line(&told);
     } else {
-        for line in lines(&args.file, &inspection) {
+        for line in lines(&args.file, &inspection, &limits) {
             context.out.data(&line);
         }
         let faults = breaker.as_ref().map_or(0, |breaker| breaker.faults);
@@ -105,7 +107,30 @@ fn example(power: &str, writes: bool) -> String {
     format!("{power}: {value}")
 }
 
-fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde_json::Value {
+/// The limits that hold here.
+struct Limits {
+    /// Of an attempt whose workflow file says nothing.
+    attempt: Vec<Limit>,
+    /// Of all attempts together.
+    host: Vec<Limit>,
+    /// Of outgoing HTTP.
+    http: Vec<Limit>,
+}
+
+fn limits(config: Option<&Config>) -> Limits {
+    Limits {
+        attempt: attempt_limits(config).all(),
+        host: sandbox_settings(config).all(),
+        http: config.map(|config| config.http.limits()).unwrap_or_default().all(),
+    }
+}
+
+fn as_json(
+    file: &str,
+    inspection: &Inspection,
+    holding: &Limits,
+    unusable: Option<&str>,
+) -> serde_json::Value {
     let imports: Vec<_> = inspection
         .imports
         .iter()
@@ -119,8 +144,8 @@ fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde
             })
         })
         .collect();
-    let limits = |limits: Vec<Limit>| -> Vec<_> {
-        let each = limits.into_iter().map(|limit| {
+    let limits = |limits: &[Limit]| -> Vec<_> {
+        let each = limits.iter().map(|limit| {
             let setting = match limit.set_by {
                 SetBy::Workflow(key) | SetBy::Host(key) => Some(key),
                 SetBy::Fixed => None,
@@ -137,13 +162,15 @@ fn as_json(file: &str, inspection: &Inspection, unusable: Option<&str>) -> serde
         "imports": imports,
         "exports": inspection.exports,
         "manifest": inspection.manifest,
-        "limits": { "attempt": limits(CallLimits::default().all()), "host": limits(Settings::default().all()) },
+        "limits": {
+            "attempt": limits(&holding.attempt), "host": limits(&holding.host), "http": limits(&holding.http),
+        },
         "usable": unusable.is_none(),
         "problem": unusable,
     })
 }
 
-fn lines(file: &str, inspection: &Inspection) -> Vec<String> {
+fn lines(file: &str, inspection: &Inspection, holding: &Limits) -> Vec<String> {
     let size = words::size(inspection.size_bytes as u64);
     let mut lines = vec![
         format!("file      {}", safe::line(file)),
@@ -178,11 +205,12 @@ fn lines(file: &str, inspection: &Inspection) -> Vec<String> {
     lines.push("exports".to_owned());
     lines.extend(inspection.exports.iter().map(|export| format!("  {}", safe::line(export))));
     for (of, limits) in [
-        ("limits of an attempt, unless set otherwise", CallLimits::default().all()),
-        ("limits of all attempts together", Settings::default().all()),
+        ("limits of an attempt, unless its workflow file sets others", &holding.attempt),
+        ("limits of all attempts together", &holding.host),
+        ("limits of outgoing HTTP", &holding.http),
     ] {
         lines.push(of.to_owned());
-        lines.extend(limits.into_iter().map(|limit| {
+        lines.extend(limits.iter().map(|limit| {
             let unit = limit.unit.as_str();
             format!("  {:16}{} {unit}  ({})", limit.name, limit.value, limit.set_by)
         }));

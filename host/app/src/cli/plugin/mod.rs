@@ -14,7 +14,7 @@ pub mod verify;
 use bandstand_sandbox::{LoadError, Sandbox, Settings};
 use clap::Subcommand;
 
-use super::context::{Context, compiler};
+use super::context::{Context, sandbox_settings};
 use super::exit::{Exit, Failure};
 use crate::driver::compiled_dir;
 use crate::project::config::Config;
@@ -57,8 +57,7 @@ fn settings(context: &Context, config: Option<&Config>, cache_read_only: bool) -
     Settings {
         cache_dir: Some(compiled_dir(context.data_dir())),
         cache_read_only,
-        compiler: Some(compiler(config)),
-        ..Settings::default()
+        ..sandbox_settings(config)
     }
 }
 

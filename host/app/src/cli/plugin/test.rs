@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bandstand_engine::graph::PluginLimits;
 use bandstand_model::{Models, Spent};
-use bandstand_sandbox::{CallLimits, CallRequest, Grants, Memory, Observer, Outcome, Plugin, Sandbox};
+use bandstand_sandbox::{
+    CallLimits, CallRequest, Grants, Memory, Observer, Outcome, Plugin, Sandbox, Settings,
+};
 use bandstand_store::memory::Scope;
 use bandstand_store::{Options, Store};
 use clap::Args;
@@ -15,7 +17,7 @@ use serde_json::{Value, json};
 use super::inspect::read;
 use super::test_report::{self, Listener};
 use super::{settings, test_cases, unloaded, verify};
-use crate::cli::context::{Context, block_on, now};
+use crate::cli::context::{Context, attempt_limits, block_on, now};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json_input;
 use crate::driver;
@@ -83,7 +85,10 @@ pub(super) struct Bench {
     plugin: Plugin,
     grants: Arc<Grants>,
     limits: CallLimits,
+    env: Vec<(String, String)>,
     models: Models,
+    /// Dropped last: the sandbox makes directories in it.
+    _scratch: Folder,
 }
 
 impl Bench {
@@ -98,25 +103,35 @@ impl Bench {
         let directory = Directory::at(Path::new("."))?;
         let config = directory.config.as_ref();
         let name = verify::name_in_project(&args.file, &directory);
+        let mut env = Vec::new();
         let grants = match (&args.grants, config) {
             (Some(asked), _) => {
                 let granted = trial::grants(asked, &name, &inspection, &directory);
-                driver::grants(&granted.map_err(|problems| refused(&problems))?)
+                let granted = granted.map_err(|problems| refused(&problems))?;
+                let lending = permits::lending(config);
+                if let Some(refused) = lending.refusal(&granted) {
+                    return Err(Failure::usage(format!("--grants: {}", refused.message)));
+                }
+                env = lending.env(&granted.env).0;
+                driver::grants(&granted)
             }
             (None, Some(config)) => {
                 verify::grants(permits::permitted(config, &[&name, &inspection.digest], String::new()))
             }
             (None, None) => Grants::default(),
         };
-        let sandbox = open(context, config)?;
+        let scratch = Folder::new("scratch directories")?;
+        let sandbox = open(context, config, &scratch)?;
         let plugin = sandbox.load(&bytes, &grants).map_err(unusable)?;
         let limits = permits::effective_limits(config, &PluginLimits::default());
         Ok(Bench {
             models: context.models(config, args.replies.as_deref(), args.record.as_deref())?,
-            limits: driver::limits(&limits, args.timeout),
+            limits: driver::limits(&attempt_limits(config), &limits, args.timeout),
+            env,
             grants: Arc::new(grants),
             sandbox,
             plugin,
+            _scratch: scratch,
         })
     }
 
@@ -142,6 +157,7 @@ impl Bench {
             grants: self.grants.clone(),
             memory: kept.as_ref().map(Scratch::memory),
             model: (!self.grants.models.is_empty()).then(|| self.models.for_attempt(NAME, Spent::default())),
+            env: self.env.clone(),
             events,
             ..CallRequest::default()
         };
@@ -150,12 +166,13 @@ impl Bench {
 }
 
 /// As a host would with these settings, with what HTTP may reach.
-fn open(context: &Context, config: Option<&Config>) -> Result<Sandbox, Failure> {
+fn open(context: &Context, config: Option<&Config>, scratch: &Folder) -> Result<Sandbox, Failure> {
     let outgoing = config.map(Config::outgoing).unwrap_or_default();
     let outbound = outgoing
         .open()
         .map_err(|problem| Failure::usage(problem).help("see [http] and [secrets] in bandstand.toml"))?;
-    Sandbox::with_outbound(settings(context, config, false), outbound).map_err(Failure::other)
+    let settings = Settings { scratch_dir: Some(scratch.0.clone()), ..settings(context, config, false) };
+    Sandbox::with_outbound(settings, outbound).map_err(Failure::other)
 }
 
 fn refused(problems: &[bandstand_workflow::Diagnostic]) -> Failure {
@@ -168,28 +185,44 @@ fn refused(problems: &[bandstand_workflow::Diagnostic]) -> Failure {
 const HOW_TO_GRANT: &str =
     "write it as after `grants:` in a workflow file: --grants '{ memory: write, model: [small] }'";
 
+/// A folder that is gone with this value.
+struct Folder(PathBuf);
+
+impl Folder {
+    /// `what`: what is kept there, for people.
+    fn new(what: &str) -> Result<Folder, Failure> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(Failure::other)?;
+        let path = std::env::temp_dir().join(format!("bandstand-test-{:016x}", u64::from_le_bytes(random)));
+        std::fs::create_dir(&path).map_err(|error| {
+            Failure::other(format!("cannot make {} for {what}: {error}", path.display()))
+                .help("TMPDIR names another place for it")
+        })?;
+        Ok(Folder(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A store that is gone with this value.
 struct Scratch {
-    store: Option<Arc<Store>>,
-    folder: PathBuf,
+    store: Arc<Store>,
+    /// Dropped after the store, which has files in it.
+    _folder: Folder,
 }
 
 impl Scratch {
     fn new() -> Result<Scratch, Failure> {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(Failure::other)?;
-        let folder = std::env::temp_dir().join(format!("bandstand-test-{:016x}", u64::from_le_bytes(random)));
-        let cannot = |error: &dyn std::fmt::Display| {
-            Failure::other(format!("cannot keep a memory for the call in {}: {error}", folder.display()))
-                .help("TMPDIR names another folder for it")
-        };
-        std::fs::create_dir(&folder).map_err(|error| cannot(&error))?;
-        let store = Store::open(&folder, Options::default()).map_err(|error| cannot(&error))?;
-        Ok(Scratch { store: Some(Arc::new(store)), folder })
+        let folder = Folder::new("the memory of the call")?;
+        let store = Store::open(&folder.0, Options::default()).map_err(Failure::other)?;
+        Ok(Scratch { store: Arc::new(store), _folder: folder })
     }
 
     fn memory(&self) -> Arc<dyn Memory> {
-        let store = self.store.clone().expect("it is taken by `drop` only");
         let scope = Scope {
             workflow: NAME.to_owned(),
             run_id: NAME.to_owned(),
@@ -197,14 +230,6 @@ impl Scratch {
             user_id: None,
             node: "test@1".to_owned(),
         };
-        memory::in_scope(store, scope)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Before its folder.
-        drop(self.store.take());
-        let _ = std::fs::remove_dir_all(&self.folder);
+        memory::in_scope(self.store.clone(), scope)
     }
 }

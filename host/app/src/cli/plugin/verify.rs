@@ -105,6 +105,8 @@ pub(super) fn grants(permitted: Permitted) -> Grants {
         models: permitted.model.into_iter().collect(),
         tools: permitted.tools.into_iter().collect(),
         secrets: permitted.secrets.into_iter().collect(),
+        // No import needs the others.
+        ..Grants::default()
     }
 }
 
