@@ -93,7 +93,8 @@ fn shortened(text: &str) -> String {
     if text.len() <= MESSAGE_BYTES_MAX {
         return text.to_owned();
     }
-    format!("{} ...", &text[..text.floor_char_boundary(MESSAGE_BYTES_MAX)])
+    let end = (0..=MESSAGE_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{} ...", &text[..end])
 }
 
 fn compile(filter: &str, vars: &[String]) -> Result<Filter, Failure> {
