@@ -6,6 +6,7 @@ use crate::failure::{Class, Failure};
 use crate::guest::{Ending, Guest};
 use crate::guest_memory::READ_ONLY;
 use crate::guest_model;
+use crate::guest_tools::{self, Calling};
 use crate::http::Reach;
 use crate::limiter::{MemoryBudget, Refusal};
 use crate::meter::{Meter, Metered};
@@ -28,14 +29,16 @@ pub(crate) async fn make(
     engine: &Engine,
     budget: Arc<MemoryBudget>,
     reach: &Arc<Reach>,
+    calling: Option<Box<Calling>>,
     plugin: &Plugin,
     request: &CallRequest,
     queued_ms: u64,
     meter: Arc<Meter>,
 ) -> Outcome {
     let start = Instant::now();
-    let mut store = new_store(engine, budget, reach, request, start, meter.clone());
-    let deadline = store.data().deadline;
+    let guest = Guest::new(request, budget, reach, calling, start, meter.clone());
+    let deadline = guest.deadline;
+    let mut store = new_store(engine, guest, &request.limits);
     let call = wit_call(request);
     let work = Metered::new(meter, async {
         let agent =
@@ -79,22 +82,16 @@ pub(crate) async fn make(
         host_call_bytes: guest.host_bytes.spent(),
         events_dropped: guest.events_dropped,
         model: guest.end_models(),
+        tools: guest.end_tools(),
     };
     Outcome { result, usage }
 }
 
-fn new_store(
-    engine: &Engine,
-    budget: Arc<MemoryBudget>,
-    reach: &Arc<Reach>,
-    request: &CallRequest,
-    start: Instant,
-    meter: Arc<Meter>,
-) -> Store<Guest> {
-    let mut store = Store::new(engine, Guest::new(request, budget, reach, start, meter));
+fn new_store(engine: &Engine, guest: Guest, limits: &CallLimits) -> Store<Guest> {
+    let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limiter);
-    store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
-    store.set_max_component_handles(request.limits.handles_max);
+    store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(limits.output_bytes_max.saturating_mul(2)));
+    store.set_max_component_handles(limits.handles_max);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| Ok(context.data_mut().at_tick()));
     store
@@ -140,6 +137,7 @@ fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
             if !message.contains("grants:") {
                 let needed = match code {
                     guest_model::NOT_GRANTED => "model: [NAME]",
+                    guest_tools::NOT_GRANTED => "tools: [NAME]",
                     READ_ONLY => "memory: write",
                     _ => "memory: read",
                 };
@@ -147,7 +145,12 @@ fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
             }
             Failure {
                 class: Class::Denied,
-                code: if code == guest_model::NOT_GRANTED { "model" } else { "memory" }.to_owned(),
+                code: match code {
+                    guest_model::NOT_GRANTED => "model",
+                    guest_tools::NOT_GRANTED => "tools",
+                    _ => "memory",
+                }
+                .to_owned(),
                 message,
                 recoverable: false,
                 ..failure

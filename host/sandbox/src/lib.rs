@@ -5,8 +5,8 @@
 //! that crashes, loops or floods is a [`Failure`] with a class, never an error of the host.
 //!
 //! This is the only crate that knows wasmtime, and none of its types show. It knows nothing of workflows, retries,
-//! journals or where plugins come from: whoever calls decides those. What memory and which models stand behind
-//! an agent is given with each call as a [`Memory`] and a [`Model`]; what outgoing HTTP may reach is given once as an
+//! journals or where plugins come from: whoever calls decides those. What memory, which models and tools stand behind
+//! an agent is given with each call as a [`Memory`], a [`Model`] and [`Tools`]; what outgoing HTTP may reach is given once as an
 //! [`Outbound`].
 
 mod answer;
@@ -24,6 +24,7 @@ mod failure;
 mod guest;
 mod guest_memory;
 mod guest_model;
+mod guest_tools;
 mod http;
 mod inspect;
 mod lane;
@@ -41,6 +42,7 @@ mod reply;
 mod sandbox;
 mod sanitise;
 mod settings;
+mod tools;
 
 pub use cache::KeptCode;
 pub use call::{CallRequest, GuestEvent, LogLevel, Observer, Outcome, Usage};
@@ -68,3 +70,4 @@ pub use reply::check_texts;
 pub use reply::{Choice, Next, Reply, ReviewRequest};
 pub use sandbox::Sandbox;
 pub use settings::{CallLimits, Grants, HttpGrant, MEMORY_BYTES_CEILING, MemoryGrant, Settings};
+pub use tools::{TOOL_DEPTH_MAX, Tool, ToolUse, Tools};

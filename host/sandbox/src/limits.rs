@@ -1,6 +1,7 @@
 //! Every limit by name, value and setting: what `plugin inspect` lists, and what the failures quote.
 
 use crate::settings::{CallLimits, MEMORY_BYTES_CEILING, Settings};
+use crate::tools::TOOL_DEPTH_MAX;
 use std::fmt;
 
 /// What a limit counts.
@@ -29,7 +30,7 @@ impl Unit {
 pub enum SetBy {
     /// A key of the workflow file: `limits.cpu`.
     Workflow(&'static str),
-    /// A field of [`Settings`]: whoever embeds the sandbox.
+    /// A field of [`Settings`], or of the limits that whoever embeds the sandbox gives: a setting of the host.
     Host(&'static str),
     /// Nowhere: it is the same for every attempt on every host.
     Fixed,
@@ -72,6 +73,7 @@ impl CallLimits {
             host_call_bytes_max,
             table_elements_max,
             handles_max,
+            tool_calls_max,
         } = *self;
         let limit = |name, value, unit, set_by| Limit { name, value, unit, set_by };
         let (bytes, pieces, fixed) = (Unit::Bytes, Unit::Pieces, SetBy::Fixed);
@@ -86,6 +88,8 @@ impl CallLimits {
             limit("host-calls", wide(host_call_bytes_max), bytes, fixed),
             limit("table-elements", wide(table_elements_max), pieces, fixed),
             limit("handles", wide(handles_max), pieces, fixed),
+            limit("tool-calls", wide(tool_calls_max), pieces, SetBy::Host("limits.tool-calls")),
+            limit("tool-depth", wide(TOOL_DEPTH_MAX), pieces, fixed),
         ]
     }
 }
@@ -108,6 +112,7 @@ impl Settings {
         let limit = |name, value, unit, setting| Limit { name, value, unit, set_by: SetBy::Host(setting) };
         let mut limits = vec![
             limit("instances", wide(*instances_max), Unit::Pieces, "instances_max"),
+            limit("tool-instances", wide(self.tool_instances(1)), Unit::Pieces, "instances_max"),
             limit("queue", wide(*queue_max), Unit::Pieces, "queue_max"),
             limit("queue-wait", *queue_wait_ms_max, Unit::Milliseconds, "queue_wait_ms_max"),
             limit("host-memory", wide(*memory_bytes_total_max), Unit::Bytes, "memory_bytes_total_max"),
