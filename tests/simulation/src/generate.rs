@@ -360,10 +360,5 @@ fn child_workflow(id: &Id, world: &World) -> ChildWorkflow {
 }
 
 fn plugin(name: &str) -> Plugin {
-    Plugin {
-        source: PluginSource::Path(format!("{name}.wasm")),
-        digest: None,
-        grants: Grants::default(),
-        limits: PluginLimits::default(),
-    }
+    Plugin::new(PluginSource::Path(format!("{name}.wasm")))
 }

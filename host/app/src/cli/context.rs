@@ -73,6 +73,9 @@ impl Context {
             config::Durability::Process => Durability::Process,
         };
         options.outgoing = config.map(Config::outgoing).unwrap_or_default();
+        if let Some(most) = config.and_then(|config| config.limits.tool_calls) {
+            options.tool_calls_max = most;
+        }
         Ok(Access::open(options).await?)
     }
 

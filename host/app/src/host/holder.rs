@@ -79,6 +79,8 @@ impl Host {
             plugins: plugins.clone(),
             hub: hub.clone(),
             models: options.models.clone(),
+            tool_calls_max: options.tool_calls_max,
+            out_of_service: Arc::default(),
             memory_for: Arc::new(move |started, id| memory::of(&memory_store, started, id)),
         };
         let mailbox = Shell::spawn(Parts {

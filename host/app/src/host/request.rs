@@ -36,6 +36,8 @@ pub struct HostOptions {
     pub outgoing: Outgoing,
     /// The language models of agents.
     pub models: Models,
+    /// The tools that one attempt may call.
+    pub tool_calls_max: usize,
 }
 
 impl HostOptions {
@@ -50,6 +52,7 @@ impl HostOptions {
             compiler: None,
             outgoing: Outgoing::default(),
             models: Models::default(),
+            tool_calls_max: bandstand_sandbox::CallLimits::default().tool_calls_max,
         }
     }
 }

@@ -11,6 +11,7 @@ use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
 use super::models::{self, BudgetSettings, Choices};
+use super::tools::ToolSettings;
 use crate::host::{Outgoing, SecretFrom, SecretSource};
 
 /// The name of the file; the folder it lies in is the project directory.
@@ -42,6 +43,8 @@ pub struct Config {
     pub models: BTreeMap<String, Choices>,
     /// What each run may spend on them.
     pub budget: BudgetSettings,
+    /// Plugins that those of workflow files may call as tools, by id.
+    pub tools: BTreeMap<String, ToolSettings>,
     /// Where the file lies; paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -144,7 +147,7 @@ impl Origin {
 
 /// Maxima of the limits of plugins; none: as the file asks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Maxima {
     /// Linear memory of one attempt.
     #[serde(deserialize_with = "size")]
@@ -158,6 +161,8 @@ pub struct Maxima {
     /// Log lines and captured output of one attempt.
     #[serde(deserialize_with = "size")]
     pub log: Option<u64>,
+    /// Tools that one attempt may call, those that its tools call included; none: as the sandbox has it.
+    pub tool_calls: Option<usize>,
 }
 
 /// `[compile]`: bounds of the process that compiles one plugin; none: as [`bandstand_sandbox::Compiler`] has them.
@@ -394,6 +399,11 @@ impl Config {
                 return Err(format!("[secrets.{name}] {problem}"));
             }
         }
+        for (name, tool) in &config.tools {
+            if let Some(problem) = tool.problem(name, &config) {
+                return Err(format!("[tools.{name}] {problem}"));
+            }
+        }
         match models::problem(&config) {
             Some(problem) => Err(problem),
             None => Ok(config),
@@ -434,7 +444,7 @@ fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Net
 }
 
 /// `64MiB`, as in workflow files.
-fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let parsed =
         [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)].into_iter().find_map(|(unit, shift)| {
