@@ -64,7 +64,8 @@ fn project(tool: &str) -> Folder {
 }
 
 const OWN: &str = "  search: { path: search.wasm }\n";
-const OF_HOST: &str = "[grants]\n\"caller.wasm\" = { tools = [\"search\"] }\n[tools.search]\npath = \"search.wasm\"\n";
+const OF_HOST: &str =
+    "[grants]\n\"caller.wasm\" = { tools = [\"search\"] }\n[tools.search]\npath = \"search.wasm\"\n";
 
 fn run(folder: &Folder, input: &str) -> Ended {
     folder.call(&["--json", "run", "workflow.yaml", "--input", input])
@@ -188,7 +189,10 @@ fn a_name_means_a_plugin_of_the_file_or_a_tool_of_the_host_and_nothing_else() {
     run(&folder, "{}").expect(2, &["BW610", "there is no tool `search`", "[tools.search]"]);
     folder.write("bandstand.toml", OF_HOST);
     assert_eq!(run(&folder, r#"{"a":1}"#).expect(0, &[]).last()["result"], json!({ "a": 1 }));
-    folder.write("bandstand.toml", OF_HOST.replace("[grants]\n\"caller.wasm\" = { tools = [\"search\"] }\n", ""));
+    folder.write(
+        "bandstand.toml",
+        OF_HOST.replace("[grants]\n\"caller.wasm\" = { tools = [\"search\"] }\n", ""),
+    );
     run(&folder, "{}").expect(2, &["BW604", "tools = [\"search\"]"]);
     folder.write("bandstand.toml", format!("{OF_HOST}digest = \"sha256:{}\"\n", "0".repeat(64)));
     run(&folder, "{}").expect(2, &["BW610", "its digest is sha256:"]);

@@ -217,11 +217,12 @@ impl tools::Host for Guest {
             Err(refusal) => return Ok(Err(refusal.into())),
         };
         let told = |name: &String| {
-            let ToolSpec { name, description, parameters } = tools.describe(name).unwrap_or_else(|| ToolSpec {
-                name: name.clone(),
-                description: String::new(),
-                parameters: r#"{"type":"object"}"#.to_owned(),
-            });
+            let ToolSpec { name, description, parameters } =
+                tools.describe(name).unwrap_or_else(|| ToolSpec {
+                    name: name.clone(),
+                    description: String::new(),
+                    parameters: r#"{"type":"object"}"#.to_owned(),
+                });
             tools::Tool { name, description, parameters }
         };
         let list: Vec<tools::Tool> = self.grants.tools.iter().map(told).collect();
@@ -282,7 +283,8 @@ fn refusal(name: &str, failure: Failure) -> PowerError {
 
 /// The operator hears of a tool that died, whatever its caller makes of it.
 fn tell(observer: Option<&dyn Observer>, name: &str, failure: &Failure) {
-    let Some(observer) = observer.filter(|_| !matches!(failure.class, Class::Agent | Class::Cancelled)) else {
+    let Some(observer) = observer.filter(|_| !matches!(failure.class, Class::Agent | Class::Cancelled))
+    else {
         return;
     };
     let mut message = format!("tool {name}: {failure}");

@@ -108,8 +108,7 @@ async fn its_key_follows_from_its_callers_and_differs_from_call_to_call() {
 #[tokio::test]
 async fn a_tool_that_is_not_granted_is_denied_by_name() {
     let sandbox = sandbox();
-    let tools =
-        Arc::new(TestTools::of(&sandbox, &[("search", guests::echo(), Grants::default(), limits())]));
+    let tools = Arc::new(TestTools::of(&sandbox, &[("search", guests::echo(), Grants::default(), limits())]));
     let caller = guests::calls_tool("search");
     let error = sandbox.load(&caller, &Grants::default()).unwrap_err().to_string();
     assert!(error.contains("bandstand:agent/tools@0.1.0") && error.contains("grants: {tools:"), "{error}");
@@ -191,7 +190,10 @@ async fn a_failure_of_its_own_keeps_code_and_message() {
     assert_eq!(end(&outcome), (Class::Agent, "no-good"));
     assert_eq!(failure(outcome).message, "it cannot work");
     let (outcome, ..) = calls(guests::scripted(), limits(), r#"{"do":"recoverable"}"#).await;
-    assert_eq!((end(&outcome), uses(&outcome)), ((Class::Agent, "as-told"), vec![("search", Some("as-told"))]));
+    assert_eq!(
+        (end(&outcome), uses(&outcome)),
+        ((Class::Agent, "as-told"), vec![("search", Some("as-told"))])
+    );
 }
 
 // R7.4
@@ -240,8 +242,7 @@ async fn a_tool_that_is_not_there_now_says_so() {
 #[tokio::test]
 async fn calls_beyond_the_quota_are_refused_by_name_value_and_setting() {
     let sandbox = sandbox();
-    let tools =
-        Arc::new(TestTools::of(&sandbox, &[("search", guests::echo(), Grants::default(), limits())]));
+    let tools = Arc::new(TestTools::of(&sandbox, &[("search", guests::echo(), Grants::default(), limits())]));
     let caller = sandbox.load(&guests::calls_tool_until_refused("search"), &granted(&["search"])).unwrap();
     let mut request = call(&tools, &["search"], "{}");
     request.limits.tool_calls_max = 7;
@@ -249,7 +250,10 @@ async fn calls_beyond_the_quota_are_refused_by_name_value_and_setting() {
     assert_eq!(end(&outcome), (Class::Agent, "tool-calls"));
     assert_eq!((outcome.usage.tools.len(), tools.ended.lock().unwrap().len()), (7, 7));
     let failure = failure(outcome);
-    assert!(failure.message.contains("7 tools") && failure.message.contains("limits.tool-calls"), "{failure}");
+    assert!(
+        failure.message.contains("7 tools") && failure.message.contains("limits.tool-calls"),
+        "{failure}"
+    );
 }
 
 // R7.3, R7.4
@@ -346,7 +350,8 @@ async fn a_tool_ends_before_its_callers_time_is_over() {
 #[tokio::test]
 async fn what_a_tool_tells_is_told_with_its_name() {
     let sandbox = sandbox();
-    let tools = TestTools::of(&sandbox, &[("search", guests::logs("found it", "{}"), granted(&[]), limits())]);
+    let tools =
+        TestTools::of(&sandbox, &[("search", guests::logs("found it", "{}"), granted(&[]), limits())]);
     let caller = sandbox.load(&guests::calls_tool("search"), &granted(&["search"])).unwrap();
     let heard = Arc::new(Heard::default());
     let mut request = call(&Arc::new(tools), &["search"], "{}");

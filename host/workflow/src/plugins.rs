@@ -76,10 +76,11 @@ fn tool_problem(id: &str, own: &[&str], resolver: &dyn Resolver) -> Option<(Stri
                 return Some((message, format!("mend [tools.{next}] in bandstand.toml")));
             }
             None => {
-                let message = format!("there is no tool `{next}`: no plugin of this file has that id, no tool of the host");
+                let message = format!(
+                    "there is no tool `{next}`: no plugin of this file has that id, no tool of the host"
+                );
                 let host = resolver.tools();
-                let known: Vec<&str> =
-                    own.iter().copied().chain(host.iter().map(String::as_str)).collect();
+                let known: Vec<&str> = own.iter().copied().chain(host.iter().map(String::as_str)).collect();
                 let close = suggest(&next, &known, "there is");
                 let help = format!(
                     "{close}; a plugin `{next}` in this file would be one, or [tools.{next}] in bandstand.toml"

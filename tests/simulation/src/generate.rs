@@ -13,8 +13,7 @@ use std::sync::Arc;
 use bandstand_engine::Id;
 use bandstand_engine::expression::{Expression, Template};
 use bandstand_engine::graph::{
-    Channel, ChildWorkflow, Grants, Graph, Keep, Limits, Plugin, PluginLimits, PluginSource, Reducer,
-    ScopeGraph,
+    Channel, ChildWorkflow, Graph, Keep, Limits, Plugin, PluginSource, Reducer, ScopeGraph,
 };
 use bandstand_engine::schema::Schema;
 use serde_json::{Value, json};

@@ -18,8 +18,8 @@ use bandstand_sandbox::{
 use super::clock::now;
 use super::convert;
 use super::hub::Hub;
-use super::shell::Mailbox;
 use super::plugins::{self, PluginError, Plugins};
+use super::shell::Mailbox;
 use super::tools::{OutOfService, ToolsOf};
 use crate::host::{Live, LiveKind};
 

@@ -56,7 +56,9 @@ impl Tools for ToolsOf {
             ..PowerError::new(
                 PowerErrorKind::Unavailable,
                 "tool-quarantined",
-                format!("the tool `{name}` keeps crashing and is in quarantine; `bandstand plugin list` says more"),
+                format!(
+                    "the tool `{name}` keeps crashing and is in quarantine; `bandstand plugin list` says more"
+                ),
             )
         })?;
         let (mailbox, name) = (self.of.mailbox.clone(), name.to_owned());
@@ -64,7 +66,14 @@ impl Tools for ToolsOf {
         let ended = move |outcome: &Outcome| {
             let (evidence, fault) = convert::tool_evidence(outcome);
             let probe = pass.is_probe();
-            mailbox.tell(Message::ToolEnded { plugin: plugin_digest, name, workflow, evidence, fault, probe });
+            mailbox.tell(Message::ToolEnded {
+                plugin: plugin_digest,
+                name,
+                workflow,
+                evidence,
+                fault,
+                probe,
+            });
         };
         Ok(Tool {
             plugin,

@@ -73,7 +73,9 @@ impl ToolSettings {
     /// What is wrong with it, as far as the settings tell.
     pub(super) fn problem(&self, name: &str, config: &Config) -> Option<String> {
         if Id::new(name).is_err() {
-            return Some("a tool's id has small letters, digits and `_`, and begins with a letter".to_owned());
+            return Some(
+                "a tool's id has small letters, digits and `_`, and begins with a letter".to_owned(),
+            );
         }
         match (&self.path, &self.builtin) {
             (Some(_), None) => {}
@@ -122,9 +124,7 @@ pub(super) fn find(config: &Config, id: &str) -> Option<Result<HostTool, String>
 
 fn read(config: &Config, tool: &ToolSettings) -> Result<HostTool, String> {
     let (source, bytes): (_, Arc<[u8]>) = match (&tool.path, &tool.builtin) {
-        (Some(path), _) => {
-            (PluginSource::Path(path.clone()), file(config, path, PLUGIN_BYTES_MAX)?.into())
-        }
+        (Some(path), _) => (PluginSource::Path(path.clone()), file(config, path, PLUGIN_BYTES_MAX)?.into()),
         (None, name) => {
             let name = name.clone().unwrap_or_default();
             let builtin = builtin::named(&name).ok_or_else(|| format!("there is no builtin `{name}`"))?;
@@ -132,7 +132,9 @@ fn read(config: &Config, tool: &ToolSettings) -> Result<HostTool, String> {
         }
     };
     let inspection = bandstand_sandbox::inspect(&bytes).map_err(|error| error.to_string())?;
-    if let Some(wanted) = tool.digest.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&inspection.digest)) {
+    if let Some(wanted) =
+        tool.digest.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&inspection.digest))
+    {
         return Err(format!("its digest is {}, not {wanted}", inspection.digest));
     }
     let ToolGrants { memory, http, model, tools, secrets } = tool.grants.clone();

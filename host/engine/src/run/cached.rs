@@ -81,7 +81,8 @@ impl Run {
 
     /// What a plugin may call as tools, and what these may, each once: their replies are in its own.
     fn tool_digests(&self, plugin: &Id) -> Vec<&str> {
-        let granted = |plugin: &Id| self.graph.plugins.get(plugin).map(|plugin| plugin.grants.tools.as_slice());
+        let granted =
+            |plugin: &Id| self.graph.plugins.get(plugin).map(|plugin| plugin.grants.tools.as_slice());
         let mut open: Vec<&Id> = granted(plugin).unwrap_or_default().iter().collect();
         let mut found: BTreeMap<&Id, &str> = BTreeMap::new();
         while let Some(tool) = open.pop() {

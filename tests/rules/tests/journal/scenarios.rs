@@ -20,6 +20,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("line", line()),
         ("retries", retries()),
         ("models-and-tools", models_and_tools()),
+        ("tools-of-tools", tools_of_tools()),
         ("interrupted", interrupted()),
         ("routes", routes()),
         ("route-default", route_default()),
