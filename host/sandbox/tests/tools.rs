@@ -350,13 +350,27 @@ async fn a_tool_ends_before_its_callers_time_is_over() {
 #[tokio::test]
 async fn what_a_tool_tells_is_told_with_its_name() {
     let sandbox = sandbox();
-    let tools =
-        TestTools::of(&sandbox, &[("search", guests::logs("found it", "{}"), granted(&[]), limits())]);
+    let tools = Arc::new(TestTools::of(
+        &sandbox,
+        &[
+            ("search", guests::logs("found it", "{}"), granted(&[]), limits()),
+            ("dies", guests::scripted(), granted(&[]), limits()),
+        ],
+    ));
     let caller = sandbox.load(&guests::calls_tool("search"), &granted(&["search"])).unwrap();
     let heard = Arc::new(Heard::default());
-    let mut request = call(&Arc::new(tools), &["search"], "{}");
+    let mut request = call(&tools, &["search"], "{}");
     request.events = Some(heard.clone());
     sandbox.call(&caller, request).await.result.unwrap();
+    // Of a crash the operator hears, whatever its caller makes of it.
+    let dies = sandbox.load(&guests::calls_tool("dies"), &granted(&["dies"])).unwrap();
+    let crash = Arc::new(Heard::default());
+    let mut request = call(&tools, &["dies"], r#"{"do":"trap"}"#);
+    request.events = Some(crash.clone());
+    let _ = sandbox.call(&dies, request).await;
+    let crash = crash.0.lock().unwrap();
+    let [GuestEvent::Log { level: LogLevel::Warn, message, .. }] = &crash[..] else { panic!("{crash:?}") };
+    assert!(message.starts_with("tool dies: trap/unreachable"), "{message}");
     let heard = heard.0.lock().unwrap();
     let [GuestEvent::Log { level: LogLevel::Info, message, .. }, GuestEvent::Report { message: done, .. }] =
         &heard[..]

@@ -83,7 +83,7 @@ fn tool_problem(id: &str, own: &[&str], resolver: &dyn Resolver) -> Option<(Stri
                 let known: Vec<&str> = own.iter().copied().chain(host.iter().map(String::as_str)).collect();
                 let close = suggest(&next, &known, "there is");
                 let help = format!(
-                    "{close}; a plugin `{next}` in this file would be one, or [tools.{next}] in bandstand.toml"
+                    "a plugin `{next}` in this file would be one, or [tools.{next}] in bandstand.toml; {close}"
                 );
                 return Some((message, help));
             }
