@@ -38,6 +38,7 @@ fn every_builtin_is_an_agent_with_the_powers_of_its_name() {
         inspection.runnable().unwrap();
         let needs: &[&str] = match builtin.name {
             "chat" => &["model"],
+            "tool" => &["tools"],
             "http" => &["http"],
             _ => &[],
         };

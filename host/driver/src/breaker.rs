@@ -14,6 +14,9 @@
 //!   open**. If the probe faults it is open again, for twice as long, up to a maximum. If it says nothing of the plugin (it
 //!   was stopped, its run paused), the next one is let through at once.
 //! - A call that works closes it, whichever call that is; so does a person. Those in the ward go on then.
+//! - A plugin that is called as a tool counts in the same way, for itself and not for its caller. While its breaker is not
+//!   closed such calls are refused, since their callers cannot wait; when the cool-down is over one is let through, as a
+//!   probe that leaves the breaker open until it has ended.
 //! - An attempt that was under way three times when the host died opens it at once: the plugin may be what kills the host.
 //!
 //! The wall clock may jump. Set back, it makes nobody wait longer than the cool-down, counted from where it stands then.
@@ -163,8 +166,8 @@ pub(crate) struct Call<'a> {
     pub(crate) workflow: &'a str,
 }
 
-/// What opened a breaker, for people.
-pub(crate) fn fault_text(failure: &Failure) -> String {
+/// A fault for people, as breakers and [`Message::ToolEnded`](crate::Message::ToolEnded) have it.
+pub fn fault_text(failure: &Failure) -> String {
     const CHARS_MAX: usize = 500;
     let text = format!("{} ({}): {}", failure.class.name(), failure.code, failure.message);
     text.chars().take(CHARS_MAX).collect()
@@ -226,6 +229,29 @@ impl Breakers {
         fault: String,
         now: Timestamp,
     ) -> bool {
+        let is_probe = |kept: &Kept| {
+            kept.breaker.state == BreakerState::HalfOpen
+                && kept.probe.as_ref().is_some_and(|(run_id, id)| (run_id, id) == by)
+        };
+        self.count(call, fault, is_probe, now)
+    }
+
+    /// As [`Breakers::fault`], of a plugin that was called as a tool; `probe`: it was let through, since the cool-down is
+    /// over. Such a probe leaves the breaker open while it goes on.
+    pub(crate) fn tool_fault(&mut self, call: Call<'_>, fault: String, probe: bool, now: Timestamp) -> bool {
+        let is_probe = |kept: &Kept| probe && kept.breaker.state == BreakerState::Open;
+        // Another probe may have opened it again meanwhile.
+        let is_over = self.get(call.plugin).is_some_and(|breaker| self.is_over(breaker, now));
+        self.count(call, fault, |kept| is_over && is_probe(kept), now)
+    }
+
+    fn count(
+        &mut self,
+        call: Call<'_>,
+        fault: String,
+        is_probe: impl FnOnce(&Kept) -> bool,
+        now: Timestamp,
+    ) -> bool {
         self.counts.faults += 1;
         if !self.settings.enabled {
             return false;
@@ -233,12 +259,10 @@ impl Breakers {
         let faults_max = self.settings.faults.max(1);
         let kept = self.note(call, fault);
         kept.breaker.faults = kept.breaker.faults.saturating_add(1);
-        let is_probe = kept.probe.as_ref().is_some_and(|(run_id, id)| (run_id, id) == by);
         let opens = match kept.breaker.state {
             BreakerState::Closed => kept.breaker.faults >= faults_max,
-            BreakerState::HalfOpen => is_probe,
-            // It was under way before.
-            BreakerState::Open => false,
+            // What is no probe was under way before.
+            BreakerState::HalfOpen | BreakerState::Open => is_probe(kept),
         };
         if opens {
             self.open(call.plugin, now);

@@ -6,6 +6,7 @@ use bandstand_engine::input::ChildOutcome;
 use bandstand_engine::{CommandId, Input, Outcome, Run, Timestamp};
 
 use crate::action::{Action, Refusal, Standing, Summary};
+use crate::breaker::Call;
 use crate::children;
 use crate::gate::{Gate, Held};
 use crate::message::{LoadProblem, Message, Unwanted};
@@ -100,6 +101,10 @@ impl Core {
                 };
                 self.gate.judge(&run_id, &id, evidence, failure, now);
                 self.call_ended(&run_id, id, input, now, actions);
+            }
+            Message::ToolEnded { plugin, name, workflow, evidence, fault, probe } => {
+                let call = Call { plugin: &plugin, name: &name, workflow: &workflow };
+                self.gate.judge_tool(call, evidence, fault, probe, now);
             }
             Message::CallStopped { run_id, id } => {
                 match self.runs.get_mut(&run_id) {

@@ -257,6 +257,28 @@ impl Gate {
         }
     }
 
+    /// A plugin that was called as a tool shows whether it works.
+    pub(crate) fn judge_tool(
+        &mut self,
+        call: Call<'_>,
+        evidence: Evidence,
+        fault: String,
+        probe: bool,
+        now: Timestamp,
+    ) {
+        match evidence {
+            Evidence::Nothing => {}
+            Evidence::Works => {
+                self.put_back_in_service(call.plugin);
+            }
+            Evidence::Fault => {
+                if self.breakers.tool_fault(call, fault, probe, now) {
+                    self.shut(call.plugin);
+                }
+            }
+        }
+    }
+
     /// An attempt that is owed was under way again when the host died: often enough, its plugin goes to quarantine.
     pub fn interrupted(&mut self, ticket: &Ticket, now: Timestamp) {
         let times = ticket.command.interruptions;

@@ -65,7 +65,7 @@ mod slot;
 mod ward;
 
 pub use action::{Action, NewChild, Refusal, Row, Standing, Summary};
-pub use breaker::{Breaker, BreakerState, Evidence, Quarantine, QuarantineCounts};
+pub use breaker::{Breaker, BreakerState, Evidence, Quarantine, QuarantineCounts, fault_text};
 pub use core::Core;
 pub use gate::{Gate, Held, Ticket};
 pub use limits::Limits;

@@ -83,6 +83,22 @@ pub enum Message {
         /// What that shows of the plugin: [`Evidence::of`] the input, unless the fault is the host's.
         evidence: Evidence,
     },
+    /// A plugin that an attempt called as a tool has ended. It is not one of the driver's own calls; only what it shows of
+    /// the plugin matters here.
+    ToolEnded {
+        /// The plugin, by digest.
+        plugin: Arc<str>,
+        /// Its name in the workflow.
+        name: String,
+        /// The workflow, by name.
+        workflow: String,
+        /// What that shows of the plugin.
+        evidence: Evidence,
+        /// Why it failed, for people.
+        fault: String,
+        /// Whether it was let through although its breaker is open, since the cool-down is over.
+        probe: bool,
+    },
     /// A call ended without a result, because of [`Action::StopCall`](crate::Action::StopCall).
     CallStopped {
         /// Which run's.

@@ -582,3 +582,55 @@ fn whoever_begins_to_follow_a_run_is_told_why_it_waits() {
     world.ends("a", trapped);
     assert_eq!(world.shut_out, [("b".into(), world.now.plus_ms(2 * COOL_DOWN_MS))]);
 }
+
+fn tool(evidence: Evidence, probe: bool) -> Message {
+    Message::ToolEnded {
+        plugin: BAD.into(),
+        name: "search".to_owned(),
+        workflow: "w".to_owned(),
+        evidence,
+        fault: "trap (unreachable): it crashed".to_owned(),
+        probe,
+    }
+}
+
+// What is called as a tool counts like what a node calls; a probe that it makes leaves the breaker open.
+#[test]
+fn a_plugin_that_is_called_as_a_tool_counts_for_itself() {
+    let mut world = World::new(settings());
+    for _ in 0..2 {
+        world.send(tool(Evidence::Fault, false));
+    }
+    world.send(tool(Evidence::Nothing, false));
+    world.send(tool(Evidence::Works, false));
+    assert!(world.breakers.is_empty(), "one that works sets the faults back");
+    for _ in 0..3 {
+        world.send(tool(Evidence::Fault, false));
+    }
+    let breaker = &world.breakers[BAD];
+    assert_eq!((breaker.state, breaker.faults, breaker.name.as_str()), (BreakerState::Open, 3, "search"));
+    let first = breaker.probe_at.unwrap();
+    // Attempts of nodes on the same plugin wait.
+    world.start("r", BAD, 0, None);
+    assert_eq!(world.held("r"), Some(Held::Breaker));
+    // One that was under way before says nothing new; a probe that faults doubles the cool-down.
+    world.send(tool(Evidence::Fault, false));
+    world.send(tool(Evidence::Fault, true));
+    assert_eq!(world.breakers[BAD].probe_at, Some(first), "its time was not over");
+    world.now = first;
+    world.send(tool(Evidence::Works, true));
+    assert!(world.breakers.is_empty() && world.flies("r"));
+}
+
+#[test]
+fn a_tools_probe_that_faults_doubles_the_cool_down() {
+    let mut world = World::new(settings());
+    for _ in 0..3 {
+        world.send(tool(Evidence::Fault, false));
+    }
+    world.now = world.breakers[BAD].probe_at.unwrap();
+    world.send(tool(Evidence::Fault, true));
+    let breaker = &world.breakers[BAD];
+    assert_eq!((breaker.state, breaker.opened), (BreakerState::Open, 2));
+    assert_eq!(breaker.probe_at.unwrap().since_ms(world.now), 2 * COOL_DOWN_MS);
+}

@@ -48,7 +48,7 @@ pub struct Graph {
     /// What runs of one thread do to each other, if the file says so: see [`Graph::second_run`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<Thread>,
-    /// The plugins that `agent` may name.
+    /// The plugins that `agent` may name; and the tools of the host that they may call, under ids that no other has.
     #[serde(default)]
     pub plugins: BTreeMap<Id, Plugin>,
     /// The workflows that `workflow` nodes may run as children.
@@ -184,13 +184,33 @@ pub struct Plugin {
     /// What it asks to be limited to.
     #[serde(default)]
     pub limits: PluginLimits,
+    /// Of a plugin that others call as a tool: what it does, for a model. Absent: nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Of a plugin that others call as a tool: JSON Schema of its input. Absent: any object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Value>,
+}
+
+impl Plugin {
+    /// One of that source, without grants, limits as they are by default.
+    pub fn new(source: PluginSource) -> Plugin {
+        Plugin {
+            source,
+            digest: None,
+            grants: Grants::default(),
+            limits: PluginLimits::default(),
+            description: None,
+            parameters: None,
+        }
+    }
 }
 
 /// Where a plugin's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginSource {
-    /// A file, relative to the workflow file.
+    /// A file, relative to the workflow file; of a tool of the host, relative to `bandstand.toml`.
     Path(String),
     /// A component that comes with the host.
     Builtin(String),
@@ -209,7 +229,7 @@ pub struct Grants {
     /// The models it may use, by the host's names for them. The first is the one it gets when it names none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub model: Vec<String>,
-    /// The tools it may call: plugins of the same file.
+    /// The tools it may call: other plugins of the same graph.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Id>,
     /// The secrets that the host puts into its requests in place of their placeholders. It never sees them.

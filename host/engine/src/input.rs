@@ -237,14 +237,17 @@ pub struct Usage {
 /// One call of a tool: a child of the attempt that made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolUse {
-    /// The plugin's id in the workflow file.
+    /// As it was called: the plugin's id in the graph.
     pub name: String,
     /// From its call to its answer. Milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub took_ms: u64,
-    /// The code of its failure. Absent: it succeeded.
+    /// The code of its failure, `cancelled` if the attempt that called it ended first. Absent: it succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// The tools that it called itself, in order. Absent: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<ToolUse>,
 }
 
 /// What models cost a run so far, in all attempts that ended.

@@ -7,6 +7,7 @@ use crate::failure::{Class, Failure};
 use crate::guest::{Ending, Guest};
 use crate::guest_memory::READ_ONLY;
 use crate::guest_model;
+use crate::guest_tools::{self, Calling};
 use crate::http::Reach;
 use crate::limiter::{MemoryBudget, Refusal};
 use crate::meter::{Meter, Metered};
@@ -29,20 +30,21 @@ pub(crate) async fn make(
     budget: Arc<MemoryBudget>,
     reach: &Arc<Reach>,
     disk: &Arc<Disk>,
+    calling: Option<Box<Calling>>,
     plugin: &Plugin,
     request: &CallRequest,
     queued_ms: u64,
     meter: Arc<Meter>,
 ) -> Outcome {
     let start = Instant::now();
-    let guest = match Guest::new(request, budget, reach, disk, start, meter.clone()) {
+    let guest = match Guest::new(request, budget, reach, disk, calling, start, meter.clone()) {
         Ok(guest) => guest,
         Err(failure) => {
             return Outcome { result: Err(failure), usage: Usage { queued_ms, ..Usage::default() } };
         }
     };
-    let mut store = new_store(plugin.0.agent.engine(), guest, request);
-    let deadline = store.data().deadline;
+    let deadline = guest.deadline;
+    let mut store = new_store(plugin.0.agent.engine(), guest, &request.limits);
     let call = wit_call(request);
     let work = Metered::new(meter, async {
         let agent =
@@ -88,6 +90,7 @@ pub(crate) async fn make(
         host_call_bytes: guest.host_bytes.spent(),
         events_dropped: guest.events_dropped,
         model: guest.end_models(),
+        tools: guest.end_tools(),
     };
     let books = guest.files.books.clone();
     drop(store);
@@ -99,11 +102,11 @@ pub(crate) async fn make(
     Outcome { result, usage }
 }
 
-fn new_store(engine: &Engine, guest: Guest, request: &CallRequest) -> Store<Guest> {
+fn new_store(engine: &Engine, guest: Guest, limits: &CallLimits) -> Store<Guest> {
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limiter);
-    store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(request.limits.output_bytes_max.saturating_mul(2)));
-    store.set_max_component_handles(request.limits.handles_max);
+    store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(limits.output_bytes_max.saturating_mul(2)));
+    store.set_max_component_handles(limits.handles_max);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| Ok(context.data_mut().at_tick()));
     store
@@ -149,6 +152,7 @@ fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
             if !message.contains("grants:") {
                 let needed = match code {
                     guest_model::NOT_GRANTED => "model: [NAME]",
+                    guest_tools::NOT_GRANTED => "tools: [NAME]",
                     READ_ONLY => "memory: write",
                     _ => "memory: read",
                 };
@@ -156,7 +160,12 @@ fn blame_grant(failure: Failure, denied: Option<&'static str>) -> Failure {
             }
             Failure {
                 class: Class::Denied,
-                code: if code == guest_model::NOT_GRANTED { "model" } else { "memory" }.to_owned(),
+                code: match code {
+                    guest_model::NOT_GRANTED => "model",
+                    guest_tools::NOT_GRANTED => "tools",
+                    _ => "memory",
+                }
+                .to_owned(),
                 message,
                 recoverable: false,
                 ..failure

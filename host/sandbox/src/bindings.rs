@@ -10,4 +10,6 @@ wasmtime::component::bindgen!({
     with: { "bandstand:agent/model.answer": crate::guest_model::OpenAnswer },
 });
 
-pub(crate) use bandstand::agent::{log, memory_audit, memory_facts, memory_slots, model, progress, types};
+pub(crate) use bandstand::agent::{
+    log, memory_audit, memory_facts, memory_slots, model, progress, tools, types,
+};

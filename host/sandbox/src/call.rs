@@ -6,6 +6,7 @@ use crate::memory::Memory;
 use crate::model::{Model, ModelUsage};
 use crate::reply::Reply;
 use crate::settings::{CallLimits, Grants};
+use crate::tools::{ToolUse, Tools};
 use std::sync::Arc;
 
 /// One attempt. The fields that are not explained are those of the record `call` in `wit/agent.wit`.
@@ -43,10 +44,13 @@ pub struct CallRequest {
     pub grants: Arc<Grants>,
     /// What stands behind the memory interfaces; made for this attempt.
     pub memory: Option<Arc<dyn Memory>>,
-    /// What stands behind the interface `model`; made for this attempt.
+    /// What stands behind the interface `model`; made for this attempt, its tools' calls included.
     pub model: Option<Arc<dyn Model>>,
     /// The environment variables that the guest sees, and no others.
     pub env: Vec<(String, String)>,
+    /// What stands behind the interface `tools`, and what models are told of tools that come with their name alone; made
+    /// for this attempt.
+    pub tools: Option<Arc<dyn Tools>>,
     /// Hears log lines and progress.
     pub events: Option<Arc<dyn Observer>>,
     /// Ends the attempt from outside.
@@ -103,7 +107,7 @@ pub struct Outcome {
 }
 
 /// What an attempt took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Waiting for an instance slot. Milliseconds.
     pub queued_ms: u64,
@@ -117,6 +121,8 @@ pub struct Usage {
     pub host_call_bytes: usize,
     /// Log lines and progress beyond the quota, which nobody saw.
     pub events_dropped: u32,
-    /// Its calls of models.
+    /// Its calls of models, and those of its tools.
     pub model: ModelUsage,
+    /// The tools it called, in order. What they took of processor and memory is not in the numbers here.
+    pub tools: Vec<ToolUse>,
 }

@@ -29,6 +29,8 @@ pub(crate) fn start(settings: &Settings) -> Result<Engine, SetupError> {
             value: settings.instances_max,
             must: "1 to 4096",
         })?;
+    // Those of tools come beside.
+    let instances = u32::try_from(settings.instances_with_tools()).unwrap_or(instances);
     let engine = match Engine::new(&config(Some(instances))) {
         Ok(engine) => engine,
         // Pool slots take terabytes of addresses (not of memory), which a limit on address space does not allow.

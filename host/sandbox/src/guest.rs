@@ -8,6 +8,7 @@ use crate::clocks::Clocks;
 use crate::disk::Disk;
 use crate::failure::Failure;
 use crate::files::{AttemptFiles, Quotas};
+use crate::guest_tools::Calling;
 use crate::http::{AttemptHttp, Reach};
 use crate::limiter::{Limiter, MemoryBudget};
 use crate::memory::Memory;
@@ -16,6 +17,7 @@ use crate::model::{Model, ModelUsage};
 use crate::random::{RANDOM_BYTES_MAX, Seeded};
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, MEMORY_BYTES_CEILING};
+use crate::tools::{ToolUse, Tools};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,6 +95,13 @@ pub(crate) struct Guest {
     pub(crate) model: Option<Arc<dyn Model>>,
     /// Answers of models in the making.
     pub(crate) answers_open: usize,
+    pub(crate) tools: Option<Arc<dyn Tools>>,
+    /// `None`: it may call none.
+    pub(crate) calling: Option<Box<Calling>>,
+    pub(crate) tool_calls_max: usize,
+    /// The calls of tools so far; the last one is under way while `tool_since` says since when.
+    pub(crate) tool_uses: Vec<ToolUse>,
+    pub(crate) tool_since: Option<Instant>,
     pub(crate) grants: Arc<Grants>,
     /// Code of the latest refusal for want of a grant or a budget.
     pub(crate) denied: Option<&'static str>,
@@ -104,6 +113,7 @@ impl Guest {
         budget: Arc<MemoryBudget>,
         reach: &Arc<Reach>,
         disk: &Arc<Disk>,
+        calling: Option<Box<Calling>>,
         start: Instant,
         meter: Arc<Meter>,
     ) -> Result<Self, Failure> {
@@ -162,6 +172,11 @@ impl Guest {
             memory: request.memory.clone(),
             model: request.model.clone(),
             answers_open: 0,
+            tools: request.tools.clone(),
+            calling,
+            tool_calls_max: limits.tool_calls_max,
+            tool_uses: Vec::new(),
+            tool_since: None,
             grants: request.grants.clone(),
             denied: None,
         })
@@ -226,6 +241,11 @@ impl Guest {
         if let (Some(event), Some(observer)) = (event, &self.observer) {
             observer.event(event);
         }
+    }
+
+    /// Who hears what it tells.
+    pub(crate) fn observer(&self) -> Option<Arc<dyn Observer>> {
+        self.observer.clone()
     }
 
     /// Gives up what is under way, and tells what the attempt's calls of models took.

@@ -59,11 +59,24 @@ impl Guest {
             Ok(granted) => granted,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let request = match check_request(name, request) {
+        let mut request = match check_request(name, request) {
             Ok(request) => request,
             Err(problem) => return Ok(Err(problem)),
         };
+        self.describe_tools(&mut request.tools);
         Ok(model.ask(request).await.map_err(|told| self.told(told)))
+    }
+
+    /// Tells the model, not the guest, what is known of tools that come with their name alone.
+    fn describe_tools(&self, tools: &mut [ToolSpec]) {
+        let Some(known) = &self.tools else { return };
+        for tool in tools {
+            let plain: String = tool.parameters.split_whitespace().collect();
+            let bare = tool.description.is_empty() && matches!(plain.as_str(), "{}" | r#"{"type":"object"}"#);
+            if let Some(told) = bare.then(|| known.describe(&tool.name)).flatten() {
+                (tool.description, tool.parameters) = (told.description, told.parameters);
+            }
+        }
     }
 
     /// Remembers why the attempt may fail.

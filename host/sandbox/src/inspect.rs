@@ -15,6 +15,10 @@ use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
 /// Where an SDK or the packer leaves the manifest.
 const MANIFEST_SECTION: &str = "bandstand:manifest";
+/// Where the standard tools leave what a component is for.
+const DESCRIPTION_SECTION: &str = "description";
+/// The largest description that is kept. Bytes.
+const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
 /// The largest manifest that is kept. Bytes.
 const MANIFEST_BYTES_MAX: usize = 64 << 10;
 /// Components and modules inside each other. Those that toolchains compose nest a few deep, and the work that wasmtime
@@ -36,6 +40,8 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// The manifest that an SDK embedded, as text. Says nothing about powers: those are read from `imports`.
     pub manifest: Option<String>,
+    /// What it says that it is for, in its standard section `description`: for people and models, proof of nothing.
+    pub description: Option<String>,
 }
 
 impl Inspection {
@@ -108,6 +114,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     };
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let (mut outer, mut inner) = (None, None);
+    let mut description = None;
     let mut depth = 0_usize;
     let mut types = None;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -133,6 +140,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
                 let place = if depth == 0 { &mut outer } else { &mut inner };
                 place.get_or_insert_with(|| section.data());
             }
+            Payload::CustomSection(section) if section.name() == DESCRIPTION_SECTION && depth == 0 => {
+                description.get_or_insert_with(|| section.data());
+            }
             Payload::End(_) if depth > 0 => depth -= 1,
             _ => {}
         }
@@ -151,6 +161,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
             .filter(|data| data.len() <= MANIFEST_BYTES_MAX)
             .and_then(|data| std::str::from_utf8(data).ok())
             .map(str::to_owned),
+        description: description
+            .filter(|data| data.len() <= DESCRIPTION_BYTES_MAX)
+            .and_then(|data| std::str::from_utf8(data).ok())
+            .map(|text| sanitise(text, DESCRIPTION_BYTES_MAX)),
     })
 }
 

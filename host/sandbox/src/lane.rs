@@ -45,6 +45,27 @@ impl Lanes {
         &self.quick
     }
 
+    /// To begin attempts by, from where the threads themselves must not be kept alive.
+    pub(crate) fn handles(&self) -> LaneHandles {
+        LaneHandles { quick: self.quick.handle().clone(), slow: self.slow.handle().clone() }
+    }
+
+    /// Ends all attempts at their next yield, without waiting for them.
+    pub(crate) fn stop(self) {
+        // Waiting for guests is not possible where a runtime may be dropped.
+        self.quick.shutdown_background();
+        self.slow.shutdown_background();
+    }
+}
+
+/// Reaches the lanes for as long as they are there.
+#[derive(Clone)]
+pub(crate) struct LaneHandles {
+    quick: Handle,
+    slow: Handle,
+}
+
+impl LaneHandles {
     /// Runs this attempt, which bills to this meter, in the quick lane and then, if it takes long, in the slow one.
     /// Dropping the handle changes nothing; aborting ends the attempt in whichever lane it is.
     pub(crate) fn spawn<F, D>(&self, attempt: F, meter: Arc<Meter>, done: D) -> AbortHandle
@@ -53,7 +74,7 @@ impl Lanes {
         F::Output: Send,
         D: FnOnce(Option<F::Output>) + Send + 'static,
     {
-        let slow = self.slow.handle().clone();
+        let slow = self.slow.clone();
         let task = self.quick.spawn(async move {
             let outcome = match (Quick { attempt: Some(attempt), meter }).await {
                 Lane::Ended(outcome) => Some(outcome),
@@ -62,13 +83,6 @@ impl Lanes {
             done(outcome);
         });
         task.abort_handle()
-    }
-
-    /// Ends all attempts at their next yield, without waiting for them.
-    pub(crate) fn stop(self) {
-        // Waiting for guests is not possible where a runtime may be dropped.
-        self.quick.shutdown_background();
-        self.slow.shutdown_background();
     }
 }
 
@@ -171,7 +185,7 @@ mod tests {
         let (tell, told) = mpsc::channel();
         let meter = Arc::new(Meter::default());
         let attempt = Box::pin(Metered::new(meter.clone(), computes(rounds, us)));
-        lanes.spawn(attempt, meter, move |outcome| tell.send(outcome).unwrap());
+        lanes.handles().spawn(attempt, meter, move |outcome| tell.send(outcome).unwrap());
         told.recv().unwrap()
     }
 
@@ -204,7 +218,7 @@ mod tests {
             there.send(()).unwrap();
             std::future::pending::<()>().await;
         }));
-        let abort = lanes.spawn(attempt, meter, drop);
+        let abort = lanes.handles().spawn(attempt, meter, drop);
         arrived.recv().unwrap();
         abort.abort();
         told.recv().unwrap();

@@ -5,8 +5,8 @@
 //! that crashes, loops or floods is a [`Failure`] with a class, never an error of the host.
 //!
 //! This is the only crate that knows wasmtime, and none of its types show. It knows nothing of workflows, retries,
-//! journals or where plugins come from: whoever calls decides those. What memory and which models stand behind
-//! an agent is given with each call as a [`Memory`] and a [`Model`]; what outgoing HTTP may reach is given once as an
+//! journals or where plugins come from: whoever calls decides those. What memory, which models and tools stand behind
+//! an agent is given with each call as a [`Memory`], a [`Model`] and [`Tools`]; what outgoing HTTP may reach is given once as an
 //! [`Outbound`].
 
 mod answer;
@@ -27,6 +27,7 @@ mod files;
 mod guest;
 mod guest_memory;
 mod guest_model;
+mod guest_tools;
 mod http;
 mod inspect;
 mod lane;
@@ -45,6 +46,7 @@ mod reply;
 mod sandbox;
 mod sanitise;
 mod settings;
+mod tools;
 
 pub use cache::KeptCode;
 pub use call::{CallRequest, GuestEvent, LogLevel, Observer, Outcome, Usage};
@@ -74,3 +76,4 @@ pub use sandbox::Sandbox;
 pub use settings::{
     CallLimits, FilesDirectory, FilesGrant, Grants, HttpGrant, MEMORY_BYTES_CEILING, MemoryGrant, Settings,
 };
+pub use tools::{TOOL_DEPTH_MAX, Tool, ToolUse, Tools};

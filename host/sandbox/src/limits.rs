@@ -2,6 +2,7 @@
 
 use crate::http::HttpLimits;
 use crate::settings::{CallLimits, MEMORY_BYTES_CEILING, Settings};
+use crate::tools::TOOL_DEPTH_MAX;
 use std::fmt;
 
 /// What a limit counts.
@@ -76,6 +77,7 @@ impl CallLimits {
             scratch_bytes_max,
             scratch_entries_max,
             open_files_max,
+            tool_calls_max,
         } = *self;
         let limit = |name, value, unit, set_by| Limit { name, value, unit, set_by };
         let (bytes, pieces, host) = (Unit::Bytes, Unit::Pieces, SetBy::Host);
@@ -93,6 +95,8 @@ impl CallLimits {
             limit("scratch", scratch_bytes_max, bytes, host("limits.scratch")),
             limit("scratch-entries", wide(scratch_entries_max), pieces, host("limits.scratch-entries")),
             limit("open-files", wide(open_files_max), pieces, host("limits.open-files")),
+            limit("tool-calls", wide(tool_calls_max), pieces, host("limits.tool-calls")),
+            limit("tool-depth", wide(TOOL_DEPTH_MAX), pieces, SetBy::Fixed),
         ]
     }
 }
@@ -118,6 +122,7 @@ impl Settings {
         let limit = |name, value, unit, setting| Limit { name, value, unit, set_by: SetBy::Host(setting) };
         let mut limits = vec![
             limit("instances", wide(*instances_max), Unit::Pieces, "host.instances"),
+            limit("tool-instances", wide(self.tool_instances(1)), Unit::Pieces, "host.instances"),
             limit("queue", wide(*queue_max), Unit::Pieces, "host.queue"),
             limit("queue-wait", *queue_wait_ms_max, Unit::Milliseconds, "host.queue-wait"),
             limit("host-memory", wide(*memory_bytes_total_max), Unit::Bytes, "host.memory"),

@@ -53,6 +53,7 @@ const OFFERS: &[Offer] = &[
         writing: &[],
         capability: Some("model"),
     },
+    Offer { interface: "tools", functions: &["list", "call"], writing: &[], capability: Some("tools") },
 ];
 
 /// The base of WASI 0.2. It is always there and nothing stands behind it, so none of it is a power.

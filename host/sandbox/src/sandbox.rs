@@ -1,7 +1,7 @@
 //! The sandbox: loads components, and makes attempts on threads of its own.
 
 use crate::attempt;
-use crate::bindings::{log, memory_audit, memory_facts, memory_slots, model, progress, types};
+use crate::bindings::{log, memory_audit, memory_facts, memory_slots, model, progress, tools, types};
 use crate::cache::{Cache, KeptCode};
 use crate::call::{CallRequest, Outcome, Usage};
 use crate::compile_child::panic_text;
@@ -9,8 +9,9 @@ use crate::disk::Disk;
 use crate::engine;
 use crate::failure::{Class, Failure};
 use crate::guest::Guest;
+use crate::guest_tools::{Calling, Nesting};
 use crate::http::{Outbound, Reach};
-use crate::lane::Lanes;
+use crate::lane::{LaneHandles, Lanes};
 use crate::limiter::MemoryBudget;
 use crate::load_error::{LoadError, SetupError};
 use crate::loader::Loader;
@@ -18,6 +19,7 @@ use crate::meter::Meter;
 use crate::plugin::Plugin;
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, Settings};
+use crate::tools::TOOL_DEPTH_MAX;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -38,7 +40,7 @@ pub struct Sandbox {
     lanes: Option<Lanes>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     id: u64,
     settings: Settings,
     engine: Engine,
@@ -46,7 +48,10 @@ struct Shared {
     budget: Arc<MemoryBudget>,
     reach: Arc<Reach>,
     disk: Arc<Disk>,
+    lanes: LaneHandles,
     slots: Arc<Semaphore>,
+    /// Places of tools, for each depth its own: who holds one waits for a deeper one at most, so never for each other.
+    tool_slots: Vec<Arc<Semaphore>>,
     waiting: AtomicUsize,
 }
 
@@ -83,7 +88,11 @@ impl Sandbox {
             budget: Arc::new(MemoryBudget::new(settings.memory_bytes_total_max)),
             reach: Reach::new(outbound),
             disk: Arc::new(disk),
+            lanes: lanes.handles(),
             slots: Arc::new(Semaphore::new(settings.instances_max)),
+            tool_slots: (1..=TOOL_DEPTH_MAX)
+                .map(|depth| Arc::new(Semaphore::new(settings.tool_instances(depth))))
+                .collect(),
             waiting: AtomicUsize::new(0),
             settings,
         };
@@ -141,24 +150,25 @@ impl Sandbox {
             return None;
         }
         // Without it the guard says that the sandbox is being dropped.
-        let lanes = self.lanes.as_ref()?;
+        self.lanes.as_ref()?;
         let (shared, plugin, meter) = (self.shared.clone(), plugin.clone(), Arc::new(Meter::default()));
         let bill = meter.clone();
-        let attempt = async move { shared.attempt(&plugin, prepare(), bill).await };
-        Some(lanes.spawn(Unwinding(Box::pin(attempt)), meter, |outcome| match outcome {
+        let attempt = async move { shared.attempt(&plugin, prepare(), Nesting::default(), bill).await };
+        let attempt = Unwinding(Box::pin(attempt));
+        Some(self.shared.lanes.spawn(attempt, meter, |outcome| match outcome {
             Some(Ok(outcome)) => done.call(outcome),
-            Some(Err(panic)) => {
-                let what = format!("a fault of the host: {}", sanitise(panic_text(&*panic), 500));
-                done.call(failed(Failure::new(Class::Host, "host-panic", what), 0));
-            }
+            Some(Err(panic)) => done.call(host_panic(&*panic)),
             None => done.call(stopped()),
         }))
     }
 
-    /// Attempts going on now.
+    /// Attempts going on now, those of tools included.
     #[must_use]
     pub fn instances_in_use(&self) -> usize {
-        self.shared.settings.instances_max.saturating_sub(self.shared.slots.available_permits())
+        let Shared { settings, slots, tool_slots, .. } = &*self.shared;
+        let free = slots.available_permits()
+            + tool_slots.iter().map(|slots| slots.available_permits()).sum::<usize>();
+        settings.instances_with_tools().saturating_sub(free)
     }
 
     /// Linear memory of all attempts going on now. Bytes.
@@ -184,7 +194,7 @@ impl Sandbox {
         lanes.quick().block_on(async {
             for _ in 0..rounds {
                 let Shared { budget, reach, disk, .. } = &*self.shared;
-                let guest = Guest::new(request, budget.clone(), reach, disk, start, Arc::default());
+                let guest = Guest::new(request, budget.clone(), reach, disk, None, start, Arc::default());
                 let guest = guest.map_err(|failure| failure.message)?;
                 let mut store = wasmtime::Store::new(&self.shared.engine, guest);
                 store.set_epoch_deadline(1 << 40);
@@ -209,26 +219,65 @@ impl Drop for Sandbox {
 
 impl Shared {
     /// One attempt, from asking for a slot to its outcome.
-    async fn attempt(&self, plugin: &Plugin, request: CallRequest, meter: Arc<Meter>) -> Outcome {
+    async fn attempt(
+        self: &Arc<Shared>,
+        plugin: &Plugin,
+        request: CallRequest,
+        nesting: Nesting,
+        meter: Arc<Meter>,
+    ) -> Outcome {
         let missing = plugin.not_granted(&request.grants);
         if let Some(first) = missing.first() {
             let code = crate::offered::capability(&first.interface).unwrap_or("grant");
             return failed(Failure::new(Class::Denied, code, LoadError::NotGranted(missing).to_string()), 0);
         }
         let asked = Instant::now();
-        let slot = self.slot(&request).await;
+        let slot = self.slot(&request, nesting.depth).await;
         let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         match slot {
             Ok(_slot) => {
                 let budget = self.budget.clone();
-                attempt::make(budget, &self.reach, &self.disk, plugin, &request, queued_ms, meter).await
+                let calling = Calling::new(self, &request, nesting);
+                let (reach, disk) = (&self.reach, &self.disk);
+                attempt::make(budget, reach, disk, calling, plugin, &request, queued_ms, meter).await
             }
             Err(failure) => failed(failure, queued_ms),
         }
     }
 
-    /// Waits for room for one more instance.
-    async fn slot(&self, request: &CallRequest) -> Result<OwnedSemaphorePermit, Failure> {
+    /// An attempt that another attempt makes. Its type has an end that way, though attempts nest.
+    /// It is a task of its own in the lanes, as if a workflow had called it; dropping this future ends it.
+    pub(crate) fn nested(
+        self: Arc<Shared>,
+        plugin: Plugin,
+        request: CallRequest,
+        nesting: Nesting,
+        ended: Option<Box<dyn FnOnce(&Outcome) + Send>>,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
+        Box::pin(async move {
+            let (done, outcome) = oneshot::channel();
+            let (meter, shared) = (Arc::new(Meter::default()), self.clone());
+            let bill = meter.clone();
+            let attempt = async move { shared.attempt(&plugin, request, nesting, bill).await };
+            let task = self.lanes.spawn(Unwinding(Box::pin(attempt)), meter, |outcome| {
+                let outcome = match outcome {
+                    Some(Ok(outcome)) => outcome,
+                    Some(Err(panic)) => host_panic(&*panic),
+                    None => stopped(),
+                };
+                if let Some(ended) = ended {
+                    ended(&outcome);
+                }
+                // Nobody waits any more: the caller ended at the same moment.
+                drop(done.send(outcome));
+            });
+            let _abort = AbortOnDrop(task);
+            outcome.await.unwrap_or_else(|_| stopped())
+        })
+    }
+
+    /// Waits for room for one more instance at that depth.
+    async fn slot(&self, request: &CallRequest, depth: usize) -> Result<OwnedSemaphorePermit, Failure> {
         if request.cancel.is_cancelled() {
             return Err(Failure::new(
                 Class::Cancelled,
@@ -236,11 +285,17 @@ impl Shared {
                 "the attempt was cancelled before it started",
             ));
         }
-        if let Ok(slot) = self.slots.clone().try_acquire_owned() {
+        let slots = if depth == 0 { &self.slots } else { &self.tool_slots[depth - 1] };
+        if let Ok(slot) = slots.clone().try_acquire_owned() {
             return Ok(slot);
         }
-        let Settings { instances_max, queue_max, queue_wait_ms_max, .. } = self.settings;
-        let _place = Place::take(&self.waiting, queue_max).ok_or_else(|| {
+        let Settings { queue_max, queue_wait_ms_max, .. } = self.settings;
+        let instances_max =
+            if depth == 0 { self.settings.instances_max } else { self.settings.tool_instances(depth) };
+        let of_tools = if depth == 0 { "" } else { " of tools at this depth" };
+        // Whoever waits for a tool has an instance, so no more can wait than there are instances.
+        let place = if depth == 0 { Place::take(&self.waiting, queue_max).map(Some) } else { Some(None) };
+        let _place = place.ok_or_else(|| {
             Failure::new(
                 Class::Overload,
                 "queue",
@@ -251,7 +306,7 @@ impl Shared {
             )
         })?;
         tokio::select! {
-            slot = self.slots.clone().acquire_owned() => {
+            slot = slots.clone().acquire_owned() => {
                 slot.map_err(|_| Failure::new(Class::Host, "stopped", "the sandbox is being dropped"))
             }
             () = request.cancel.cancelled() => {
@@ -261,7 +316,7 @@ impl Shared {
                 Class::Overload,
                 "instances",
                 format!(
-                    "{instances_max} instances were busy for {queue_wait_ms_max} ms (settings \
+                    "{instances_max} instances{of_tools} were busy for {queue_wait_ms_max} ms (settings \
                      host.instances, host.queue-wait)"
                 ),
             )),
@@ -333,6 +388,11 @@ fn failed(failure: Failure, queued_ms: u64) -> Outcome {
     Outcome { result: Err(failure), usage: Usage { queued_ms, ..Usage::default() } }
 }
 
+fn host_panic(panic: &(dyn Any + Send)) -> Outcome {
+    let what = format!("a fault of the host: {}", sanitise(panic_text(panic), 500));
+    failed(Failure::new(Class::Host, "host-panic", what), 0)
+}
+
 fn stopped() -> Outcome {
     failed(Failure::new(Class::Host, "stopped", "the attempt was ended with its sandbox"), 0)
 }
@@ -347,6 +407,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     memory_facts::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     memory_slots::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     model::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    tools::add_to_linker::<Guest, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     // What is ours stands before what wasmtime brings: clocks, random numbers and files are as they are granted.

@@ -2,6 +2,7 @@
 //! Reading these from files or flags is the caller's work.
 
 use crate::compiler::Compiler;
+use crate::tools::TOOL_DEPTH_MAX;
 use std::path::PathBuf;
 
 /// No attempt gets more linear memory than this, whatever its limit says: pool slots are laid out for it. Bytes.
@@ -10,7 +11,8 @@ pub const MEMORY_BYTES_CEILING: usize = 512 << 20;
 /// How large the sandbox as a whole may be.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Instances alive at once, over all plugins. Further calls queue (`host.instances`).
+    /// Instances alive at once, over all plugins that workflows call. Further calls queue (`host.instances`). Tools that
+    /// attempts call have places beside: a quarter as many at depth 1, an eighth at depth 2, and so on, one at least.
     pub instances_max: usize,
     /// Calls that may queue for an instance; one more is refused as overload (`host.queue`).
     pub queue_max: usize,
@@ -56,6 +58,19 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Instances of tools at that depth, from 1.
+    pub(crate) fn tool_instances(&self, depth: usize) -> usize {
+        (self.instances_max >> (depth + 1)).max(1)
+    }
+
+    /// Instances of all depths together.
+    pub(crate) fn instances_with_tools(&self) -> usize {
+        let tools: usize = (1..=TOOL_DEPTH_MAX).map(|depth| self.tool_instances(depth)).sum();
+        self.instances_max + tools
+    }
+}
+
 /// Limits of one attempt. Each failure about one of them names the setting given here in brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallLimits {
@@ -87,6 +102,8 @@ pub struct CallLimits {
     /// Files, directories and streams of files that the guest holds open at once: each is one of the host's open files, or
     /// a buffer (`limits.open-files`).
     pub open_files_max: usize,
+    /// Tools that the attempt calls, those that its tools call included (`limits.tool-calls` in `bandstand.toml`).
+    pub tool_calls_max: usize,
 }
 
 impl Default for CallLimits {
@@ -106,6 +123,7 @@ impl Default for CallLimits {
             scratch_bytes_max: 64 << 20,
             scratch_entries_max: 1_024,
             open_files_max: 128,
+            tool_calls_max: 100,
         }
     }
 }

@@ -146,8 +146,12 @@ async fn memory_checks_what_goes_in() {
 #[test]
 fn everything_in_the_wit_is_offered() {
     let sandbox = sandbox();
-    let grants =
-        Grants { memory: Some(MemoryGrant::Write), models: vec!["small".to_owned()], ..Grants::default() };
+    let grants = Grants {
+        memory: Some(MemoryGrant::Write),
+        models: vec!["small".to_owned()],
+        tools: vec!["search".to_owned()],
+        ..Grants::default()
+    };
     let plugin = sandbox.load(&guests::imports_everything(), &grants).unwrap();
     let functions: usize = plugin.imports().iter().map(|import| import.functions.len()).sum();
     let in_the_wit = guests::AGENT_WIT.lines().filter(|line| line.contains(": func(")).count();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bandstand_engine::Path;
 use bandstand_engine::event::{Event, Payload};
-use bandstand_engine::input::{Spent, Usage};
+use bandstand_engine::input::{Spent, ToolUse, Usage};
 use bandstand_engine::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
@@ -35,6 +35,8 @@ pub struct Sums {
     pub nodes: BTreeMap<String, NodeSums>,
     /// Of all attempts.
     pub usage: Usage,
+    /// Calls of tools, by the node's place in the file and the tool's name.
+    pub tools: BTreeMap<(String, String), ToolSums>,
     /// Changes of the stage that are older than those that are given.
     pub stages_left_out: usize,
     /// Choices by confidence that are older than those that are given.
@@ -60,6 +62,29 @@ pub struct NodeSums {
     pub model_ms: u64,
     /// What models cost.
     pub spent: Spent,
+}
+
+/// What calls of one tool by one node come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ToolSums {
+    /// Calls made.
+    pub calls: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// All of them together.
+    pub took_ms: u64,
+}
+
+/// Adds the tools that attempts of a node called. One that a tool called has the names of both: `search/fetch`.
+pub fn add_tools(sums: &mut BTreeMap<(String, String), ToolSums>, node: &str, tools: &[ToolUse]) {
+    let mut open: Vec<(String, &ToolUse)> = tools.iter().map(|tool| (tool.name.clone(), tool)).collect();
+    while let Some((name, tool)) = open.pop() {
+        open.extend(tool.tools.iter().map(|inner| (format!("{name}/{}", inner.name), inner)));
+        let sum = sums.entry((node.to_owned(), name)).or_default();
+        sum.calls += 1;
+        sum.failed += u64::from(tool.failed.is_some());
+        sum.took_ms = sum.took_ms.saturating_add(tool.took_ms);
+    }
 }
 
 /// Something that is given, in the journal's order.
@@ -211,6 +236,7 @@ impl Sums {
             node.model_calls += usage.model_calls;
             node.model_ms += usage.model_ms;
             self.usage.add(usage);
+            add_tools(&mut self.tools, &name, &usage.tools);
         }
     }
 }

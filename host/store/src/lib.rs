@@ -53,7 +53,7 @@ mod writer;
 
 pub use append::{Append, AppendError, Appended, Document, DocumentKind, Refused, RunChange, RunStatus};
 pub use breakers::KeptBreaker;
-pub use brief::{NodeSums, Sums, Told};
+pub use brief::{NodeSums, Sums, Told, ToolSums, add_tools};
 pub use codec::{Blob, Encoded, encode};
 pub use compare::Difference;
 pub use delete::{Deletion, Shrunk, Swept};

@@ -52,6 +52,11 @@ fn unused(report: &mut Report<'_>, outline: &Outline<'_>, uses: &Uses) {
             writes_any |= step.get(key).is_some_and(|value| matches!(value.value, Yaml::Scalar(_)));
         }
     }
+    // Plugins that other plugins may call.
+    let plugins = outline.file.get("plugins").map(Node::entries).unwrap_or_default();
+    let granted =
+        plugins.iter().filter_map(|entry| entry.value.get("grants").and_then(|grants| grants.get("tools")));
+    agents.extend(granted.flat_map(Node::items).filter_map(Node::text));
     let read = |root: &str, name: &str| {
         uses.incomplete
             || uses.references.iter().any(|(_, reference)| {

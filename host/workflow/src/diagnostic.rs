@@ -10,7 +10,7 @@ use crate::source::{Source, Span};
 /// One problem of a workflow file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// The stable code, `BW101` to `BW609`.
+    /// The stable code, `BW101` to `BW610`.
     pub code: &'static str,
     /// Whether the file can be run all the same.
     pub severity: Severity,
@@ -153,6 +153,7 @@ pub const CODES: &[Code] = &[
     files("BW607", "a path leaves the project directory"),
     files("BW608", "the plugin's digest differs"),
     files("BW609", "unknown builtin"),
+    files("BW610", "a tool that is not there, or cannot be used"),
 ];
 
 /// The table's line of a code.

@@ -486,10 +486,10 @@ fn plugins(file: &Node) -> Option<BTreeMap<Id, Plugin>> {
                 limits.log_bytes = size("log").unwrap_or(limits.log_bytes);
             }
             let lowered = Plugin {
-                source: source_of(plugin)?,
                 digest: plugin.get("digest").and_then(Node::text).map(str::to_owned),
                 grants: grants::lower(plugin),
                 limits,
+                ..Plugin::new(source_of(plugin)?)
             };
             Some((Id::new(&entry.key).ok()?, lowered))
         })

@@ -1,4 +1,4 @@
-//! Plugins and templates as they are on disk (`BW301` to `BW321`, `BW601` to `BW604`, `BW608`, `BW609`): asked of the
+//! Plugins and templates as they are on disk (`BW301` to `BW321`, `BW601` to `BW604`, `BW608` to `BW610`): asked of the
 //! resolver, left out without one. What they may do is [`grants`]'s.
 
 use std::collections::BTreeMap;
@@ -36,7 +36,60 @@ pub(crate) fn check(
             facts.insert(entry.key.clone(), found);
         }
     }
+    tools(report, file, resolver);
     facts
+}
+
+/// Tells of granted tools that mean nothing, or cannot be used.
+fn tools(report: &mut Report<'_>, file: &Node, resolver: &dyn Resolver) {
+    let plugins = file.get("plugins").map(Node::entries).unwrap_or_default();
+    let own: Vec<&str> = plugins.iter().map(|entry| entry.key.as_str()).collect();
+    for entry in plugins {
+        let granted = entry.value.get("grants").and_then(|grants| grants.get("tools"));
+        for tool in granted.map(Node::items).unwrap_or_default() {
+            let Some(id) = tool.text().filter(|id| !own.contains(id)) else { continue };
+            if let Some((message, help)) = tool_problem(id, &own, resolver) {
+                report.add("BW610", tool.span, message, help);
+            }
+        }
+    }
+}
+
+/// What is wrong with a tool of the host, or with one that it may call.
+fn tool_problem(id: &str, own: &[&str], resolver: &dyn Resolver) -> Option<(String, String)> {
+    let mut open = vec![id.to_owned()];
+    let mut seen: Vec<String> = Vec::new();
+    while let Some(next) = open.pop() {
+        let via = if next == id { String::new() } else { format!(", which `{id}` calls,") };
+        if own.contains(&next.as_str()) {
+            let message = format!("the tool `{next}` of the host{via} has the id of a plugin of this file");
+            return Some((message, format!("call the plugin `{next}` of this file otherwise")));
+        }
+        match resolver.tool(&next) {
+            Some(Ok(calls)) => {
+                let new = calls.into_iter().filter(|tool| *tool != next && !seen.contains(tool));
+                open.extend(new.collect::<Vec<_>>());
+                seen.push(next);
+            }
+            Some(Err(problem)) => {
+                let message = format!("the tool `{next}` of the host{via} cannot be used: {problem}");
+                return Some((message, format!("mend [tools.{next}] in bandstand.toml")));
+            }
+            None => {
+                let message = format!(
+                    "there is no tool `{next}`: no plugin of this file has that id, no tool of the host"
+                );
+                let host = resolver.tools();
+                let known: Vec<&str> = own.iter().copied().chain(host.iter().map(String::as_str)).collect();
+                let close = suggest(&next, &known, "there is");
+                let help = format!(
+                    "a plugin `{next}` in this file would be one, or [tools.{next}] in bandstand.toml; {close}"
+                );
+                return Some((message, help));
+            }
+        }
+    }
+    None
 }
 
 fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Option<PluginFacts> {

@@ -26,6 +26,18 @@ pub trait Resolver {
     /// the file's own grants hold.
     fn permitted(&self, source: &PluginSource, digest: &str) -> Option<Permitted>;
 
+    /// What the host knows of a tool of that id, for ids that are no plugin of the file: the tools that it may call itself,
+    /// or why it cannot be used. `None`: there is no such tool. By itself: there is none.
+    fn tool(&self, id: &str) -> Option<Result<Vec<String>, String>> {
+        let _ = id;
+        None
+    }
+
+    /// The tools of the host, by id.
+    fn tools(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// A path of the workflow file as it is in the project, by which the host permits directories. By itself: as it is.
     fn in_project(&self, path: &str) -> String {
         path.to_owned()

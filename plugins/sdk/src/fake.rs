@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use crate::log::Level;
 use crate::memory::audit::Recorded;
 use crate::memory::facts::{Fact, Hit, Query};
 use crate::memory::{Error, ErrorKind};
-use crate::model::{Event, Request, Response};
+use crate::model::{Event, Request, Response, ToolSpec};
 
 #[derive(Default)]
 struct Memory {
@@ -25,7 +26,10 @@ struct Memory {
     ids: u32,
     asked: Vec<Request>,
     answers: VecDeque<Result<Response, Error>>,
+    tools: Vec<(String, Rc<ToolFn>)>,
 }
+
+type ToolFn = dyn Fn(&Value) -> Result<Value, Error>;
 
 thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
@@ -82,6 +86,11 @@ pub fn answer_with(response: Response) {
 /// Refuses the next call of a model with this.
 pub fn refuse_with(error: Error) {
     with(|memory| memory.answers.push_back(Err(error)));
+}
+
+/// Grants a tool that answers so.
+pub fn tool(name: &str, answer: impl Fn(&Value) -> Result<Value, Error> + 'static) {
+    with(|memory| memory.tools.push((name.to_owned(), Rc::new(answer))));
 }
 
 /// What models were asked.
@@ -275,6 +284,25 @@ impl Answer {
     pub(crate) fn next(&mut self) -> Option<Result<Event, Error>> {
         self.0.pop_front().map(Ok)
     }
+}
+
+pub(crate) fn tools_list() -> Result<Vec<ToolSpec>, Error> {
+    let spec = |(name, _): &(String, Rc<ToolFn>)| ToolSpec {
+        name: name.clone(),
+        description: String::new(),
+        parameters: serde_json::json!({ "type": "object" }),
+    };
+    with(|memory| Ok(memory.tools.iter().map(spec).collect()))
+}
+
+pub(crate) fn tools_call(name: &str, arguments: &Value) -> Result<Value, Error> {
+    let found = with(|memory| memory.tools.iter().find(|(known, _)| known == name).map(|(_, tool)| tool.clone()));
+    let tool = found
+        .ok_or_else(|| refusal(ErrorKind::Denied, "tools-not-granted", "call `fake::tool` first"))?;
+    if !arguments.is_object() {
+        return Err(refusal(ErrorKind::Invalid, "arguments-not-object", "arguments are a JSON object"));
+    }
+    tool(arguments)
 }
 
 pub(crate) fn model_chat(request: &Request) -> Result<Response, Error> {

@@ -1,4 +1,4 @@
-//! What an agent of Bandstand is written with in Rust: typed input and output, failures, memory, models, log and progress.
+//! What an agent of Bandstand is written with in Rust: typed input and output, failures, memory, models, tools, log and progress.
 //!
 //! An agent is a crate of type `cdylib` with one function:
 //!
@@ -38,6 +38,7 @@ pub mod memory;
 pub mod model;
 pub mod progress;
 mod reply;
+pub mod tools;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod fake;

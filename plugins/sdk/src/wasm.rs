@@ -7,7 +7,7 @@ use crate::log::Level;
 use crate::memory::audit::Recorded;
 use crate::memory::facts::{Fact, Hit, Query};
 use crate::memory::{Error, ErrorKind};
-use crate::model::{Event, Finish, Message, Part, Request, Response, Role, ToolCall, Usage};
+use crate::model::{Event, Finish, Message, Part, Request, Response, Role, ToolCall, ToolSpec, Usage};
 use crate::reply::{Choice, Next, Reply, Review};
 use crate::{Call, FailureKind};
 
@@ -24,7 +24,8 @@ pub mod bindings {
 }
 
 use bindings::bandstand::agent::{
-    log as raw_log, memory_audit, memory_facts, memory_slots, model as raw_model, progress, types,
+    log as raw_log, memory_audit, memory_facts, memory_slots, model as raw_model, progress, tools as raw_tools,
+    types,
 };
 
 pub use bindings::export_agent;
@@ -235,6 +236,19 @@ impl Answer {
             Err(told) => Some(Err(error(told))),
         }
     }
+}
+
+pub(crate) fn tools_list() -> Result<Vec<ToolSpec>, Error> {
+    let tools = raw_tools::list().map_err(error)?.into_iter().map(|tool| ToolSpec {
+        name: tool.name,
+        description: tool.description,
+        parameters: value(tool.parameters),
+    });
+    Ok(tools.collect())
+}
+
+pub(crate) fn tools_call(name: &str, arguments: &Value) -> Result<Value, Error> {
+    raw_tools::call(name, &arguments.to_string()).map(value).map_err(error)
 }
 
 pub(crate) fn model_chat(request: &Request) -> Result<Response, Error> {

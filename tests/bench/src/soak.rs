@@ -39,7 +39,8 @@ async fn sandbox_alone(bench: &Bench) -> Result<Readings> {
     let share = bench.calls / LOOKS;
     let (mark, mut looks) = (Mark::now(), vec![held()]);
     for _ in 0..LOOKS {
-        at_once(share, |_| call(sandbox.clone(), plugin.clone(), input.clone())).await?;
+        let (sandbox, plugin, input) = (sandbox.clone(), plugin.clone(), input.clone());
+        at_once(share, move |_| call(sandbox.clone(), plugin.clone(), input.clone())).await?;
         looks.push(held());
     }
     let spent = mark.spent();
@@ -74,7 +75,8 @@ async fn whole_host(bench: &Bench) -> Result<Readings> {
     let runs = bench.calls / HOST_SHARE / NODES as u64 / LOOKS;
     let (mark, mut looks) = (Mark::now(), vec![held()]);
     for _ in 0..LOOKS {
-        let run = |_| {
+        let (host, line) = (host.clone(), line.clone());
+        let run = move |_| {
             let (host, line) = (host.clone(), line.clone());
             async move { run_to_end(&host, &line).await.map(drop) }
         };

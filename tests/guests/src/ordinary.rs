@@ -256,3 +256,52 @@ pub fn imports_everything() -> Vec<u8> {
         .and_then(|mut encoder| encoder.encode())
         .expect("the module was made for this world")
 }
+
+/// Calls the tool of that name with its input; answers what it gives, or fails for good with the code and message of the
+/// host's error.
+#[must_use]
+pub fn calls_tool(name: &str) -> Vec<u8> {
+    tool_caller(name, "")
+}
+
+/// As [`calls_tool`], again and again until a call fails.
+#[must_use]
+pub fn calls_tool_until_refused(name: &str) -> Vec<u8> {
+    tool_caller(name, "(br $again)")
+}
+
+fn tool_caller(name: &str, then: &str) -> Vec<u8> {
+    // result<string, error> at 6144: the payload is aligned to 4.
+    agent(
+        r#"(import "bandstand:agent/tools@0.1.0" "call" (func $tool (param i32 i32 i32 i32 i32)))"#,
+        &data(2048, name),
+        &format!(
+            "(loop $again
+               (call $tool (i32.const 2048) (i32.const {}) (local.get $input_ptr) (local.get $input_len)
+                 (i32.const 6144))
+               (if (i32.load8_u (i32.const 6144))
+                 (then (return (call $err (i32.const 1) (i32.load (i32.const 6152)) (i32.load (i32.const 6156))
+                   (i32.load (i32.const 6160)) (i32.load (i32.const 6164))))))
+               {then})
+             (call $ok (i32.load (i32.const 6148)) (i32.load (i32.const 6152)))",
+            name.len()
+        ),
+    )
+}
+
+/// Answers the idempotency key it was called with, as `{"key":"..."}`.
+#[must_use]
+pub fn tells_its_key() -> Vec<u8> {
+    let items = format!("{}\n{}", data(2048, "{\"key\":\""), data(2100, "\"}"));
+    agent(
+        "",
+        &items,
+        "(local.set $i (call $alloc (i32.add (i32.const 10) (i32.load offset=64 (local.get $call)))))
+         (memory.copy (local.get $i) (i32.const 2048) (i32.const 8))
+         (memory.copy (i32.add (local.get $i) (i32.const 8)) (i32.load offset=60 (local.get $call))
+           (i32.load offset=64 (local.get $call)))
+         (local.set $j (i32.add (i32.add (local.get $i) (i32.const 8)) (i32.load offset=64 (local.get $call))))
+         (memory.copy (local.get $j) (i32.const 2100) (i32.const 2))
+         (call $ok (local.get $i) (i32.sub (i32.add (local.get $j) (i32.const 2)) (local.get $i)))",
+    )
+}

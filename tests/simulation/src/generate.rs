@@ -13,8 +13,7 @@ use std::sync::Arc;
 use bandstand_engine::Id;
 use bandstand_engine::expression::{Expression, Template};
 use bandstand_engine::graph::{
-    Channel, ChildWorkflow, Grants, Graph, Keep, Limits, Plugin, PluginLimits, PluginSource, Reducer,
-    ScopeGraph,
+    Channel, ChildWorkflow, Graph, Keep, Limits, Plugin, PluginSource, Reducer, ScopeGraph,
 };
 use bandstand_engine::schema::Schema;
 use serde_json::{Value, json};
@@ -360,10 +359,5 @@ fn child_workflow(id: &Id, world: &World) -> ChildWorkflow {
 }
 
 fn plugin(name: &str) -> Plugin {
-    Plugin {
-        source: PluginSource::Path(format!("{name}.wasm")),
-        digest: None,
-        grants: Grants::default(),
-        limits: PluginLimits::default(),
-    }
+    Plugin::new(PluginSource::Path(format!("{name}.wasm")))
 }

@@ -13,7 +13,7 @@ use bandstand_engine::graph::{Stage, Target};
 use bandstand_engine::input::{Spent, Usage};
 use bandstand_engine::path::Segment;
 use bandstand_engine::{ErrorRecord, Path, Timestamp};
-use bandstand_store::{Sums, Told};
+use bandstand_store::{Sums, Told, ToolSums, add_tools};
 use serde_json::{Value, json};
 
 use super::term::out::Tone;
@@ -61,6 +61,8 @@ pub struct History {
     pub warnings: Vec<(Timestamp, Path, String)>,
     /// What all attempts together cost.
     pub usage: Usage,
+    /// Calls of tools, by the node's place in the file and the tool's name.
+    pub tools: BTreeMap<(String, String), ToolSums>,
     /// The named points it passed: when, the event's number, the name and the visit.
     pub checkpoints: Vec<(Timestamp, u64, String, Path)>,
     /// Visits that ended by a kept reply: when, the visit, and whose reply it was.
@@ -229,6 +231,12 @@ impl History {
             node.spent.tokens_in += sums.spent.tokens_in;
             node.spent.tokens_out += sums.spent.tokens_out;
             node.spent.cost_micros += sums.spent.cost_micros;
+        }
+        for (key, sums) in &sums.tools {
+            let tool = self.tools.entry(key.clone()).or_default();
+            tool.calls += sums.calls;
+            tool.failed += sums.failed;
+            tool.took_ms = tool.took_ms.saturating_add(sums.took_ms);
         }
     }
 
@@ -543,6 +551,7 @@ impl History {
         node.model_ms += usage.model_ms;
         node.spent.add(usage);
         self.usage.add(usage);
+        add_tools(&mut self.tools, &path.node_path(), &usage.tools);
     }
 
     fn block(&mut self, path: &Path) -> Option<&mut Block> {

@@ -1,13 +1,14 @@
 //! Makes one call: the engine's command becomes a request to the sandbox, its outcome a message to the core.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bandstand_driver::{Message, RunId};
 use bandstand_engine::event::RunStarted;
-use bandstand_engine::graph::{Plugin, PluginLimits};
+use bandstand_engine::graph::{Grants, Plugin, PluginLimits};
 use bandstand_engine::input::Spent;
-use bandstand_engine::{Callee, Class, Command, CommandId, Failure, Graph};
+use bandstand_engine::{Callee, Class, Command, CommandId, Failure, Graph, Id};
 use bandstand_model::Models;
 use bandstand_sandbox::{
     CallLimits, CallRequest, CancelToken, GuestEvent, LoadError, LogLevel, MEMORY_BYTES_CEILING, Memory,
@@ -18,6 +19,8 @@ use super::clock::now;
 use super::convert;
 use super::hub::Hub;
 use super::plugins::{self, PluginError, Plugins};
+use super::shell::Mailbox;
+use super::tools::{OutOfService, ToolsOf};
 use crate::host::{Lending, Live, LiveKind};
 
 /// Makes the memory that stands behind one attempt: for which workflow, run and visit.
@@ -40,6 +43,8 @@ pub struct Caller {
     pub lending: Arc<Lending>,
     /// Their limits as far as no workflow file says.
     pub attempt: CallLimits,
+    /// Plugins that are no tools for now.
+    pub out_of_service: Arc<OutOfService>,
 }
 
 /// What a call needs to know of its run.
@@ -49,14 +54,35 @@ pub(super) struct Of {
     pub(super) started: RunStarted,
     /// What models cost it so far.
     pub(super) spent: Spent,
+    /// Hears how tools ended.
+    pub(super) mailbox: Mailbox,
 }
 
 impl Of {
     /// The digest that the run pins for the command's plugin, and what the workflow declares of it.
     fn plugin(&self, command: &Command) -> Option<(&str, &Plugin)> {
         let Callee::Plugin(plugin) = &command.callee else { return None };
+        self.pinned(plugin)
+    }
+
+    /// The digest that the run pins for a plugin of that id, and what the workflow declares of it.
+    pub(super) fn pinned(&self, plugin: &Id) -> Option<(&str, &Plugin)> {
         let pinned = self.started.plugins.get(plugin)?;
         Some((&pinned.digest, self.graph.plugins.get(plugin)?))
+    }
+
+    /// A plugin and all that it may call as tools, and these, each once.
+    fn with_tools<'a>(&'a self, plugin: (&'a str, &'a Plugin)) -> Vec<(&'a str, &'a Plugin)> {
+        let mut seen: BTreeSet<&Id> = BTreeSet::new();
+        let mut found = vec![plugin];
+        let mut next = 0;
+        while let Some((_, plugin)) = found.get(next) {
+            let new = plugin.grants.tools.iter().filter(|tool| seen.insert(tool));
+            let new: Vec<_> = new.filter_map(|tool| self.pinned(tool)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found
     }
 }
 
@@ -75,20 +101,25 @@ impl Caller {
             let failure = Failure::permanent(Class::Trap, "plugin-unusable", problem);
             return tell(convert::unusable(of.run_id, command.id, failure));
         };
-        let lent = !declared.grants.files.is_empty() || !declared.grants.env.is_empty();
-        if let Some(plugin) = self.plugins.ready(digest).filter(|_| !lent) {
+        let all = of.with_tools((digest, declared));
+        let lent = |plugin: &Plugin| !plugin.grants.files.is_empty() || !plugin.grants.env.is_empty();
+        if let Some(plugin) = self.plugins.ready(digest)
+            && all[1..].iter().all(|(tool, _)| self.plugins.ready(tool).is_some())
+            && !all.iter().any(|(_, plugin)| lent(plugin))
+        {
             return self.make(plugin, of, command, cancel, tell);
         }
         // Reading, compiling and looking at directories block. Until then the attempt has not begun.
-        let (digest, grants) = (digest.to_owned(), declared.grants.clone());
+        let all: Vec<(String, Grants)> =
+            all.into_iter().map(|(digest, plugin)| (digest.to_owned(), plugin.grants.clone())).collect();
         tokio::task::spawn_blocking(move || {
-            let loading = catch_unwind(AssertUnwindSafe(|| self.plugins.get(&digest, &grants)));
+            let loading = catch_unwind(AssertUnwindSafe(|| self.load(&all)));
             let loaded = loading.unwrap_or_else(|_| {
                 Err(PluginError::Load(LoadError::Compile {
                     message: "the host failed while it loaded the plugin".to_owned(),
                 }))
             });
-            if let Some(refused) = self.lending.refusal(&grants).filter(|_| loaded.is_ok()) {
+            if let Some(refused) = self.lending.refusal(&all[0].1).filter(|_| loaded.is_ok()) {
                 return tell(convert::unusable(of.run_id, command.id, refused));
             }
             match loaded {
@@ -103,6 +134,19 @@ impl Caller {
                 }
             }
         });
+    }
+
+    /// The first of these; the others are its tools. One of them that cannot be loaded is told to whoever calls it.
+    fn load(&self, all: &[(String, Grants)]) -> Result<SandboxPlugin, PluginError> {
+        let (digest, grants) = &all[0];
+        let plugin = self.plugins.get(digest, grants)?;
+        for (tool, grants) in &all[1..] {
+            match self.plugins.get(tool, grants) {
+                Ok(_) | Err(PluginError::Load(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(plugin)
     }
 
     fn make(
@@ -123,12 +167,18 @@ impl Caller {
                 hub: self.hub.clone(),
             });
             observer.tell(LiveKind::Started);
-            self.request(&of, &command, observer, cancel)
+            self.request(Arc::new(of), &command, observer, cancel)
         };
         sandbox.start(&plugin, prepare, move |outcome| tell(convert::message(run_id, id, outcome)));
     }
 
-    fn request(&self, of: &Of, command: &Command, events: Arc<Listener>, cancel: CancelToken) -> CallRequest {
+    fn request(
+        &self,
+        of: Arc<Of>,
+        command: &Command,
+        events: Arc<Listener>,
+        cancel: CancelToken,
+    ) -> CallRequest {
         let id = &command.id;
         let (_, declared) = of.plugin(command).expect("looked up before the attempt began");
         let (env, missing) = self.lending.env(&declared.grants.env);
@@ -139,6 +189,9 @@ impl Caller {
                 fields: String::new(),
             });
         }
+        let grants = &declared.grants;
+        // Tools ask models through the one object, so that the attempt has one bill.
+        let asks = !grants.model.is_empty() || !grants.tools.is_empty();
         CallRequest {
             run_id: of.started.run_id.clone(),
             thread_id: of.started.thread_id.clone(),
@@ -154,11 +207,11 @@ impl Caller {
             input: command.input.to_string(),
             context: String::new(),
             limits: limits(&self.attempt, &declared.limits, command.timeout_ms),
-            grants: Arc::new(plugins::grants(&declared.grants)),
-            memory: declared.grants.memory.map(|_| (self.memory_for)(&of.started, id)),
-            model: (!declared.grants.model.is_empty())
-                .then(|| self.models.for_attempt(&of.started.run_id, spent(&of.spent))),
+            grants: Arc::new(plugins::grants(grants)),
+            memory: grants.memory.map(|_| (self.memory_for)(&of.started, id)),
+            model: asks.then(|| self.models.for_attempt(&of.started.run_id, spent(&of.spent))),
             env,
+            tools: asks.then(|| ToolsOf::of(self, &of, id)),
             events: Some(events),
             cancel,
         }

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use bandstand_driver::{Evidence, Message, RunId};
-use bandstand_engine::input::{Choice, Reply, ReplyNext, ReviewRequest, Usage};
+use bandstand_engine::input::{Choice, Reply, ReplyNext, ReviewRequest, ToolUse, Usage};
 use bandstand_engine::{Class, CommandId, Failure, Input, Payload};
 use bandstand_sandbox as sandbox;
 use serde_json::Value;
 
 /// The message that tells the core how a call ended.
 pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -> Message {
-    let usage = usage(outcome.usage);
     let of_host = matches!(&outcome.result, Err(failure) if failure.class == sandbox::Class::Host);
+    // Its time may have gone by while it waited for a tool, which is judged by itself.
+    let waited = outcome.usage.tools.last().is_some_and(|tool| tool.failed.as_deref() == Some("cancelled"));
+    let late = matches!(&outcome.result, Err(failure) if failure.class == sandbox::Class::Timeout);
+    let usage = usage(outcome.usage);
     let input = match outcome.result {
         Ok(reply) => match convert_reply(reply) {
             Ok(reply) => Input::Done { id: id.clone(), reply, usage },
@@ -28,7 +31,7 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -
             Ended::Refused => return Message::CallRefused { run_id, id },
         },
     };
-    let evidence = if of_host { Evidence::Nothing } else { Evidence::of(&input) };
+    let evidence = if of_host || (late && waited) { Evidence::Nothing } else { Evidence::of(&input) };
     Message::CallEnded { run_id, id, input, evidence }
 }
 
@@ -69,6 +72,27 @@ fn class(class: sandbox::Class) -> Ended {
         sandbox::Class::Cancelled => return Ended::Stopped,
         sandbox::Class::Overload => return Ended::Refused,
     })
+}
+
+/// What the end of a tool shows of its plugin, and why it failed, for people.
+pub(super) fn tool_evidence(outcome: &sandbox::Outcome) -> (Evidence, String) {
+    let failure = match &outcome.result {
+        Ok(_) => return (Evidence::Works, String::new()),
+        Err(failure) => failure,
+    };
+    let class = match (failure.class, class(failure.class)) {
+        // It had the time that its caller had left: how much says nothing of the tool.
+        (sandbox::Class::Host | sandbox::Class::Timeout, _) => return (Evidence::Nothing, String::new()),
+        (_, Ended::Failed(class)) => class,
+        (_, Ended::Stopped | Ended::Refused) => return (Evidence::Nothing, String::new()),
+    };
+    let evidence = match class {
+        Class::Agent => Evidence::Works,
+        Class::Trap | Class::InvalidOutput | Class::Limit => Evidence::Fault,
+        _ => Evidence::Nothing,
+    };
+    let fault = bandstand_driver::fault_text(&convert_failure(class, failure.clone()));
+    (evidence, fault)
 }
 
 fn convert_failure(class: Class, failure: sandbox::Failure) -> Failure {
@@ -136,6 +160,15 @@ fn usage(usage: sandbox::Usage) -> Usage {
         tokens_out: usage.model.tokens_out,
         cost_micros: usage.model.cost_micros,
         model_ms: usage.model.took_ms,
-        ..Usage::default()
+        tools: usage.tools.into_iter().map(tool_use).collect(),
+    }
+}
+
+fn tool_use(tool: sandbox::ToolUse) -> ToolUse {
+    ToolUse {
+        name: tool.name,
+        took_ms: tool.took_ms,
+        failed: tool.failed,
+        tools: tool.tools.into_iter().map(tool_use).collect(),
     }
 }

@@ -151,6 +151,9 @@ impl Shell {
         let (close, close_inbox) = mpsc::unbounded_channel();
         let mailbox = Mailbox { people, others, close, requests: Arc::default() };
         let children = Children::new(parts.store.clone(), parts.loader.clone(), parts.documents.clone());
+        for breaker in &parts.breakers {
+            parts.caller.out_of_service.set(&breaker.plugin, Some(breaker));
+        }
         let mut core = Core::new(parts.limits);
         core.restore(std::mem::take(&mut parts.breakers));
         let shell = Shell {
@@ -384,6 +387,7 @@ impl Shell {
 
     /// Keeps what is known against a plugin.
     fn breaker(&self, plugin: &str, breaker: Option<Breaker>) {
+        self.parts.caller.out_of_service.set(plugin, breaker.as_ref());
         match &breaker {
             Some(breaker) if breaker.state == BreakerState::Open => tracing::warn!(
                 plugin,
@@ -476,7 +480,7 @@ impl Shell {
         let cancel = CancelToken::new();
         self.flying.insert(key, cancel.clone());
         let spent = self.core.run(&run_id).map(|run| *run.spent()).unwrap_or_default();
-        let of = Of { run_id, graph, started, spent };
+        let of = Of { run_id, graph, started, spent, mailbox: self.mailbox.clone() };
         let others = self.mailbox.others.clone();
         self.parts.caller.clone().start(of, command, cancel, move |message| drop(others.send(message)));
     }

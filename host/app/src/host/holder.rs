@@ -85,6 +85,7 @@ impl Host {
                 lending
             }),
             attempt: options.attempt.clone(),
+            out_of_service: Arc::default(),
             memory_for: Arc::new(move |started, id| memory::of(&memory_store, started, id)),
         };
         let mailbox = Shell::spawn(Parts {

@@ -32,6 +32,7 @@ pub const ALL: &[Builtin] = builtins! {
     "chat": "asks a language model for one turn of a conversation",
     "echo": "its output is its input",
     "http": "one HTTP request",
+    "tool": "calls one tool",
     "transform": "JSON of JSON, by a filter of jq",
 };
 

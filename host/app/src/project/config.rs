@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::models::{self, BudgetSettings, Choices};
 use super::permits;
+use super::tools::ToolSettings;
 use crate::host::{Outgoing, SecretFrom, SecretSource};
 
 /// The name of the file; the folder it lies in is the project directory.
@@ -45,6 +46,8 @@ pub struct Config {
     pub models: BTreeMap<String, Choices>,
     /// What each run may spend on them.
     pub budget: BudgetSettings,
+    /// Plugins that those of workflow files may call as tools, by id.
+    pub tools: BTreeMap<String, ToolSettings>,
     /// Where the file lies; paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -265,6 +268,8 @@ pub struct Maxima {
     pub scratch_entries: Option<NonZeroU32>,
     /// Files that it holds open.
     pub open_files: Option<NonZeroU32>,
+    /// Tools that it calls, those that its tools call included. 0: none.
+    pub tool_calls: Option<u32>,
 }
 
 impl Maxima {
@@ -288,6 +293,7 @@ impl Maxima {
             scratch_bytes_max: self.scratch.unwrap_or(default.scratch_bytes_max),
             scratch_entries_max: pieces(self.scratch_entries, default.scratch_entries_max),
             open_files_max: pieces(self.open_files, default.open_files_max),
+            tool_calls_max: self.tool_calls.map_or(default.tool_calls_max, |set| whole(set.into())),
         }
     }
 }
@@ -543,6 +549,11 @@ impl Config {
                 return Err(format!("[secrets.{name}] {problem}"));
             }
         }
+        for (name, tool) in &config.tools {
+            if let Some(problem) = tool.problem(name, &config) {
+                return Err(format!("[tools.{name}] {problem}"));
+            }
+        }
         match models::problem(&config) {
             Some(problem) => Err(problem),
             None => Ok(config),
@@ -589,7 +600,7 @@ fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Net
 }
 
 /// `64MiB`, as in workflow files.
-fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let text = String::deserialize(deserializer)?;
     let parsed =
         [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)].into_iter().find_map(|(unit, shift)| {

@@ -3,13 +3,14 @@
 //! plugins and what the host permits.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bandstand_engine::Graph;
 use bandstand_engine::graph::{FilesAccess, Grants, PluginSource};
+use bandstand_engine::id::Id;
 use bandstand_workflow::{
     Diagnostic, Feature, Features, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem,
     Resolver, Severity, beside,
@@ -20,6 +21,7 @@ use super::builtin;
 use super::config;
 use super::directory::{Directory, FileError, open_file};
 use super::permits;
+use super::tools::{self, HostTool, Told};
 use crate::host::{StartRequest, Uses};
 
 /// No larger plugin is looked at.
@@ -53,8 +55,10 @@ pub struct Loaded {
     pub directory: Directory,
     /// The texts of child files that have problems.
     texts: BTreeMap<String, String>,
-    /// The bytes of its plugins and its children's, as they were checked.
-    plugins: BTreeMap<String, Arc<[u8]>>,
+    /// Its plugins and its children's, as they were checked.
+    plugins: BTreeMap<String, Plugin>,
+    /// Tools of the host that they may call, and that these may call, as they were checked.
+    tools: BTreeMap<String, HostTool>,
 }
 
 /// The file cannot be loaded at all.
@@ -107,14 +111,14 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
     }
     let directory = Directory::of(path)?;
     let file = path.to_string_lossy().into_owned();
-    let files = Files { directory: &directory, plugins: RefCell::default() };
+    let files = Files { directory: &directory, plugins: RefCell::default(), tools: RefCell::default() };
     let resolver: Option<&dyn Resolver> = match resolve {
         Resolve::Yes => Some(&files),
         Resolve::No => None,
     };
     let options = Options { file: file.clone(), resolver, features: features() };
     let checked = bandstand_workflow::check(&bytes, &options);
-    let plugins = files.plugins.into_inner().into_iter().map(|(key, plugin)| (key, plugin.bytes)).collect();
+    let (plugins, tools) = (files.plugins.into_inner(), files.tools.into_inner());
     Ok(Loaded {
         file,
         text: String::from_utf8_lossy(&bytes).into_owned(),
@@ -123,6 +127,7 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
         directory,
         texts: checked.texts,
         plugins,
+        tools,
     })
 }
 
@@ -145,8 +150,10 @@ pub(super) fn features() -> Features {
     Features::from([
         Feature::Http,
         Feature::Model,
+        Feature::Tools,
         Feature::Secrets,
         Feature::BuiltinChat,
+        Feature::BuiltinTool,
         Feature::BuiltinHttp,
         Feature::BuiltinTransform,
         Feature::Env,
@@ -194,6 +201,8 @@ impl Loaded {
     /// own, as named from the workflow file.
     fn settle(&self, graph: &mut Graph, file: &str) -> Result<Uses<Arc<[u8]>>, LoadError> {
         let mut uses = Uses::default();
+        let called: BTreeSet<Id> =
+            graph.plugins.values().flat_map(|plugin| plugin.grants.tools.iter().cloned()).collect();
         for (id, plugin) in &mut graph.plugins {
             plugin.limits = permits::effective_limits(self.directory.config.as_ref(), &plugin.limits);
             let missing = || LoadError::PluginMissing { plugin: id.to_string() };
@@ -205,7 +214,24 @@ impl Loaded {
                 PluginSource::Path(path) if !file.is_empty() => PluginSource::Path(beside(file, path)),
                 source => source.clone(),
             };
-            uses.plugins.insert(id.clone(), self.plugins.get(&key(&source)).ok_or_else(missing)?.clone());
+            let known = self.plugins.get(&key(&source)).ok_or_else(missing)?;
+            if called.contains(id) {
+                let Told { description, parameters } = known.told.clone();
+                (plugin.description, plugin.parameters) = (description, parameters);
+            }
+            uses.plugins.insert(id.clone(), known.bytes.clone());
+        }
+        // Those of the host become plugins of the graph, so that the run pins them like any other.
+        let mut open: Vec<Id> = called.into_iter().collect();
+        while let Some(id) = open.pop() {
+            if graph.plugins.contains_key(&id) {
+                continue;
+            }
+            let missing = || LoadError::PluginMissing { plugin: id.to_string() };
+            let HostTool { plugin, bytes } = self.tools.get(id.as_str()).ok_or_else(missing)?.clone();
+            open.extend(plugin.grants.tools.iter().cloned());
+            uses.plugins.insert(id.clone(), bytes);
+            graph.plugins.insert(id, plugin);
         }
         for (id, child) in &mut graph.workflows {
             let path = if file.is_empty() { child.path.clone() } else { beside(file, &child.path) };
@@ -225,12 +251,14 @@ impl Loaded {
 struct Files<'a> {
     directory: &'a Directory,
     plugins: RefCell<BTreeMap<String, Plugin>>,
+    tools: RefCell<BTreeMap<String, HostTool>>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Plugin {
     bytes: Arc<[u8]>,
     facts: PluginFacts,
+    told: Told,
 }
 
 fn key(source: &PluginSource) -> String {
@@ -278,8 +306,8 @@ impl Resolver for Files<'_> {
         let inspection = bandstand_sandbox::inspect(&bytes).map_err(not_an_agent)?;
         // Grants are `check`'s own question; here it only matters whether the host could run it with all of them.
         inspection.runnable().map_err(not_an_agent)?;
-        let facts = facts(&inspection);
-        self.plugins.borrow_mut().insert(key, Plugin { bytes, facts: facts.clone() });
+        let (facts, told) = (facts(&inspection), Told::of(source, &inspection));
+        self.plugins.borrow_mut().insert(key, Plugin { bytes, facts: facts.clone(), told });
         Ok(facts)
     }
 
@@ -296,6 +324,23 @@ impl Resolver for Files<'_> {
         let place =
             format!("in {}, [grants]: {name:?}", self.directory.root.join(config::FILE_NAME).display());
         Some(permits::permitted(config, &[&name, digest], place))
+    }
+
+    fn tool(&self, id: &str) -> Option<Result<Vec<String>, String>> {
+        let mut known = self.tools.borrow_mut();
+        if !known.contains_key(id) {
+            match tools::find(self.directory.config.as_ref()?, id)? {
+                Ok(tool) => known.insert(id.to_owned(), tool),
+                Err(problem) => return Some(Err(problem)),
+            };
+        }
+        let tool = known.get(id)?;
+        Some(Ok(tool.plugin.grants.tools.iter().map(ToString::to_string).collect()))
+    }
+
+    fn tools(&self) -> Vec<String> {
+        let config = self.directory.config.as_ref();
+        config.map(|config| config.tools.keys().cloned().collect()).unwrap_or_default()
     }
 
     fn in_project(&self, path: &str) -> String {

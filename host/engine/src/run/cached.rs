@@ -2,6 +2,7 @@
 //! one ends a visit. Where they are kept, and looking for them, is not the engine's business: a kept reply comes as an
 //! input, like any other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Run;
@@ -12,6 +13,7 @@ use super::write::json_bytes;
 use crate::event::{CachedFrom, Kept, Payload};
 use crate::failure::Failure;
 use crate::graph::{Agent, Cache, CacheScope, Kind};
+use crate::id::Id;
 use crate::input::{Reply, ReplyNext};
 use crate::mistake::{self, Mistake};
 use crate::path::{CommandId, Path};
@@ -66,13 +68,30 @@ impl Run {
         let forgets = mistake::is(Mistake::CacheWithoutInput);
         let input = if forgets { String::new() } else { visit.input.as_ref()?.to_string() };
         let value = visit.cache_key.as_ref().map(|value| value.to_string());
+        let tools = self.tool_digests(&agent.plugin);
         let mut hasher = blake3::Hasher::new();
         let parts = [KEY_VERSION, &self.graph.name, scope, of, plugin, &input];
         // No JSON text is empty, so no value is like none.
-        for part in parts.into_iter().chain([value.as_deref().unwrap_or("")]) {
+        let parts = parts.into_iter().chain([value.as_deref().unwrap_or("")]);
+        for part in parts.chain(tools) {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         Some((hasher.finalize().to_hex().to_string(), cache))
+    }
+
+    /// What a plugin may call as tools, and what these may, each once: their replies are in its own.
+    fn tool_digests(&self, plugin: &Id) -> Vec<&str> {
+        let granted =
+            |plugin: &Id| self.graph.plugins.get(plugin).map(|plugin| plugin.grants.tools.as_slice());
+        let mut open: Vec<&Id> = granted(plugin).unwrap_or_default().iter().collect();
+        let mut found: BTreeMap<&Id, &str> = BTreeMap::new();
+        while let Some(tool) = open.pop() {
+            let Some(pin) = self.state.started.plugins.get(tool) else { continue };
+            if found.insert(tool, &pin.digest).is_none() {
+                open.extend(granted(tool).unwrap_or_default());
+            }
+        }
+        found.into_iter().flat_map(|(tool, digest)| [tool.as_str(), digest]).collect()
     }
 
     /// How the reply of a visit that is about to succeed is kept. One that jumps or asks people decides for its own run

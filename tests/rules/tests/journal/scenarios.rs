@@ -20,6 +20,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("line", line()),
         ("retries", retries()),
         ("models-and-tools", models_and_tools()),
+        ("tools-of-tools", tools_of_tools()),
         ("interrupted", interrupted()),
         ("routes", routes()),
         ("route-default", route_default()),
@@ -128,12 +129,30 @@ nodes:
         name: "search".to_owned(),
         took_ms,
         failed: failed.map(str::to_owned),
+        tools: Vec::new(),
     };
     let used = Usage { tools: vec![tool(None, 12), tool(Some("no-luck"), 0)], ..USAGE };
     let mut tape = Tape::start(text, json!({}), None);
     tape.fail("a@1#1", failure("no-luck"), None, used.clone());
     tape.until_due();
     done(&mut tape, "a@1#2", reply(json!({})), used);
+    tape
+}
+
+/// An attempt whose tool called a tool itself.
+fn tools_of_tools() -> Tape {
+    let text = "
+format: 1
+name: tools-of-tools
+version: 1
+plugins: { p: { builtin: echo } }
+nodes:
+  a: { agent: p, next: end }
+";
+    let tool = |name: &str, tools| ToolUse { name: name.to_owned(), took_ms: 5, failed: None, tools };
+    let tools = vec![tool("search", vec![tool("fetch", Vec::new())])];
+    let mut tape = Tape::start(text, json!({}), None);
+    done(&mut tape, "a@1#1", reply(json!({})), Usage { tools, ..USAGE });
     tape
 }
 

@@ -287,7 +287,16 @@ impl Report {
             .nodes
             .iter()
             .map(|(node, times)| {
+                let tools = history.tools.iter().filter(|((of, _), _)| of == node);
+                let tools: Vec<_> = tools
+                    .map(|((_, name), sums)| {
+                        json!({
+                            "name": name, "calls": sums.calls, "failed": sums.failed, "took_ms": sums.took_ms,
+                        })
+                    })
+                    .collect();
                 json!({
+                    "tools": tools,
                     "node": node, "visits": times.visits, "failed": times.failed, "attempts": times.attempts,
                     "cached": times.cached, "total_ms": times.total_ms, "longest_ms": times.longest_ms, "cpu_us": times.cpu_us,
                     "model_calls": times.model_calls, "model_ms": times.model_ms, "tokens_in": times.spent.tokens_in,
@@ -458,6 +467,7 @@ impl Report {
         section("Waits for", self.waiting_lines());
         section("Nodes", self.node_lines());
         section("Models", self.model_lines());
+        section("Tools", self.tool_lines());
         section(
             "Errors",
             newest(&history.errors).iter().flat_map(|failed| self.failed_lines(failed)).collect(),
@@ -617,6 +627,24 @@ impl Report {
             words::span(usage.model_ms)
         ));
         lines
+    }
+
+    /// Which tools were called, by node.
+    fn tool_lines(&self) -> Vec<String> {
+        if self.history.tools.is_empty() {
+            return Vec::new();
+        }
+        let mut table = Table::new(&["node", "tool", "calls", "failed", "time"]);
+        for ((node, name), sums) in &self.history.tools {
+            table.row([
+                node.clone(),
+                name.clone(),
+                sums.calls.to_string(),
+                sums.failed.to_string(),
+                words::span(sums.took_ms),
+            ]);
+        }
+        table.lines(0)
     }
 
     fn retry_lines(&self) -> Vec<String> {
