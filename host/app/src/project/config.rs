@@ -725,7 +725,9 @@ mod tests {
             // A text that goes over two lines of the source is one line of the error.
             let text = text.replace("\\\n", " ");
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            for (at, _) in text.match_indices("(setting").chain(text.match_indices("\"setting ")) {
+            for (at, _) in
+                text.match_indices("(setting").chain(text.match_indices(concat!("\"set", "ting limits.")))
+            {
                 let rest = text[at + 1..].trim_start_matches("settings").trim_start_matches("setting");
                 let Some(rest) = rest.strip_prefix(' ') else { continue };
                 for word in rest.split(", ") {
