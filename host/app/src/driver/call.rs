@@ -158,6 +158,7 @@ impl Caller {
         tell: impl FnOnce(Message) + Send + 'static,
     ) {
         let (run_id, id) = (of.run_id.clone(), command.id.clone());
+        let judged = of.plugin(&command).is_some_and(|(_, plugin)| convert::is_judged(plugin));
         let sandbox = self.sandbox.clone();
         // Texts are made on the guests' threads, not on the one that decides.
         let prepare = move || {
@@ -169,7 +170,7 @@ impl Caller {
             observer.tell(LiveKind::Started);
             self.request(Arc::new(of), &command, observer, cancel)
         };
-        sandbox.start(&plugin, prepare, move |outcome| tell(convert::message(run_id, id, outcome)));
+        sandbox.start(&plugin, prepare, move |outcome| tell(convert::message(run_id, id, outcome, judged)));
     }
 
     fn request(

@@ -3,13 +3,20 @@
 use std::sync::Arc;
 
 use bandstand_driver::{Evidence, Message, RunId};
+use bandstand_engine::graph::{Plugin, PluginSource};
 use bandstand_engine::input::{Choice, Reply, ReplyNext, ReviewRequest, ToolUse, Usage};
 use bandstand_engine::{Class, CommandId, Failure, Input, Payload};
 use bandstand_sandbox as sandbox;
 use serde_json::Value;
 
-/// The message that tells the core how a call ended.
-pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -> Message {
+/// Whether its ends count for or against a plugin. Those that come with the host are what the host makes of them: what one
+/// crashes of is what it was handed, and one workflow must not shut it for all others.
+pub(super) fn is_judged(plugin: &Plugin) -> bool {
+    !matches!(plugin.source, PluginSource::Builtin(_))
+}
+
+/// The message that tells the core how a call ended. `judged`: [`is_judged`].
+pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome, judged: bool) -> Message {
     let of_host = matches!(&outcome.result, Err(failure) if failure.class == sandbox::Class::Host);
     // Its time may have gone by while it waited for a tool, which is judged by itself.
     let waited = outcome.usage.tools.last().is_some_and(|tool| tool.failed.as_deref() == Some("cancelled"));
@@ -31,7 +38,8 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome) -
             Ended::Refused => return Message::CallRefused { run_id, id },
         },
     };
-    let evidence = if of_host || (late && waited) { Evidence::Nothing } else { Evidence::of(&input) };
+    let evidence =
+        if of_host || !judged || (late && waited) { Evidence::Nothing } else { Evidence::of(&input) };
     Message::CallEnded { run_id, id, input, evidence }
 }
 

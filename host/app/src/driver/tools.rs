@@ -71,7 +71,11 @@ impl Tools for ToolsOf {
         })?;
         let (mailbox, name) = (self.of.mailbox.clone(), name.to_owned());
         let (plugin_digest, workflow) = (Arc::from(digest), self.of.graph.name.clone());
+        let judged = convert::is_judged(declared);
         let ended = move |outcome: &Outcome| {
+            if !judged {
+                return;
+            }
             let (evidence, fault) = convert::tool_evidence(outcome);
             let probe = pass.is_probe();
             mailbox.tell(Message::ToolEnded {

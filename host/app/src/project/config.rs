@@ -562,7 +562,7 @@ impl Config {
 }
 
 /// Whether a path stays below where it begins, by its letters.
-fn inside(path: &str) -> bool {
+pub(super) fn inside(path: &str) -> bool {
     let mut parts = Path::new(path).components();
     parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }

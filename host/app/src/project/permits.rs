@@ -97,14 +97,17 @@ pub fn lending(config: Option<&Config>) -> Lending {
     let mut lending = Lending { env_kept: models::key_variables(config), ..Lending::default() };
     if let Some(config) = config {
         lending.env_kept.extend(config.secrets.values().filter_map(|secret| secret.env.clone()));
-        let lines = config.grants.values();
-        let directories = lines.flat_map(|line| &line.files).map(|path| config.folder.join(path));
-        lending.directories = Some(directories.collect());
+        // What tools of the host are granted is permitted by being said.
+        let tools = || config.tools.values().map(|tool| &tool.grants);
+        let of_tools = tools().flat_map(|grants| grants.files.values()).map(|files| &files.path);
+        let directories = config.grants.values().flat_map(|line| &line.files).chain(of_tools);
+        lending.directories = Some(directories.map(|path| config.folder.join(path)).collect());
         let secrets = config.secrets.values().filter_map(|secret| secret.file.as_ref());
         let models = config.models.values().flat_map(|choices| &choices.0);
         let keys = models.filter_map(|choice| choice.key_file.as_ref());
         lending.paths_kept = secrets.chain(keys).map(|path| config.folder.join(path)).collect();
-        lending.env = Some(config.grants.values().flat_map(|line| line.env.iter().cloned()).collect());
+        let permitted = config.grants.values().flat_map(|line| &line.env);
+        lending.env = Some(permitted.chain(tools().flat_map(|grants| &grants.env)).cloned().collect());
     }
     lending
 }

@@ -3,17 +3,20 @@
 //!
 //! What a tool of the host is granted here is the operator's own word, so no line of `[grants]` need permit it.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
-use bandstand_engine::graph::{Grants, MemoryAccess, Plugin, PluginLimits, PluginSource};
+use bandstand_engine::graph::{
+    ClockGrant, FilesAccess, FilesGrant, Grants, MemoryAccess, Plugin, PluginLimits, PluginSource,
+};
 use bandstand_engine::id::Id;
 use bandstand_sandbox::{Inspection, origin_problem};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::builtin;
-use super::config::{Config, Origin, duration, size};
+use super::config::{Config, Origin, duration, inside, size};
 use super::directory::open_file;
 use super::load::PLUGIN_BYTES_MAX;
 use super::permits;
@@ -52,6 +55,11 @@ pub struct ToolGrants {
     /// Other tools of the host.
     pub tools: Vec<Id>,
     pub secrets: Vec<String>,
+    pub env: Vec<String>,
+    /// Paths begin in the folder of `bandstand.toml`.
+    pub files: BTreeMap<Id, FilesGrant>,
+    pub clock: Option<ClockGrant>,
+    pub random: bool,
 }
 
 /// `[tools.ID.limits]`, as in workflow files.
@@ -95,7 +103,17 @@ impl ToolSettings {
         if self.parameters.as_ref().is_some_and(|parameters| !parameters.is_object()) {
             return Some("`parameters` is a JSON Schema, or { path = \"FILE\" }".to_owned());
         }
-        let ToolGrants { http, tools, secrets, .. } = &self.grants;
+        let ToolGrants { http, tools, secrets, env, files, .. } = &self.grants;
+        if let Some(files) = files.values().find(|files| !inside(&files.path)) {
+            return Some(format!(
+                "grants.files: `{}` is no path inside the project, such as \"data\"",
+                files.path
+            ));
+        }
+        let mut kept = env.iter().filter_map(|name| Some((name, permits::kept_env(Some(config), name)?)));
+        if let Some((name, why)) = kept.next() {
+            return Some(format!("grants.env: `{name}` is shown to no plugin: {why}"));
+        }
         if let Some(name) = tools.iter().find(|name| !config.tools.contains_key(name.as_str())) {
             return Some(format!("grants.tools: there is no tool `{name}`; describe it as [tools.{name}]"));
         }
@@ -137,15 +155,20 @@ fn read(config: &Config, tool: &ToolSettings) -> Result<HostTool, String> {
     {
         return Err(format!("its digest is {}, not {wanted}", inspection.digest));
     }
-    let ToolGrants { memory, http, model, tools, secrets } = tool.grants.clone();
-    let grants = Grants {
-        memory,
-        http: http.iter().map(Origin::grant).collect(),
-        model,
-        tools,
-        secrets,
-        ..Grants::default()
-    };
+    let ToolGrants { memory, http, model, tools, secrets, env, mut files, clock, random } =
+        tool.grants.clone();
+    for granted in files.values_mut().filter(|files| files.access == FilesAccess::Read) {
+        // The run goes on wherever its host was started.
+        let at = config.folder.join(&granted.path);
+        let found = at.canonicalize().map_err(|error| format!("cannot find {}: {error}", at.display()))?;
+        if !found.is_dir() {
+            return Err(format!("{} is not a directory", at.display()));
+        }
+        let found = found.to_str().ok_or_else(|| format!("the path of {} is no text", at.display()))?;
+        found.clone_into(&mut granted.path);
+    }
+    let http = http.iter().map(Origin::grant).collect();
+    let grants = Grants { memory, http, model, tools, secrets, env, files, clock, random };
     inspection.check(&crate::driver::grants(&grants)).map_err(|error| error.to_string())?;
     let limits = PluginLimits::default();
     let limits = PluginLimits {
