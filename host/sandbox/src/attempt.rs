@@ -2,21 +2,18 @@
 
 use crate::bindings::types;
 use crate::call::{CallRequest, Outcome, Usage};
-use crate::disk::Disk;
 use crate::failure::{Class, Failure};
-use crate::guest::{Ending, Guest};
+use crate::guest::{Ending, Guest, HostSide};
 use crate::guest_memory::READ_ONLY;
 use crate::guest_model;
-use crate::guest_tools::{self, Calling};
-use crate::http::Reach;
-use crate::limiter::{MemoryBudget, Refusal};
-use crate::meter::{Meter, Metered};
+use crate::guest_tools;
+use crate::limiter::Refusal;
+use crate::meter::Metered;
 use crate::model::BUDGET_CODE;
 use crate::plugin::Plugin;
 use crate::reply::{self, Reply};
 use crate::sanitise::sanitise;
 use crate::settings::{CallLimits, MEMORY_BYTES_CEILING};
-use std::sync::Arc;
 use std::time::Instant;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
@@ -27,17 +24,13 @@ const CROSSING_BYTES_MAX: usize = 16 << 20;
 
 /// Makes the attempt. Everything it held is gone when this returns.
 pub(crate) async fn make(
-    budget: Arc<MemoryBudget>,
-    reach: &Arc<Reach>,
-    disk: &Arc<Disk>,
-    calling: Option<Box<Calling>>,
+    host: HostSide<'_>,
     plugin: &Plugin,
     request: &CallRequest,
     queued_ms: u64,
-    meter: Arc<Meter>,
 ) -> Outcome {
-    let start = Instant::now();
-    let guest = match Guest::new(request, budget, reach, disk, calling, start, meter.clone()) {
+    let (start, meter) = (Instant::now(), host.meter.clone());
+    let guest = match Guest::new(request, host, start) {
         Ok(guest) => guest,
         Err(failure) => {
             return Outcome { result: Err(failure), usage: Usage { queued_ms, ..Usage::default() } };

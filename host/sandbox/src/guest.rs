@@ -107,16 +107,21 @@ pub(crate) struct Guest {
     pub(crate) denied: Option<&'static str>,
 }
 
+/// What the host has ready for an attempt.
+pub(crate) struct HostSide<'a> {
+    /// Of all attempts together.
+    pub(crate) budget: Arc<MemoryBudget>,
+    pub(crate) reach: &'a Arc<Reach>,
+    pub(crate) disk: &'a Arc<Disk>,
+    /// What calling tools takes, if it was granted any.
+    pub(crate) calling: Option<Box<Calling>>,
+    /// Where it is billed.
+    pub(crate) meter: Arc<Meter>,
+}
+
 impl Guest {
-    pub(crate) fn new(
-        request: &CallRequest,
-        budget: Arc<MemoryBudget>,
-        reach: &Arc<Reach>,
-        disk: &Arc<Disk>,
-        calling: Option<Box<Calling>>,
-        start: Instant,
-        meter: Arc<Meter>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(request: &CallRequest, host: HostSide<'_>, start: Instant) -> Result<Self, Failure> {
+        let HostSide { budget, reach, disk, calling, meter } = host;
         let (stdout, stderr) = (Capture::default(), Capture::default());
         let limits = &request.limits;
         let memory_bytes_max = limits.memory_bytes_max.min(MEMORY_BYTES_CEILING);

@@ -13,7 +13,7 @@ use crate::model::{BUDGET_CODE, ToolSpec};
 use crate::power_error::{PowerError, PowerErrorKind};
 use crate::reply::{Next, Reply, json_problem};
 use crate::sandbox::Shared;
-use crate::tools::{TOOL_DEPTH_MAX, Tool, ToolUse, Tools};
+use crate::tools::{OnEnd, TOOL_DEPTH_MAX, Tool, ToolUse, Tools};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -199,7 +199,7 @@ struct Prepared {
     plugin: crate::Plugin,
     request: CallRequest,
     nesting: Nesting,
-    ended: Option<Box<dyn FnOnce(&Outcome) + Send>>,
+    ended: Option<OnEnd>,
     observer: Option<Arc<dyn Observer>>,
 }
 

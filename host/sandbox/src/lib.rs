@@ -76,4 +76,4 @@ pub use sandbox::Sandbox;
 pub use settings::{
     CallLimits, FilesDirectory, FilesGrant, Grants, HttpGrant, MEMORY_BYTES_CEILING, MemoryGrant, Settings,
 };
-pub use tools::{TOOL_DEPTH_MAX, Tool, ToolUse, Tools};
+pub use tools::{OnEnd, TOOL_DEPTH_MAX, Tool, ToolUse, Tools};

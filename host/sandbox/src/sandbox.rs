@@ -8,7 +8,7 @@ use crate::compile_child::panic_text;
 use crate::disk::Disk;
 use crate::engine;
 use crate::failure::{Class, Failure};
-use crate::guest::Guest;
+use crate::guest::{Guest, HostSide};
 use crate::guest_tools::{Calling, Nesting};
 use crate::http::{Outbound, Reach};
 use crate::lane::{LaneHandles, Lanes};
@@ -19,7 +19,7 @@ use crate::meter::Meter;
 use crate::plugin::Plugin;
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, Settings};
-use crate::tools::TOOL_DEPTH_MAX;
+use crate::tools::{OnEnd, TOOL_DEPTH_MAX};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -193,9 +193,8 @@ impl Sandbox {
         let start = Instant::now();
         lanes.quick().block_on(async {
             for _ in 0..rounds {
-                let Shared { budget, reach, disk, .. } = &*self.shared;
-                let guest = Guest::new(request, budget.clone(), reach, disk, None, start, Arc::default());
-                let guest = guest.map_err(|failure| failure.message)?;
+                let host = self.shared.host_side(None, Arc::default());
+                let guest = Guest::new(request, host, start).map_err(|failure| failure.message)?;
                 let mut store = wasmtime::Store::new(&self.shared.engine, guest);
                 store.set_epoch_deadline(1 << 40);
                 let agent =
@@ -236,13 +235,15 @@ impl Shared {
         let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
         match slot {
             Ok(_slot) => {
-                let budget = self.budget.clone();
-                let calling = Calling::new(self, &request, nesting);
-                let (reach, disk) = (&self.reach, &self.disk);
-                attempt::make(budget, reach, disk, calling, plugin, &request, queued_ms, meter).await
+                let host = self.host_side(Calling::new(self, &request, nesting), meter);
+                attempt::make(host, plugin, &request, queued_ms).await
             }
             Err(failure) => failed(failure, queued_ms),
         }
+    }
+
+    fn host_side(&self, calling: Option<Box<Calling>>, meter: Arc<Meter>) -> HostSide<'_> {
+        HostSide { budget: self.budget.clone(), reach: &self.reach, disk: &self.disk, calling, meter }
     }
 
     /// An attempt that another attempt makes. Its type has an end that way, though attempts nest.
@@ -252,7 +253,7 @@ impl Shared {
         plugin: Plugin,
         request: CallRequest,
         nesting: Nesting,
-        ended: Option<Box<dyn FnOnce(&Outcome) + Send>>,
+        ended: Option<OnEnd>,
     ) -> Pin<Box<dyn Future<Output = Outcome> + Send>> {
         Box::pin(async move {
             let (done, outcome) = oneshot::channel();

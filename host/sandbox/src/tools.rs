@@ -28,6 +28,9 @@ pub trait Tools: Send + Sync + 'static {
     fn find(&self, name: &str) -> Result<Tool, PowerError>;
 }
 
+/// Hears how a call of a tool ended.
+pub type OnEnd = Box<dyn FnOnce(&Outcome) + Send>;
+
 /// A plugin that is called as a tool. Run, node, attempt and user are its caller's; the idempotency key and the seed are
 /// derived from its caller's; models are asked through its caller's [`Model`](crate::Model), so that there is one bill.
 pub struct Tool {
@@ -42,7 +45,7 @@ pub struct Tool {
     /// The environment variables that it sees; none of its caller's are added.
     pub env: Vec<(String, String)>,
     /// Hears how the call ended, on a thread that must not be blocked; dropped unheard if it was given up.
-    pub ended: Option<Box<dyn FnOnce(&Outcome) + Send>>,
+    pub ended: Option<OnEnd>,
 }
 
 /// One call of a tool: a child of the attempt that made it.
