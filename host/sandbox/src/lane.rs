@@ -135,6 +135,11 @@ impl<F: Future + Unpin> Future for Quick<F> {
     }
 }
 
+/// Puts this thread behind all that are not, for the rest of its life. Where that fails, it stays as it is.
+pub(crate) fn step_behind() {
+    let _ = rustix::process::setpriority_process(None, SLOW_NICE);
+}
+
 /// An attempt in the slow lane. What it hands to blocking threads is not put behind: others may wait for the same locks.
 struct Slow<F>(F);
 
@@ -144,8 +149,7 @@ impl<F: Future + Unpin> Future for Slow<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         thread_local!(static BEHIND: Cell<bool> = const { Cell::new(false) });
         if !BEHIND.replace(true) {
-            // Of this thread alone. Where it fails, this lane is as quick as the other.
-            let _ = rustix::process::setpriority_process(None, SLOW_NICE);
+            step_behind();
         }
         Pin::new(&mut self.0).poll(context)
     }

@@ -10,6 +10,7 @@ use crate::cache::{Cache, KeptCode};
 use crate::compile_child::panic_text;
 use crate::guest::Guest;
 use crate::inspect::{Inspection, inspect};
+use crate::lane::step_behind;
 use crate::load_error::LoadError;
 use crate::plugin::{Loaded, Plugin};
 use crate::sanitise::sanitise;
@@ -36,6 +37,7 @@ pub(crate) struct Loader {
     /// Everything that is being loaded, by digest.
     flights: Mutex<HashMap<String, Flight>>,
     compilers: Places,
+    inspectors: Places,
 }
 
 impl Loader {
@@ -56,7 +58,8 @@ impl Loader {
             sandbox_id,
             loaded: Mutex::default(),
             flights: Mutex::default(),
-            compilers: Places { free: Mutex::new(places), freed: Condvar::new() },
+            compilers: Places::of(places),
+            inspectors: Places::of(1),
         }
     }
 
@@ -66,7 +69,7 @@ impl Loader {
         if bytes.len() > size_bytes_max {
             return Err(LoadError::TooLarge { size_bytes: bytes.len(), size_bytes_max });
         }
-        let inspection = inspect(bytes)?;
+        let inspection = self.inspect(bytes)?;
         // Before anything is shared: another caller's grants may differ.
         match grants {
             Some(grants) => inspection.check(grants)?,
@@ -86,6 +89,26 @@ impl Loader {
             flights.remove(&digest);
         }
         outcome
+    }
+
+    /// Takes its imports and exports from its bytes: one component at a time, on a thread behind those that work for runs, since
+    /// a large one takes milliseconds, and whoever brings one may bring it again and again.
+    fn inspect(&self, bytes: &[u8]) -> Result<Inspection, LoadError> {
+        let _place = self.inspectors.take();
+        std::thread::scope(|scope| {
+            let behind = || {
+                step_behind();
+                inspect(bytes)
+            };
+            match std::thread::Builder::new().name("inspect".to_owned()).spawn_scoped(scope, behind) {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| {
+                    let how = format!("a panic of its reader: {}", sanitise(panic_text(&*panic), 500));
+                    Err(LoadError::CompilerCrash { how })
+                }),
+                // There is no thread to be had: this one is slower for others, that is all.
+                Err(_) => inspect(bytes),
+            }
+        })
     }
 
     /// What is kept for a component, without loading it.
@@ -203,6 +226,10 @@ struct Places {
 }
 
 impl Places {
+    fn of(places: usize) -> Places {
+        Places { free: Mutex::new(places), freed: Condvar::new() }
+    }
+
     fn take(&self) -> PlaceTaken<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
