@@ -287,3 +287,53 @@ fn a_run_pins_its_tools() {
     assert_eq!(shown["result"], json!({ "old": true }), "{shown}");
     assert!(shown["pins"]["plugins"]["search"].is_string(), "{}", shown["pins"]);
 }
+
+// A file that runs as a child may call tools of the host, too.
+#[test]
+fn a_workflow_that_runs_as_a_child_calls_tools_of_the_host() {
+    let folder = project("");
+    std::fs::rename(folder.path().join("workflow.yaml"), folder.path().join("child.yaml")).unwrap();
+    folder.write(
+        "workflow.yaml",
+        "format: 1\nname: parent\nversion: 1\nworkflows: { call: { path: child.yaml, version: 1 } }\n\
+         nodes:\n  go: { workflow: call, input: '${{ input }}', next: end }\n",
+    );
+    folder.write("bandstand.toml", OF_HOST);
+    let ended = run(&folder, r#"{"a":1}"#).expect(0, &[]);
+    assert_eq!(ended.last()["result"], json!({ "a": 1 }));
+}
+
+// R7.6: what the operator lends a tool is lent to it and to nobody else, and needs no line in `[grants]`.
+#[test]
+fn a_tool_of_the_host_is_lent_what_its_settings_say() {
+    let folder = project("");
+    folder.write("search.wasm", guests::scripted());
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let with = |grants: &str| format!("{OF_HOST}grants = {{ {grants} }}\n");
+    folder.write(
+        "bandstand.toml",
+        with("env = [\"PATH\"], files = { data = { path = \"data\", access = \"read\" }, tmp = { path = \".\", access = \"scratch\" } }, clock = \"coarse\", random = true"),
+    );
+    run(&folder, r#"{"a":1}"#).expect(0, &[]);
+    // What its caller is lent is not lent to it.
+    let workflow = std::fs::read_to_string(folder.path().join("workflow.yaml")).unwrap();
+    folder.write("workflow.yaml", workflow.replace("tools: [search]", "tools: [search], env: [OTHER]"));
+    folder.write("search.wasm", guests::powers::tells_environment());
+    let permits = OF_HOST.replace("tools = [\"search\"] }", "tools = [\"search\"], env = [\"OTHER\"] }");
+    folder.write("bandstand.toml", format!("{permits}grants = {{ env = [\"STYLE\"] }}\n"));
+    let mut command = folder.command(&["--json", "run", "workflow.yaml", "--input", "{}"]);
+    let ended = Ended::of(command.env("STYLE", "plain").env("OTHER", "no").output().unwrap()).expect(0, &[]);
+    let told = ended.last()["result"].to_string();
+    assert!(told.contains("STYLE") && !told.contains("OTHER"), "{told}");
+    folder.write("bandstand.toml", with("files = { data = { path = \"data\", access = \"read\" } }"));
+    std::fs::remove_dir(folder.path().join("data")).unwrap();
+    run(&folder, "{}").expect(2, &["BW610", "cannot find"]);
+    for (grants, says) in [
+        ("env = [\"OPENAI_API_KEY\"]", "the key of a model"),
+        ("env = [\"BANDSTAND_X\"]", "the host's own"),
+        ("files = { data = { path = \"../data\", access = \"read\" } }", "no path inside the project"),
+    ] {
+        folder.write("bandstand.toml", with(grants));
+        run(&folder, "{}").expect(2, &[says]);
+    }
+}

@@ -270,6 +270,11 @@ fn refusal(name: &str, failure: Failure) -> PowerError {
             retry_after_ms: Some(RETRY_AFTER_MS),
             ..PowerError::new(PowerErrorKind::Unavailable, code, format!("the tool `{name}`: {message}"))
         },
+        // A fault of the host's; as with nodes, another try may be spared it.
+        Class::Host => {
+            let message = format!("the tool `{name}`: {message}");
+            PowerError::new(PowerErrorKind::Unavailable, class.as_str(), message)
+        }
         Class::Cancelled => PowerError::new(PowerErrorKind::Cancelled, code, message),
         Class::Timeout => {
             let message = format!("the tool `{name}` took longer than its caller could wait");

@@ -140,7 +140,8 @@ pub(crate) fn step_behind() {
     let _ = rustix::process::setpriority_process(None, SLOW_NICE);
 }
 
-/// An attempt in the slow lane. What it hands to blocking threads is not put behind: others may wait for the same locks.
+/// An attempt in the slow lane. Blocking threads that it is the first to need stand behind, too: a thread begins where the
+/// one stands that starts it.
 struct Slow<F>(F);
 
 impl<F: Future + Unpin> Future for Slow<F> {

@@ -221,7 +221,7 @@ impl Shared {
     async fn attempt(
         self: &Arc<Shared>,
         plugin: &Plugin,
-        request: CallRequest,
+        mut request: CallRequest,
         nesting: Nesting,
         meter: Arc<Meter>,
     ) -> Outcome {
@@ -233,6 +233,10 @@ impl Shared {
         let asked = Instant::now();
         let slot = self.slot(&request, nesting.depth).await;
         let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if nesting.depth > 0 {
+            // Its caller's clock went on meanwhile.
+            request.limits.wall_ms = request.limits.wall_ms.saturating_sub(queued_ms);
+        }
         match slot {
             Ok(_slot) => {
                 let host = self.host_side(Calling::new(self, &request, nesting), meter);
@@ -291,6 +295,9 @@ impl Shared {
             return Ok(slot);
         }
         let Settings { queue_max, queue_wait_ms_max, .. } = self.settings;
+        // A tool has no longer than its caller has left.
+        let queue_wait_ms_max =
+            if depth == 0 { queue_wait_ms_max } else { queue_wait_ms_max.min(request.limits.wall_ms) };
         let instances_max =
             if depth == 0 { self.settings.instances_max } else { self.settings.tool_instances(depth) };
         let of_tools = if depth == 0 { "" } else { " of tools at this depth" };

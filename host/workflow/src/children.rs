@@ -126,6 +126,14 @@ impl Resolver for Beside<'_> {
         self.inner.permitted(&self.source(source), digest)
     }
 
+    fn tool(&self, id: &str) -> Option<Result<Vec<String>, String>> {
+        self.inner.tool(id)
+    }
+
+    fn tools(&self) -> Vec<String> {
+        self.inner.tools()
+    }
+
     fn in_project(&self, path: &str) -> String {
         self.inner.in_project(&beside(self.file, path))
     }

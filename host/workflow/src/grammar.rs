@@ -139,6 +139,8 @@ pub(crate) const BLOCKS_DEEP_MAX: usize = 8;
 pub(crate) const ENTRIES_MAX: usize = 100;
 /// Entries of any other list or mapping of declarations.
 const DECLARED_MAX: usize = 1_000;
+/// Directories of one plugin: each attempt holds all of them open.
+const DIRECTORIES_MAX: usize = 16;
 
 const PLUGIN_LIMIT_BYTES_MAX: u64 = 4096 << 20;
 const PAYLOAD_BYTES_MAX: u64 = 16 << 20;
@@ -470,7 +472,7 @@ table!(pub(crate) GRANTS, "`grants`", [
     later("tools", &ID_LIST, Feature::Tools, "The tools it may call"),
     later("secrets", &TEXTS, Feature::Secrets, "The secrets that may be put into its requests"),
     later("env", &TEXTS, Feature::Env, "The environment variables it sees"),
-    later("files", &Shape::Named { value: &Shape::Object(&FILES), count_max: DECLARED_MAX, at_least_one: false }, Feature::Files, "The directories it sees"),
+    later("files", &Shape::Named { value: &Shape::Object(&FILES), count_max: DIRECTORIES_MAX, at_least_one: false }, Feature::Files, "The directories it sees"),
     later("clock", &Shape::Words(&CLOCKS), Feature::Clock, "The clock it reads"),
     later("random", &Shape::True, Feature::Random, "Whether its random numbers are random"),
 ]);

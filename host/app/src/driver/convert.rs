@@ -15,6 +15,11 @@ pub(super) fn is_judged(plugin: &Plugin) -> bool {
     !matches!(plugin.source, PluginSource::Builtin(_))
 }
 
+/// What counts of it. That it works always does: a breaker that is open all the same must find its way back.
+pub(super) fn judge(judged: bool, evidence: Evidence) -> Evidence {
+    if judged || evidence == Evidence::Works { evidence } else { Evidence::Nothing }
+}
+
 /// The message that tells the core how a call ended. `judged`: [`is_judged`].
 pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome, judged: bool) -> Message {
     let of_host = matches!(&outcome.result, Err(failure) if failure.class == sandbox::Class::Host);
@@ -39,7 +44,7 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome, j
         },
     };
     let evidence =
-        if of_host || !judged || (late && waited) { Evidence::Nothing } else { Evidence::of(&input) };
+        if of_host || (late && waited) { Evidence::Nothing } else { judge(judged, Evidence::of(&input)) };
     Message::CallEnded { run_id, id, input, evidence }
 }
 

@@ -73,10 +73,8 @@ impl Tools for ToolsOf {
         let (plugin_digest, workflow) = (Arc::from(digest), self.of.graph.name.clone());
         let judged = convert::is_judged(declared);
         let ended = move |outcome: &Outcome| {
-            if !judged {
-                return;
-            }
             let (evidence, fault) = convert::tool_evidence(outcome);
+            let evidence = convert::judge(judged, evidence);
             let probe = pass.is_probe();
             mailbox.tell(Message::ToolEnded {
                 plugin: plugin_digest,

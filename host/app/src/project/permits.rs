@@ -1,7 +1,7 @@
 //! What a plugin may really do: the narrower of what the workflow file asks and what `bandstand.toml` permits.
 //! Without such a file the file's own grants hold: whoever types `run` is the operator.
 
-use bandstand_engine::graph::{Grants, MemoryAccess, PluginLimits};
+use bandstand_engine::graph::{FilesAccess, Grants, MemoryAccess, PluginLimits};
 use bandstand_engine::id::Id;
 use bandstand_workflow::Permitted;
 
@@ -99,7 +99,9 @@ pub fn lending(config: Option<&Config>) -> Lending {
         lending.env_kept.extend(config.secrets.values().filter_map(|secret| secret.env.clone()));
         // What tools of the host are granted is permitted by being said.
         let tools = || config.tools.values().map(|tool| &tool.grants);
-        let of_tools = tools().flat_map(|grants| grants.files.values()).map(|files| &files.path);
+        let of_tools = tools().flat_map(|grants| grants.files.values());
+        // The path of a scratch directory says nothing.
+        let of_tools = of_tools.filter(|files| files.access == FilesAccess::Read).map(|files| &files.path);
         let directories = config.grants.values().flat_map(|line| &line.files).chain(of_tools);
         lending.directories = Some(directories.map(|path| config.folder.join(path)).collect());
         let secrets = config.secrets.values().filter_map(|secret| secret.file.as_ref());

@@ -40,6 +40,8 @@ struct State {
     entries: usize,
     sizes: HashMap<FileId, Size>,
     open: Vec<Weak<fs::File>>,
+    /// Files without a name that somebody holds open, as far as is known.
+    nameless: Vec<FileId>,
     streams: usize,
     /// Of the host's total.
     open_charged: u64,
@@ -131,14 +133,22 @@ impl Books {
     /// The last name of a file is gone. What it took is free again, unless somebody holds it open.
     pub(crate) fn forget(&self, file: FileId) {
         let mut state = self.state();
-        let same = |open: &Weak<fs::File>| {
-            open.upgrade().is_some_and(|open| FileId::of(&open).is_ok_and(|open| open == file))
-        };
-        if !state.open.iter().any(same)
-            && let Some(size) = state.sizes.remove(&file)
-        {
-            self.give_back(&mut state, size.end.saturating_add(size.appended));
+        state.nameless.push(file);
+        self.prune(&mut state);
+    }
+
+    /// Something was closed.
+    pub(super) fn closed(&self) {
+        self.prune(&mut self.state());
+    }
+
+    /// A granted directory is to be opened: it is one of the host's open files for as long as the attempt lives.
+    pub(super) fn charge_directory(&self) -> Result<(), UsedUp> {
+        if !self.disk.files.charge(1) {
+            return Err(UsedUp);
         }
+        self.state().open_charged += 1;
+        Ok(())
     }
 
     /// Whether there is room for one more open file.
@@ -164,7 +174,16 @@ impl Books {
 
     /// It was opened, after [`Books::room_to_open`]. It counts until nobody holds it, its streams among them.
     pub(crate) fn opened(&self, file: &Arc<fs::File>) {
-        self.state().open.push(Arc::downgrade(file));
+        let mut state = self.state();
+        if !state.nameless.is_empty()
+            && let Ok(id) = FileId::of(file)
+            && let Some(place) = state.nameless.iter().position(|nameless| *nameless == id)
+        {
+            // It has a name, so it is another one, in the place of one that was closed a moment ago.
+            state.nameless.swap_remove(place);
+            self.settle(&mut state, id);
+        }
+        state.open.push(Arc::downgrade(file));
     }
 
     /// It was not opened.
@@ -189,6 +208,24 @@ impl Books {
         let before = state.open.len();
         state.open.retain(|file| file.strong_count() > 0);
         self.close(state, before - state.open.len());
+        if state.nameless.is_empty() {
+            return;
+        }
+        let open = state.open.iter().filter_map(Weak::upgrade);
+        let held: Vec<FileId> = open.filter_map(|open| FileId::of(&open).ok()).collect();
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.nameless).into_iter().partition(|file| held.contains(file));
+        state.nameless = kept;
+        for file in gone {
+            self.settle(state, file);
+        }
+    }
+
+    /// A file is gone from the disk.
+    fn settle(&self, state: &mut State, file: FileId) {
+        if let Some(size) = state.sizes.remove(&file) {
+            self.give_back(state, size.end.saturating_add(size.appended));
+        }
     }
 
     fn close(&self, state: &mut State, files: usize) {
@@ -246,7 +283,9 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.0.state().streams -= 1;
+        let mut state = self.0.state();
+        state.streams -= 1;
+        self.0.prune(&mut state);
     }
 }
 
@@ -309,10 +348,30 @@ mod tests {
         books.opened(&file);
         books.grow(id, Growth::To(60)).unwrap();
         books.forget(id);
-        assert_eq!(books.state().bytes, 60);
+        assert_eq!((books.state().bytes, books.disk.files.in_use()), (60, 1));
         drop(file);
+        books.closed();
+        assert_eq!((books.state().bytes, books.disk.files.in_use()), (0, 0));
+    }
+
+    #[test]
+    fn a_new_file_in_the_place_of_a_deleted_one_counts_for_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Arc::new(fs::File::create(dir.path().join("f")).unwrap());
+        let id = FileId::of(&file).unwrap();
+        let books = books(100, 1_000);
+        books.room_to_open().unwrap();
+        books.opened(&file);
+        books.grow(id, Growth::To(60)).unwrap();
         books.forget(id);
+        // The same number, opened again: only another file can be that.
+        books.room_to_open().unwrap();
+        books.opened(&file);
         assert_eq!(books.state().bytes, 0);
+        books.grow(id, Growth::To(10)).unwrap();
+        drop(file);
+        books.closed();
+        assert_eq!(books.state().bytes, 10, "it has a name");
     }
 
     // R7.3

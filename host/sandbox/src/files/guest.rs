@@ -289,7 +289,9 @@ impl HostDescriptor for Guest {
     }
 
     fn drop(&mut self, fd: Fd) -> Result<()> {
-        HostDescriptor::drop(&mut self.wasi_files(), fd)
+        HostDescriptor::drop(&mut self.wasi_files(), fd)?;
+        self.files.books.closed();
+        Ok(())
     }
 
     async fn readlink_at(&mut self, fd: Fd, path: String) -> FsResult<String> {
@@ -307,7 +309,17 @@ impl HostDescriptor for Guest {
     async fn rename_at(&mut self, fd: Fd, path: String, new_fd: Fd, new_path: String) -> FsResult<()> {
         self.count_path(&path)?;
         self.count_path(&new_path)?;
-        self.wasi_files().rename_at(fd, path, new_fd, new_path).await
+        let writable =
+            matches!(self.resources.get(&new_fd)?, Descriptor::Dir(dir) if dir.perms == FsPerms::ReadWrite);
+        let replaced = if writable { self.only_name_of(&new_fd, new_path.clone()).await } else { None };
+        let moved = if replaced.is_some() { self.only_name_of(&fd, path.clone()).await } else { None };
+        self.wasi_files().rename_at(fd, path, new_fd, new_path).await?;
+        // A file that takes its own place is still there.
+        if let Some(file) = replaced.filter(|replaced| moved != Some(*replaced)) {
+            self.files.books.remove_entry();
+            self.files.books.forget(file);
+        }
+        Ok(())
     }
 
     async fn symlink_at(&mut self, fd: Fd, path: String, new_path: String) -> FsResult<()> {

@@ -39,28 +39,28 @@ impl AttemptFiles {
     ) -> Result<AttemptFiles, Failure> {
         let wants_scratch = grants.iter().any(|grant| grant.directory == FilesDirectory::Scratch);
         let scratch = if wants_scratch { Some(Scratch::make(disk)?) } else { None };
+        let parent = scratch.as_ref().map(|scratch| scratch.path.clone()).unwrap_or_default();
+        // They take the directory away again, also when something below does not work.
+        let books = Books::new(quotas, disk.clone(), host_bytes, scratch);
         let mut directories = Vec::new();
         for grant in grants {
+            books.charge_directory().map_err(|_| no_open_files())?;
             let (opened, perms, mode) = match &grant.directory {
                 FilesDirectory::Read(path) => {
                     (open_exactly(path).map_err(|why| gone(path, &why))?, FsPerms::ReadOnly, OpenMode::READ)
                 }
                 FilesDirectory::Scratch => {
-                    let parent = scratch.as_ref().map(|scratch| scratch.path.clone()).unwrap_or_default();
                     let made = part_of(&parent.join(&grant.name)).map_err(|error| no_scratch(&error))?;
                     (made, FsPerms::ReadWrite, OpenMode::READ | OpenMode::WRITE)
                 }
             };
             directories.push((Dir::new(opened, perms, mode, false), format!("/{}", grant.name)));
         }
-        Ok(AttemptFiles {
-            directories,
-            books: Arc::new(Books::new(quotas, disk.clone(), host_bytes, scratch)),
-        })
+        Ok(AttemptFiles { directories, books: Arc::new(books) })
     }
 }
 
-/// The private directory of one attempt. It is gone when this is dropped, whatever happens.
+/// The private directory of one attempt. [`Books`] remove it when they go, whatever happens.
 pub(crate) struct Scratch {
     path: PathBuf,
 }
@@ -111,6 +111,11 @@ fn part_of(path: &Path) -> io::Result<fs::File> {
 fn gone(path: &Path, why: &str) -> Failure {
     let what = format!("the directory {} that the plugin is granted cannot be used: {why}", path.display());
     Failure::new(Class::Denied, "files", what)
+}
+
+fn no_open_files() -> Failure {
+    let what = "the host has no open files left for the directories that the plugin is granted; other attempts hold them";
+    Failure::new(Class::Overload, "open-files", what)
 }
 
 fn no_scratch(error: &io::Error) -> Failure {

@@ -62,11 +62,12 @@ pub(super) enum At {
 /// What a guest writes to a file.
 pub(super) struct FileWriter {
     pub(super) inner: DynOutputStream,
+    /// Keeps the file in the books for as long as something may be written.
+    pub(super) _held: Arc<std::fs::File>,
+    /// Dropped after these: it looks what nobody holds any more.
     pub(super) open: OpenStream,
     pub(super) file: FileId,
     pub(super) at: At,
-    /// Keeps the file in the books for as long as something may be written.
-    pub(super) _held: Arc<std::fs::File>,
 }
 
 impl FileWriter {

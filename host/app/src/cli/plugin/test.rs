@@ -108,7 +108,8 @@ impl Bench {
             (Some(asked), _) => {
                 let granted = trial::grants(asked, &name, &inspection, &directory);
                 let granted = granted.map_err(|problems| refused(&problems))?;
-                let lending = permits::lending(config);
+                let mut lending = permits::lending(config);
+                lending.paths_kept.push(context.data_dir().to_owned());
                 if let Some(refused) = lending.refusal(&granted) {
                     return Err(Failure::usage(format!("--grants: {}", refused.message)));
                 }
