@@ -296,9 +296,10 @@ pub(crate) fn tools_list() -> Result<Vec<ToolSpec>, Error> {
 }
 
 pub(crate) fn tools_call(name: &str, arguments: &Value) -> Result<Value, Error> {
-    let found = with(|memory| memory.tools.iter().find(|(known, _)| known == name).map(|(_, tool)| tool.clone()));
-    let tool = found
-        .ok_or_else(|| refusal(ErrorKind::Denied, "tools-not-granted", "call `fake::tool` first"))?;
+    let found =
+        with(|memory| memory.tools.iter().find(|(known, _)| known == name).map(|(_, tool)| tool.clone()));
+    let tool =
+        found.ok_or_else(|| refusal(ErrorKind::Denied, "tools-not-granted", "call `fake::tool` first"))?;
     if !arguments.is_object() {
         return Err(refusal(ErrorKind::Invalid, "arguments-not-object", "arguments are a JSON object"));
     }

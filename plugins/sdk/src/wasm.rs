@@ -24,8 +24,8 @@ pub mod bindings {
 }
 
 use bindings::bandstand::agent::{
-    log as raw_log, memory_audit, memory_facts, memory_slots, model as raw_model, progress, tools as raw_tools,
-    types,
+    log as raw_log, memory_audit, memory_facts, memory_slots, model as raw_model, progress,
+    tools as raw_tools, types,
 };
 
 pub use bindings::export_agent;
