@@ -15,6 +15,9 @@ use tokio::task::AbortHandle;
 /// Computing that an attempt may do in the quick lane. Ticks come every 10 ms, so it is seen at the first one or two.
 /// Microseconds.
 const QUICK_US: u64 = 4_000;
+/// What each turn counts beside its computing: one that waits for nothing and lets others go first, again and again, takes turns
+/// instead of time. Microseconds.
+const TURN_US: u64 = 50;
 /// How far behind the slow lane's threads stand: `nice`, where a thread gets about a tenth of what one of the quick lane
 /// gets where both want all of a core. Not the end of the scale: a machine full of other work must not starve them.
 const SLOW_NICE: i32 = 10;
@@ -76,7 +79,7 @@ impl LaneHandles {
     {
         let slow = self.slow.clone();
         let task = self.quick.spawn(async move {
-            let outcome = match (Quick { attempt: Some(attempt), meter }).await {
+            let outcome = match (Quick { attempt: Some(attempt), meter, turns: 0 }).await {
                 Lane::Ended(outcome) => Some(outcome),
                 Lane::Slow(attempt) => go_on(&slow, attempt).await,
             };
@@ -117,6 +120,7 @@ struct Quick<F> {
     /// Taken when it leaves the lane.
     attempt: Option<F>,
     meter: Arc<Meter>,
+    turns: u64,
 }
 
 impl<F: Future + Unpin> Future for Quick<F> {
@@ -128,7 +132,8 @@ impl<F: Future + Unpin> Future for Quick<F> {
         if let Poll::Ready(outcome) = Pin::new(attempt).poll(context) {
             return Poll::Ready(Lane::Ended(outcome));
         }
-        if this.meter.spent_us() < QUICK_US {
+        this.turns += 1;
+        if this.meter.spent_us() + this.turns * TURN_US < QUICK_US {
             return Poll::Pending;
         }
         this.attempt.take().map_or(Poll::Pending, |attempt| Poll::Ready(Lane::Slow(attempt)))
@@ -201,6 +206,7 @@ mod tests {
         assert_ne!(own, "guest");
         assert_eq!(ended(20, 10), Some(("guest".to_owned(), nice)));
         let slow = nice.max(SLOW_NICE);
+        assert_eq!(ended(200, 0), Some(("guest-slow".to_owned(), slow)));
         assert_eq!(ended(3, QUICK_US / 2 + 1), Some(("guest-slow".to_owned(), slow)));
     }
 
