@@ -1,7 +1,7 @@
 //! Figure (g): one attempt of the sandbox against a loop that only instantiates, calls and drops.
 
 use anyhow::{Result, anyhow};
-use bandstand_sandbox::{CallRequest, Grants, Sandbox, Settings};
+use bandstand_sandbox::{Grants, Sandbox, Settings};
 use tokio::runtime::Runtime;
 
 use crate::measure::{Mark, least, median, us_each};
@@ -15,18 +15,7 @@ pub(crate) fn measure(bench: &Bench, runtime: &Runtime) -> Result<Readings> {
     let sandbox = Sandbox::new(Settings::default())?;
     let plugin = sandbox.load(&bench.agent, &Grants::default())?;
     let input = flows::line_input().to_string();
-    let request = || CallRequest {
-        run_id: "run-1".to_owned(),
-        workflow: "bench".to_owned(),
-        node: "n@1".to_owned(),
-        visit: 1,
-        attempt: 1,
-        attempts_max: 1,
-        idempotency_key: "run-1/n@1".to_owned(),
-        started_at: "2026-01-01T00:00:00.000Z".to_owned(),
-        input: input.clone(),
-        ..CallRequest::default()
-    };
+    let request = || flows::call(&input);
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..=bench.rounds {
         let mark = Mark::now();

@@ -9,6 +9,7 @@ use bandstand::host::StartRequest;
 use bandstand_engine::Graph;
 use bandstand_engine::event::PluginPin;
 use bandstand_engine::run::NewRun;
+use bandstand_sandbox::CallRequest;
 use serde_json::{Value, json};
 
 /// The head of every workflow here. What `echo` is, the caller says.
@@ -39,6 +40,22 @@ pub(crate) fn kept_line(nodes: usize) -> String {
 /// What [`line`] and [`fan`] are given.
 pub(crate) fn line_input() -> Value {
     json!({ "text": "The licence allows commercial use, asks for attribution, and gives no warranty of any kind." })
+}
+
+/// One call with this input by the sandbox alone, without a run.
+pub(crate) fn call(input: &str) -> CallRequest {
+    CallRequest {
+        run_id: "run-1".to_owned(),
+        workflow: "bench".to_owned(),
+        node: "n@1".to_owned(),
+        visit: 1,
+        attempt: 1,
+        attempts_max: 1,
+        idempotency_key: "run-1/n@1".to_owned(),
+        started_at: "2026-01-01T00:00:00.000Z".to_owned(),
+        input: input.to_owned(),
+        ..CallRequest::default()
+    }
 }
 
 /// So many branches of one node, and their join.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, anyhow};
 use bandstand::host::{Durability, Host, HostOptions};
-use bandstand_sandbox::{CallRequest, Grants, Plugin, Sandbox, Settings};
+use bandstand_sandbox::{Grants, Plugin, Sandbox, Settings};
 
 use crate::line::run_to_end;
 use crate::measure::{Held, Mark, held, us_each};
@@ -50,19 +50,7 @@ async fn sandbox_alone(bench: &Bench) -> Result<Readings> {
 }
 
 async fn call(sandbox: Arc<Sandbox>, plugin: Plugin, input: Arc<str>) -> Result<()> {
-    let request = CallRequest {
-        run_id: "run-1".to_owned(),
-        workflow: "bench".to_owned(),
-        node: "n@1".to_owned(),
-        visit: 1,
-        attempt: 1,
-        attempts_max: 1,
-        idempotency_key: "run-1/n@1".to_owned(),
-        started_at: "2026-01-01T00:00:00.000Z".to_owned(),
-        input: input.as_ref().to_owned(),
-        ..CallRequest::default()
-    };
-    let outcome = sandbox.call(&plugin, request).await;
+    let outcome = sandbox.call(&plugin, flows::call(&input)).await;
     outcome.result.map(drop).map_err(|failure| anyhow!("{failure}"))
 }
 

@@ -338,8 +338,8 @@ mod tests {
         assert_eq!(disk.bytes.in_use(), 0);
     }
 
-    #[test]
-    fn what_is_deleted_is_given_back_unless_it_is_held_open() {
+    /// A file of 60 bytes whose name is gone and that somebody holds open.
+    fn deleted_while_open() -> (Books, Arc<fs::File>, FileId) {
         let dir = tempfile::tempdir().unwrap();
         let file = Arc::new(fs::File::create(dir.path().join("f")).unwrap());
         let id = FileId::of(&file).unwrap();
@@ -348,6 +348,12 @@ mod tests {
         books.opened(&file);
         books.grow(id, Growth::To(60)).unwrap();
         books.forget(id);
+        (books, file, id)
+    }
+
+    #[test]
+    fn what_is_deleted_is_given_back_unless_it_is_held_open() {
+        let (books, file, _) = deleted_while_open();
         assert_eq!((books.state().bytes, books.disk.files.in_use()), (60, 1));
         drop(file);
         books.closed();
@@ -356,14 +362,7 @@ mod tests {
 
     #[test]
     fn a_new_file_in_the_place_of_a_deleted_one_counts_for_itself() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = Arc::new(fs::File::create(dir.path().join("f")).unwrap());
-        let id = FileId::of(&file).unwrap();
-        let books = books(100, 1_000);
-        books.room_to_open().unwrap();
-        books.opened(&file);
-        books.grow(id, Growth::To(60)).unwrap();
-        books.forget(id);
+        let (books, file, id) = deleted_while_open();
         // The same number, opened again: only another file can be that.
         books.room_to_open().unwrap();
         books.opened(&file);
