@@ -59,6 +59,21 @@ fn files(entry: &Entry) -> Option<(Id, FilesGrant)> {
     Some((Id::new(&entry.key).ok()?, FilesGrant { path, access }))
 }
 
+/// How a power is granted in a workflow file: `memory: write`. `name` stands where one has to be put in.
+#[must_use]
+pub fn grant_example(grant: &str, writes: bool, name: &str) -> String {
+    let value = match grant {
+        "memory" if writes => "write",
+        "memory" => "read",
+        "http" => "[\"https://api.example.com\"]",
+        "clock" => "coarse",
+        "random" => "true",
+        "files" => "{ data: { path: data, access: read } }",
+        _ => return format!("{grant}: [{name}]"),
+    };
+    format!("{grant}: {value}")
+}
+
 /// What it imports is granted.
 pub(crate) fn needed(
     report: &mut Report<'_>,
@@ -78,16 +93,8 @@ pub(crate) fn needed(
     for (grant, (imports, writes)) in by_grant {
         let message =
             format!("the plugin `{}` imports {}, which is not granted", entry.key, listed(&imports));
-        let value = match grant {
-            "memory" if writes => "write",
-            "memory" => "read",
-            "http" => "[\"https://api.example.com\"]",
-            "clock" => "coarse",
-            "random" => "true",
-            "files" => "{ data: { path: data, access: read } }",
-            _ => "[name]",
-        };
-        let mut help = format!("add to the plugin: `grants: {{ {grant}: {value} }}`");
+        let example = grant_example(grant, writes, "name");
+        let mut help = format!("add to the plugin: `grants: {{ {example} }}`");
         if let Some(permits) = permits
             && let Some(line) = not_permitted(grant, writes, permits)
         {

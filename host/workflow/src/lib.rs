@@ -44,6 +44,7 @@ pub use drawing::{graph_dot, graph_mermaid};
 pub use editor::json_schema;
 pub use feature::{Feature, Features, features};
 pub use files::beside;
+pub use grants::grant_example;
 pub use resolver::{FileProblem, Need, Needs, Permitted, PluginFacts, PluginProblem, Resolver};
 
 use diagnostic::Report;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bandstand_sandbox::{Inspection, Limit, SetBy};
 use bandstand_store::{KeptBreaker, OpenError, Reader};
+use bandstand_workflow::grant_example;
 use clap::Args;
 use serde_json::json;
 
@@ -93,20 +94,6 @@ pub(super) fn read(file: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// How a power is granted in a workflow file.
-fn example(power: &str, writes: bool) -> String {
-    let value = match power {
-        "memory" if writes => "write",
-        "memory" => "read",
-        "http" => "[\"https://api.example.com\"]",
-        "clock" => "coarse",
-        "random" => "true",
-        "files" => "{ data: { path: data, access: read } }",
-        _ => "[NAME]",
-    };
-    format!("{power}: {value}")
-}
-
 /// The limits that hold here.
 struct Limits {
     /// Of an attempt whose workflow file says nothing.
@@ -182,7 +169,7 @@ fn lines(file: &str, inspection: &Inspection, holding: &Limits) -> Vec<String> {
         lines.push("grants    none needed".to_owned());
     } else {
         let writes = inspection.imports.iter().any(|import| import.writes());
-        let each: Vec<String> = needed.iter().map(|power| example(power, writes)).collect();
+        let each: Vec<String> = needed.iter().map(|power| grant_example(power, writes, "NAME")).collect();
         lines.push(format!(
             "grants    needs {}; in the workflow file: grants: {{ {} }}",
             needed.join(", "),
