@@ -1,6 +1,7 @@
 //! Two lanes of threads for guests: every attempt begins in the quick lane; one that has computed for a while goes on in
 //! the slow lane, whose threads the system's scheduler puts behind all others. So what takes long, or never ends, does
-//! not stand in the way of what takes little.
+//! not stand in the way of what takes little. A plugin whose attempts mostly ended up in the slow lane begins there, until
+//! they are quick again.
 //!
 //! Leaves out what an attempt may take at all; that is [`crate::guest`]'s.
 
@@ -8,16 +9,23 @@ use crate::meter::Meter;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::AbortHandle;
 
 /// Computing that an attempt may do in the quick lane. Ticks come every 10 ms, so it is seen at the first one or two.
 /// Microseconds.
-const QUICK_US: u64 = 4_000;
+const QUICK_US: u64 = 2_000;
 /// What each turn counts beside its computing: one that waits for nothing and lets others go first, again and again, takes turns
 /// instead of time. Microseconds.
 const TURN_US: u64 = 50;
+/// What an attempt that takes long adds to its plugin's [`Habit`]; one that does not takes one off.
+const SLOW_WEIGHT: u32 = 2;
+/// From here on a plugin's attempts begin in the slow lane.
+const SLOW_FROM: u32 = 8;
+/// The most that is held against a plugin, so that a few quick attempts are enough to be believed again.
+const SLOW_MAX: u32 = 16;
 /// How far behind the slow lane's threads stand: `nice`, where a thread gets about a tenth of what one of the quick lane
 /// gets where both want all of a core. Not the end of the scale: a machine full of other work must not starve them.
 const SLOW_NICE: i32 = 10;
@@ -61,6 +69,36 @@ impl Lanes {
     }
 }
 
+/// Whether the attempts of one plugin took long lately. One number, so that thousands at once cost nothing; it is about order
+/// only, so a lost count does no harm.
+#[derive(Debug, Default)]
+pub(crate) struct Habit(AtomicU32);
+
+impl Habit {
+    /// Whether its next attempt begins in the slow lane.
+    fn is_slow(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= SLOW_FROM
+    }
+
+    fn took_long(&self) {
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store((before + SLOW_WEIGHT).min(SLOW_MAX), Ordering::Relaxed);
+    }
+
+    fn was_quick(&self) {
+        let before = self.0.load(Ordering::Relaxed);
+        self.0.store(before.saturating_sub(1), Ordering::Relaxed);
+    }
+}
+
+/// Whose an attempt is, as far as lanes care.
+pub(crate) struct Runner {
+    /// What the attempt spends.
+    pub(crate) meter: Arc<Meter>,
+    /// Of its plugin.
+    pub(crate) habit: Arc<Habit>,
+}
+
 /// Reaches the lanes for as long as they are there.
 #[derive(Clone)]
 pub(crate) struct LaneHandles {
@@ -69,9 +107,9 @@ pub(crate) struct LaneHandles {
 }
 
 impl LaneHandles {
-    /// Runs this attempt, which bills to this meter, in the quick lane and then, if it takes long, in the slow one.
-    /// Dropping the handle changes nothing; aborting ends the attempt in whichever lane it is.
-    pub(crate) fn spawn<F, D>(&self, attempt: F, meter: Arc<Meter>, done: D) -> AbortHandle
+    /// Runs this attempt in the quick lane and then, if it takes long, in the slow one. Dropping the handle changes
+    /// nothing; aborting ends the attempt in whichever lane it is.
+    pub(crate) fn spawn<F, D>(&self, attempt: F, runner: Runner, done: D) -> AbortHandle
     where
         F: Future + Send + Unpin + 'static,
         F::Output: Send,
@@ -79,9 +117,10 @@ impl LaneHandles {
     {
         let slow = self.slow.clone();
         let task = self.quick.spawn(async move {
-            let outcome = match (Quick { attempt: Some(attempt), meter, turns: 0 }).await {
+            let work = Work { attempt, turns: Turns { runner, taken: 0, takes_long: false } };
+            let outcome = match Quick(Some(work)).await {
                 Lane::Ended(outcome) => Some(outcome),
-                Lane::Slow(attempt) => go_on(&slow, attempt).await,
+                Lane::Slow(work) => go_on(&slow, work).await,
             };
             done(outcome);
         });
@@ -90,7 +129,7 @@ impl LaneHandles {
 }
 
 /// Goes on with the attempt in the slow lane; `None`: the sandbox is being dropped.
-async fn go_on<F>(slow: &Handle, attempt: F) -> Option<F::Output>
+async fn go_on<F>(slow: &Handle, work: Work<F>) -> Option<F::Output>
 where
     F: Future + Send + Unpin + 'static,
     F::Output: Send,
@@ -102,7 +141,7 @@ where
             self.0.abort();
         }
     }
-    let task = slow.spawn(Slow(attempt));
+    let task = slow.spawn(Slow(work));
     let _abort = AbortOnDrop(task.abort_handle());
     task.await.ok()
 }
@@ -112,31 +151,67 @@ enum Lane<F: Future> {
     /// Its outcome.
     Ended(F::Output),
     /// It takes long.
-    Slow(F),
+    Slow(Work<F>),
 }
 
-/// An attempt in the quick lane.
-struct Quick<F> {
-    /// Taken when it leaves the lane.
-    attempt: Option<F>,
-    meter: Arc<Meter>,
-    turns: u64,
+/// An attempt under way.
+struct Work<F> {
+    attempt: F,
+    turns: Turns,
 }
+
+/// What an attempt has had of the lanes so far.
+struct Turns {
+    runner: Runner,
+    taken: u64,
+    takes_long: bool,
+}
+
+impl Turns {
+    /// Counts one more. The habit hears of what takes long at once: whatever never ends would tell it nothing.
+    fn take(&mut self) {
+        self.taken += 1;
+        if !self.takes_long && self.runner.meter.spent_us() + self.taken * TURN_US >= QUICK_US {
+            self.takes_long = true;
+            self.runner.habit.took_long();
+        }
+    }
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        if !self.takes_long {
+            self.runner.habit.was_quick();
+        }
+    }
+}
+
+impl<F: Future + Unpin> Work<F> {
+    fn turn(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = Pin::new(&mut self.attempt).poll(context);
+        self.turns.take();
+        polled
+    }
+}
+
+/// An attempt in the quick lane, until it leaves it.
+struct Quick<F>(Option<Work<F>>);
 
 impl<F: Future + Unpin> Future for Quick<F> {
     type Output = Lane<F>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Lane<F>> {
-        let this = &mut *self;
-        let Some(attempt) = this.attempt.as_mut() else { return Poll::Pending };
-        if let Poll::Ready(outcome) = Pin::new(attempt).poll(context) {
-            return Poll::Ready(Lane::Ended(outcome));
+        let Some(work) = self.0.as_mut() else { return Poll::Pending };
+        let begins_behind = work.turns.taken == 0 && work.turns.runner.habit.is_slow();
+        if !begins_behind {
+            if let Poll::Ready(outcome) = work.turn(context) {
+                return Poll::Ready(Lane::Ended(outcome));
+            }
+            if !work.turns.takes_long {
+                return Poll::Pending;
+            }
         }
-        this.turns += 1;
-        if this.meter.spent_us() + this.turns * TURN_US < QUICK_US {
-            return Poll::Pending;
-        }
-        this.attempt.take().map_or(Poll::Pending, |attempt| Poll::Ready(Lane::Slow(attempt)))
+        self.0.take().map_or(Poll::Pending, |work| Poll::Ready(Lane::Slow(work)))
     }
 }
 
@@ -147,7 +222,7 @@ pub(crate) fn step_behind() {
 
 /// An attempt in the slow lane. Blocking threads that it is the first to need stand behind, too: a thread begins where the
 /// one stands that starts it.
-struct Slow<F>(F);
+struct Slow<F>(Work<F>);
 
 impl<F: Future + Unpin> Future for Slow<F> {
     type Output = F::Output;
@@ -157,7 +232,7 @@ impl<F: Future + Unpin> Future for Slow<F> {
         if !BEHIND.replace(true) {
             step_behind();
         }
-        Pin::new(&mut self.0).poll(context)
+        self.0.turn(context)
     }
 }
 
@@ -191,12 +266,32 @@ mod tests {
     }
 
     fn ended(rounds: u32, us: u64) -> Option<(String, i32)> {
+        ended_of(&Arc::default(), rounds, us)
+    }
+
+    fn ended_of(habit: &Arc<Habit>, rounds: u32, us: u64) -> Option<(String, i32)> {
         let lanes = Lanes::start(1).unwrap();
         let (tell, told) = mpsc::channel();
         let meter = Arc::new(Meter::default());
         let attempt = Box::pin(Metered::new(meter.clone(), computes(rounds, us)));
-        lanes.handles().spawn(attempt, meter, move |outcome| tell.send(outcome).unwrap());
+        let runner = Runner { meter, habit: habit.clone() };
+        lanes.handles().spawn(attempt, runner, move |outcome| tell.send(outcome).unwrap());
         told.recv().unwrap()
+    }
+
+    // R7.4
+    #[test]
+    fn what_took_long_again_and_again_begins_behind_until_it_is_quick_again() {
+        let habit = Arc::new(Habit::default());
+        let lane = |rounds| ended_of(&habit, rounds, 0).unwrap().0;
+        let quick_turns = 1;
+        assert_eq!(lane(quick_turns), "guest");
+        for _ in 0..SLOW_FROM / SLOW_WEIGHT {
+            assert!(!habit.is_slow());
+            assert_eq!(lane(200), "guest-slow");
+        }
+        assert_eq!(lane(quick_turns), "guest-slow");
+        assert_eq!(lane(quick_turns), "guest");
     }
 
     // R7.4
@@ -229,7 +324,8 @@ mod tests {
             there.send(()).unwrap();
             std::future::pending::<()>().await;
         }));
-        let abort = lanes.handles().spawn(attempt, meter, drop);
+        let runner = Runner { meter, habit: Arc::default() };
+        let abort = lanes.handles().spawn(attempt, runner, drop);
         arrived.recv().unwrap();
         abort.abort();
         told.recv().unwrap();

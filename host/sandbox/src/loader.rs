@@ -138,7 +138,8 @@ impl Loader {
         let linked = self.linker.instantiate_pre(&component).map_err(fits)?;
         let agent = AgentPre::new(linked).map_err(fits)?;
         let digest = inspection.digest.clone();
-        let loaded = Arc::new(Loaded { inspection, agent, sandbox_id: self.sandbox_id });
+        let loaded =
+            Arc::new(Loaded { inspection, agent, sandbox_id: self.sandbox_id, habit: Arc::default() });
         let mut known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, plugin| plugin.strong_count() > 0);
         known.insert(digest, Arc::downgrade(&loaded));

@@ -3,6 +3,7 @@
 use crate::bindings::AgentPre;
 use crate::guest::Guest;
 use crate::inspect::Inspection;
+use crate::lane::Habit;
 use crate::load_error::Refused;
 use crate::offered;
 use crate::settings::Grants;
@@ -39,6 +40,8 @@ pub(crate) struct Loaded {
     pub(crate) agent: AgentPre<Guest>,
     /// Tells sandboxes apart: compiled code must never meet another engine.
     pub(crate) sandbox_id: u64,
+    /// Where its attempts begin.
+    pub(crate) habit: Arc<Habit>,
 }
 
 impl Plugin {

@@ -11,7 +11,7 @@ use crate::failure::{Class, Failure};
 use crate::guest::{Guest, HostSide};
 use crate::guest_tools::{Calling, Nesting};
 use crate::http::{Outbound, Reach};
-use crate::lane::{LaneHandles, Lanes};
+use crate::lane::{LaneHandles, Lanes, Runner};
 use crate::limiter::MemoryBudget;
 use crate::load_error::{LoadError, SetupError};
 use crate::loader::Loader;
@@ -153,9 +153,10 @@ impl Sandbox {
         self.lanes.as_ref()?;
         let (shared, plugin, meter) = (self.shared.clone(), plugin.clone(), Arc::new(Meter::default()));
         let bill = meter.clone();
+        let runner = Runner { meter, habit: plugin.0.habit.clone() };
         let attempt = async move { shared.attempt(&plugin, prepare(), Nesting::default(), bill).await };
         let attempt = Unwinding(Box::pin(attempt));
-        Some(self.shared.lanes.spawn(attempt, meter, |outcome| match outcome {
+        Some(self.shared.lanes.spawn(attempt, runner, |outcome| match outcome {
             Some(Ok(outcome)) => done.call(outcome),
             Some(Err(panic)) => done.call(host_panic(&*panic)),
             None => done.call(stopped()),
@@ -263,8 +264,9 @@ impl Shared {
             let (done, outcome) = oneshot::channel();
             let (meter, shared) = (Arc::new(Meter::default()), self.clone());
             let bill = meter.clone();
+            let runner = Runner { meter, habit: plugin.0.habit.clone() };
             let attempt = async move { shared.attempt(&plugin, request, nesting, bill).await };
-            let task = self.lanes.spawn(Unwinding(Box::pin(attempt)), meter, |outcome| {
+            let task = self.lanes.spawn(Unwinding(Box::pin(attempt)), runner, |outcome| {
                 let outcome = match outcome {
                     Some(Ok(outcome)) => outcome,
                     Some(Err(panic)) => host_panic(&*panic),
