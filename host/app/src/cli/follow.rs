@@ -22,6 +22,7 @@ use super::term::out::{Out, Tone};
 use super::term::{safe, words};
 use super::tree::Tree;
 use crate::host::{Access, Live, LiveKind, Published, Settled, Watch, Watched};
+use crate::view::{event_value, live_value};
 
 /// How often the tree is drawn anew.
 const REDRAW_MS: u64 = 100;
@@ -443,7 +444,7 @@ impl View {
                     drawn.changed = true;
                 }
                 _ if seq < self.from_seq => {}
-                Style::Json => self.out.json_line(&event_json(&row.run_id, seq, row.at, event)),
+                Style::Json => self.out.json_line(&event_value(&row.run_id, seq, row.at, event)),
                 Style::Lines => {
                     if let Some(line) = event_line(&self.out, row.at, event) {
                         self.out.note(&line);
@@ -476,7 +477,7 @@ impl View {
         }
         match &mut self.style {
             Style::Json if self.out.verbose >= 1 || matches!(live.what, LiveKind::Held { .. }) => {
-                self.out.json_line(&live_json(live))
+                self.out.json_line(&live_value(live))
             }
             Style::Tree(drawn) => {
                 drawn.changed = true;
@@ -564,45 +565,6 @@ fn erase(lines: usize) {
     }
 }
 
-/// An event as `run --json` and `runs show --events` print it.
-pub fn event_json(run_id: &str, seq: u64, at: Timestamp, event: &Event) -> Value {
-    // An event is plain data, so writing it cannot fail.
-    let mut line = serde_json::to_value(event).unwrap_or_default();
-    if let Value::Object(members) = &mut line {
-        members.insert("run_id".to_owned(), json!(run_id));
-        members.insert("seq".to_owned(), json!(seq));
-        members.insert("at".to_owned(), json!(at.to_string()));
-    }
-    line
-}
-
-fn live_json(live: &Live) -> Value {
-    let (kind, mut line) = match &live.what {
-        LiveKind::Started => ("live.started", json!({})),
-        LiveKind::Held { because, plugin, since, probe_at, fault } => (
-            "live.held",
-            json!({
-                "because": because,
-                "plugin": plugin,
-                "since": since.map(|at| at.to_string()),
-                "next_probe_at": probe_at.map(|at| at.to_string()),
-                "fault": fault,
-            }),
-        ),
-        LiveKind::Log { level, message, fields } => {
-            ("live.log", json!({ "level": level, "message": message, "fields": fields }))
-        }
-        LiveKind::Progress { fraction, message } => {
-            ("live.progress", json!({ "fraction": fraction, "message": message }))
-        }
-        LiveKind::Chunk(text) => ("live.chunk", json!({ "text": text })),
-    };
-    line["type"] = json!(kind);
-    line["run_id"] = json!(live.run_id);
-    line["command_id"] = json!(live.command_id);
-    line
-}
-
 /// Why an attempt does not begin, and what can be done.
 fn held_line(
     command_id: &str,
@@ -642,16 +604,5 @@ mod tests {
         );
         let missing = text_member(&result, "report.html").unwrap_err();
         assert!(missing.contains("there is markdown, pages"), "{missing}");
-    }
-
-    // R8.1
-    #[test]
-    fn an_event_keeps_its_fields_beside_the_envelope() {
-        let event: Event = serde_json::from_value(json!({"type": "wait.ended", "p": "pause@1"})).unwrap();
-        let line = event_json("r1", 4, Timestamp(1_000), &event);
-        let expected = json!({
-            "type": "wait.ended", "p": "pause@1", "run_id": "r1", "seq": 4, "at": "1970-01-01T00:00:01.000Z"
-        });
-        assert_eq!(line, expected);
     }
 }

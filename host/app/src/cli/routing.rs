@@ -1,14 +1,14 @@
 //! `bandstand routing`: how routes were decided and how the runs that took them ended (R3.4).
 
-use bandstand_store::RouteStats;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::stored;
 use super::term::table::Table;
 use super::term::words;
+use crate::view::RouteSummary;
 
 /// What `routing` is given.
 #[derive(Args, Debug)]
@@ -27,7 +27,7 @@ pub fn execute(args: &RoutingArgs, context: &Context) -> Result<Exit, Failure> {
     let mut routes = reader.routing_stats(args.workflow.as_deref())?;
     routes.retain(|route| args.node.as_ref().is_none_or(|node| route.node == *node));
     if context.out.json {
-        routes.iter().for_each(|route| context.out.json_line(&as_json(route)));
+        routes.iter().for_each(|route| context.out.json_line(&json!(RouteSummary::from(route))));
         return Ok(Exit::Succeeded);
     }
     if routes.is_empty() {
@@ -55,22 +55,4 @@ pub fn execute(args: &RoutingArgs, context: &Context) -> Result<Exit, Failure> {
     }
     table.lines(0).iter().for_each(|line| context.out.data(line));
     Ok(Exit::Succeeded)
-}
-
-fn as_json(route: &RouteStats) -> Value {
-    json!({
-        "workflow": route.workflow,
-        "node": route.node,
-        "route": route.route,
-        "count": route.count,
-        "scored": route.scored,
-        "confidence_average": route.confidence_average,
-        "confidence_min": route.confidence_min,
-        "confidence_max": route.confidence_max,
-        "low": route.low,
-        "runs_ended": route.runs_ended,
-        "runs_succeeded": route.runs_succeeded,
-        "success_rate": route.success_rate(),
-        "duration_average_ms": route.duration_average_ms,
-    })
 }

@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
+use crate::view::ReviewSummary;
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -67,23 +68,5 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
 
 /// A review's row.
 pub fn as_json(review: &ReviewRow) -> Value {
-    json!({
-        "review_id": review.review_id,
-        "run_id": review.run_id,
-        "workflow": review.workflow,
-        "path": review.path,
-        "parent": review.parent.as_ref().map(|(run_id, path)| json!({ "run_id": run_id, "path": path })),
-        "title": review.title,
-        "reason": review.reason,
-        "asked_by": review.asked_by,
-        "reviewers": review.reviewers,
-        "quorum": review.quorum,
-        "approvals": review.approvals,
-        "opened_at": review.opened_at.to_string(),
-        "deadline": review.deadline.to_string(),
-        "on_timeout": review.on_timeout,
-        "open": review.open,
-        "outcome": review.outcome,
-        "closed_at": review.closed_at.map(|at| at.to_string()),
-    })
+    json!(ReviewSummary::from(review))
 }

@@ -10,6 +10,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
+use crate::view::{RunSummary, held};
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -100,41 +101,7 @@ pub fn status_words(run: &RunRow) -> String {
     text
 }
 
-/// Why calls that it owes are not started: `breaker`, `overload`, `limit`, `paused`.
-fn held(run: &RunRow) -> Option<&str> {
-    run.held.as_deref().filter(|_| run.status != RunStatus::Stuck)
-}
-
-/// Why the host could not go on with it, and what to do.
-pub fn problem(run: &RunRow) -> Option<&str> {
-    run.held.as_deref().filter(|_| run.status == RunStatus::Stuck)
-}
-
 /// A run's row.
 pub fn as_json(run: &RunRow) -> Value {
-    json!({
-        "run_id": run.run_id,
-        "workflow": run.workflow,
-        "version": run.version,
-        "thread_id": run.thread_id,
-        "user_id": run.user_id,
-        "parent": run.parent,
-        "status": run.status.name(),
-        "stage": run.stage,
-        "held": held(run),
-        "problem": problem(run),
-        "lease": lease_json(run.lease.as_ref()),
-        "started_at": run.started_at.to_string(),
-        "ended_at": run.ended_at.map(|at| at.to_string()),
-        "next_deadline": run.next_deadline.map(|at| at.to_string()),
-    })
-}
-
-/// How it stands to its thread: `held`, or `queued` with the run that has the thread.
-pub fn lease_json(lease: Option<&RunLease>) -> Value {
-    match lease {
-        None => Value::Null,
-        Some(RunLease::Held) => json!({ "is": "held" }),
-        Some(RunLease::Queued { behind }) => json!({ "is": "queued", "behind": behind }),
-    }
+    json!(RunSummary::from(run))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::context::{Context, now};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::follow::{event_json, event_line};
+use crate::cli::follow::event_line;
 use crate::cli::history::{
     self, Block, End, Failed, History, ReceivedSignal, Review, error_line, route_line,
 };
@@ -21,6 +21,7 @@ use crate::cli::stored::{self, LISTED_MAX};
 use crate::cli::term::out::Tone;
 use crate::cli::term::table::Table;
 use crate::cli::term::{safe, words};
+use crate::view::{event_value, problem};
 
 /// Audit entries that are shown, the newest.
 const AUDIT_SHOWN_MAX: usize = 100;
@@ -120,7 +121,7 @@ fn events(args: &ShowArgs, reader: &Reader, run: &RunRow, context: &Context) -> 
             }
             for (seq, event) in (row.seq..).zip(&row.events) {
                 if context.out.json {
-                    context.out.json_line(&event_json(&row.run_id, seq, row.at, event));
+                    context.out.json_line(&event_value(&row.run_id, seq, row.at, event));
                 } else if let Some(line) = event_line(&context.out, row.at, event) {
                     context.out.data(&line);
                 }
@@ -355,7 +356,7 @@ impl Report {
             "audit": audit.iter().map(audit_json).collect::<Vec<_>>(),
             "audit_cut": audit_cut,
             "state": self.state().ok(),
-            "problem": self.folded.as_ref().err().map(String::as_str).or(list::problem(&self.run)),
+            "problem": self.folded.as_ref().err().map(String::as_str).or(problem(&self.run)),
             "result": self.result(),
             "error": match &history.end { Some(End::Failed(error)) => Some(error.to_visible(None)), _ => None },
             "cancelled": match &history.end {
@@ -444,7 +445,7 @@ impl Report {
             fact("to", to_words(link));
         }
         fact("status", status_words(run));
-        fact("problem", list::problem(run).unwrap_or_default().to_owned());
+        fact("problem", problem(run).unwrap_or_default().to_owned());
         for (at, by) in &history.retried {
             fact("retried", format!("{} by {by}", words::instant(*at)));
         }

@@ -10,11 +10,11 @@ use clap::Args;
 use crate::cli::arguments;
 use crate::cli::context::{Context, block_on, told_to_end};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::follow::{self, Manner, event_json, event_line};
+use crate::cli::follow::{self, Manner, event_line};
 use crate::cli::history::History;
-use crate::cli::runs::list;
 use crate::cli::stored;
 use crate::host::Settled;
+use crate::view::event_value;
 
 /// How often the store is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -67,7 +67,7 @@ async fn follow_rows(
             for row in &page.rows {
                 for (seq, event) in (row.seq..).zip(&row.events) {
                     if context.out.json {
-                        context.out.json_line(&event_json(&row.run_id, seq, row.at, event));
+                        context.out.json_line(&event_value(&row.run_id, seq, row.at, event));
                     } else if let Some(line) = event_line(&context.out, row.at, event) {
                         context.out.note(&line);
                     }
@@ -105,7 +105,7 @@ fn settled(reader: &Reader, run: &RunRow) -> Result<Option<Settled>, Failure> {
         RunStatus::Cancelled | RunStatus::Killed => Some(Settled::Ended(Status::Cancelled)),
         RunStatus::Stuck => {
             let unknown = "the host that drove it could not go on; driving it again tells why";
-            Some(Settled::Stuck(list::problem(run).unwrap_or(unknown).to_owned()))
+            Some(Settled::Stuck(crate::view::problem(run).unwrap_or(unknown).to_owned()))
         }
         RunStatus::Paused => Some(Settled::Paused),
         RunStatus::Running => None,

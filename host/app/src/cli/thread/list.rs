@@ -1,7 +1,7 @@
 //! `bandstand thread list`: the threads that keep something.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::arguments;
 use crate::cli::context::Context;
@@ -9,6 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::stored;
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
+use crate::view::ThreadSummary;
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -30,16 +31,14 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         for thread in threads {
             let (holder, queued) = super::runs_of(&reader, &thread.key)?;
             if context.out.json {
-                let channels: Value =
-                    thread.channels.iter().map(|(id, bytes)| (id.clone(), json!(bytes))).collect();
-                context.out.json_line(&json!({
-                    "workflow": thread.key.workflow,
-                    "thread_id": thread.key.thread_id,
-                    "channels": channels,
-                    "written_at": thread.written_at.map(|at| at.to_string()),
-                    "written_by": thread.written_by,
-                    "holder": holder,
-                    "queued": queued,
+                context.out.json_line(&json!(ThreadSummary {
+                    workflow: thread.key.workflow,
+                    thread_id: thread.key.thread_id,
+                    channels: thread.channels.into_iter().collect(),
+                    written_at: thread.written_at.map(|at| at.to_string()),
+                    written_by: thread.written_by,
+                    holder,
+                    queued,
                 }));
                 continue;
             }

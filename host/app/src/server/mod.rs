@@ -1,0 +1,1 @@
+//! The HTTP API: what programs and pages ask of a host.

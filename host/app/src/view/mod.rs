@@ -1,0 +1,14 @@
+//! What is shown of runs, reviews, threads and routes outside the process: one type each, the same for `--json` of the
+//! command line, for the HTTP API and for its OpenAPI document. Only shapes: what is read where is the callers' business.
+
+mod event;
+mod review;
+mod route;
+mod run;
+mod thread;
+
+pub use event::{EventLine, LiveLine, event_value, live_value};
+pub use review::ReviewSummary;
+pub use route::RouteSummary;
+pub use run::{Lease, LeaseIs, RunSummary, held, problem};
+pub use thread::ThreadSummary;
