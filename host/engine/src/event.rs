@@ -1042,6 +1042,14 @@ mod target_text {
 }
 
 impl Event {
+    /// Whether the run has ended with it.
+    pub fn ends_run(&self) -> bool {
+        matches!(
+            self,
+            Event::RunSucceeded(_) | Event::RunFailed(_) | Event::RunCancelled(_) | Event::RunKilled(_)
+        )
+    }
+
     /// The event's name, as in the journal.
     pub fn name(&self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@ use crate::effect_apply::{signed, unsigned};
 use crate::open_run::load_blob;
 use crate::reader::{ReadError, Reader};
 use crate::runs::PAGE_ROWS_MAX;
+use crate::threads::ThreadKey;
 
 /// One decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,25 @@ impl Reader {
     /// # Errors
     /// When a row cannot be read; opening the run says more about damage.
     pub fn history(&self, run_id: &str, from_seq: u64, limit: u32) -> Result<HistoryPage, ReadError> {
+        self.history_where(run_id, "j.seq >= ?2", from_seq, limit)
+    }
+
+    /// As [`history`](Reader::history), beginning with the decision that has that event.
+    ///
+    /// # Errors
+    /// As [`history`](Reader::history).
+    pub fn history_with(&self, run_id: &str, seq: u64, limit: u32) -> Result<HistoryPage, ReadError> {
+        let with = "j.seq >= ifnull((SELECT max(seq) FROM journal WHERE run = ?1 AND seq <= ?2), 0)";
+        self.history_where(run_id, with, seq, limit)
+    }
+
+    fn history_where(
+        &self,
+        run_id: &str,
+        condition: &str,
+        seq: u64,
+        limit: u32,
+    ) -> Result<HistoryPage, ReadError> {
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
         self.read(|connection| {
             let known: Option<i64> = connection
@@ -50,8 +70,8 @@ impl Reader {
                 .map_err(|error| self.error(error))?;
             let run = known
                 .ok_or_else(|| ReadError::NotFound(format!("there is no run {run_id} in this store")))?;
-            let sql = format!("{ROW} WHERE j.run = ?1 AND j.seq >= ?2 ORDER BY j.seq LIMIT ?3");
-            let rows = self.rows(connection, &sql, params![run, signed(from_seq), limit])?;
+            let sql = format!("{ROW} WHERE j.run = ?1 AND {condition} ORDER BY j.seq LIMIT ?3");
+            let rows = self.rows(connection, &sql, params![run, signed(seq), limit])?;
             let next = rows
                 .last()
                 .filter(|_| rows.len() == limit as usize)
@@ -88,6 +108,23 @@ impl Reader {
     pub fn journal_after(&self, pos: i64, limit: u32) -> Result<Vec<HistoryRow>, ReadError> {
         let sql = format!("{ROW} WHERE j.pos > ?1 ORDER BY j.pos LIMIT ?2");
         self.read(|connection| self.rows(connection, &sql, params![pos, limit.clamp(1, PAGE_ROWS_MAX)]))
+    }
+
+    /// As [`journal_after`](Reader::journal_after), of the runs of one thread.
+    ///
+    /// # Errors
+    /// When a row cannot be read.
+    pub fn thread_journal_after(
+        &self,
+        key: &ThreadKey,
+        pos: i64,
+        limit: u32,
+    ) -> Result<Vec<HistoryRow>, ReadError> {
+        let sql = format!(
+            "{ROW} WHERE r.thread_id = ?1 AND r.workflow = ?2 AND j.pos > ?3 ORDER BY j.pos LIMIT ?4"
+        );
+        let limit = limit.clamp(1, PAGE_ROWS_MAX);
+        self.read(|connection| self.rows(connection, &sql, params![key.thread_id, key.workflow, pos, limit]))
     }
 
     /// The place of the journal's last row; 0 when it is empty.

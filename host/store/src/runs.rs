@@ -61,6 +61,10 @@ pub struct RunFilter {
     pub user_id: Option<String>,
     /// Child runs, too; else only runs that were started for themselves.
     pub children_too: bool,
+    /// Started then or later.
+    pub since: Option<Timestamp>,
+    /// Started before then.
+    pub until: Option<Timestamp>,
 }
 
 /// A page of runs, newest first.
@@ -170,6 +174,12 @@ impl Reader {
             if let Some(wanted) = wanted {
                 conditions.push(format!("{column} = ?"));
                 values.push(Sql::from(wanted.clone()));
+            }
+        }
+        for (condition, bound) in [("started_at >= ?", filter.since), ("started_at < ?", filter.until)] {
+            if let Some(bound) = bound {
+                conditions.push(condition.to_owned());
+                values.push(Sql::from(bound.0));
             }
         }
         if !filter.children_too {

@@ -20,8 +20,9 @@ struct Generated {
     command: &'static [&'static str],
 }
 
-const GENERATED: [Generated; 2] = [
+const GENERATED: [Generated; 3] = [
     Generated { path: "host/workflow/workflow.schema.json", command: &["schema", "workflow"] },
+    Generated { path: "host/docs/openapi.json", command: &["schema", "api"] },
     Generated { path: "host/docs/cli.md", command: &["docs", "cli"] },
 ];
 

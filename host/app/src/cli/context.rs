@@ -9,7 +9,7 @@ use bandstand_sandbox::{CallLimits, Compiler, Settings};
 use super::exit::{Exit, Failure};
 use super::term::out::Out;
 use super::{COMPILE_CHILD, GlobalArgs};
-use crate::host::{Access, Drive, Durability, HostOptions};
+use crate::host::{Access, Drive, Durability, Host, HostOptions};
 use crate::project::config::{self, Config};
 use crate::project::directory::{Directory, FileError};
 use crate::project::load::LoadError;
@@ -62,6 +62,15 @@ impl Context {
         drive: Drive,
         models: Models,
     ) -> Result<Access, Failure> {
+        Ok(Access::open(self.options(config, drive, models)).await?)
+    }
+
+    /// Takes the data directory; there must be no other holder.
+    pub async fn hold(&self, config: Option<&Config>, drive: Drive) -> Result<Host, Failure> {
+        Ok(Host::open(self.options(config, drive, self.models(config, None, None)?)).await?)
+    }
+
+    fn options(&self, config: Option<&Config>, drive: Drive, models: Models) -> HostOptions {
         let mut options = HostOptions::new(&self.data_dir);
         options.drive = drive;
         options.compiler = Some(compiler(config));
@@ -76,7 +85,7 @@ impl Context {
         options.lending = permits::lending(config);
         options.sandbox = sandbox_settings(config);
         options.attempt = attempt_limits(config);
-        Ok(Access::open(options).await?)
+        options
     }
 
     /// The models that the settings describe. Files of replies that the command names stand in for them, or those that the

@@ -21,9 +21,11 @@ pub mod routing;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod serve;
 pub mod stored;
 pub mod term;
 pub mod thread;
+pub mod token;
 pub mod tree;
 pub mod workflow;
 
@@ -85,6 +87,8 @@ pub enum Verb {
     Check(check::CheckArgs),
     /// Run a workflow and follow it to its end
     Run(run::RunArgs),
+    /// Hold the data directory, make all its runs go on, and speak HTTP
+    Serve(serve::ServeArgs),
     /// Look at runs, drive them on, cancel, retry, fork, export, delete them
     #[command(subcommand)]
     Runs(runs::RunsVerb),
@@ -104,6 +108,9 @@ pub enum Verb {
     /// Look at plugins
     #[command(subcommand)]
     Plugin(plugin::PluginVerb),
+    /// Make tokens for the HTTP API
+    #[command(subcommand)]
+    Token(token::TokenVerb),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
     /// Print a schema of Bandstand's own formats
@@ -182,6 +189,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Init(args) => init::execute(&args, context),
         Verb::Check(args) => check::execute(&args, context),
         Verb::Run(args) => run::execute(&args, context),
+        Verb::Serve(args) => serve::execute(&args, context),
         Verb::Runs(verb) => runs::execute(&verb, context),
         Verb::Prune(args) => prune::execute(&args, context),
         Verb::Review(verb) => review::execute(&verb, context),
@@ -189,6 +197,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Routing(args) => routing::execute(&args, context),
         Verb::Workflow(verb) => workflow::execute(&verb, context),
         Verb::Plugin(verb) => plugin::execute(&verb, context),
+        Verb::Token(verb) => token::execute(&verb, context),
         Verb::Completions(args) => completions::execute(&args, context),
         Verb::Schema(verb) => schema::execute(&verb, context),
         Verb::Docs(verb) => docs::execute(&verb, context),

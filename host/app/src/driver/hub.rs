@@ -1,12 +1,13 @@
 //! Whoever follows a run hears here what is durable about it, and the lossy lines of its attempts.
 //!
-//! Only news pass through; what was missed is read from the store. So a slow listener costs nobody anything.
+//! Only news pass through; what was missed is read from the store. So a slow listener costs nobody anything. Who follows
+//! all runs is told that there is something in the store, not what: one wake-up, however many rows.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bandstand_driver::{RunId, Standing};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::host::{Live, Published};
 
@@ -14,6 +15,8 @@ use crate::host::{Live, Published};
 const NEWS_MAX: usize = 1_024;
 /// Standings that a listener may be behind. It misses none that matters: the last one is always among them.
 const STANDINGS_MAX: usize = 16;
+/// What attempts of all runs said that a listener may be behind; the rest it misses.
+const LIVE_MAX: usize = 4_096;
 
 /// One piece of news about a run.
 #[derive(Clone, Debug)]
@@ -27,9 +30,13 @@ pub enum Signal {
 }
 
 /// The listeners of all runs, and how each run in memory stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hub {
     runs: Mutex<BTreeMap<RunId, Entry>>,
+    /// Of all runs: whether rows have become durable since a listener looked.
+    rows: watch::Sender<()>,
+    /// Of all runs: what attempts say.
+    said: broadcast::Sender<Arc<Live>>,
 }
 
 /// What a listener wants to hear. Each thing heard wakes it up.
@@ -65,7 +72,23 @@ pub struct Subscription {
     pub head_seq: u64,
 }
 
+impl Default for Hub {
+    fn default() -> Hub {
+        Hub { runs: Mutex::default(), rows: watch::Sender::new(()), said: broadcast::channel(LIVE_MAX).0 }
+    }
+}
+
 impl Hub {
+    /// Hears that rows have become durable, of whatever run.
+    pub fn rows(&self) -> watch::Receiver<()> {
+        self.rows.subscribe()
+    }
+
+    /// Hears what attempts say, of whatever run.
+    pub fn said(&self) -> broadcast::Receiver<Arc<Live>> {
+        self.said.subscribe()
+    }
+
     /// Listens to a run.
     pub fn subscribe(&self, run_id: &RunId, wanted: Wanted) -> Subscription {
         let mut runs = self.lock();
@@ -92,12 +115,25 @@ impl Hub {
         if let Some(listeners) = heard(&entry.listeners) {
             let _ = listeners.send(Signal::Row(row()));
         }
+        drop(runs);
+        if self.rows.receiver_count() > 0 {
+            self.rows.send_replace(());
+        }
     }
 
     /// Passes on what an attempt says, if anybody listens.
     pub fn live(&self, run_id: &RunId, live: impl FnOnce() -> Live) {
-        if let Some(listeners) = self.lock().get(run_id).and_then(|entry| heard(&entry.listeners)) {
-            let _ = listeners.send(Signal::Live(live()));
+        let runs = self.lock();
+        let listeners = runs.get(run_id).and_then(|entry| heard(&entry.listeners));
+        if listeners.is_none() && self.said.receiver_count() == 0 {
+            return;
+        }
+        let live = live();
+        if self.said.receiver_count() > 0 {
+            let _ = self.said.send(Arc::new(live.clone()));
+        }
+        if let Some(listeners) = listeners {
+            let _ = listeners.send(Signal::Live(live));
         }
     }
 

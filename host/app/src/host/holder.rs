@@ -8,7 +8,7 @@ use bandstand_driver::{Message, Refusal, RunId, Standing};
 use bandstand_engine::run::NewRun;
 use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Signal};
 use bandstand_sandbox::{Sandbox, Settings};
-use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Retention, RunLease, Store};
+use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Reader, Retention, RunLease, Store};
 
 use super::begin::{Beginning, How};
 use super::error::HostError;
@@ -16,8 +16,8 @@ use super::lease::{self, Leases};
 use super::memory;
 use super::quarantine::{self, Counters};
 use super::request::{
-    AnswerRequest, Drive, Durability, HostOptions, Settled, SignalRequest, StartRequest, SteerRequest,
-    Steering, Taken, Watched,
+    AnswerRequest, Deployed, Drive, Durability, HostOptions, Settled, SignalRequest, StartRequest,
+    SteerRequest, Steering, Taken, Watched,
 };
 use super::serve::Server;
 use super::tidy::{Deleted, Pace, Pruned, Tidy};
@@ -162,6 +162,35 @@ impl Host {
         .await
         .map_err(|_| HostError::Closing)??;
         self.start_pinned(request, digests).await
+    }
+
+    /// [`Host::start_run`] of a workflow that is served. The request's own graph, text and plugins are not looked at.
+    ///
+    /// # Errors
+    /// As [`Host::start_run`].
+    pub async fn start_deployed(
+        &self,
+        deployed: Deployed,
+        request: StartRequest,
+    ) -> Result<String, HostError> {
+        let Deployed { graph, source, plugins } = deployed;
+        let request = StartRequest { graph, source: source.to_string(), ..request };
+        self.start_pinned(request, plugins).await
+    }
+
+    /// Reads what is stored, without a lock.
+    pub fn reader(&self) -> &Reader {
+        self.0.store.reader()
+    }
+
+    /// Whether the disk is nearly full, so that nothing new is started.
+    pub fn low_space(&self) -> bool {
+        self.0.store.low_space()
+    }
+
+    /// Where news of runs come from.
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.0.hub
     }
 
     /// [`Host::start_run`] with plugins that are kept already.

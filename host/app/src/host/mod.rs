@@ -40,8 +40,8 @@ pub use outgoing::{Outgoing, SecretFrom, SecretSource};
 pub use quarantine::QuarantineStats;
 pub(crate) use quarantine::{Counters, to_kept};
 pub use request::{
-    AnswerRequest, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live, LiveKind, Published,
-    RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Watched,
+    AnswerRequest, Deployed, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live, LiveKind,
+    Published, RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Watched,
 };
 pub use threads::runtime;
 pub use tidy::{Deleted, Pruned, PrunedGroup};

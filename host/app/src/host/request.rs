@@ -108,6 +108,17 @@ pub struct StartRequest {
     pub rerun_of: Option<String>,
 }
 
+/// A workflow that is served: checked, its plugins in the data directory.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// The checked workflow, with the limits that hold here.
+    pub graph: Arc<Graph>,
+    /// The workflow file's text.
+    pub source: Arc<str>,
+    /// The digest of each plugin.
+    pub plugins: Uses<String>,
+}
+
 /// A run is to go on elsewhere, from one of its points.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ForkRequest {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::models::{self, BudgetSettings, Choices};
 use super::permits;
+use super::server::{ServerSettings, Tokens};
 use super::tools::ToolSettings;
 use crate::host::{Outgoing, SecretFrom, SecretSource};
 
@@ -48,6 +49,10 @@ pub struct Config {
     pub budget: BudgetSettings,
     /// Plugins that those of workflow files may call as tools, by id.
     pub tools: BTreeMap<String, ToolSettings>,
+    /// Where and how `serve` listens.
+    pub server: ServerSettings,
+    /// Who may ask what of it, by name.
+    pub tokens: Tokens,
     /// Where the file lies; paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,

@@ -7,6 +7,7 @@ pub mod directory;
 pub mod load;
 pub mod models;
 pub mod permits;
+pub mod server;
 pub mod tools;
 pub mod trial;
 

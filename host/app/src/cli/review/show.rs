@@ -1,5 +1,6 @@
 //! `bandstand review show`: one review with what it proposes and all that was said about it.
 
+use bandstand_store::{Reader, ReviewRow};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -31,12 +32,7 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
         .ok_or_else(|| Failure::storage(format!("review {} is not in its run's journal", row.review_id)))?;
     let form = review.opened.form.as_ref().and_then(|form| history.value(form));
     if context.out.json {
-        let mut shown = list::as_json(&row);
-        shown["proposed"] = (*review.proposed).clone();
-        shown["form"] = form.as_deref().cloned().unwrap_or_default();
-        shown["answers"] = json!(review.answers);
-        shown["status"] = json!(review.outcome.unwrap_or("open"));
-        context.out.json_line(&shown);
+        context.out.json_line(&as_json(&row, review, form.as_deref()));
         return Ok(Exit::Succeeded);
     }
     let out = &context.out;
@@ -70,6 +66,25 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
         hints(context, review);
     }
     Ok(Exit::Succeeded)
+}
+
+/// All that there is to say about a review, as JSON.
+pub fn report(reader: &Reader, row: &ReviewRow) -> Result<Value, Failure> {
+    let history = stored::history(reader, &row.run_id)?;
+    let review = history.reviews.iter().find(|review| review.opened.review_id == row.review_id);
+    let review = review
+        .ok_or_else(|| Failure::storage(format!("review {} is not in its run's journal", row.review_id)))?;
+    let form = review.opened.form.as_ref().and_then(|form| history.value(form));
+    Ok(as_json(row, review, form.as_deref()))
+}
+
+fn as_json(row: &ReviewRow, review: &Review, form: Option<&Value>) -> Value {
+    let mut shown = list::as_json(row);
+    shown["proposed"] = (*review.proposed).clone();
+    shown["form"] = form.cloned().unwrap_or_default();
+    shown["answers"] = json!(review.answers);
+    shown["status"] = json!(review.outcome.unwrap_or("open"));
+    shown
 }
 
 fn pretty(value: &Value) -> Vec<String> {

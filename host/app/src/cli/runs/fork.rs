@@ -80,12 +80,17 @@ fn point(from: &str, reader: &Reader, run_id: &str, context: &Context) -> Result
     if let Ok(seq) = from.parse() {
         return Ok(seq);
     }
+    let data = context.data_option();
+    named_point(from, reader, run_id, &format!("bandstand runs show {run_id} --events --json{data}"))
+}
+
+/// How many events are adopted, where a node, a visit or a checkpoint is named. `events` says how they are listed.
+pub(crate) fn named_point(from: &str, reader: &Reader, run_id: &str, events: &str) -> Result<u64, Failure> {
     let mut search = Search::new(from);
     for row in stored::rows(reader, run_id)? {
         search.add(&row?.events);
     }
-    let data = context.data_option();
-    let events = format!("its events with their numbers: bandstand runs show {run_id} --events --json{data}");
+    let events = format!("its events with their numbers: {events}");
     search.found().map_err(|problem| match problem {
         NotFound::Nothing(names) => {
             Failure::not_found(format!("run {run_id} never entered `{from}`, nor passed a checkpoint of that name"))

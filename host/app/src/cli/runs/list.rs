@@ -54,6 +54,7 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         thread_id: args.thread.clone(),
         user_id: args.user.clone(),
         children_too: args.children,
+        ..RunFilter::default()
     };
     let page = reader.runs(&filter, args.cursor.as_deref(), args.limit)?;
     if context.out.json {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bandstand_engine::{Corrupt, Graph, Run, Snapshot};
 use bandstand_store::{Difference, From, OpenRunError, Reader};
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::arguments;
 use crate::cli::context::Context;
@@ -44,15 +44,7 @@ pub fn execute(args: &ReplayArgs, context: &Context) -> Result<Exit, Failure> {
     let out = &context.out;
     let same = found.differences.is_empty();
     if out.json {
-        let differences: Vec<_> = found
-            .differences
-            .iter()
-            .map(|found| json!({ "place": found.place, "stored": found.stored, "by_journal": found.by_journal }))
-            .collect();
-        out.json_line(&json!({
-            "run_id": run.run_id, "same": same, "events": found.events, "rows": found.rows,
-            "differences": differences,
-        }));
+        out.json_line(&as_json(&run.run_id, &found));
     } else if same {
         let events = words::count(usize::try_from(found.events).unwrap_or(usize::MAX), "event");
         out.data(&format!(
@@ -69,6 +61,23 @@ pub fn execute(args: &ReplayArgs, context: &Context) -> Result<Exit, Failure> {
         }
     }
     Ok(if same { Exit::Succeeded } else { Exit::Failed })
+}
+
+/// What comparing a run with its journal found, as JSON.
+pub fn report(reader: &Reader, run_id: &str) -> Result<Value, Failure> {
+    Ok(as_json(run_id, &replay(reader, run_id)?))
+}
+
+fn as_json(run_id: &str, found: &Found) -> Value {
+    let differences: Vec<_> = found
+        .differences
+        .iter()
+        .map(|found| json!({ "place": found.place, "stored": found.stored, "by_journal": found.by_journal }))
+        .collect();
+    json!({
+        "run_id": run_id, "same": differences.is_empty(), "events": found.events, "rows": found.rows,
+        "differences": differences,
+    })
 }
 
 fn replay(reader: &Reader, run_id: &str) -> Result<Found, Failure> {

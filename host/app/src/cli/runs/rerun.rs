@@ -1,5 +1,6 @@
 //! `bandstand runs rerun`: a new run with the same input, from the start; as it was, or as the file is now.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bandstand_store::Pins;
@@ -37,7 +38,7 @@ pub fn execute(args: &RerunArgs, context: &Context) -> Result<Exit, Failure> {
             config = loaded.directory.config.clone();
             loaded.into_start_request()?
         }
-        None => as_it_was(&run.run_id, rows.pins(), context)?,
+        None => as_it_was(&run.run_id, rows.pins(), context.data_dir())?,
     };
     let input = started.input.value().map(|input| (**input).clone()).unwrap_or_default();
     let request = StartRequest {
@@ -57,13 +58,13 @@ pub fn execute(args: &RerunArgs, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// By the digests that the run pins.
-fn as_it_was(run_id: &str, pins: &Pins, context: &Context) -> Result<StartRequest, Failure> {
+pub(crate) fn as_it_was(run_id: &str, pins: &Pins, data_dir: &Path) -> Result<StartRequest, Failure> {
     let source = pins.source.clone().ok_or_else(|| {
         Failure::other(format!("the workflow text of run {run_id} was not kept"))
             .help("to run the file as it is now: --latest")
     })?;
     let plugins = Uses::pinned(pins).try_map(|plugin, digest| {
-        let kept = Plugins::kept(context.data_dir(), digest).map(Arc::from);
+        let kept = Plugins::kept(data_dir, digest).map(Arc::from);
         kept.map_err(|error| {
             Failure::usage(format!("plugin `{plugin}`: {error}"))
                 .help("to run the files as they are now: --latest")

@@ -76,12 +76,7 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
         context.out.text(&safe::block(text));
         return Ok(Exit::Succeeded);
     }
-    let audit = audit(&reader, &run)?;
-    let links = reader.links(&run.run_id)?;
-    let gone = gone(&reader, &history)?;
-    let folded = stored::folded(&reader, &run.run_id);
-    let quarantined = quarantined(&reader, folded.as_ref().ok())?;
-    let report = Report { folded, run, history, audit, links, gone, quarantined };
+    let report = Report::of(&reader, run, history)?;
     if context.out.json {
         context.out.json_line(&report.as_json());
     } else {
@@ -177,7 +172,22 @@ fn audit(reader: &Reader, run: &RunRow) -> Result<Vec<AuditRecord>, Failure> {
     Ok(reader.audit(&scope, AUDIT_SHOWN_MAX as u32 + 1)?)
 }
 
+/// All that there is to say about a run, as JSON.
+pub fn report(reader: &Reader, run: RunRow) -> Result<Value, Failure> {
+    let history = stored::history(reader, &run.run_id)?;
+    Ok(Report::of(reader, run, history)?.as_json())
+}
+
 impl Report {
+    fn of(reader: &Reader, run: RunRow, history: History) -> Result<Report, Failure> {
+        let audit = audit(reader, &run)?;
+        let links = reader.links(&run.run_id)?;
+        let gone = gone(reader, &history)?;
+        let folded = stored::folded(reader, &run.run_id);
+        let quarantined = quarantined(reader, folded.as_ref().ok())?;
+        Ok(Report { folded, run, history, audit, links, gone, quarantined })
+    }
+
     /// The run's channels.
     fn state(&self) -> Result<Value, &str> {
         let channels = self.folded.as_ref().map_err(String::as_str)?.channels();

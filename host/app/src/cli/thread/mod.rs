@@ -49,7 +49,7 @@ impl ThreadArgs {
 }
 
 /// The run that has the thread, and how many wait for it.
-fn runs_of(reader: &Reader, key: &ThreadKey) -> Result<(Option<String>, Vec<String>), Failure> {
+pub(crate) fn runs_of(reader: &Reader, key: &ThreadKey) -> Result<(Option<String>, Vec<String>), Failure> {
     let runs = reader.thread_runs(key)?;
     let queued = runs.queued.into_iter().map(|run| run.run_id).collect();
     Ok((runs.holder.map(|run| run.run_id), queued))

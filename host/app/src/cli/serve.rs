@@ -1,0 +1,171 @@
+//! `bandstand serve`: holds the data directory, makes all its runs go on, and speaks HTTP.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::context::{Context, block_on, told_to_end};
+use super::exit::{Exit, Failure};
+use crate::driver::Plugins;
+use crate::host::{Deployed, Drive, Host};
+use crate::project::directory::Directory;
+use crate::project::load;
+use crate::project::server::{
+    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings,
+};
+use crate::server::caller::Doorkeeper;
+use crate::server::feed::Feed;
+use crate::server::guard::{Doors, Rate};
+use crate::server::state::{AppState, Inner, Served};
+use crate::server::{listen, router};
+
+/// What `serve` is given.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// The project: its workflow files are served, its bandstand.toml holds
+    #[arg(value_name = "DIR", default_value = ".", hide_default_value = true)]
+    pub dir: PathBuf,
+    /// Where to listen [default: 127.0.0.1:7420, or what bandstand.toml says]; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// Serves until it is told to end.
+pub fn execute(args: &ServeArgs, context: &Context) -> Result<Exit, Failure> {
+    let config = Directory::at(&args.dir)?.config;
+    let settings = config.as_ref().map(|config| config.server.clone()).unwrap_or_default();
+    let tokens = config.as_ref().map(|config| config.tokens.clone()).unwrap_or_default();
+    let listen = args.listen.or(settings.listen).unwrap_or(LISTEN_DEFAULT);
+    if tokens.is_empty() && !listen.ip().is_loopback() {
+        return Err(Failure::usage(format!(
+            "{listen} can be reached from other machines, and whoever reaches it could do everything: there are no tokens"
+        ))
+        .help("make a token first (bandstand token new NAME --role admin), or listen on 127.0.0.1"));
+    }
+    let folder = config.as_ref().map(|config| config.folder.clone()).unwrap_or_default();
+    let tls = match (&settings.certificate, &settings.key) {
+        (Some(certificate), Some(key)) => {
+            Some(listen::tls(&folder.join(certificate), &folder.join(key)).map_err(|error| {
+                Failure::usage(error).help("both are PEM files; paths begin at bandstand.toml")
+            })?)
+        }
+        (None, None) => None,
+        _ => {
+            return Err(Failure::usage("bandstand.toml, [server]: certificate and key belong together")
+                .help("name both, or neither"));
+        }
+    };
+    // Requests have threads of their own: the host's are for runs.
+    let requests = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("http")
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("cannot start the threads of the server: {error}")))?;
+    let served = block_on(async {
+        let host = context.hold(config.as_ref(), Drive::All).await?;
+        let told =
+            serve(&host, &requests, listen, tls, &settings, Doorkeeper::new(&tokens), args, context).await;
+        let closed = host.close().await;
+        told?;
+        closed?;
+        Ok(Exit::Succeeded)
+    });
+    requests.shutdown_background();
+    served
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a part of one server")]
+async fn serve(
+    host: &Host,
+    requests: &tokio::runtime::Runtime,
+    listen: SocketAddr,
+    tls: Option<tokio_rustls::TlsAcceptor>,
+    settings: &ServerSettings,
+    doorkeeper: Doorkeeper,
+    args: &ServeArgs,
+    context: &Context,
+) -> Result<(), Failure> {
+    let cannot = |error: std::io::Error| {
+        Failure::other(format!("cannot listen on {listen}: {error}"))
+            .help("see who listens there, or name another one: --listen 127.0.0.1:0 takes a free port")
+    };
+    let handle = requests.handle().clone();
+    let listener = {
+        let _in_requests = handle.enter();
+        let listener = std::net::TcpListener::bind(listen).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        TcpListener::from_std(listener).map_err(cannot)?
+    };
+    let address = listener.local_addr().map_err(cannot)?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let feed = {
+        let _in_requests = handle.enter();
+        Feed::start(host.reader().clone(), host.hub())
+    };
+    let body_bytes_max = settings.body.unwrap_or(BODY_BYTES_DEFAULT);
+    let state = AppState::new(Inner {
+        host: host.clone(),
+        served: Arc::new(AtStart::read(&args.dir, host.data_dir())?),
+        doorkeeper,
+        doors: Doors::new(address, &settings.names, &settings.origins),
+        rate: Rate::new(settings.rate.map(std::num::NonZeroU32::get)),
+        metrics_for_all: settings.metrics_for_all,
+        body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+        feed,
+        closing: AtomicBool::new(false),
+    });
+    let (stop, stopped) = watch::channel(false);
+    let connections = settings.connections.map_or(CONNECTIONS_DEFAULT, std::num::NonZeroU32::get) as usize;
+    let grace = Duration::from_millis(settings.grace.unwrap_or(GRACE_MS_DEFAULT));
+    let serving =
+        handle.spawn(listen::serve(listener, tls, router(state.clone()), connections, stopped, grace));
+    if context.out.json {
+        context.out.json_line(&json!({ "type": "serving", "url": format!("{scheme}://{address}") }));
+    } else {
+        context.out.data(&format!("serving {scheme}://{address}/api/v1"));
+    }
+    told_to_end().await;
+    context.out.note("closing: no new requests; what is under way may finish");
+    state.close();
+    let _ = stop.send(true);
+    let _ = serving.await;
+    Ok(())
+}
+
+/// The workflows below a directory, as they were at the start.
+struct AtStart(BTreeMap<String, Deployed>);
+
+impl AtStart {
+    fn read(dir: &std::path::Path, data_dir: &std::path::Path) -> Result<AtStart, Failure> {
+        let mut all = BTreeMap::new();
+        for file in crate::cli::workflow::list::workflow_files(dir)? {
+            let loaded = load::load(&file, load::Resolve::Yes)?;
+            if !load::can_run(&loaded) {
+                continue;
+            }
+            let request = loaded.into_start_request()?;
+            let plugins = request.plugins.try_map(|plugin, bytes| {
+                let kept = Plugins::keep(data_dir, bytes);
+                kept.map_err(|error| Failure::storage(format!("plugin `{plugin}` cannot be kept: {error}")))
+            })?;
+            let name = request.graph.name.to_string();
+            all.insert(name, Deployed { graph: request.graph, source: request.source.into(), plugins });
+        }
+        Ok(AtStart(all))
+    }
+}
+
+impl Served for AtStart {
+    fn start(&self, workflow: &str) -> Option<Deployed> {
+        self.0.get(workflow).cloned()
+    }
+}

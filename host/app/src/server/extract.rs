@@ -1,0 +1,147 @@
+//! What a request carries, taken apart: bodies, parameters, idempotency keys. What is wrong with it becomes a [`Problem`].
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request, rejection};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, header};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Problem};
+use crate::cli::arguments;
+
+/// Names a request, so that the same one again is known.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A JSON body. Without a body it is `{}`.
+#[derive(Clone, Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
+        let typed = request.headers().get(header::CONTENT_TYPE).cloned();
+        let Body(bytes) = Body::from_request(request, state).await?;
+        if bytes.trim_ascii().is_empty() {
+            return parse(b"{}").map(Json);
+        }
+        let typed = typed.as_ref().map(|typed| typed.to_str().unwrap_or_default());
+        let essence =
+            typed.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json"
+            && !(essence.starts_with("application/") && essence.ends_with("+json"))
+        {
+            return Err(Problem::new(
+                Code::UnsupportedType,
+                "the body must be JSON: Content-Type: application/json",
+            ));
+        }
+        parse(&bytes).map(Json)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let code = if error.is_data() { Code::Invalid } else { Code::BadRequest };
+        Problem::new(code, format!("the body: {error}"))
+    })
+}
+
+/// A body as it comes, at most as large as the route takes.
+#[derive(Clone, Debug)]
+pub struct Body(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Body, Problem> {
+        Bytes::from_request(request, state).await.map(Body).map_err(|rejected| {
+            let too_large = rejected.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
+            if too_large {
+                Problem::new(
+                    Code::TooLarge,
+                    "the body is larger than [server] body of bandstand.toml permits",
+                )
+            } else {
+                Problem::new(Code::BadRequest, format!("the body did not arrive whole: {rejected}"))
+            }
+        })
+    }
+}
+
+/// The parameters behind `?`.
+#[derive(Clone, Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Query<T>, Problem> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        query.map(|query| Query(query.0)).map_err(|rejected: rejection::QueryRejection| {
+            Problem::new(Code::BadRequest, format!("the parameters: {}", rejected.body_text()))
+        })
+    }
+}
+
+/// The parts of the path.
+#[derive(Clone, Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, Problem> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Path(path.0))
+            .map_err(|rejected| Problem::new(Code::BadRequest, format!("the path: {}", rejected.body_text())))
+    }
+}
+
+/// `Idempotency-Key`, if there is one.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<IdempotencyKey, Problem> {
+        key(&parts.headers).map(IdempotencyKey)
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| bad_key("it is no visible text"))?;
+    // The draft writes it as a string of structured fields, in quotation marks; most clients do not.
+    let text = text.trim();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    arguments::name(text).map(Some).map_err(|problem| bad_key(&problem))
+}
+
+fn bad_key(problem: &str) -> Problem {
+    Problem::new(Code::BadRequest, format!("the header Idempotency-Key: {problem}"))
+}
+
+/// A name that somebody gave: of a user, a thread, a group.
+///
+/// # Errors
+/// When it is empty, too long or has control characters. `what` says which it is.
+pub fn name(what: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    let checked = text.map(|text| arguments::name(&text)).transpose();
+    checked.map_err(|problem| Problem::new(Code::Invalid, format!("{what}: {problem}")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idempotency_key_may_be_quoted_and_must_be_visible() {
+        let key = |text: &str| key(&[(IDEMPOTENCY_KEY, text.parse().unwrap())].into_iter().collect());
+        assert_eq!(key("\"a b\"").unwrap().as_deref(), Some("a b"));
+        assert_eq!(key("abc").unwrap().as_deref(), Some("abc"));
+        assert!(key("").is_err() && key("\"\"").is_err() && key(&"x".repeat(201)).is_err());
+    }
+}

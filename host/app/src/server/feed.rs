@@ -1,0 +1,310 @@
+//! Feeds streams: follows the journal of all runs once, writes each event that somebody wants to hear as JSON once, and hands
+//! it to those who listen to its run, to its thread or to all runs.
+//!
+//! Nobody waits for a listener. One that is too slow misses what it is handed and reads the store instead, from where it was
+//! ([`Listener`](super::follow::Listener)). The store is read here only while somebody listens.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use bandstand_store::{HistoryRow, ReadError, Reader, ThreadKey};
+use tokio::sync::broadcast;
+use tokio::sync::watch;
+
+use crate::driver::Hub;
+use crate::host::Live;
+use crate::view::{event_value, live_value};
+
+/// Pieces that a listener may be behind before it reads the store.
+const BEHIND_MAX: usize = 1_024;
+/// Rows read from the journal at a time.
+const PAGE_ROWS: u32 = 500;
+/// Between two looks at the journal at least: what comes in between is read at once.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Threads of runs that are remembered.
+const THREADS_KNOWN_MAX: usize = 10_000;
+
+/// What somebody listens to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// All runs.
+    All,
+    /// One run.
+    Run(String),
+    /// The runs of one thread.
+    Thread(ThreadKey),
+}
+
+/// Something to tell.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    /// An event. Its number is in its run and, for who listens to several runs, in the journal.
+    Event {
+        /// The run.
+        run_id: Arc<str>,
+        /// Its number in the run.
+        seq: u64,
+        /// Where its row stands in the journal, and which of the row it is.
+        place: Place,
+        /// `run.started`, ...
+        kind: &'static str,
+        /// The event as JSON.
+        json: Bytes,
+        /// The run has ended with it.
+        ends: bool,
+    },
+    /// What an attempt says; not kept.
+    Live {
+        /// `live.log`, ...
+        kind: Arc<str>,
+        /// It, as JSON.
+        json: Bytes,
+    },
+}
+
+/// A place in the journal of all runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// The row.
+    pub pos: i64,
+    /// Which event of it.
+    pub index: u32,
+}
+
+/// Feeds the streams of one server. Clones are the same.
+#[derive(Clone)]
+pub struct Feed(Arc<Shared>);
+
+struct Shared {
+    reader: Reader,
+    topics: Mutex<BTreeMap<Topic, broadcast::Sender<Piece>>>,
+    /// Which threads runs belong to, as far as they were looked up.
+    threads: Mutex<HashMap<String, Option<ThreadKey>>>,
+    /// Somebody has begun to listen.
+    begun: watch::Sender<()>,
+    /// The journal is followed: whatever becomes durable from now on is handed out. Changed with `topics` locked.
+    follows: watch::Sender<bool>,
+    /// Listeners that there are.
+    listeners: AtomicUsize,
+    closed: watch::Sender<bool>,
+}
+
+impl Feed {
+    /// Starts to feed, on this tokio runtime.
+    pub fn start(reader: Reader, hub: &Hub) -> Feed {
+        let feed = Feed(Arc::new(Shared {
+            reader,
+            topics: Mutex::default(),
+            threads: Mutex::default(),
+            begun: watch::Sender::new(()),
+            follows: watch::Sender::new(false),
+            listeners: AtomicUsize::new(0),
+            closed: watch::Sender::new(false),
+        }));
+        tokio::spawn(feed.clone().rows(hub.rows()));
+        tokio::spawn(feed.clone().said(hub.said()));
+        feed
+    }
+
+    /// Ends all streams.
+    pub fn close(&self) {
+        self.0.closed.send_replace(true);
+    }
+
+    /// Whether the streams end.
+    pub fn closed(&self) -> watch::Receiver<bool> {
+        self.0.closed.subscribe()
+    }
+
+    /// The store, for who is behind.
+    pub(super) fn reader(&self) -> &Reader {
+        &self.0.reader
+    }
+
+    /// Counts listeners: how many there are with this one.
+    pub(super) fn listeners(&self) -> &AtomicUsize {
+        &self.0.listeners
+    }
+
+    /// Listens from some moment before this returns on; what was before is in the store. `None`: the streams end.
+    pub(super) async fn listen(&self, topic: &Topic) -> Option<broadcast::Receiver<Piece>> {
+        let pieces = self.subscribe(topic);
+        self.0.begun.send_replace(());
+        let (mut follows, mut closed) = (self.0.follows.subscribe(), self.closed());
+        tokio::select! {
+            () = until(&mut follows) => {}
+            () = until(&mut closed) => return None,
+        }
+        Some(pieces)
+    }
+
+    fn subscribe(&self, topic: &Topic) -> broadcast::Receiver<Piece> {
+        let mut topics = self.topics();
+        // Those that nobody listens to any more go, so that their number stays that of the listeners.
+        topics.retain(|_, listeners| listeners.receiver_count() > 0);
+        let listeners = topics.entry(topic.clone()).or_insert_with(|| broadcast::channel(BEHIND_MAX).0);
+        listeners.subscribe()
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<Topic, broadcast::Sender<Piece>>> {
+        self.0.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody listens; if not, the journal is not followed from now on.
+    fn is_heard(&self) -> bool {
+        let topics = self.topics();
+        let heard = topics.values().any(|listeners| listeners.receiver_count() > 0);
+        if !heard {
+            self.0.follows.send_replace(false);
+        }
+        heard
+    }
+
+    /// Follows the journal while somebody listens.
+    async fn rows(self, mut rows: watch::Receiver<()>) {
+        let (mut begun, mut closed) = (self.0.begun.subscribe(), self.closed());
+        let mut pos = None;
+        loop {
+            if *closed.borrow_and_update() {
+                return;
+            }
+            if !self.is_heard() {
+                // From the journal's end on, once somebody listens.
+                pos = None;
+                tokio::select! {
+                    changed = begun.changed() => if changed.is_err() { return },
+                    _ = closed.changed() => {}
+                }
+                continue;
+            }
+            rows.borrow_and_update();
+            let feed = self.clone();
+            let read = tokio::task::spawn_blocking(move || feed.hand_out(pos)).await;
+            match read {
+                Ok(Ok((next, more))) => {
+                    pos = Some(next);
+                    self.0.follows.send_replace(true);
+                    if more {
+                        continue;
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "the journal cannot be read for streams; next try in a second");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+                Err(_) => return,
+            }
+            tokio::select! {
+                changed = rows.changed() => if changed.is_err() { return },
+                _ = closed.changed() => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Hands out what the journal has after that place; without a place, nothing. The place then, and whether there is more.
+    fn hand_out(&self, pos: Option<i64>) -> Result<(i64, bool), ReadError> {
+        let Some(pos) = pos else { return Ok((self.0.reader.journal_end()?, true)) };
+        let rows = self.0.reader.journal_after(pos, PAGE_ROWS)?;
+        for row in &rows {
+            self.hand_out_row(row);
+        }
+        let more = rows.len() >= PAGE_ROWS as usize;
+        Ok((rows.last().map_or(pos, |row| row.pos), more))
+    }
+
+    /// Those who want to hear of that run.
+    fn listeners_of(&self, run_id: &str, look_up: bool) -> Vec<broadcast::Sender<Piece>> {
+        let of_threads = self.topics().keys().any(|topic| matches!(topic, Topic::Thread(_)));
+        let thread = if of_threads { self.thread_of(run_id, look_up) } else { None };
+        let topics = self.topics();
+        let all = [Topic::All, Topic::Run(run_id.to_owned())].into_iter().chain(thread.map(Topic::Thread));
+        all.filter_map(|topic| topics.get(&topic)).filter(|to| to.receiver_count() > 0).cloned().collect()
+    }
+
+    fn thread_of(&self, run_id: &str, look_up: bool) -> Option<ThreadKey> {
+        let known = || self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known().get(run_id) {
+            return known.clone();
+        }
+        if !look_up {
+            return None;
+        }
+        let row = self.0.reader.run(run_id).ok()??;
+        let key = row.thread_id.map(|thread_id| ThreadKey { workflow: row.workflow, thread_id });
+        let mut known = known();
+        if known.len() >= THREADS_KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(run_id.to_owned(), key.clone());
+        key
+    }
+
+    fn hand_out_row(&self, row: &HistoryRow) {
+        let listeners = self.listeners_of(&row.run_id, true);
+        if listeners.is_empty() {
+            return;
+        }
+        for piece in pieces(row) {
+            for listener in &listeners {
+                let _ = listener.send(piece.clone());
+            }
+        }
+    }
+
+    async fn said(self, mut said: broadcast::Receiver<Arc<Live>>) {
+        let mut closed = self.closed();
+        loop {
+            let live = tokio::select! {
+                live = said.recv() => live,
+                _ = closed.changed() => return,
+            };
+            match live {
+                Ok(live) => self.hand_out_live(&live),
+                // It is not kept, so what is missed stays missed.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn hand_out_live(&self, live: &Live) {
+        // The store is not asked here: a row of the run that was handed out has told.
+        let listeners = self.listeners_of(&live.run_id, false);
+        if listeners.is_empty() {
+            return;
+        }
+        let piece = live_piece(live);
+        for listener in listeners {
+            let _ = listener.send(piece.clone());
+        }
+    }
+}
+
+/// Waits until it is so, or until nobody can say so any more.
+pub(super) async fn until(so: &mut watch::Receiver<bool>) {
+    let _ = so.wait_for(|so| *so).await;
+}
+
+/// The events of a row.
+pub(super) fn pieces(row: &HistoryRow) -> impl Iterator<Item = Piece> + '_ {
+    let run_id: Arc<str> = row.run_id.as_str().into();
+    (row.seq..).zip(0..).zip(&row.events).map(move |((seq, index), event)| Piece::Event {
+        run_id: run_id.clone(),
+        seq,
+        place: Place { pos: row.pos, index },
+        kind: event.name(),
+        json: event_value(&run_id, seq, row.at, event).to_string().into(),
+        ends: event.ends_run(),
+    })
+}
+
+fn live_piece(live: &Live) -> Piece {
+    let value = live_value(live);
+    let kind = value.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
+    Piece::Live { kind: kind.into(), json: value.to_string().into() }
+}

@@ -1,0 +1,219 @@
+//! Follows a topic for one listener: from some place on, without gap or repeat, however slow the listener is. What it missed
+//! is read from the store.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use bandstand_store::{HistoryRow, ReadError, ThreadKey};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::watch;
+
+use super::feed::{Feed, Piece, Place, Topic, pieces, until};
+use super::problem::{Code, Problem};
+
+/// Rows read from the store at a time.
+const PAGE_ROWS: u32 = 200;
+
+/// Where a listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum At {
+    /// The next event of the run.
+    Run { run_id: String, next_seq: u64 },
+    /// The last event that was told, of whatever run.
+    Journal { thread: Option<ThreadKey>, last: Place },
+}
+
+/// Follows a topic.
+pub struct Listener {
+    feed: Feed,
+    handed: Receiver<Piece>,
+    closed: watch::Receiver<bool>,
+    at: At,
+    /// Read from the store and not told yet.
+    read: VecDeque<Piece>,
+    /// The store has what was not read.
+    behind: bool,
+    ended: bool,
+    /// The place that was asked for is not in this journal.
+    reset: bool,
+}
+
+impl Listener {
+    /// Listens to a topic. A run is told from event `from` on, by default from its first; the others from the place after
+    /// `from`, by default from now on.
+    ///
+    /// # Errors
+    /// When there is no such run, the store cannot be read, or the server is closing.
+    pub async fn open(feed: &Feed, topic: Topic, from: Option<Place>) -> Result<Listener, Problem> {
+        let closing = || Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1);
+        let handed = feed.listen(&topic).await.ok_or_else(closing)?;
+        let (mut behind, mut reset) = (true, false);
+        let at = match topic {
+            Topic::Run(run_id) => {
+                let next_seq = from.map_or(0, |place| u64::try_from(place.pos).unwrap_or(0));
+                At::Run { run_id, next_seq }
+            }
+            topic => {
+                let reader = feed.reader().clone();
+                let end = tokio::task::spawn_blocking(move || reader.journal_end());
+                let end = end.await.map_err(|_| closing())??;
+                // A place beyond the end was of another store.
+                reset = from.is_some_and(|place| place.pos > end);
+                behind = from.is_some() && !reset;
+                let last = from.filter(|_| !reset).unwrap_or(Place { pos: end, index: u32::MAX });
+                At::Journal { thread: if let Topic::Thread(key) = topic { Some(key) } else { None }, last }
+            }
+        };
+        feed.listeners().fetch_add(1, Ordering::Relaxed);
+        let (feed, closed) = (feed.clone(), feed.closed());
+        let read = VecDeque::new();
+        let mut listener = Listener { feed, handed, closed, at, read, behind, ended: false, reset };
+        // Whether there is such a run, and whether it goes on, is told with the answer's head.
+        if listener.behind {
+            listener.catch_up().await?;
+        }
+        Ok(listener)
+    }
+
+    /// Whether the place that was asked for is not in this journal, so that what is known by it is to be forgotten.
+    pub fn is_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// Whether the run has ended and all of it was told.
+    pub fn is_over(&self) -> bool {
+        self.ended && self.read.is_empty()
+    }
+
+    /// Listeners that there are on this server.
+    pub fn all_listeners(&self) -> usize {
+        self.feed.listeners().load(Ordering::Relaxed)
+    }
+
+    /// The next piece; `None`: the run has ended, or the server is closing. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn next(&mut self) -> Result<Option<Piece>, Problem> {
+        loop {
+            if let Some(piece) = self.read.pop_front() {
+                if let Some(piece) = self.take(piece) {
+                    return Ok(Some(piece));
+                }
+                continue;
+            }
+            if self.ended || *self.closed.borrow() {
+                return Ok(None);
+            }
+            if self.behind {
+                self.catch_up().await?;
+                continue;
+            }
+            let handed = tokio::select! {
+                handed = self.handed.recv() => handed,
+                () = until(&mut self.closed) => return Ok(None),
+            };
+            match handed {
+                Ok(piece) => {
+                    if let Some(piece) = self.take(piece) {
+                        return Ok(Some(piece));
+                    }
+                }
+                Err(RecvError::Lagged(_)) => self.behind = true,
+                Err(RecvError::Closed) => return Ok(None),
+            }
+        }
+    }
+
+    /// The next piece if it is there already.
+    pub fn ready(&mut self) -> Option<Piece> {
+        loop {
+            let piece = match self.read.pop_front() {
+                Some(piece) => piece,
+                None if self.behind || self.ended => return None,
+                None => match self.handed.try_recv() {
+                    Ok(piece) => piece,
+                    Err(TryRecvError::Lagged(_)) => {
+                        self.behind = true;
+                        return None;
+                    }
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+                },
+            };
+            if let Some(piece) = self.take(piece) {
+                return Some(piece);
+            }
+        }
+    }
+
+    /// The piece, if it is the next one.
+    fn take(&mut self, piece: Piece) -> Option<Piece> {
+        let Piece::Event { seq, place, ends, .. } = &piece else { return Some(piece) };
+        match &mut self.at {
+            At::Run { next_seq, .. } => {
+                if *seq < *next_seq {
+                    return None;
+                }
+                if *seq > *next_seq {
+                    self.behind = true;
+                    return None;
+                }
+                *next_seq += 1;
+                self.ended = *ends;
+            }
+            At::Journal { last, .. } => {
+                if *place <= *last {
+                    return None;
+                }
+                *last = *place;
+            }
+        }
+        Some(piece)
+    }
+
+    /// Reads the next page from the store.
+    async fn catch_up(&mut self) -> Result<(), Problem> {
+        let (reader, at) = (self.feed.reader().clone(), self.at.clone());
+        let read = tokio::task::spawn_blocking(move || -> Result<(Vec<HistoryRow>, bool), ReadError> {
+            match at {
+                At::Run { run_id, next_seq } => {
+                    let rows = reader.history_with(&run_id, next_seq, PAGE_ROWS)?.rows;
+                    let none = !rows.iter().any(|row| row.seq + row.events.len() as u64 > next_seq);
+                    let ended = none && reader.run(&run_id)?.is_none_or(|run| run.status.is_ended());
+                    Ok((rows, ended))
+                }
+                At::Journal { thread, last } => {
+                    // The row of the last one may have more.
+                    let after = last.pos.saturating_sub(1);
+                    let rows = match thread {
+                        Some(key) => reader.thread_journal_after(&key, after, PAGE_ROWS)?,
+                        None => reader.journal_after(after, PAGE_ROWS)?,
+                    };
+                    Ok((rows, false))
+                }
+            }
+        });
+        let read = read.await.map_err(|_| Problem::new(Code::Unavailable, "the server is closing"))?;
+        let (rows, ended) = read?;
+        let read: Vec<Piece> = rows.iter().flat_map(pieces).filter(|piece| self.is_new(piece)).collect();
+        self.behind = !read.is_empty();
+        self.ended = ended;
+        self.read.extend(read);
+        Ok(())
+    }
+
+    fn is_new(&self, piece: &Piece) -> bool {
+        let Piece::Event { seq, place, .. } = piece else { return true };
+        match &self.at {
+            At::Run { next_seq, .. } => seq >= next_seq,
+            At::Journal { last, .. } => place > last,
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.feed.listeners().fetch_sub(1, Ordering::Relaxed);
+    }
+}

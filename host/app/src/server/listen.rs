@@ -1,0 +1,145 @@
+//! Takes connections: so many at once, with TLS if there are certificates, each with time limits, and lets them finish when
+//! the server ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+use tower::ServiceExt;
+
+use super::feed::until;
+
+/// From a connection to the end of a request's headers. Whoever sends them byte by byte is cut off.
+const HEAD_TIME: Duration = Duration::from_secs(15);
+/// A TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Headers of a request, all together. Bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// The certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("bandstand.toml, [server] certificate and key: {}: {problem}", path.display())]
+pub struct TlsError {
+    path: PathBuf,
+    problem: String,
+}
+
+/// What a server shows to those who connect.
+///
+/// # Errors
+/// When a file cannot be read, or certificate and key do not belong together.
+pub fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+    let wrong = |path: &Path, problem: String| TlsError { path: path.to_owned(), problem };
+    let pem = |path: &Path, error: rustls_pki_types::pem::Error| wrong(path, error.to_string());
+    let certificates = CertificateDer::pem_file_iter(certificate)
+        .and_then(|found| found.collect::<Result<Vec<_>, _>>())
+        .map_err(|error| pem(certificate, error))?;
+    if certificates.is_empty() {
+        return Err(wrong(certificate, "it holds no certificate (PEM)".to_owned()));
+    }
+    // What stands in a key file is not repeated in an error.
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|_| wrong(key, "it cannot be read or holds no private key (PEM)".to_owned()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map(|builder| builder.with_no_client_auth())
+        .and_then(|builder| builder.with_single_cert(certificates, private))
+        .map_err(|error| wrong(certificate, error.to_string()))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Serves until `stop` says so; then takes no more and waits for what is under way, so long at most.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    routes: Router,
+    connections_max: usize,
+    mut stop: watch::Receiver<bool>,
+    grace: Duration,
+) {
+    let room = Arc::new(Semaphore::new(connections_max));
+    // Dropped by each connection when it ends.
+    let (alive, mut all_ended) = mpsc::channel::<()>(1);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &room) => accepted,
+            () = until(&mut stop) => break,
+        };
+        let (stream, from, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "no connection was taken; next try in a moment");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        // What is streamed is to leave at once.
+        let _ = stream.set_nodelay(true);
+        let (tls, routes, stop, alive) = (tls.clone(), routes.clone(), stop.clone(), alive.clone());
+        tokio::spawn(async move {
+            let _until_here = (place, alive);
+            match tls {
+                None => connection(stream, from, routes, stop).await,
+                Some(tls) => match tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, from, routes, stop).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
+            }
+        });
+    }
+    drop((listener, alive));
+    if tokio::time::timeout(grace, all_ended.recv()).await.is_err() {
+        tracing::warn!("some requests did not end within [server] grace and are cut off");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    // What waits for room waits in the kernel's queue.
+    let place = room.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, from) = listener.accept().await?;
+    Ok((stream, from, place))
+}
+
+async fn connection<S>(stream: S, from: SocketAddr, routes: Router, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = routes.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        request.map(axum::body::Body::new)
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES_MAX);
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = connection.with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = until(&mut stop) => {
+            // The request that is under way is answered, no further one is read.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended before its time");
+    }
+}

@@ -1,0 +1,408 @@
+//! Runs: start, list, look at, wait for.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bandstand_engine::Timestamp;
+use bandstand_store::{RunFilter, RunStatus};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::cli::runs::{replay, show};
+use crate::cli::stored;
+use crate::host::{Settled, StartRequest};
+use crate::server::caller::{Operator, Viewer};
+use crate::server::extract::{IdempotencyKey, Json, Path, Query, name};
+use crate::server::feed::until;
+use crate::server::problem::{Code, Problem};
+use crate::server::state::AppState;
+use crate::view::{EventLine, RunSummary, event_value};
+
+/// Longest time that a request waits for a run. Seconds.
+pub const WAIT_S_MAX: u32 = 300;
+/// Rows of a page when nobody says.
+const LIMIT_DEFAULT: u32 = 50;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(list, start))
+        .routes(routes!(show_one))
+        .routes(routes!(wait))
+        .routes(routes!(events))
+        .routes(routes!(replay_one))
+}
+
+/// A run to start.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StartRun {
+    /// The workflow's name, as it is served.
+    pub workflow: String,
+    /// What the run is given; checked against the workflow's `input`.
+    #[serde(default = "empty")]
+    #[schema(value_type = Object)]
+    pub input: Value,
+    /// Runs of one thread share memory, and what channels keep.
+    pub thread_id: Option<String>,
+    /// For whom it runs; by default whoever asks.
+    pub user_id: Option<String>,
+    /// Source of the run's randomness; by default the host picks one.
+    pub seed: Option<u64>,
+}
+
+fn empty() -> Value {
+    json!({})
+}
+
+/// How long to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Waiting {
+    /// Answer when the run has ended or only people can move it, or after so many seconds.
+    #[param(maximum = 300)]
+    pub wait: Option<u32>,
+}
+
+/// A run, and what it came to if it was waited for.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunOutcome {
+    /// The run.
+    #[serde(flatten)]
+    pub run: RunSummary,
+    /// Whether it has ended or only people can move it.
+    pub settled: bool,
+    /// What it returned, if it succeeded and was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub result: Option<Value>,
+    /// The reviews that it waits for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reviews: Vec<String>,
+}
+
+/// Start a run. It is durable when this answers; the same `Idempotency-Key` again finds the same run.
+#[utoipa::path(
+    post, path = "/runs", tag = "runs", params(Waiting, ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    request_body = StartRun,
+    responses(
+        (status = 201, description = "It runs", body = RunOutcome, headers(("Location" = String, description = "The run"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn start(
+    Operator(caller): Operator,
+    State(state): State<AppState>,
+    Query(waiting): Query<Waiting>,
+    IdempotencyKey(request_id): IdempotencyKey,
+    Json(body): Json<StartRun>,
+) -> Result<Response, Problem> {
+    let waiting = waited(waiting.wait)?;
+    let deployed = state.served().start(&body.workflow).ok_or_else(|| {
+        let served = "GET /api/v1/workflows lists those that are served";
+        Problem::new(Code::NotFound, format!("no workflow `{}` is served here; {served}", body.workflow))
+    })?;
+    let request = StartRequest {
+        graph: deployed.graph.clone(),
+        source: String::new(),
+        plugins: crate::host::Uses::default(),
+        input: body.input,
+        thread_id: name("thread_id", body.thread_id)?,
+        user_id: name("user_id", body.user_id)?.or(caller.user),
+        request_id,
+        seed: body.seed,
+        rerun_of: None,
+    };
+    let run_id = state.host().start_deployed(deployed, request).await?;
+    begun(&state, run_id, waiting).await
+}
+
+/// The answer to whoever began a run.
+pub(super) async fn begun(state: &AppState, run_id: String, waiting: Duration) -> Result<Response, Problem> {
+    let location = HeaderValue::from_str(&format!("/api/v1/runs/{run_id}"));
+    let outcome = outcome(state, run_id, waiting).await?;
+    let mut response = (StatusCode::CREATED, axum::Json(outcome)).into_response();
+    if let Ok(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// How long somebody waits.
+pub(super) fn waited(seconds: Option<u32>) -> Result<Duration, Problem> {
+    let seconds = seconds.unwrap_or(0);
+    if seconds > WAIT_S_MAX {
+        let what = format!(
+            "wait: {seconds} seconds; {WAIT_S_MAX} are the most. Ask again, or follow the run's stream"
+        );
+        return Err(Problem::new(Code::BadRequest, what));
+    }
+    Ok(Duration::from_secs(seconds.into()))
+}
+
+/// The run as it stands, after waiting for it.
+async fn outcome(state: &AppState, run_id: String, waiting: Duration) -> Result<RunOutcome, Problem> {
+    let settled = if waiting.is_zero() {
+        None
+    } else {
+        let mut closing = state.feed().closed();
+        tokio::select! {
+            settled = tokio::time::timeout(waiting, state.host().until_settled(&run_id)) => settled.ok().transpose()?,
+            () = until(&mut closing) => None,
+        }
+    };
+    let reviews = match &settled {
+        Some(Settled::WaitingForPeople { reviews }) => reviews.clone(),
+        _ => Vec::new(),
+    };
+    let waited = !waiting.is_zero();
+    state
+        .read(move |reader| -> Result<RunOutcome, Problem> {
+            let row = reader.run(&run_id)?.ok_or_else(|| Problem::no_run(&run_id))?;
+            let succeeded = row.status == RunStatus::Succeeded;
+            let result = if waited && succeeded {
+                stored::folded(reader, &run_id)
+                    .ok()
+                    .and_then(|run| run.output().map(|output| (**output).clone()))
+            } else {
+                None
+            };
+            let settled = settled.is_some() || row.status.is_ended();
+            Ok(RunOutcome { run: RunSummary::from(&row), settled, result, reviews })
+        })
+        .await
+}
+
+/// Which runs.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub struct RunsQuery {
+    /// Any of these, with commas between them: `failed,stuck`
+    status: Option<String>,
+    /// Of that workflow
+    workflow: Option<String>,
+    /// Of that thread
+    thread: Option<String>,
+    /// For that user
+    user: Option<String>,
+    /// Started at that time or later; RFC 3339
+    since: Option<String>,
+    /// Started before that time; RFC 3339
+    until: Option<String>,
+    /// Child runs, too
+    children: bool,
+    /// How many at most
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// Where to go on: `next_cursor` of the page before
+    cursor: Option<String>,
+}
+
+/// A page of runs, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunList {
+    /// The runs.
+    items: Vec<RunSummary>,
+    /// Where the next page begins; none: this is the last.
+    next_cursor: Option<String>,
+}
+
+/// List runs, newest first.
+#[utoipa::path(
+    get, path = "/runs", tag = "runs", params(RunsQuery),
+    responses(
+        (status = 200, description = "A page", body = RunList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list(
+    _: Viewer,
+    State(state): State<AppState>,
+    Query(query): Query<RunsQuery>,
+) -> Result<axum::Json<RunList>, Problem> {
+    let statuses = query.status.iter().flat_map(|words| words.split(','));
+    let statuses = statuses.filter(|word| !word.is_empty()).map(status).collect::<Result<Vec<_>, _>>()?;
+    let filter = RunFilter {
+        statuses,
+        workflow: query.workflow,
+        thread_id: query.thread,
+        user_id: query.user,
+        children_too: query.children,
+        since: query.since.map(|text| instant("since", &text)).transpose()?,
+        until: query.until.map(|text| instant("until", &text)).transpose()?,
+    };
+    let limit = limit(query.limit, 1_000)?;
+    let page = state.read(move |reader| reader.runs(&filter, query.cursor.as_deref(), limit)).await?;
+    let items = page.runs.iter().map(RunSummary::from).collect();
+    Ok(axum::Json(RunList { items, next_cursor: page.next }))
+}
+
+fn status(word: &str) -> Result<RunStatus, Problem> {
+    RunStatus::from_name(word).ok_or_else(|| {
+        let known: Vec<&str> = RunStatus::ALL.iter().map(|status| status.name()).collect();
+        let word: String = word.chars().take(40).collect();
+        Problem::new(Code::BadRequest, format!("status: there is no `{word}`; there is {}", known.join(", ")))
+    })
+}
+
+fn instant(what: &str, text: &str) -> Result<Timestamp, Problem> {
+    let parsed = text.parse::<jiff::Timestamp>();
+    parsed.map(|at| Timestamp(at.as_millisecond())).map_err(|_| {
+        Problem::new(
+            Code::BadRequest,
+            format!("{what}: a time is written as 2026-11-29T08:00:00Z (RFC 3339)"),
+        )
+    })
+}
+
+/// How many rows somebody wants.
+pub(super) fn limit(asked: Option<u32>, most: u32) -> Result<u32, Problem> {
+    match asked {
+        None => Ok(LIMIT_DEFAULT),
+        Some(asked) if (1..=most).contains(&asked) => Ok(asked),
+        Some(asked) => Err(Problem::new(Code::BadRequest, format!("limit: {asked} is not from 1 to {most}"))),
+    }
+}
+
+/// A run with everything that is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunDetail {
+    /// What lists show of it.
+    #[serde(flatten)]
+    pub run: RunSummary,
+    /// Input, state, result, stages, errors, retries, reviews, routing, parallel branches, times, checkpoints, usage, audit
+    /// entries, links: as `bandstand runs show --json` prints them.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub more: Value,
+}
+
+/// Show all that is known of a run.
+#[utoipa::path(
+    get, path = "/runs/{run_id}", tag = "runs", params(("run_id" = String, Path, description = "The run")),
+    responses(
+        (status = 200, description = "The run", body = RunDetail),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn show_one(
+    _: Viewer,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+) -> Result<axum::Json<Value>, Problem> {
+    let report = state.read(move |reader| -> Result<Value, Problem> {
+        let row = reader.run(&run_id)?.ok_or_else(|| Problem::no_run(&run_id))?;
+        Ok(show::report(reader, row)?)
+    });
+    report.await.map(axum::Json)
+}
+
+/// Wait until a run has ended or only people can move it, at most so long.
+#[utoipa::path(
+    get, path = "/runs/{run_id}/wait", tag = "runs",
+    params(("run_id" = String, Path, description = "The run"), Waiting),
+    responses(
+        (status = 200, description = "How it stands", body = RunOutcome),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn wait(
+    _: Viewer,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+    Query(waiting): Query<Waiting>,
+) -> Result<axum::Json<RunOutcome>, Problem> {
+    let waiting = waited(waiting.wait.or(Some(30)))?;
+    let known = run_id.clone();
+    let ended = state
+        .read(move |reader| -> Result<bool, Problem> {
+            let row = reader.run(&known)?.ok_or_else(|| Problem::no_run(&known))?;
+            Ok(row.status.is_ended())
+        })
+        .await?;
+    // One that has ended is not loaded again.
+    let waiting = if ended { Duration::from_nanos(1) } else { waiting };
+    outcome(&state, run_id, waiting).await.map(axum::Json)
+}
+
+/// Which events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Leave out what was before this event
+    #[serde(default)]
+    from: u64,
+    /// How many at most; what one decision led to is not cut
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+/// A page of a run's journal.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventList {
+    /// The events, in their order.
+    #[schema(value_type = Vec<EventLine>)]
+    items: Vec<Value>,
+    /// The number of the next event; none: there is no further one yet.
+    next_from: Option<u64>,
+}
+
+/// List a run's events in their order.
+#[utoipa::path(
+    get, path = "/runs/{run_id}/events", tag = "runs",
+    params(("run_id" = String, Path, description = "The run"), EventsQuery),
+    responses(
+        (status = 200, description = "A page", body = EventList),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn events(
+    _: Viewer,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+    Query(query): Query<EventsQuery>,
+) -> Result<axum::Json<EventList>, Problem> {
+    let (from, limit) = (query.from, limit(query.limit.or(Some(200)), 1_000)?);
+    let id = run_id.clone();
+    let page = state.read(move |reader| reader.history_with(&run_id, from, limit)).await?;
+    let mut items = Vec::new();
+    let mut next = None;
+    for row in &page.rows {
+        if items.len() >= limit as usize {
+            next = Some(row.seq);
+            break;
+        }
+        let events = (row.seq..).zip(&row.events).filter(|(seq, _)| *seq >= from);
+        items.extend(events.map(|(seq, event)| event_value(&id, seq, row.at, event)));
+    }
+    Ok(axum::Json(EventList { items, next_from: next.or(page.next) }))
+}
+
+/// Fold a run's journal again and compare it with what is stored. Changes nothing.
+#[utoipa::path(
+    get, path = "/runs/{run_id}/replay", tag = "runs", params(("run_id" = String, Path, description = "The run")),
+    responses(
+        (status = 200, description = "What was found: `same`, and the differences", body = Object),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn replay_one(
+    _: Viewer,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+) -> Result<axum::Json<Value>, Problem> {
+    state.read(move |reader| replay::report(reader, &run_id)).await.map(axum::Json)
+}
+
+/// The headers of a request that names what it was made for.
+pub(super) fn if_match(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok())
+}

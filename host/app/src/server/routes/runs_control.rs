@@ -1,0 +1,377 @@
+//! What is done to runs: pause, resume, cancel, kill, retry, rerun, fork, signal, delete, export.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bandstand_engine::input::{ActorKind, By};
+use bandstand_store::{Deletion, PluginFile};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::runs::{Waiting, begun, waited};
+use crate::cli::arguments;
+use crate::cli::runs::{fork, rerun};
+use crate::cli::stored;
+use crate::driver::Plugins;
+use crate::host::{
+    ForkRequest, Latest, RetryRequest, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Uses,
+};
+use crate::server::caller::{Admin, Caller, Operator, Viewer};
+use crate::server::extract::{IdempotencyKey, Json, Path, Query};
+use crate::server::problem::{Code, Problem};
+use crate::server::state::AppState;
+use crate::view::RunSummary;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(cancel))
+        .routes(routes!(kill))
+        .routes(routes!(retry))
+        .routes(routes!(rerun_one))
+        .routes(routes!(fork_one))
+        .routes(routes!(signal))
+        .routes(routes!(delete))
+        .routes(routes!(export))
+}
+
+/// Why somebody wants it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reason {
+    /// Why; it stands in the run's journal.
+    #[schema(max_length = 4096)]
+    reason: String,
+}
+
+/// How a verb was taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Done {
+    /// Whether it changed something; `false`: it had come true before.
+    changed: bool,
+    /// The run as it stands.
+    run: RunSummary,
+}
+
+/// Who asks, for the journal.
+pub(super) fn by(caller: &Caller) -> By {
+    By { kind: ActorKind::Person, id: caller.by() }
+}
+
+async fn done(state: &AppState, run_id: String, taken: Taken) -> Result<axum::Json<Done>, Problem> {
+    let run = state.read(move |reader| -> Result<RunSummary, Problem> {
+        let row = reader.run(&run_id)?.ok_or_else(|| Problem::no_run(&run_id))?;
+        Ok(RunSummary::from(&row))
+    });
+    Ok(axum::Json(Done { changed: taken == Taken::Changed, run: run.await? }))
+}
+
+async fn steer(
+    state: &AppState,
+    caller: &Caller,
+    run_id: String,
+    steering: Steering,
+    reason: Reason,
+) -> Result<axum::Json<Done>, Problem> {
+    let reason = arguments::reason(&reason.reason)
+        .map_err(|problem| Problem::new(Code::Invalid, format!("reason: {problem}")))?;
+    let request = SteerRequest { run_id: run_id.clone(), steering, by: by(caller), reason };
+    let taken = state.host().steer(request).await?;
+    done(state, run_id, taken).await
+}
+
+macro_rules! steering {
+    ($name:ident, $path:literal, $steering:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[utoipa::path(
+            post, path = $path, tag = "runs", params(("run_id" = String, Path, description = "The run")),
+            request_body = Option<Reason>,
+            responses(
+                (status = 200, description = "It holds now", body = Done),
+                (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+            )
+        )]
+        async fn $name(
+            Operator(caller): Operator,
+            State(state): State<AppState>,
+            Path(run_id): Path<String>,
+            Json(reason): Json<Reason>,
+        ) -> Result<axum::Json<Done>, Problem> {
+            steer(&state, &caller, run_id, Steering::$steering, reason).await
+        }
+    };
+}
+
+steering!(pause, "/runs/{run_id}/pause", Pause, "Pause a run: nothing new starts.");
+steering!(resume, "/runs/{run_id}/resume", Resume, "Resume a paused run.");
+steering!(cancel, "/runs/{run_id}/cancel", Cancel, "Cancel a run: it ends in order.");
+steering!(kill, "/runs/{run_id}/kill", Kill, "Kill a run: it ends at once.");
+
+/// Retry a failed run: its failed visits are tried again, what finished stays.
+#[utoipa::path(
+    post, path = "/runs/{run_id}/retry", tag = "runs",
+    params(("run_id" = String, Path, description = "The run"), ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    responses(
+        (status = 200, description = "It goes on", body = Done),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn retry(
+    Operator(caller): Operator,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+    IdempotencyKey(request_id): IdempotencyKey,
+) -> Result<axum::Json<Done>, Problem> {
+    let request = RetryRequest { run_id: run_id.clone(), by: by(&caller), request_id };
+    let taken = state.host().retry(request).await?;
+    done(&state, run_id, taken).await
+}
+
+/// How to do a run again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rerun {
+    /// With workflow and plugins as they are served now; else as the run pins them.
+    latest: bool,
+}
+
+/// Do a run again from its start, as a new run.
+#[utoipa::path(
+    post, path = "/runs/{run_id}/rerun", tag = "runs",
+    params(("run_id" = String, Path, description = "The run"), Waiting, ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    request_body = Option<Rerun>,
+    responses(
+        (status = 201, description = "The new run", body = super::runs::RunOutcome),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn rerun_one(
+    _: Operator,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+    Query(waiting): Query<Waiting>,
+    IdempotencyKey(request_id): IdempotencyKey,
+    Json(body): Json<Rerun>,
+) -> Result<Response, Problem> {
+    let waiting = waited(waiting.wait)?;
+    let (of, data_dir) = (run_id.clone(), state.host().data_dir().to_owned());
+    let (row, mut request) = state
+        .read(move |reader| -> Result<_, Problem> {
+            let row = reader.run(&of)?.ok_or_else(|| Problem::no_run(&of))?;
+            let mut rows = stored::rows(reader, &of)?;
+            let started = stored::started(&mut rows)?;
+            let mut request = if body.latest {
+                let nothing = stored::graph(&of, rows.pins())?;
+                StartRequest {
+                    graph: nothing,
+                    source: String::new(),
+                    plugins: Uses::default(),
+                    input: Value::Null,
+                    thread_id: None,
+                    user_id: None,
+                    request_id: None,
+                    seed: None,
+                    rerun_of: None,
+                }
+            } else {
+                rerun::as_it_was(&of, rows.pins(), &data_dir)?
+            };
+            request.input = started.input.value().map(|input| (**input).clone()).unwrap_or_default();
+            request.thread_id = started.thread_id.clone();
+            request.user_id = started.user_id.clone();
+            Ok((row, request))
+        })
+        .await?;
+    (request.request_id, request.rerun_of) = (request_id, Some(run_id));
+    let again = if body.latest {
+        let deployed = served(&state, &row.workflow)?;
+        state.host().start_deployed(deployed, request).await?
+    } else {
+        state.host().start_run(request).await?
+    };
+    begun(&state, again, waiting).await
+}
+
+fn served(state: &AppState, workflow: &str) -> Result<crate::host::Deployed, Problem> {
+    state.served().start(workflow).ok_or_else(|| {
+        Problem::new(
+            Code::Conflict,
+            format!("workflow `{workflow}` is not served here now, so there is no latest of it"),
+        )
+    })
+}
+
+/// Where and how a run is to go on elsewhere.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    /// The point: a number of events, a node or visit that was entered (`ask`, `ask@2`), or a checkpoint (`NAME`, `NAME@2`,
+    /// `checkpoint:NAME`).
+    #[schema(value_type = String)]
+    from: Value,
+    /// What is different there: `state.CHANNEL...` or `input.MEMBER...`, and what it becomes.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    set: BTreeMap<String, Value>,
+    /// With workflow and plugins as they are served now; else as the run pins them.
+    #[serde(default)]
+    latest: bool,
+}
+
+/// Go on from a point of a run, as a new run; the run itself stays as it is.
+#[utoipa::path(
+    post, path = "/runs/{run_id}/fork", tag = "runs",
+    params(("run_id" = String, Path, description = "The run"), Waiting, ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    request_body = Fork,
+    responses(
+        (status = 201, description = "The new run", body = super::runs::RunOutcome),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn fork_one(
+    _: Operator,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+    Query(waiting): Query<Waiting>,
+    IdempotencyKey(request_id): IdempotencyKey,
+    Json(body): Json<Fork>,
+) -> Result<Response, Problem> {
+    let waiting = waited(waiting.wait)?;
+    let from = match &body.from {
+        Value::String(from) => from.clone(),
+        Value::Number(seq) => seq.to_string(),
+        _ => {
+            return Err(Problem::new(
+                Code::Invalid,
+                "from: a number of events, or the name of a node or checkpoint",
+            ));
+        }
+    };
+    let of = run_id.clone();
+    let (row, seq) = state
+        .read(move |reader| -> Result<_, Problem> {
+            let row = reader.run(&of)?.ok_or_else(|| Problem::no_run(&of))?;
+            let seq = match from.parse() {
+                Ok(seq) => seq,
+                Err(_) => fork::named_point(&from, reader, &of, &format!("GET /api/v1/runs/{of}/events"))?,
+            };
+            Ok((row, seq))
+        })
+        .await?;
+    let latest = if body.latest {
+        let deployed = served(&state, &row.workflow)?;
+        Some(Box::new(Latest {
+            graph: (*deployed.graph).clone(),
+            source: deployed.source.to_string(),
+            plugins: deployed.plugins,
+        }))
+    } else {
+        None
+    };
+    let edits = body.set.into_iter().collect();
+    let request = ForkRequest { run_id, seq, edits, latest, request_id };
+    let fork = state.host().fork(request).await?;
+    begun(&state, fork, waiting).await
+}
+
+/// What a signal says.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SignalBody {
+    /// Checked against the schema of the `wait` that the workflow has for it.
+    #[schema(value_type = Object)]
+    data: Value,
+}
+
+/// Send a run a signal. It is kept until the run waits for it.
+#[utoipa::path(
+    post, path = "/runs/{run_id}/signals/{name}", tag = "runs",
+    params(("run_id" = String, Path, description = "The run"), ("name" = String, Path, description = "The signal"), ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    request_body = Option<SignalBody>,
+    responses(
+        (status = 200, description = "It is kept", body = Done),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn signal(
+    Operator(caller): Operator,
+    State(state): State<AppState>,
+    Path((run_id, name)): Path<(String, String)>,
+    IdempotencyKey(request_id): IdempotencyKey,
+    Json(body): Json<SignalBody>,
+) -> Result<axum::Json<Done>, Problem> {
+    let request =
+        SignalRequest { run_id: run_id.clone(), name, data: body.data, by: by(&caller), request_id };
+    let taken = state.host().signal(request).await?;
+    done(&state, run_id, taken).await
+}
+
+/// Delete a run that has ended, and what only it needed.
+#[utoipa::path(
+    delete, path = "/runs/{run_id}", tag = "runs", params(("run_id" = String, Path, description = "The run")),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn delete(
+    _: Admin,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let deleted = state.host().delete_runs(vec![run_id.clone()]).await?;
+    match deleted.runs.first() {
+        Some(Deletion::Deleted) => Ok(StatusCode::NO_CONTENT),
+        Some(Deletion::Unknown) | None => Err(Problem::no_run(&run_id)),
+        Some(Deletion::NotEnded(status)) => {
+            let what = format!("run {run_id} is {}; cancel or kill it first", status.name());
+            Err(Problem::new(Code::Conflict, what))
+        }
+        Some(Deletion::OfOpenParent) => {
+            let what = format!("run {run_id} is a part of a run that has not ended");
+            Err(Problem::new(Code::Conflict, what))
+        }
+    }
+}
+
+/// Give a run out as a file: its journal, what it pins, and its plugins. `bandstand runs import` takes it in elsewhere.
+#[utoipa::path(
+    get, path = "/runs/{run_id}/export", tag = "runs", params(("run_id" = String, Path, description = "The run")),
+    responses(
+        (status = 200, description = "The file", body = String, content_type = "application/x-ndjson"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn export(
+    _: Viewer,
+    State(state): State<AppState>,
+    Path(run_id): Path<String>,
+) -> Result<Response, Problem> {
+    let (id, data_dir) = (run_id.clone(), Arc::new(state.host().data_dir().to_owned()));
+    let bytes = state.read(move |reader| -> Result<Vec<u8>, Problem> {
+        let rows = stored::rows(reader, &id)?;
+        let digests = Uses::pinned(rows.pins()).digests();
+        let kept = |digest: String| {
+            let bytes = Plugins::kept(&data_dir, &digest).ok()?;
+            Some(PluginFile { digest, bytes })
+        };
+        let plugins: Vec<PluginFile> = digests.into_iter().filter_map(kept).collect();
+        let mut bytes = Vec::new();
+        reader.export(&id, &plugins, &mut bytes).map_err(crate::cli::exit::Failure::from)?;
+        Ok(bytes)
+    });
+    let mut response = bytes.await?.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    if let Ok(name) = HeaderValue::from_str(&format!("attachment; filename=\"{run_id}.jsonl\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}

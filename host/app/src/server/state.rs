@@ -1,0 +1,122 @@
+//! What all routes share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bandstand_store::Reader;
+
+use super::caller::Doorkeeper;
+use super::feed::Feed;
+use super::guard::{Doors, Rate};
+use super::problem::{Code, Problem};
+use crate::host::Host;
+
+/// What all routes share. Clones are the same.
+#[derive(Clone)]
+pub struct AppState(Arc<Inner>);
+
+/// What it is made of.
+pub struct Inner {
+    /// The host that is served.
+    pub host: Host,
+    /// The workflows that are served.
+    pub served: Arc<dyn Served>,
+    /// Who may ask.
+    pub doorkeeper: Doorkeeper,
+    /// By which names, from which pages.
+    pub doors: Doors,
+    /// How often.
+    pub rate: Rate,
+    /// Whether `/metrics` is for everybody.
+    pub metrics_for_all: bool,
+    /// The largest body. Bytes.
+    pub body_bytes_max: usize,
+    /// What streams are fed with.
+    pub feed: Feed,
+    /// Told to end.
+    pub closing: AtomicBool,
+}
+
+/// The workflows that a server starts runs of.
+pub trait Served: Send + Sync {
+    /// A request for a run of that workflow, with its plugins in the data directory; none: it is not served.
+    fn start(&self, workflow: &str) -> Option<crate::host::Deployed>;
+}
+
+impl AppState {
+    /// Of these.
+    pub fn new(inner: Inner) -> AppState {
+        AppState(Arc::new(inner))
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.0.host
+    }
+
+    /// The workflows.
+    pub fn served(&self) -> &dyn Served {
+        &*self.0.served
+    }
+
+    /// Who may ask.
+    pub fn doorkeeper(&self) -> &Doorkeeper {
+        &self.0.doorkeeper
+    }
+
+    /// By which names, from which pages.
+    pub fn doors(&self) -> &Doors {
+        &self.0.doors
+    }
+
+    /// How often.
+    pub fn rate(&self) -> &Rate {
+        &self.0.rate
+    }
+
+    /// Whether `/metrics` is for everybody.
+    pub fn metrics_for_all(&self) -> bool {
+        self.0.metrics_for_all
+    }
+
+    /// The largest body. Bytes.
+    pub fn body_bytes_max(&self) -> usize {
+        self.0.body_bytes_max
+    }
+
+    /// What streams are fed with.
+    pub fn feed(&self) -> &Feed {
+        &self.0.feed
+    }
+
+    /// Whether the server was told to end.
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing new is taken; streams end.
+    pub fn close(&self) {
+        self.0.closing.store(true, Ordering::Relaxed);
+        self.0.feed.close();
+    }
+
+    /// Reads the store, where blocking is allowed.
+    ///
+    /// # Errors
+    /// What reading comes to, or when the host is closing.
+    pub async fn read<T, E>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        Problem: From<E>,
+        E: Send + 'static,
+    {
+        let reader = self.host().reader().clone();
+        let done = tokio::task::spawn_blocking(move || read(&reader)).await;
+        let done =
+            done.map_err(|_| Problem::new(Code::Internal, "reading the store did not come to an end"))?;
+        done.map_err(Problem::from)
+    }
+}
