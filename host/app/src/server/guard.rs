@@ -136,7 +136,7 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Problem> {
     let headers = request.headers();
     let path = request.uri().path();
     // They tell nothing but a word, and whoever watches a machine asks by its address.
-    if ["/healthz", "/readyz"].contains(&path) {
+    if ["/healthz", "/readyz"].contains(&path) || path.starts_with("/problems/") {
         return Ok(());
     }
     if !state.doors().is_addressed(request.uri(), headers) {
