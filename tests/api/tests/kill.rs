@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const CLIENTS: usize = 20;
 /// How often the server is killed, unless `BANDSTAND_KILLS` says otherwise.
-const KILLS: u32 = 12;
+const KILLS: u32 = 100;
 
 /// What the clients share.
 struct Desk {
@@ -94,7 +94,7 @@ fn follow(desk: &Desk, run_id: &str, approve: bool, told: &mut Told) {
         for message in stream {
             match message.event.as_str() {
                 "end" => {
-                    if events.last().is_some_and(|event| ends(event)) {
+                    if events.last().is_some_and(ends) {
                         break 'connections;
                     }
                     // The server is going away.

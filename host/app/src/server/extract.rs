@@ -5,6 +5,8 @@ use axum::extract::{FromRequest, FromRequestParts, Request, rejection};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use utoipa::IntoParams;
 
 use super::problem::{Code, Problem};
 use crate::cli::arguments;
@@ -12,7 +14,7 @@ use crate::cli::arguments;
 /// Names a request, so that the same one again is known.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A JSON body. Without a body it is `{}`.
+/// A JSON body. Without a body, or with `null`, it is `{}`.
 #[derive(Clone, Debug)]
 pub struct Json<T>(pub T);
 
@@ -22,7 +24,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Json<T>, Problem> {
         let typed = request.headers().get(header::CONTENT_TYPE).cloned();
         let Body(bytes) = Body::from_request(request, state).await?;
-        if bytes.trim_ascii().is_empty() {
+        if [&b""[..], b"null"].contains(&bytes.trim_ascii()) {
             return parse(b"{}").map(Json);
         }
         let typed = typed.as_ref().map(|typed| typed.to_str().unwrap_or_default());
@@ -121,6 +123,53 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
 
 fn bad_key(problem: &str) -> Problem {
     Problem::new(Code::BadRequest, format!("the header Idempotency-Key: {problem}"))
+}
+
+/// `Idempotency-Key` in the document. More is taken than it promises.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it only describes")]
+pub struct KeyHeader {
+    /// Names the request: the same one again is known, and another one of that name refused
+    #[param(
+        rename = "Idempotency-Key",
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[A-Za-z0-9._:-]{1,200}$"
+    )]
+    key: Option<String>,
+}
+
+/// `Last-Event-ID` in the document.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it only describes")]
+pub struct LastHeader {
+    /// The last number that was seen
+    #[param(rename = "Last-Event-ID", pattern = "^[0-9]{1,18}([.][0-9]{1,9})?$")]
+    last: Option<String>,
+}
+
+/// A parameter; one without a value is as if it were not there, as forms send it.
+///
+/// # Errors
+/// When it is no text.
+pub fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
+}
+
+/// A whole number; `3.0` is one, as JSON Schema has it.
+///
+/// # Errors
+/// When it is none, or negative.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    // Below 2^53 a float that is whole is exactly that number.
+    let float = |number: f64| {
+        (number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number)).then_some(number as u64)
+    };
+    let whole = number.as_u64().or_else(|| number.as_f64().and_then(float));
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("{number} is no whole number from 0 on")))
 }
 
 /// A name that somebody gave: of a user, a thread, a group.

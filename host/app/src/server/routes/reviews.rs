@@ -16,7 +16,7 @@ use super::runs::{if_match, limit};
 use crate::cli::review::show;
 use crate::host::{AnswerRequest, Taken};
 use crate::server::caller::{Reviewer, Viewer};
-use crate::server::extract::{IdempotencyKey, Json, Path, Query, name};
+use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
 use crate::view::ReviewSummary;
@@ -34,13 +34,17 @@ pub struct ReviewsQuery {
     /// Those that were decided, too
     all: bool,
     /// Of that workflow
+    #[serde(deserialize_with = "given")]
     workflow: Option<String>,
     /// Of that run
+    #[serde(deserialize_with = "given")]
     run: Option<String>,
     /// How many at most
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// Where to go on: `next_cursor` of the page before
+    #[serde(deserialize_with = "given")]
+    #[param(pattern = "^[0-9]{1,18}[.][0-9a-f]{1,64}$")]
     cursor: Option<String>,
 }
 
@@ -215,7 +219,7 @@ pub struct Decided {
     params(
         ("review_id" = String, Path, description = "The review"),
         ("If-Match" = Option<String>, Header, description = "The ETag of the review that was seen"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the request"),
+        KeyHeader,
     ),
     request_body = Decision,
     responses(

@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::server::caller::Viewer;
-use crate::server::extract::Query;
+use crate::server::extract::{Query, given};
 use crate::server::problem::Problem;
 use crate::server::state::AppState;
 use crate::view::RouteSummary;
@@ -23,8 +23,10 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[into_params(parameter_in = Query)]
 pub struct RoutingQuery {
     /// Of that workflow
+    #[serde(deserialize_with = "given")]
     workflow: Option<String>,
     /// Of that node
+    #[serde(deserialize_with = "given")]
     node: Option<String>,
 }
 

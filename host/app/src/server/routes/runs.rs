@@ -17,7 +17,7 @@ use crate::cli::runs::{replay, show};
 use crate::cli::stored;
 use crate::host::{Settled, StartRequest};
 use crate::server::caller::{Operator, Viewer};
-use crate::server::extract::{IdempotencyKey, Json, Path, Query, name};
+use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name, whole};
 use crate::server::feed::until;
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
@@ -53,6 +53,7 @@ pub struct StartRun {
     /// For whom it runs; by default whoever asks.
     pub user_id: Option<String>,
     /// Source of the run's randomness; by default the host picks one.
+    #[serde(default, deserialize_with = "whole")]
     pub seed: Option<u64>,
 }
 
@@ -89,7 +90,7 @@ pub struct RunOutcome {
 
 /// Start a run. It is durable when this answers; the same `Idempotency-Key` again finds the same run.
 #[utoipa::path(
-    post, path = "/runs", tag = "runs", params(Waiting, ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    post, path = "/runs", tag = "runs", params(Waiting, KeyHeader),
     request_body = StartRun,
     responses(
         (status = 201, description = "It runs", body = RunOutcome, headers(("Location" = String, description = "The run"))),
@@ -185,16 +186,27 @@ async fn outcome(state: &AppState, run_id: String, waiting: Duration) -> Result<
 #[into_params(parameter_in = Query)]
 pub struct RunsQuery {
     /// Any of these, with commas between them: `failed,stuck`
+    #[serde(deserialize_with = "given")]
+    #[param(
+        pattern = "^(running|waiting|paused|succeeded|failed|cancelled|killed|stuck)(,(running|waiting|paused|succeeded|failed|cancelled|killed|stuck))*$"
+    )]
     status: Option<String>,
     /// Of that workflow
+    #[serde(deserialize_with = "given")]
     workflow: Option<String>,
     /// Of that thread
+    #[serde(deserialize_with = "given")]
     thread: Option<String>,
     /// For that user
+    #[serde(deserialize_with = "given")]
     user: Option<String>,
     /// Started at that time or later; RFC 3339
+    #[serde(deserialize_with = "given")]
+    #[param(format = DateTime)]
     since: Option<String>,
     /// Started before that time; RFC 3339
+    #[serde(deserialize_with = "given")]
+    #[param(format = DateTime)]
     until: Option<String>,
     /// Child runs, too
     children: bool,
@@ -202,6 +214,8 @@ pub struct RunsQuery {
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// Where to go on: `next_cursor` of the page before
+    #[serde(deserialize_with = "given")]
+    #[param(pattern = "^[0-9]{1,18}$")]
     cursor: Option<String>,
 }
 

@@ -22,7 +22,7 @@ use crate::host::{
     ForkRequest, Latest, RetryRequest, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Uses,
 };
 use crate::server::caller::{Admin, Caller, Operator, Viewer};
-use crate::server::extract::{IdempotencyKey, Json, Path, Query};
+use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
 use crate::view::RunSummary;
@@ -117,7 +117,7 @@ steering!(kill, "/runs/{run_id}/kill", Kill, "Kill a run: it ends at once.");
 /// Retry a failed run: its failed visits are tried again, what finished stays.
 #[utoipa::path(
     post, path = "/runs/{run_id}/retry", tag = "runs",
-    params(("run_id" = String, Path, description = "The run"), ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    params(("run_id" = String, Path, description = "The run"), KeyHeader),
     responses(
         (status = 200, description = "It goes on", body = Done),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -145,7 +145,7 @@ pub struct Rerun {
 /// Do a run again from its start, as a new run.
 #[utoipa::path(
     post, path = "/runs/{run_id}/rerun", tag = "runs",
-    params(("run_id" = String, Path, description = "The run"), Waiting, ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    params(("run_id" = String, Path, description = "The run"), Waiting, KeyHeader),
     request_body = Option<Rerun>,
     responses(
         (status = 201, description = "The new run", body = super::runs::RunOutcome),
@@ -228,7 +228,7 @@ pub struct Fork {
 /// Go on from a point of a run, as a new run; the run itself stays as it is.
 #[utoipa::path(
     post, path = "/runs/{run_id}/fork", tag = "runs",
-    params(("run_id" = String, Path, description = "The run"), Waiting, ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    params(("run_id" = String, Path, description = "The run"), Waiting, KeyHeader),
     request_body = Fork,
     responses(
         (status = 201, description = "The new run", body = super::runs::RunOutcome),
@@ -293,7 +293,7 @@ pub struct SignalBody {
 /// Send a run a signal. It is kept until the run waits for it.
 #[utoipa::path(
     post, path = "/runs/{run_id}/signals/{name}", tag = "runs",
-    params(("run_id" = String, Path, description = "The run"), ("name" = String, Path, description = "The signal"), ("Idempotency-Key" = Option<String>, Header, description = "Names the request")),
+    params(("run_id" = String, Path, description = "The run"), ("name" = String, Path, description = "The signal"), KeyHeader),
     request_body = Option<SignalBody>,
     responses(
         (status = 200, description = "It is kept", body = Done),

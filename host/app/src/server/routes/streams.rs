@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::server::caller::Viewer;
-use crate::server::extract::{Path, Query};
+use crate::server::extract::{LastHeader, Path, Query, given};
 use crate::server::feed::Topic;
 use crate::server::problem::Problem;
 use crate::server::sse;
@@ -28,6 +28,8 @@ pub fn routes() -> OpenApiRouter<AppState> {
 pub struct StreamQuery {
     /// Of a run: the first event to tell, by default its first. Else: the number after which to begin, by default what
     /// happens from now on. `Last-Event-ID` is stronger.
+    #[serde(deserialize_with = "given")]
+    #[param(pattern = "^[0-9]{1,18}([.][0-9]{1,9})?$")]
     from: Option<String>,
 }
 
@@ -35,7 +37,7 @@ pub struct StreamQuery {
 /// with `event: end` when the run has ended. `Last-Event-ID` goes on where a client was.
 #[utoipa::path(
     get, path = "/runs/{run_id}/stream", tag = "streams",
-    params(("run_id" = String, Path, description = "The run"), StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "The last number that was seen")),
+    params(("run_id" = String, Path, description = "The run"), StreamQuery, LastHeader),
     responses(
         (status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream"),
         (status = 204, description = "The run has ended, and nothing is new"),
@@ -55,7 +57,7 @@ async fn of_run(
 /// Follow the runs of a thread, from now on or from where a client was.
 #[utoipa::path(
     get, path = "/threads/{workflow}/{thread_id}/stream", tag = "streams",
-    params(("workflow" = String, Path, description = "The workflow"), ("thread_id" = String, Path, description = "The thread"), StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "The last number that was seen")),
+    params(("workflow" = String, Path, description = "The workflow"), ("thread_id" = String, Path, description = "The thread"), StreamQuery, LastHeader),
     responses(
         (status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -76,7 +78,7 @@ async fn of_thread(
 /// what was known by it is to be forgotten.
 #[utoipa::path(
     get, path = "/stream", tag = "streams",
-    params(StreamQuery, ("Last-Event-ID" = Option<String>, Header, description = "The last number that was seen")),
+    params(StreamQuery, LastHeader),
     responses(
         (status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),

@@ -13,7 +13,7 @@ use super::runs::limit;
 use crate::cli::thread::runs_of;
 use crate::host::HostError;
 use crate::server::caller::{Admin, Viewer};
-use crate::server::extract::{Path, Query};
+use crate::server::extract::{Path, Query, given};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
 use crate::view::ThreadSummary;
@@ -29,11 +29,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
 #[into_params(parameter_in = Query)]
 pub struct ThreadsQuery {
     /// Of that workflow
+    #[serde(deserialize_with = "given")]
     workflow: Option<String>,
     /// How many at most
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// Where to go on: `next_cursor` of the page before
+    #[serde(deserialize_with = "given")]
+    #[param(pattern = "^[^/]+/.+$")]
     cursor: Option<String>,
 }
 
