@@ -91,8 +91,7 @@ fn walk(
 pub fn is_workflow(path: &Path) -> bool {
     let mut text = Vec::new();
     // What is too large is found out by whoever loads it.
-    let _ = std::fs::File::open(path)
-        .and_then(|file| file.take(WORKFLOW_BYTES_MAX).read_to_end(&mut text));
+    let _ = std::fs::File::open(path).and_then(|file| file.take(WORKFLOW_BYTES_MAX).read_to_end(&mut text));
     String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("format:"))
 }
 

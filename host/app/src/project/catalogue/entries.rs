@@ -90,7 +90,9 @@ pub struct Problem {
 
 impl Problem {
     fn is_same(&self, other: &Problem) -> bool {
-        self.what == other.what && self.diagnostics == other.diagnostics && self.in_service == other.in_service
+        self.what == other.what
+            && self.diagnostics == other.diagnostics
+            && self.in_service == other.in_service
     }
 }
 
@@ -202,8 +204,12 @@ impl Entries {
     /// Puts into service what waits only for its name, and says of the rest who has theirs.
     pub(super) fn promote(&mut self, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
-        let paths: Vec<PathBuf> =
-            self.0.iter().filter(|(_, entry)| entry.waiting.is_some()).map(|(path, _)| path.clone()).collect();
+        let paths: Vec<PathBuf> = self
+            .0
+            .iter()
+            .filter(|(_, entry)| entry.waiting.is_some())
+            .map(|(path, _)| path.clone())
+            .collect();
         // One that goes frees its name for another: at most as many rounds as there are files.
         loop {
             let before = changes.len();

@@ -155,7 +155,8 @@ pub enum PutError {
 /// What workflows are called.
 const WORKFLOW_NAME: &str = "small letters, digits and hyphens, a letter first, 63 at most";
 /// What plugins are called.
-const PLUGIN_NAME: &str = "letters, digits, `_`, `-` and `.`, a letter or digit first, 63 at most, then perhaps `.wasm`";
+const PLUGIN_NAME: &str =
+    "letters, digits, `_`, `-` and `.`, a letter or digit first, 63 at most, then perhaps `.wasm`";
 
 impl Catalogue {
     /// Puts a text into service and into the directory: to the file that has the workflow already, else to `NAME.yaml`.
@@ -290,11 +291,13 @@ impl Catalogue {
         match books.entries.get(path) {
             Some(entry) => match &entry.serving {
                 Some(other) => {
-                    let problem = format!("{file} holds the workflow `{}`; name this one otherwise", other.name);
+                    let problem =
+                        format!("{file} holds the workflow `{}`; name this one otherwise", other.name);
                     Err(PutError::InTheWay(problem))
                 }
                 None if *when == Precondition::Absent => {
-                    let problem = format!("{file} is there already, with problems; put it without If-None-Match");
+                    let problem =
+                        format!("{file} is there already, with problems; put it without If-None-Match");
                     Err(PutError::Condition { problem, etag: None })
                 }
                 None => Ok(()),

@@ -67,7 +67,9 @@ impl Watcher {
         let heard = move |event: notify::Result<notify::Event>| hear(event, &writing, &wake);
         let system = inner.pace.watch.then(|| notify::recommended_watcher(heard));
         let system = system.and_then(|system| {
-            system.map_err(|error| tracing::warn!(%error, "changes are found by looking only, not at once")).ok()
+            system
+                .map_err(|error| tracing::warn!(%error, "changes are found by looking only, not at once"))
+                .ok()
         });
         let mut watcher = Watcher {
             system,

@@ -115,7 +115,9 @@ mod tests {
         assert_eq!(plugin_file("split").as_deref(), Some("split.wasm"));
         assert_eq!(plugin_file("read_pdf-2.wasm").as_deref(), Some("read_pdf-2.wasm"));
         assert_eq!(plugin_file("a.b").as_deref(), Some("a.b.wasm"));
-        for bad in ["", ".wasm", ".", "..", "../x", "a/b", "a\\b", ".hidden", "-x", "a\0", "a\n", "\u{e4}", &long] {
+        for bad in
+            ["", ".wasm", ".", "..", "../x", "a/b", "a\\b", ".hidden", "-x", "a\0", "a\n", "\u{e4}", &long]
+        {
             assert_eq!(plugin_file(bad), None, "{bad:?}");
         }
     }
