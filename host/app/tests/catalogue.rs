@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bandstand::host::{Host, HostOptions, Settled, StartRequest};
+use bandstand::host::{Host, HostOptions, Settled, StartRequest, Uses};
 use bandstand::project::catalogue::{
     Catalogue, Change, Deployed, OpenError, Pace, Precondition, PutError, Served,
 };
@@ -55,8 +55,7 @@ impl Project {
 
     /// What a run of it comes to.
     async fn run(&self, deployed: &Deployed) -> serde_json::Value {
-        let request = StartRequest { input: json!({}), ..deployed.start_request() };
-        let run_id = self.host.start_pinned(request, deployed.digests.clone()).await.unwrap();
+        let run_id = self.host.start_deployed(deployed.to_start(), request()).await.unwrap();
         let settled = tokio::time::timeout(PATIENCE, self.host.until_settled(&run_id)).await.unwrap();
         assert_eq!(settled.unwrap(), Settled::Ended(Status::Succeeded));
         let reader = Reader::open(&self.dir.path().join("data")).unwrap();
@@ -65,6 +64,23 @@ impl Project {
             rows.into_iter().flat_map(|row| row.events.into_iter().map(move |event| (row.at, event)));
         let run = Run::fold(deployed.graph.clone(), None, events).unwrap();
         (**run.output().unwrap()).clone()
+    }
+}
+
+/// What is asked beside the workflow.
+fn request() -> StartRequest {
+    let nothing = "format: 1\nname: none\nversion: 1\nnodes:\n  go: { value: {}, next: end }\n";
+    let graph = bandstand_workflow::check(nothing.as_bytes(), &bandstand_workflow::Options::default()).graph;
+    StartRequest {
+        graph: Arc::new(graph.unwrap()),
+        source: String::new(),
+        plugins: Uses::default(),
+        input: json!({}),
+        thread_id: None,
+        user_id: None,
+        request_id: None,
+        seed: None,
+        rerun_of: None,
     }
 }
 
@@ -94,7 +110,7 @@ fn problem(served: &Served, file: &str) -> String {
 }
 
 fn source(catalogue: &Catalogue, name: &str) -> String {
-    catalogue.workflow(name).unwrap().source.clone()
+    catalogue.workflow(name).unwrap().source.to_string()
 }
 
 /// Waits until it is so; with a system that tells of changes that is soon.

@@ -13,7 +13,7 @@ use crate::driver::Plugins;
 
 impl Host {
     /// Makes a workflow ready to start: keeps the bytes of its plugins, compiles and links them. Returns their digests, for
-    /// [`Host::start_pinned`]. Blocks. Who wants to start it later than within the next hour has to [hold](Host::hold) them.
+    /// [`Deployed`](super::Deployed). Blocks. Who wants to start it later than within the next hour has to [hold](Host::hold) them.
     ///
     /// # Errors
     /// When a plugin cannot be kept, or may not run with its grants.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bandstand_engine::{Graph, Timestamp};
 use bandstand_workflow::Diagnostic;
 
-use crate::host::{StartRequest, Uses};
+use crate::host::{self, Uses};
 use crate::project::reads::Reads;
 
 /// What the host could not compile or keep is tried again after so long. Milliseconds.
@@ -26,7 +26,7 @@ pub struct Deployed {
     /// Its file, from the served directory.
     pub file: String,
     /// The file's text.
-    pub source: String,
+    pub source: Arc<str>,
     /// What it means, with the limits that hold here.
     pub graph: Arc<Graph>,
     /// Its plugins and its children's, by digest; their bytes are in the data directory.
@@ -42,19 +42,13 @@ pub struct Deployed {
 }
 
 impl Deployed {
-    /// What a host needs to start a run of it, with [`Host::start_pinned`](crate::host::Host::start_pinned) and
-    /// [`Deployed::digests`]. Reads no file.
-    pub fn start_request(&self) -> StartRequest {
-        StartRequest {
+    /// What a host needs to start a run of it, with [`Host::start_deployed`](crate::host::Host::start_deployed). Reads no
+    /// file.
+    pub fn to_start(&self) -> host::Deployed {
+        host::Deployed {
             graph: self.graph.clone(),
             source: self.source.clone(),
-            plugins: Uses::default(),
-            input: serde_json::Value::Null,
-            thread_id: None,
-            user_id: None,
-            request_id: None,
-            seed: None,
-            rerun_of: None,
+            plugins: self.digests.clone(),
         }
     }
 

@@ -49,9 +49,15 @@ impl Catalogue {
     /// Takes what changed and has settled.
     pub(super) async fn look_with(&self, books: &mut Books) {
         for _ in 0..ROUNDS_MAX {
-            let differs = self.differs(books);
+            let (catalogue, mut taken) = (self.clone(), std::mem::take(books));
+            let found = tokio::task::spawn_blocking(move || {
+                let differs = catalogue.differs(&mut taken);
+                (taken, differs)
+            });
+            // Without them everything would be looked at anew, which loses nothing but time.
+            let Ok((taken, differs)) = found.await else { return };
+            *books = taken;
             if differs.is_empty() {
-                // The first look publishes that there is nothing.
                 return;
             }
             let unsettled = self.round(books, differs).await;
@@ -181,7 +187,7 @@ fn deployed(host: &Host, file: String, loaded: Loaded, found: &Told) -> Result<D
         version: request.graph.version,
         file,
         etag: etag(&request.source),
-        source: request.source,
+        source: request.source.into(),
         graph: request.graph,
         digests,
         diagnostics: found.diagnostics.clone(),

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, broadcast};
 pub use entries::{Change, Deployed, Problem};
 pub use put::{Checked, Precondition, PutError, PutPlugin, PutWorkflow};
 
-use crate::host::Host;
+use crate::host::{self, Host};
 use entries::Entries;
 use look::Seen;
 use watch::Writing;
@@ -160,6 +160,11 @@ impl Catalogue {
     /// The workflow of that name, if it is in service.
     pub fn workflow(&self, name: &str) -> Option<Arc<Deployed>> {
         self.served().workflows.get(name).cloned()
+    }
+
+    /// What a run of that workflow is started from, if it is in service.
+    pub fn start(&self, name: &str) -> Option<host::Deployed> {
+        self.workflow(name).map(|deployed| deployed.to_start())
     }
 
     /// What changes from now on. Whoever is told to have missed something looks at [`Catalogue::served`] anew.
