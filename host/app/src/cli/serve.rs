@@ -16,8 +16,9 @@ use super::term::safe;
 use crate::host::{Drive, Host};
 use crate::project::catalogue::{Catalogue, Pace};
 use crate::project::directory::Directory;
+use crate::project::load::PLUGIN_BYTES_MAX;
 use crate::project::server::{
-    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings,
+    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings, UPLOAD_BYTES_DEFAULT,
 };
 use crate::server::caller::Doorkeeper;
 use crate::server::feed::Feed;
@@ -109,6 +110,7 @@ async fn serve(
         let _in_requests = handle.enter();
         Feed::start(host.reader().clone(), host.hub())
     };
+    let upload_bytes_max = settings.upload.unwrap_or(UPLOAD_BYTES_DEFAULT).min(PLUGIN_BYTES_MAX);
     let body_bytes_max = settings.body.unwrap_or(BODY_BYTES_DEFAULT);
     let served = open_catalogue(&handle, &args.dir, host).await?;
     tell(&served, context);
@@ -120,6 +122,7 @@ async fn serve(
         rate: Rate::new(settings.rate.map(std::num::NonZeroU32::get)),
         metrics_for_all: settings.metrics_for_all,
         body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+        upload_bytes_max: usize::try_from(upload_bytes_max).unwrap_or(usize::MAX),
         feed,
         closing: AtomicBool::new(false),
     });

@@ -32,6 +32,8 @@ pub struct Inner {
     pub metrics_for_all: bool,
     /// The largest body. Bytes.
     pub body_bytes_max: usize,
+    /// The largest component. Bytes.
+    pub upload_bytes_max: usize,
     /// What streams are fed with.
     pub feed: Feed,
     /// Told to end.
@@ -77,6 +79,11 @@ impl AppState {
     /// The largest body. Bytes.
     pub fn body_bytes_max(&self) -> usize {
         self.0.body_bytes_max
+    }
+
+    /// The largest component that is uploaded. Bytes.
+    pub fn upload_bytes_max(&self) -> usize {
+        self.0.upload_bytes_max
     }
 
     /// What streams are fed with.
