@@ -1,9 +1,7 @@
 //! `bandstand serve`: holds the data directory, makes all its runs go on, and speaks HTTP.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -14,17 +12,18 @@ use tokio::sync::watch;
 
 use super::context::{Context, block_on, told_to_end};
 use super::exit::{Exit, Failure};
-use crate::driver::Plugins;
-use crate::host::{Deployed, Drive, Host};
+use super::term::safe;
+use crate::host::{Drive, Host};
+use crate::project::catalogue::{Catalogue, Pace};
 use crate::project::directory::Directory;
-use crate::project::load;
+use crate::project::load::PLUGIN_BYTES_MAX;
 use crate::project::server::{
-    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings,
+    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings, UPLOAD_BYTES_DEFAULT,
 };
 use crate::server::caller::Doorkeeper;
 use crate::server::feed::Feed;
 use crate::server::guard::{Doors, Rate};
-use crate::server::state::{AppState, Inner, Served};
+use crate::server::state::{AppState, Inner};
 use crate::server::{listen, router};
 
 /// What `serve` is given.
@@ -111,15 +110,19 @@ async fn serve(
         let _in_requests = handle.enter();
         Feed::start(host.reader().clone(), host.hub())
     };
+    let upload_bytes_max = settings.upload.unwrap_or(UPLOAD_BYTES_DEFAULT).min(PLUGIN_BYTES_MAX);
     let body_bytes_max = settings.body.unwrap_or(BODY_BYTES_DEFAULT);
+    let served = open_catalogue(&handle, &args.dir, host).await?;
+    tell(&served, context);
     let state = AppState::new(Inner {
         host: host.clone(),
-        served: Arc::new(AtStart::read(&args.dir, host.data_dir())?),
+        served,
         doorkeeper,
         doors: Doors::new(address, &settings.names, &settings.origins),
         rate: Rate::new(settings.rate.map(std::num::NonZeroU32::get)),
         metrics_for_all: settings.metrics_for_all,
         body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
+        upload_bytes_max: usize::try_from(upload_bytes_max).unwrap_or(usize::MAX),
         feed,
         closing: AtomicBool::new(false),
     });
@@ -141,31 +144,28 @@ async fn serve(
     Ok(())
 }
 
-/// The workflows below a directory, as they were at the start.
-struct AtStart(BTreeMap<String, Deployed>);
-
-impl AtStart {
-    fn read(dir: &std::path::Path, data_dir: &std::path::Path) -> Result<AtStart, Failure> {
-        let mut all = BTreeMap::new();
-        for file in crate::cli::workflow::list::workflow_files(dir)? {
-            let loaded = load::load(&file, load::Resolve::Yes)?;
-            if !load::can_run(&loaded) {
-                continue;
-            }
-            let request = loaded.into_start_request()?;
-            let plugins = request.plugins.try_map(|plugin, bytes| {
-                let kept = Plugins::keep(data_dir, bytes);
-                kept.map_err(|error| Failure::storage(format!("plugin `{plugin}` cannot be kept: {error}")))
-            })?;
-            let name = request.graph.name.to_string();
-            all.insert(name, Deployed { graph: request.graph, source: request.source.into(), plugins });
-        }
-        Ok(AtStart(all))
-    }
+/// The directory's workflows: looked after by the threads for requests, since the host's are for runs.
+async fn open_catalogue(
+    requests: &tokio::runtime::Handle,
+    dir: &Path,
+    host: &Host,
+) -> Result<Catalogue, Failure> {
+    let (dir, host) = (dir.to_owned(), host.clone());
+    let opened = requests.spawn(async move { Catalogue::open(&dir, host, Pace::default()).await });
+    let opened = opened.await.map_err(|error| Failure::other(format!("cannot look into the directory: {error}")));
+    opened?.map_err(Failure::usage)
 }
 
-impl Served for AtStart {
-    fn start(&self, workflow: &str) -> Option<Deployed> {
-        self.0.get(workflow).cloned()
+/// What is in service, in a line, and why what is not.
+fn tell(served: &Catalogue, context: &Context) {
+    let served = served.served();
+    for problem in &served.problems {
+        context.out.note(&safe::line(&format!("{}: not in service: {}", problem.file, problem.what)));
     }
+    let names: Vec<&str> = served.workflows.keys().map(String::as_str).collect();
+    context.out.note(&match names.len() {
+        0 => "no workflow is in service yet; put a file into the directory, or send one: PUT /api/v1/workflows/NAME".to_owned(),
+        1..=10 => format!("in service: {}", names.join(", ")),
+        more => format!("in service: {more} workflows"),
+    });
 }

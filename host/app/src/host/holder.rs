@@ -135,6 +135,10 @@ impl Host {
         &self.0.options.data_dir
     }
 
+    pub(super) fn tidy(&self) -> &Tidy {
+        &self.0.tidy
+    }
+
     /// How it was opened.
     pub(super) fn options(&self) -> &HostOptions {
         &self.0.options
@@ -153,14 +157,9 @@ impl Host {
         let host = self.clone();
         let plugins = request.plugins.clone();
         // Reading, hashing and compiling block.
-        let digests = tokio::task::spawn_blocking(move || {
-            plugins.try_map(|plugin, bytes| {
-                let kept = Plugins::keep(host.data_dir(), bytes);
-                kept.map_err(|source| HostError::Plugin { plugin: plugin.to_owned(), source })
-            })
-        })
-        .await
-        .map_err(|_| HostError::Closing)??;
+        let digests = tokio::task::spawn_blocking(move || host.keep(&plugins))
+            .await
+            .map_err(|_| HostError::Closing)??;
         self.start_pinned(request, digests).await
     }
 

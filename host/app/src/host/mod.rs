@@ -13,6 +13,7 @@ mod access;
 mod again;
 mod begin;
 mod client;
+mod deploy;
 mod error;
 mod holder;
 mod import;

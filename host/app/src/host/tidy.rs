@@ -1,7 +1,7 @@
 //! Deleting runs and what only they needed, in steps so short that no other run waits long: by hand, by the rules of
 //! retention, and what a host that died in between left over; and kept replies whose time is over. Which runs may go is the store's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -114,11 +114,18 @@ pub(super) struct Tidy {
     store: Arc<Store>,
     data_dir: PathBuf,
     turn: Mutex<()>,
+    /// Plugins of workflows in service.
+    held: Mutex<BTreeSet<String>>,
 }
 
 impl Tidy {
     pub(super) fn new(store: Arc<Store>, data_dir: PathBuf) -> Tidy {
-        Tidy { store, data_dir, turn: Mutex::new(()) }
+        Tidy { store, data_dir, turn: Mutex::new(()), held: Mutex::default() }
+    }
+
+    /// Says which plugins are needed though no run may pin them.
+    pub(super) fn hold(&self, digests: BTreeSet<String>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = digests;
     }
 
     /// Deletes these runs, those that have ended.
@@ -179,13 +186,14 @@ impl Tidy {
 
     /// Plugin files that no run pins. What cannot be removed now is tried again next time.
     fn forget_plugins(&self) -> u64 {
-        let pinned = match self.store.reader().pinned() {
+        let mut pinned = match self.store.reader().pinned() {
             Ok(pinned) => pinned,
             Err(error) => {
                 tracing::warn!(%error, "which plugins are still needed cannot be told; none is removed");
                 return 0;
             }
         };
+        pinned.extend(self.held.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         Plugins::forget(&self.data_dir, &pinned).unwrap_or_else(|error| {
             tracing::warn!(%error, "plugins that no run pins stay for now");
             0

@@ -80,6 +80,26 @@ impl Directory {
         Ok(Directory { root: base.clone(), base, config: None })
     }
 
+    /// Where the `bandstand.toml` of a workflow file's project is looked for, in this order, up to the first that is there.
+    pub fn config_places(workflow_file: &Path) -> Vec<PathBuf> {
+        let folder = workflow_file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let Ok(base) = folder.unwrap_or(Path::new(".")).canonicalize() else { return Vec::new() };
+        let mut places = Vec::new();
+        for candidate in base.ancestors() {
+            places.push(candidate.join(config::FILE_NAME));
+            if places.last().is_some_and(|file| file.is_file()) {
+                break;
+            }
+        }
+        places
+    }
+
+    /// Where a file would be that the workflow names, by the letter; `None`: outside the project directory.
+    pub fn place(&self, named: &str) -> Option<PathBuf> {
+        let path = lexically(&self.base.join(named));
+        path.starts_with(&self.root).then_some(path)
+    }
+
     /// Where a file is that the workflow names.
     ///
     /// # Errors
@@ -123,8 +143,13 @@ impl Directory {
 
     /// How `bandstand.toml` calls a file that the workflow names: its path from the project directory.
     pub fn name_in_project(&self, named: &str) -> String {
+        self.name_below(&self.root, named)
+    }
+
+    /// The path from that directory of a file that the workflow names.
+    pub fn name_below(&self, root: &Path, named: &str) -> String {
         let path = self.find(named).unwrap_or_else(|_| lexically(&self.base.join(named)));
-        path.strip_prefix(&self.root).unwrap_or(&path).to_string_lossy().into_owned()
+        path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned()
     }
 }
 

@@ -18,16 +18,17 @@ use bandstand_workflow::{
 use serde_json::Value;
 
 use super::builtin;
-use super::config;
+use super::config::{self, Config};
 use super::directory::{Directory, FileError, open_file};
 use super::permits;
+use super::reads::Reads;
 use super::tools::{self, HostTool, Told};
 use crate::host::{StartRequest, Uses};
 
 /// No larger plugin is looked at.
 pub const PLUGIN_BYTES_MAX: u64 = 64 << 20;
 /// No larger workflow file is read; a little above what the language allows, so that `BW114` can be told.
-const WORKFLOW_BYTES_MAX: u64 = (1 << 20) + (64 << 10);
+pub const WORKFLOW_BYTES_MAX: u64 = (1 << 20) + (64 << 10);
 /// The diagnostic of a feature that the language has and this build lacks.
 pub const LACKING: &str = "BW109";
 
@@ -97,11 +98,44 @@ pub enum LoadError {
     },
 }
 
+/// How a file of a served directory is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct ToServe<'a> {
+    /// The file's name for people.
+    pub shown: &'a str,
+    /// The served directory. Where no `bandstand.toml` is, nothing is granted (R7.2): whoever sent the file may not be the
+    /// operator.
+    pub dir: &'a Path,
+    /// Where runs are kept, which no workflow reads. Links resolved.
+    pub data_dir: &'a Path,
+    /// Its text, when that is not written yet.
+    pub text: Option<&'a [u8]>,
+}
+
 /// Loads and checks a workflow file.
 ///
 /// # Errors
 /// When the file or `bandstand.toml` cannot be read. What is wrong inside the file is in `diagnostics`.
 pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
+    let bytes = read(path)?;
+    check(path, &bytes, resolve, None, &RefCell::default())
+}
+
+/// Loads and checks a workflow file as `serve` does; also tells what was looked at for it.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_to_serve(path: &Path, how: &ToServe<'_>) -> (Result<Loaded, LoadError>, Reads) {
+    let reads = RefCell::new(Reads::default());
+    reads.borrow_mut().note(path);
+    let loaded = match how.text {
+        Some(text) => check(path, text, Resolve::Yes, Some(how), &reads),
+        None => read(path).and_then(|bytes| check(path, &bytes, Resolve::Yes, Some(how), &reads)),
+    };
+    (loaded, reads.into_inner())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     let cannot = |source| LoadError::Read { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = open_file(path).map_err(cannot)?;
@@ -109,19 +143,38 @@ pub fn load(path: &Path, resolve: Resolve) -> Result<Loaded, LoadError> {
     if bytes.len() as u64 > WORKFLOW_BYTES_MAX {
         return Err(LoadError::TooLarge { path: path.to_owned() });
     }
+    Ok(bytes)
+}
+
+fn check(
+    path: &Path,
+    bytes: &[u8],
+    resolve: Resolve,
+    serve: Option<&ToServe<'_>>,
+    reads: &RefCell<Reads>,
+) -> Result<Loaded, LoadError> {
+    for place in Directory::config_places(path) {
+        reads.borrow_mut().note(&place);
+    }
     let directory = Directory::of(path)?;
-    let file = path.to_string_lossy().into_owned();
-    let files = Files { directory: &directory, plugins: RefCell::default(), tools: RefCell::default() };
+    let file = serve.map_or_else(|| path.to_string_lossy().into_owned(), |serve| serve.shown.to_owned());
+    let files = Files {
+        directory: &directory,
+        served: serve,
+        plugins: RefCell::default(),
+        tools: RefCell::default(),
+        reads,
+    };
     let resolver: Option<&dyn Resolver> = match resolve {
         Resolve::Yes => Some(&files),
         Resolve::No => None,
     };
     let options = Options { file: file.clone(), resolver, features: features() };
-    let checked = bandstand_workflow::check(&bytes, &options);
+    let checked = bandstand_workflow::check(bytes, &options);
     let (plugins, tools) = (files.plugins.into_inner(), files.tools.into_inner());
     Ok(Loaded {
         file,
-        text: String::from_utf8_lossy(&bytes).into_owned(),
+        text: String::from_utf8_lossy(bytes).into_owned(),
         diagnostics: checked.diagnostics,
         graph: checked.graph,
         directory,
@@ -250,8 +303,11 @@ impl Loaded {
 /// Answers the questions of `check`, reading each plugin once.
 struct Files<'a> {
     directory: &'a Directory,
+    /// The directory that is served, if one is.
+    served: Option<&'a ToServe<'a>>,
     plugins: RefCell<BTreeMap<String, Plugin>>,
     tools: RefCell<BTreeMap<String, HostTool>>,
+    reads: &'a RefCell<Reads>,
 }
 
 #[derive(Clone, Debug)]
@@ -278,9 +334,37 @@ pub(super) fn facts(inspection: &bandstand_sandbox::Inspection) -> PluginFacts {
 }
 
 impl Files<'_> {
+    fn note(&self, named: &str) {
+        if let Some(place) = self.directory.place(named) {
+            self.reads.borrow_mut().note(&place);
+        }
+    }
+
+    /// A workflow that is served may come from whoever may deploy, who need not be the operator: it gets no file that only
+    /// the host is meant to read.
+    fn may_read(&self, named: &str) -> Result<(), FileProblem> {
+        self.note(named);
+        let (Some(served), Ok(found)) = (self.served, self.directory.find(named)) else { return Ok(()) };
+        let below = found.strip_prefix(&self.directory.root).unwrap_or(&found);
+        let hidden = below.iter().any(|part| part.to_string_lossy().starts_with('.'));
+        let settings = found.file_name().is_some_and(|name| name == config::FILE_NAME);
+        let config = self.directory.config.as_ref();
+        let secret = permits::lending(config)
+            .paths_kept
+            .iter()
+            .any(|kept| kept.canonicalize().is_ok_and(|kept| kept == found));
+        if !hidden && !settings && !secret && !found.starts_with(served.data_dir) {
+            return Ok(());
+        }
+        let reason = "hidden files, bandstand.toml, files of secrets and the data directory are the host's own; no workflow \
+                      that is served gets them";
+        Err(FileProblem::Unreadable { tried: named.to_owned(), reason: reason.to_owned() })
+    }
+
     fn plugin_bytes(&self, source: &PluginSource) -> Result<Arc<[u8]>, PluginProblem> {
         match source {
             PluginSource::Path(path) => {
+                self.may_read(path)?;
                 Ok(self.directory.read(path, PLUGIN_BYTES_MAX).map_err(file_problem)?.into())
             }
             PluginSource::Builtin(name) => builtin::named(name)
@@ -292,6 +376,7 @@ impl Files<'_> {
 
 impl Resolver for Files<'_> {
     fn read(&self, path: &str, size_bytes_max: usize) -> Result<Vec<u8>, FileProblem> {
+        self.may_read(path)?;
         self.directory.read(path, size_bytes_max as u64).map_err(file_problem)
     }
 
@@ -316,20 +401,26 @@ impl Resolver for Files<'_> {
     }
 
     fn permitted(&self, source: &PluginSource, digest: &str) -> Option<Permitted> {
-        let config = self.directory.config.as_ref()?;
+        let nothing = Config::default();
+        let (config, root) = match (&self.directory.config, self.served) {
+            (Some(config), _) => (config, &*self.directory.root),
+            (None, Some(served)) => (&nothing, served.dir),
+            (None, None) => return None,
+        };
         let name = match source {
-            PluginSource::Path(path) => self.directory.name_in_project(path),
+            PluginSource::Path(path) => self.directory.name_below(root, path),
             PluginSource::Builtin(_) => key(source),
         };
-        let place =
-            format!("in {}, [grants]: {name:?}", self.directory.root.join(config::FILE_NAME).display());
+        let place = format!("in {}, [grants]: {name:?}", root.join(config::FILE_NAME).display());
         Some(permits::permitted(config, &[&name, digest], place))
     }
 
     fn tool(&self, id: &str) -> Option<Result<Vec<String>, String>> {
         let mut known = self.tools.borrow_mut();
         if !known.contains_key(id) {
-            match tools::find(self.directory.config.as_ref()?, id)? {
+            let config = self.directory.config.as_ref()?;
+            tools::files(config, id).iter().for_each(|file| self.reads.borrow_mut().note(file));
+            match tools::find(config, id)? {
                 Ok(tool) => known.insert(id.to_owned(), tool),
                 Err(problem) => return Some(Err(problem)),
             };
@@ -348,6 +439,7 @@ impl Resolver for Files<'_> {
     }
 
     fn directory(&self, path: &str) -> Result<(), FileProblem> {
+        self.note(path);
         can_be_granted(self.directory, path)
     }
 

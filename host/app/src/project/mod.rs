@@ -2,11 +2,14 @@
 //! What the file means is `bandstand-workflow`'s business; what is done with it the host's.
 
 pub mod builtin;
+pub mod catalogue;
 pub mod config;
 pub mod directory;
+pub mod find;
 pub mod load;
 pub mod models;
 pub mod permits;
+pub mod reads;
 pub mod server;
 pub mod tools;
 pub mod trial;

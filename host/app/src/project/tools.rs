@@ -140,6 +140,14 @@ pub(super) fn find(config: &Config, id: &str) -> Option<Result<HostTool, String>
     Some(read(config, config.tools.get(id)?))
 }
 
+/// The files that such a tool is made of, whether they are there or not.
+pub(super) fn files(config: &Config, id: &str) -> Vec<std::path::PathBuf> {
+    let Some(tool) = config.tools.get(id) else { return Vec::new() };
+    let schema = tool.parameters.as_ref().and_then(|given| given.get("path")).and_then(Value::as_str);
+    let named = tool.path.as_deref().into_iter().chain(schema);
+    named.map(|path| config.folder.join(path)).collect()
+}
+
 fn read(config: &Config, tool: &ToolSettings) -> Result<HostTool, String> {
     let (source, bytes): (_, Arc<[u8]>) = match (&tool.path, &tool.builtin) {
         (Some(path), _) => (PluginSource::Path(path.clone()), file(config, path, PLUGIN_BYTES_MAX)?.into()),

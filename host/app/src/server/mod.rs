@@ -41,7 +41,9 @@ use state::AppState;
         (name = "reviews", description = "What waits for people"),
         (name = "threads", description = "What runs keep for the next"),
         (name = "routing", description = "How routes were decided"),
-        (name = "streams", description = "Events as they happen")
+        (name = "streams", description = "Events as they happen"),
+        (name = "workflows", description = "What is served"),
+        (name = "plugins", description = "What agents are made of, and how they do")
     ),
     components(schemas(Problem, crate::view::EventLine, crate::view::LiveLine, routes::runs::RunDetail, routes::reviews::ReviewDetail)),
     modifiers(&Bearer),
@@ -58,27 +60,30 @@ impl utoipa::Modify for Bearer {
     }
 }
 
-fn api() -> OpenApiRouter<AppState> {
+fn api(upload_bytes_max: usize) -> OpenApiRouter<AppState> {
     let versioned = OpenApiRouter::new()
         .merge(routes::runs::routes())
         .merge(routes::runs_control::routes())
         .merge(routes::reviews::routes())
         .merge(routes::threads::routes())
         .merge(routes::routing::routes())
-        .merge(routes::streams::routes());
+        .merge(routes::streams::routes())
+        .merge(routes::workflows::routes())
+        .merge(routes::plugins::routes(upload_bytes_max));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", versioned)
 }
 
 /// The OpenAPI 3.1 document, as JSON.
 pub fn openapi() -> String {
-    let (_, document) = api().split_for_parts();
+    // No limit stands in the document.
+    let (_, document) = api(0).split_for_parts();
     // Plain data, so writing it cannot fail.
     document.to_pretty_json().unwrap_or_default()
 }
 
 /// All routes, behind the guard.
 pub fn router(state: AppState) -> Router {
-    let (api, _) = api().split_for_parts();
+    let (api, _) = api(state.upload_bytes_max()).split_for_parts();
     api.merge(routes::health::routes())
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_so)

@@ -10,6 +10,7 @@ use super::feed::Feed;
 use super::guard::{Doors, Rate};
 use super::problem::{Code, Problem};
 use crate::host::Host;
+use crate::project::catalogue::Catalogue;
 
 /// What all routes share. Clones are the same.
 #[derive(Clone)]
@@ -20,7 +21,7 @@ pub struct Inner {
     /// The host that is served.
     pub host: Host,
     /// The workflows that are served.
-    pub served: Arc<dyn Served>,
+    pub served: Catalogue,
     /// Who may ask.
     pub doorkeeper: Doorkeeper,
     /// By which names, from which pages.
@@ -31,16 +32,12 @@ pub struct Inner {
     pub metrics_for_all: bool,
     /// The largest body. Bytes.
     pub body_bytes_max: usize,
+    /// The largest component. Bytes.
+    pub upload_bytes_max: usize,
     /// What streams are fed with.
     pub feed: Feed,
     /// Told to end.
     pub closing: AtomicBool,
-}
-
-/// The workflows that a server starts runs of.
-pub trait Served: Send + Sync {
-    /// A request for a run of that workflow, with its plugins in the data directory; none: it is not served.
-    fn start(&self, workflow: &str) -> Option<crate::host::Deployed>;
 }
 
 impl AppState {
@@ -55,8 +52,8 @@ impl AppState {
     }
 
     /// The workflows.
-    pub fn served(&self) -> &dyn Served {
-        &*self.0.served
+    pub fn served(&self) -> &Catalogue {
+        &self.0.served
     }
 
     /// Who may ask.
@@ -82,6 +79,11 @@ impl AppState {
     /// The largest body. Bytes.
     pub fn body_bytes_max(&self) -> usize {
         self.0.body_bytes_max
+    }
+
+    /// The largest component that is uploaded. Bytes.
+    pub fn upload_bytes_max(&self) -> usize {
+        self.0.upload_bytes_max
     }
 
     /// What streams are fed with.

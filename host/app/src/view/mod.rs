@@ -2,13 +2,17 @@
 //! command line, for the HTTP API and for its OpenAPI document. Only shapes: what is read where is the callers' business.
 
 mod event;
+mod plugin;
 mod review;
 mod route;
 mod run;
 mod thread;
+mod workflow;
 
 pub use event::{EventLine, LiveLine, event_value, live_value};
+pub use plugin::{PluginSummary, Quarantine};
 pub use review::ReviewSummary;
 pub use route::RouteSummary;
 pub use run::{Lease, LeaseIs, RunSummary, held, problem};
 pub use thread::ThreadSummary;
+pub use workflow::{FileProblem, WorkflowSummary, diagnostics};

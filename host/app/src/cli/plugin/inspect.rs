@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use bandstand_sandbox::{Inspection, Limit, SetBy};
+use bandstand_sandbox::{Inspection, Limit, LoadError, SetBy};
 use bandstand_store::{KeptBreaker, OpenError, Reader};
 use bandstand_workflow::grant_example;
 use clap::Args;
@@ -92,6 +92,13 @@ pub(super) fn read(file: &str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::usage(format!("{file} has more than {}", words::size(PLUGIN_BYTES_MAX))));
     }
     Ok(bytes)
+}
+
+/// What `--json` prints of these bytes, but for the quarantine.
+pub(crate) fn inspected(file: &str, bytes: &[u8], config: Option<&Config>) -> Result<serde_json::Value, LoadError> {
+    let inspection = bandstand_sandbox::inspect(bytes)?;
+    let unusable = inspection.runnable().err().map(|error| error.to_string());
+    Ok(as_json(file, &inspection, &limits(config), unusable.as_deref()))
 }
 
 /// The limits that hold here.

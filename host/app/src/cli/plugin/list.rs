@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::path::Path;
 
-use bandstand_store::KeptBreaker;
+use bandstand_store::{KeptBreaker, Reader};
 use clap::Args;
 use serde_json::json;
 
@@ -15,6 +16,7 @@ use crate::cli::term::table::Table;
 use crate::cli::term::words;
 use crate::driver::{self, Plugins};
 use crate::project::builtin;
+use crate::view::{PluginSummary, Quarantine};
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -27,36 +29,14 @@ pub struct ListArgs {
 /// Prints them all, by digest.
 pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     let Some(reader) = stored::open_if_there(context)? else { return Ok(Exit::Succeeded) };
-    let mut breakers: BTreeMap<String, KeptBreaker> =
-        reader.breakers()?.into_iter().map(|breaker| (breaker.plugin.clone(), breaker)).collect();
-    let kept = match Plugins::list(context.data_dir()) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        kept => kept.map_err(|error| {
-            Failure::storage(format!("the plugins in {}: {error}", context.data_dir().display()))
-        })?,
-    };
-    let mut plugins: Vec<(String, Option<u64>, Option<KeptBreaker>)> = kept
-        .into_iter()
-        .map(|(digest, size_bytes)| {
-            let breaker = breakers.remove(&digest);
-            (digest, Some(size_bytes), breaker)
-        })
-        .collect();
-    // Those whose file is gone may come again.
-    plugins.extend(breakers.into_iter().map(|(digest, breaker)| (digest, None, Some(breaker))));
-    plugins.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut plugins = all(&reader, context.data_dir())?;
     if args.quarantined {
-        plugins.retain(|(_, _, breaker)| breaker.as_ref().is_some_and(quarantine::is_quarantined));
+        plugins.retain(|plugin| plugin.breaker.as_ref().is_some_and(quarantine::is_quarantined));
     }
-    // A run pins a builtin as it was in the host that began it, so only those of this host have their name.
-    let builtins: BTreeMap<String, String> = builtin::ALL
-        .iter()
-        .map(|builtin| (driver::digest(builtin.bytes), format!("builtin:{}", builtin.name)))
-        .collect();
     let mut table = Table::new(&["plugin", "size", "name", "state", "faults", "since", "next probe"]);
-    for (digest, size_bytes, breaker) in plugins {
+    for plugin in plugins {
+        let Listed { digest, size_bytes, builtin, breaker } = plugin;
         let breaker = breaker.as_ref();
-        let builtin = builtins.get(&digest);
         if context.out.json {
             context.out.json_line(&json!({
                 "digest": digest,
@@ -69,7 +49,7 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         table.row([
             digest,
             size_bytes.map(words::size).unwrap_or_default(),
-            builtin.cloned().or(breaker.map(|breaker| breaker.name.clone())).unwrap_or_default(),
+            builtin.or(breaker.map(|breaker| breaker.name.clone())).unwrap_or_default(),
             quarantine::state(breaker).to_owned(),
             breaker.map_or(0, |breaker| breaker.faults).to_string(),
             breaker.and_then(|breaker| breaker.since).map(words::instant).unwrap_or_default(),
@@ -84,4 +64,58 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Succeeded)
+}
+
+/// A plugin, and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    digest: String,
+    size_bytes: Option<u64>,
+    builtin: Option<String>,
+    breaker: Option<KeptBreaker>,
+}
+
+impl Listed {
+    /// As it is shown.
+    pub(crate) fn summary(&self) -> PluginSummary {
+        PluginSummary {
+            digest: self.digest.clone(),
+            size_bytes: self.size_bytes,
+            builtin: self.builtin.clone(),
+            quarantine: Quarantine::from(self.breaker.as_ref()),
+        }
+    }
+}
+
+/// The plugins that are kept, and those of which something is known, by digest.
+pub(crate) fn all(reader: &Reader, data_dir: &Path) -> Result<Vec<Listed>, Failure> {
+    let mut breakers: BTreeMap<String, KeptBreaker> =
+        reader.breakers()?.into_iter().map(|breaker| (breaker.plugin.clone(), breaker)).collect();
+    let kept = match Plugins::list(data_dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        kept => kept
+            .map_err(|error| Failure::storage(format!("the plugins in {}: {error}", data_dir.display())))?,
+    };
+    // A run pins a builtin as it was in the host that began it, so only those of this host have their name.
+    let builtins: BTreeMap<String, String> = builtin::ALL
+        .iter()
+        .map(|builtin| (driver::digest(builtin.bytes), format!("builtin:{}", builtin.name)))
+        .collect();
+    let listed = |digest: String, size_bytes, breaker| Listed {
+        builtin: builtins.get(&digest).cloned(),
+        digest,
+        size_bytes,
+        breaker,
+    };
+    let mut plugins: Vec<Listed> = kept
+        .into_iter()
+        .map(|(digest, size_bytes)| {
+            let breaker = breakers.remove(&digest);
+            listed(digest, Some(size_bytes), breaker)
+        })
+        .collect();
+    // Those whose file is gone may come again.
+    plugins.extend(breakers.into_iter().map(|(digest, breaker)| listed(digest, None, Some(breaker))));
+    plugins.sort_by(|a, b| a.digest.cmp(&b.digest));
+    Ok(plugins)
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::context::now;
 use crate::cli::term::{safe, words};
+use crate::view::Quarantine;
 
 /// Whether attempts on the plugin wait.
 pub fn is_quarantined(breaker: &KeptBreaker) -> bool {
@@ -13,17 +14,11 @@ pub fn is_quarantined(breaker: &KeptBreaker) -> bool {
 
 /// What is known against a plugin; of none, that it is in service.
 pub fn as_json(breaker: Option<&KeptBreaker>) -> Value {
-    let Some(breaker) = breaker else { return json!({ "state": "closed", "faults": 0 }) };
-    json!({
-        "state": breaker.state,
-        "faults": breaker.faults,
-        "opened": breaker.opened,
-        "since": breaker.since.map(|at| at.to_string()),
-        "next_probe_at": breaker.probe_at.filter(|_| breaker.state == "open").map(|at| at.to_string()),
-        "fault": breaker.fault,
-        "name": breaker.name,
-        "workflow": breaker.workflow,
-    })
+    if breaker.is_none() {
+        return json!({ "state": "closed", "faults": 0 });
+    }
+    // Plain data, so writing it cannot fail.
+    serde_json::to_value(Quarantine::from(breaker)).unwrap_or_default()
 }
 
 /// The state in a word.

@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
-use crate::project::load;
+use crate::project::{find, load};
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -18,10 +18,6 @@ pub struct ListArgs {
     #[arg(default_value = ".", value_name = "DIR")]
     pub dir: PathBuf,
 }
-
-/// No more files are looked at, and no deeper.
-const FILES_MAX: usize = 1_000;
-const DEPTH_MAX: usize = 8;
 
 /// Prints them.
 pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
@@ -58,36 +54,8 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Succeeded)
 }
 
-/// Workflow files: YAML with a `format:` of its own at the top. Hidden folders and build output are passed over.
+/// The workflow files below a folder.
 pub fn workflow_files(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let mut found = Vec::new();
-    walk(dir, 0, &mut found)
-        .map_err(|error| Failure::usage(format!("cannot look into {}: {error}", dir.display())))?;
-    found.sort();
-    Ok(found)
-}
-
-fn walk(dir: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = entry.file_type()?;
-        let path = if dir == Path::new(".") { PathBuf::from(&name) } else { entry.path() };
-        if found.len() >= FILES_MAX || name.starts_with('.') {
-            continue;
-        }
-        if kind.is_dir() && depth < DEPTH_MAX && !["target", "node_modules"].contains(&name.as_str()) {
-            // A folder that may not be read hides its files, not those of others.
-            let _ = walk(&path, depth + 1, found);
-        } else if kind.is_file() && (name.ends_with(".yaml") || name.ends_with(".yml")) && is_workflow(&path)
-        {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn is_workflow(path: &Path) -> bool {
-    let text = std::fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().any(|line| line.starts_with("format:"))
+    find::workflow_files(dir)
+        .map_err(|error| Failure::usage(format!("cannot look into {}: {error}", dir.display())))
 }
