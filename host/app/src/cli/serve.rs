@@ -18,7 +18,8 @@ use crate::project::catalogue::{Catalogue, Pace};
 use crate::project::directory::Directory;
 use crate::project::load::PLUGIN_BYTES_MAX;
 use crate::project::server::{
-    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings, UPLOAD_BYTES_DEFAULT,
+    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings,
+    UPLOAD_BYTES_DEFAULT,
 };
 use crate::server::caller::Doorkeeper;
 use crate::server::feed::Feed;
@@ -152,7 +153,8 @@ async fn open_catalogue(
 ) -> Result<Catalogue, Failure> {
     let (dir, host) = (dir.to_owned(), host.clone());
     let opened = requests.spawn(async move { Catalogue::open(&dir, host, Pace::default()).await });
-    let opened = opened.await.map_err(|error| Failure::other(format!("cannot look into the directory: {error}")));
+    let opened =
+        opened.await.map_err(|error| Failure::other(format!("cannot look into the directory: {error}")));
     opened?.map_err(Failure::usage)
 }
 

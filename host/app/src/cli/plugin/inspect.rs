@@ -95,7 +95,11 @@ pub(super) fn read(file: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// What `--json` prints of these bytes, but for the quarantine.
-pub(crate) fn inspected(file: &str, bytes: &[u8], config: Option<&Config>) -> Result<serde_json::Value, LoadError> {
+pub(crate) fn inspected(
+    file: &str,
+    bytes: &[u8],
+    config: Option<&Config>,
+) -> Result<serde_json::Value, LoadError> {
     let inspection = bandstand_sandbox::inspect(bytes)?;
     let unusable = inspection.runnable().err().map(|error| error.to_string());
     Ok(as_json(file, &inspection, &limits(config), unusable.as_deref()))

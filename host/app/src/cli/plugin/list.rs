@@ -93,8 +93,9 @@ pub(crate) fn all(reader: &Reader, data_dir: &Path) -> Result<Vec<Listed>, Failu
         reader.breakers()?.into_iter().map(|breaker| (breaker.plugin.clone(), breaker)).collect();
     let kept = match Plugins::list(data_dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        kept => kept
-            .map_err(|error| Failure::storage(format!("the plugins in {}: {error}", data_dir.display())))?,
+        kept => {
+            kept.map_err(|error| Failure::storage(format!("the plugins in {}: {error}", data_dir.display())))?
+        }
     };
     // A run pins a builtin as it was in the host that began it, so only those of this host have their name.
     let builtins: BTreeMap<String, String> = builtin::ALL

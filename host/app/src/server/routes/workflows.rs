@@ -75,10 +75,9 @@ async fn list(
     let limit = limit(query.limit, 1_000)? as usize;
     let served = state.served().served();
     let after = query.cursor.unwrap_or_default();
-    let mut names = served.workflows.range::<str, _>((
-        std::ops::Bound::Excluded(after.as_str()),
-        std::ops::Bound::Unbounded,
-    ));
+    let mut names = served
+        .workflows
+        .range::<str, _>((std::ops::Bound::Excluded(after.as_str()), std::ops::Bound::Unbounded));
     let items: Vec<WorkflowSummary> =
         names.by_ref().take(limit).map(|(_, deployed)| summary(&state, deployed)).collect();
     let next_cursor = items.last().filter(|_| names.next().is_some()).map(|last| last.name.clone());
@@ -405,7 +404,8 @@ fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
         None => false,
         Some(tags) if tags == ["*"] => true,
         Some(_) => {
-            let what = "the header If-None-Match: only `*` is taken here; to replace a text name it with If-Match";
+            let what =
+                "the header If-None-Match: only `*` is taken here; to replace a text name it with If-Match";
             return Err(Problem::new(Code::BadRequest, what));
         }
     };
