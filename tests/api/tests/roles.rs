@@ -13,8 +13,15 @@ const ROLES: [&str; 4] = ["viewer", "reviewer", "operator", "admin"];
 
 /// What each route asks for. `METHOD PATH ROLE`.
 const ROUTES: &str = "
+DELETE /api/v1/memory/{workflow}/facts/{fact_id} admin
 DELETE /api/v1/runs/{run_id} admin
 DELETE /api/v1/threads/{workflow}/{thread_id} admin
+DELETE /api/v1/workflows/{workflow} admin
+GET /api/v1/memory/{workflow}/facts viewer
+GET /api/v1/memory/{workflow}/threads/{thread_id}/audit viewer
+GET /api/v1/memory/{workflow}/threads/{thread_id}/slots viewer
+GET /api/v1/plugins viewer
+GET /api/v1/plugins/{plugin} viewer
 GET /api/v1/reviews viewer
 GET /api/v1/reviews/{review_id} viewer
 GET /api/v1/routing viewer
@@ -25,10 +32,17 @@ GET /api/v1/runs/{run_id}/export viewer
 GET /api/v1/runs/{run_id}/replay viewer
 GET /api/v1/runs/{run_id}/stream viewer
 GET /api/v1/runs/{run_id}/wait viewer
+GET /api/v1/schema/workflow viewer
 GET /api/v1/stream viewer
 GET /api/v1/threads viewer
 GET /api/v1/threads/{workflow}/{thread_id} viewer
 GET /api/v1/threads/{workflow}/{thread_id}/stream viewer
+GET /api/v1/workflows viewer
+GET /api/v1/workflows/{workflow} viewer
+GET /api/v1/workflows/{workflow}/graph viewer
+GET /api/v1/workflows/{workflow}/schema viewer
+GET /api/v1/workflows/{workflow}/source viewer
+POST /api/v1/plugins/{plugin}/release operator
 POST /api/v1/reviews/{review_id}/decision reviewer
 POST /api/v1/runs operator
 POST /api/v1/runs/{run_id}/cancel operator
@@ -39,6 +53,9 @@ POST /api/v1/runs/{run_id}/rerun operator
 POST /api/v1/runs/{run_id}/resume operator
 POST /api/v1/runs/{run_id}/retry operator
 POST /api/v1/runs/{run_id}/signals/{name} operator
+POST /api/v1/workflows/check viewer
+PUT /api/v1/plugins/{plugin} admin
+PUT /api/v1/workflows/{workflow} admin
 ";
 
 /// Routes that are not in the document.

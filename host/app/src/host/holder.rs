@@ -187,6 +187,11 @@ impl Host {
         self.0.store.low_space()
     }
 
+    /// What is stored.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.0.store
+    }
+
     /// Where news of runs come from.
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.0.hub

@@ -40,7 +40,11 @@ impl Caller {
         self.user.clone().or_else(|| self.token.clone()).unwrap_or_else(|| "local".to_owned())
     }
 
-    fn needs(&self, asked: Role) -> Result<(), Problem> {
+    /// Lets them do what asks for that role.
+    ///
+    /// # Errors
+    /// When they may not.
+    pub fn needs(&self, asked: Role) -> Result<(), Problem> {
         if self.may(asked) {
             return Ok(());
         }

@@ -40,6 +40,7 @@ use state::AppState;
         (name = "runs", description = "Start, follow and steer runs"),
         (name = "reviews", description = "What waits for people"),
         (name = "threads", description = "What runs keep for the next"),
+        (name = "memory", description = "What agents keep"),
         (name = "routing", description = "How routes were decided"),
         (name = "streams", description = "Events as they happen"),
         (name = "workflows", description = "What is served"),
@@ -67,6 +68,7 @@ fn api(upload_bytes_max: usize) -> OpenApiRouter<AppState> {
         .merge(routes::reviews::routes())
         .merge(routes::threads::routes())
         .merge(routes::routing::routes())
+        .merge(routes::memory::routes())
         .merge(routes::streams::routes())
         .merge(routes::workflows::routes())
         .merge(routes::plugins::routes(upload_bytes_max));
@@ -85,6 +87,7 @@ pub fn openapi() -> String {
 pub fn router(state: AppState) -> Router {
     let (api, _) = api(state.upload_bytes_max()).split_for_parts();
     api.merge(routes::health::routes())
+        .merge(routes::socket::routes())
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(state.body_bytes_max()))

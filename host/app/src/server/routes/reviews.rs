@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::runs::{if_match, limit};
 use crate::cli::review::show;
 use crate::host::{AnswerRequest, Taken};
-use crate::server::caller::{Reviewer, Viewer};
+use crate::server::caller::{Caller, Reviewer, Viewer};
 use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
@@ -235,7 +235,21 @@ async fn decide(
     IdempotencyKey(request_id): IdempotencyKey,
     Json(body): Json<Decision>,
 ) -> Result<Response, Problem> {
-    let (seen, id) = (if_match(&headers).map(str::to_owned), review_id.clone());
+    let seen = if_match(&headers).map(str::to_owned);
+    let (decided, tag) = answer(&state, &caller, review_id, seen, request_id, body).await?;
+    Ok(with_tag(axum::Json(decided), &tag))
+}
+
+/// Takes an answer of whoever asks. `seen` is the tag of the review that they saw. The review's tag then.
+pub(in crate::server) async fn answer(
+    state: &AppState,
+    caller: &Caller,
+    review_id: String,
+    seen: Option<String>,
+    request_id: Option<String>,
+    body: Decision,
+) -> Result<(Decided, String), Problem> {
+    let id = review_id.clone();
     let row = state
         .read(move |reader| -> Result<ReviewRow, Problem> {
             let detail = whole(reader, &id)?;
@@ -282,6 +296,5 @@ async fn decide(
             Ok((detail.row, tag))
         })
         .await?;
-    let decided = Decided { changed: taken == Taken::Changed, review: ReviewSummary::from(&row) };
-    Ok(with_tag(axum::Json(decided), &tag))
+    Ok((Decided { changed: taken == Taken::Changed, review: ReviewSummary::from(&row) }, tag))
 }

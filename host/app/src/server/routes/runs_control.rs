@@ -65,22 +65,23 @@ pub(super) fn by(caller: &Caller) -> By {
     By { kind: ActorKind::Person, id: caller.by() }
 }
 
-async fn done(state: &AppState, run_id: String, taken: Taken) -> Result<axum::Json<Done>, Problem> {
+async fn done(state: &AppState, run_id: String, taken: Taken) -> Result<Done, Problem> {
     let run = state.read(move |reader| -> Result<RunSummary, Problem> {
         let row = reader.run(&run_id)?.ok_or_else(|| Problem::no_run(&run_id))?;
         Ok(RunSummary::from(&row))
     });
-    Ok(axum::Json(Done { changed: taken == Taken::Changed, run: run.await? }))
+    Ok(Done { changed: taken == Taken::Changed, run: run.await? })
 }
 
-async fn steer(
+/// Pauses, resumes, cancels or kills a run, as whoever asks.
+pub(in crate::server) async fn steer(
     state: &AppState,
     caller: &Caller,
     run_id: String,
     steering: Steering,
-    reason: Reason,
-) -> Result<axum::Json<Done>, Problem> {
-    let reason = arguments::reason(&reason.reason)
+    reason: &str,
+) -> Result<Done, Problem> {
+    let reason = arguments::reason(reason)
         .map_err(|problem| Problem::new(Code::Invalid, format!("reason: {problem}")))?;
     let request = SteerRequest { run_id: run_id.clone(), steering, by: by(caller), reason };
     let taken = state.host().steer(request).await?;
@@ -104,7 +105,7 @@ macro_rules! steering {
             Path(run_id): Path<String>,
             Json(reason): Json<Reason>,
         ) -> Result<axum::Json<Done>, Problem> {
-            steer(&state, &caller, run_id, Steering::$steering, reason).await
+            steer(&state, &caller, run_id, Steering::$steering, &reason.reason).await.map(axum::Json)
         }
     };
 }
@@ -131,7 +132,7 @@ async fn retry(
 ) -> Result<axum::Json<Done>, Problem> {
     let request = RetryRequest { run_id: run_id.clone(), by: by(&caller), request_id };
     let taken = state.host().retry(request).await?;
-    done(&state, run_id, taken).await
+    done(&state, run_id, taken).await.map(axum::Json)
 }
 
 /// How to do a run again.
@@ -307,10 +308,21 @@ async fn signal(
     IdempotencyKey(request_id): IdempotencyKey,
     Json(body): Json<SignalBody>,
 ) -> Result<axum::Json<Done>, Problem> {
-    let request =
-        SignalRequest { run_id: run_id.clone(), name, data: body.data, by: by(&caller), request_id };
+    send_signal(&state, &caller, run_id, name, body.data, request_id).await.map(axum::Json)
+}
+
+/// Sends a signal, as whoever asks.
+pub(in crate::server) async fn send_signal(
+    state: &AppState,
+    caller: &Caller,
+    run_id: String,
+    name: String,
+    data: Value,
+    request_id: Option<String>,
+) -> Result<Done, Problem> {
+    let request = SignalRequest { run_id: run_id.clone(), name, data, by: by(caller), request_id };
     let taken = state.host().signal(request).await?;
-    done(&state, run_id, taken).await
+    done(state, run_id, taken).await
 }
 
 /// Delete a run that has ended, and what only it needed.
