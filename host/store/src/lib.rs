@@ -13,6 +13,7 @@
 //! that a crash cut off [`inflight`].
 
 pub mod append;
+mod backup;
 mod breakers;
 pub mod brief;
 mod chain;
@@ -52,6 +53,7 @@ mod upgrade;
 mod writer;
 
 pub use append::{Append, AppendError, Appended, Document, DocumentKind, Refused, RunChange, RunStatus};
+pub use backup::BackupError;
 pub use breakers::KeptBreaker;
 pub use brief::{NodeSums, Sums, Told, ToolSums, add_tools};
 pub use codec::{Blob, Encoded, encode};

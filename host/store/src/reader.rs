@@ -78,6 +78,14 @@ impl Reader {
         Ok(Reader { pool: Arc::new(Pool { path, options: options.clone(), idle }) })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.pool.path
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.pool.options
+    }
+
     /// Closes the idle connections, and the others when they are given back.
     pub(crate) fn close(&self) {
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@
 //! read-only; verbs that change something go through [`crate::host::Access`]. No rule of a run lives here.
 
 pub mod arguments;
+pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod context;
@@ -94,6 +95,8 @@ pub enum Verb {
     Runs(runs::RunsVerb),
     /// Delete ended runs as `[retention]` of bandstand.toml says
     Prune(prune::PruneArgs),
+    /// Copy the data directory as it is at this moment, while a host goes on
+    Backup(backup::BackupArgs),
     /// Look at what waits for people, and answer it
     #[command(subcommand)]
     Review(review::ReviewVerb),
@@ -192,6 +195,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Serve(args) => serve::execute(&args, context),
         Verb::Runs(verb) => runs::execute(&verb, context),
         Verb::Prune(args) => prune::execute(&args, context),
+        Verb::Backup(args) => backup::execute(&args, context),
         Verb::Review(verb) => review::execute(&verb, context),
         Verb::Thread(verb) => thread::execute(&verb, context),
         Verb::Routing(args) => routing::execute(&args, context),

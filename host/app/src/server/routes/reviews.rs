@@ -106,8 +106,8 @@ pub struct ReviewDetail {
     /// What is proposed; with the latest edit in it.
     #[schema(value_type = Object)]
     pub proposed: Value,
-    /// JSON Schema that an edit must satisfy.
-    #[schema(value_type = Object)]
+    /// JSON Schema that an edit must satisfy, if there is one.
+    #[schema(value_type = Option<Object>)]
     pub form: Value,
     /// The answers in their order: `id`, `reviewer`, `decision`, `comments`, `changes`, `confidence`, `at`.
     #[schema(value_type = Vec<Object>)]
