@@ -56,6 +56,11 @@ impl Site {
         self
     }
 
+    /// The program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()

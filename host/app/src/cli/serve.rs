@@ -137,12 +137,40 @@ async fn serve(
     } else {
         context.out.data(&format!("serving {scheme}://{address}/api/v1"));
     }
+    let _watchdog = tell_service_manager(host);
     told_to_end().await;
+    // Where no service manager listens this does nothing.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     context.out.note("closing: no new requests; what is under way may finish");
     state.close();
     let _ = stop.send(true);
     let _ = serving.await;
     Ok(())
+}
+
+/// Tells systemd, if it started this process, that requests are taken, and from then on that the host answers.
+fn tell_service_manager(host: &Host) -> Option<AbortOnDrop> {
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let every = sd_notify::watchdog_enabled()? / 2;
+    let host = host.clone();
+    let task = tokio::spawn(async move {
+        loop {
+            // The task that owns the runs must answer, not only this one.
+            if host.is_alive().await {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            }
+            tokio::time::sleep(every).await;
+        }
+    });
+    Some(AbortOnDrop(task.abort_handle()))
+}
+
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// The directory's workflows: looked after by the threads for requests, since the host's are for runs.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bandstand_driver::{Message, Refusal, RunId, Standing};
+use bandstand_engine::input::{ActorKind, By};
 use bandstand_engine::run::NewRun;
 use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Signal};
 use bandstand_sandbox::{Sandbox, Settings};
@@ -29,6 +30,9 @@ use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Wanted,
 const DEADLINES_MAX: u32 = 1_000;
 /// How often the next ones are looked for at least. Milliseconds.
 const DEADLINES_EVERY_MS: u64 = 30_000;
+
+/// A host that does not answer for so long is not well.
+const ALIVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// How often a host that drives all runs looks which ended ones go.
 const PRUNE_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
@@ -180,6 +184,14 @@ impl Host {
     /// Reads what is stored, without a lock.
     pub fn reader(&self) -> &Reader {
         self.0.store.reader()
+    }
+
+    /// Whether the task that owns the runs answers, soon enough for whoever watches the process.
+    pub async fn is_alive(&self) -> bool {
+        // It has to look for a run that there is not, so the store has to answer, too.
+        let by = By { kind: ActorKind::Host, id: String::new() };
+        let asked = self.input("", Input::Resume { by, reason: String::new() });
+        matches!(tokio::time::timeout(ALIVE_WITHIN, asked).await, Ok(Err(HostError::NoSuchRun(_))))
     }
 
     /// Whether the disk is nearly full, so that nothing new is started.
