@@ -14,6 +14,7 @@ mod line;
 mod measure;
 mod open;
 mod parts;
+mod server;
 mod soak;
 mod start;
 mod waiting;
@@ -39,8 +40,9 @@ bandstand-bench [FIGURE]... [OPTIONS]
   waiting    (f) 10,000 runs that wait for a review; with --large 1,000,000
   attempt    (g) one attempt against bare wasmtime
   hostile    (i) ordinary runs beside each attack of tests/sandbox, made 100 times at once
+  server     (l) the server under load made by wrk; with --large lists of 100,000 runs; only when named
   soak       (j) 5,000,000 calls (or --calls): what the process holds meanwhile; only when named
-No figure: all of them but soak, the large one only with --large.
+No figure: all of them but server and soak, the large one only with --large.
 
   --rounds N     how often each is measured; the best counts [default: 5]
   --turns N      (d) steps of the loop [default: 1000]; with --turns 100000 it takes a minute or more
@@ -73,9 +75,9 @@ impl Bench {
     }
 }
 
-const FIGURES: [&str; 12] = [
+const FIGURES: [&str; 13] = [
     "parts", "line", "many", "kept", "fan", "growth", "open", "start", "waiting", "attempt", "hostile",
-    "soak",
+    "server", "soak",
 ];
 
 fn main() -> Result<()> {
@@ -117,8 +119,10 @@ fn main() -> Result<()> {
     let bytes = std::fs::read(&agent)
         .with_context(|| format!("cannot read {}; `cargo xtask plugins` builds it", agent.display()))?;
     let bench = Bench { agent: bytes.into(), dir, rounds, turns, calls, large };
-    let named =
-        |name: &str| figures.iter().any(|figure| figure == name) || (figures.is_empty() && name != "soak");
+    let named = |name: &str| {
+        figures.iter().any(|figure| figure == name)
+            || (figures.is_empty() && !["soak", "server"].contains(&name))
+    };
     println!("load average before: {}", measure::load_average());
     let runtime = bandstand::host::runtime()?;
     for figure in FIGURES.into_iter().filter(|name| named(name)) {
@@ -133,6 +137,7 @@ fn main() -> Result<()> {
             "start" => start::measure(&bench),
             "waiting" => waiting::measure(&bench, &runtime),
             "attempt" => attempt::measure(&bench, &runtime),
+            "server" => server::measure(&bench),
             "hostile" => runtime.block_on(hostile::measure(&bench)),
             _ => runtime.block_on(soak::measure(&bench)),
         };
