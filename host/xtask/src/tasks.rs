@@ -102,9 +102,11 @@ pub(crate) fn schemas(repo: &Repo, check: bool) -> Result<()> {
 /// Runs the benchmark crate with release settings.
 pub(crate) fn bench(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
     plugins::build(repo, &PluginOptions::default())?;
-    let mut command = repo.cargo();
+    // Together, so that both are built of the same crates: the server is measured as a process of its own.
+    let both = ["--release", "--quiet", "--package", "bandstand", "--package", "bandstand-bench"];
+    shell::run(repo.cargo().arg("build").args(both))?;
     shell::run_for_code(
-        command.args(["run", "--release", "--quiet", "--package", "bandstand-bench", "--"]).args(rest),
+        repo.cargo().arg("run").args(both).args(["--bin", "bandstand-bench", "--"]).args(rest),
     )
 }
 
