@@ -78,12 +78,15 @@ impl Host {
         let documents = Arc::new(Mutex::default());
         let memory_store = store.clone();
         let counters = Arc::new(Counters::default());
-        let telemetry = Arc::new(Telemetry::new(Sources {
-            store: Arc::downgrade(&store),
-            sandbox: Arc::downgrade(&sandbox),
-            counters: Arc::downgrade(&counters),
-            data_dir: options.data_dir.clone(),
-        }));
+        let telemetry = Arc::new(Telemetry::new(
+            Sources {
+                store: Arc::downgrade(&store),
+                sandbox: Arc::downgrade(&sandbox),
+                counters: Arc::downgrade(&counters),
+                data_dir: options.data_dir.clone(),
+            },
+            options.otlp.clone(),
+        ));
         let (leave, left) = tokio::sync::mpsc::unbounded_channel();
         let caller = Caller {
             sandbox,
@@ -407,6 +410,7 @@ impl Host {
         let closed = tokio::task::spawn_blocking(move || {
             let there = lock.place()?.is_there().unwrap_or(true);
             host.0.store.close();
+            host.0.telemetry.close();
             // Stopped in order, so nothing was interrupted but what nobody has looked at since.
             host.0.marks.clear_all_but(|run_id, command| {
                 let id = command.parse::<CommandId>().ok();

@@ -6,9 +6,11 @@
 
 mod counting;
 mod families;
+pub mod log;
 mod metrics;
 pub mod names;
 mod process;
+mod trace;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +21,11 @@ use bandstand_engine::{Event, Run};
 
 use counting::{Begun, Counting};
 use families::set;
+pub use log::LogFormat;
 pub use metrics::Metrics;
 pub(crate) use metrics::Sources;
+use trace::{Exporter, Traces};
+pub use trace::{Headers, Otlp, OtlpError};
 
 use crate::driver::Tap;
 
@@ -32,6 +37,8 @@ pub(crate) struct Telemetry {
 
 struct State {
     counting: Counting,
+    /// None: nobody takes them.
+    traces: Option<Traces>,
     /// The runs in memory.
     runs: HashMap<RunId, Begun>,
     /// Runs that are still to be read, and since when.
@@ -40,10 +47,27 @@ struct State {
 
 impl Telemetry {
     /// For a host that begins.
-    pub(crate) fn new(sources: Sources) -> Telemetry {
+    pub(crate) fn new(sources: Sources, otlp: Option<Otlp>) -> Telemetry {
         let metrics = Metrics::new(sources);
         let counting = Counting::new(metrics.families().clone());
-        Telemetry { metrics, state: Mutex::new(State { counting, runs: HashMap::new(), recovering: None }) }
+        let traces = otlp.and_then(|otlp| {
+            let families = metrics.families();
+            let exporter = Exporter::start(otlp, families.spans_sent.clone(), families.spans_dropped.clone());
+            exporter
+                .map(Traces::new)
+                .map_err(|error| tracing::warn!(%error, "there are no traces: no thread"))
+                .ok()
+        });
+        let state = State { counting, traces, runs: HashMap::new(), recovering: None };
+        Telemetry { metrics, state: Mutex::new(state) }
+    }
+
+    /// Sends the last spans, as long as that takes no longer than a moment. Blocks.
+    pub(crate) fn close(&self) {
+        let traces = self.lock().traces.take();
+        if let Some(traces) = traces {
+            traces.into_exporter().close();
+        }
     }
 
     /// What was counted.
@@ -93,6 +117,9 @@ impl Tap for Telemetry {
         };
         let mut state = self.lock();
         state.runs.insert(run_id.clone(), begun);
+        if let Some(traces) = &mut state.traces {
+            traces.loaded(run);
+        }
         state.recovered(Some(&run_id), &self.metrics);
         set(&self.metrics.families().runs_loaded, state.runs.len() as u64);
     }
@@ -103,7 +130,7 @@ impl Tap for Telemetry {
 
     fn row(&self, run_id: &RunId, row: &Row) {
         let mut state = self.lock();
-        let State { counting, runs, .. } = &mut *state;
+        let State { counting, traces, runs, .. } = &mut *state;
         if let Some(Event::RunStarted(started)) = row.events.first() {
             let begun = Begun { workflow: started.workflow.name.clone(), at: row.at, reviews: Vec::new() };
             runs.insert(run_id.clone(), begun);
@@ -114,11 +141,17 @@ impl Tap for Telemetry {
         for event in row.events.iter() {
             counting.event(run, row.at, event);
         }
+        if let Some(traces) = traces {
+            traces.row(run_id, row);
+        }
     }
 
     fn evicted(&self, run_id: &RunId) {
         let mut state = self.lock();
         state.runs.remove(run_id);
+        if let Some(traces) = &mut state.traces {
+            traces.evicted(run_id);
+        }
         set(&self.metrics.families().runs_loaded, state.runs.len() as u64);
     }
 
