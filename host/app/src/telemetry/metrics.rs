@@ -174,11 +174,13 @@ impl Collector for Compiles {
         let times = sandbox.compile_times();
         let mut buckets: Vec<(f64, u64)> = COMPILE_SECONDS.into_iter().zip(times.counts).collect();
         let counted: u64 = times.counts.iter().sum();
-        buckets.push((f64::MAX, times.count - counted));
+        buckets.push((f64::INFINITY, times.count - counted));
         let of = names::PLUGIN_COMPILE;
         let unit = Unit::Seconds;
+        // The registry adds the full stop elsewhere.
+        let help = format!("{}.", of.help);
         encoder
-            .encode_descriptor(of.stem(), of.help, Some(&unit), MetricType::Histogram)?
+            .encode_descriptor(of.stem(), &help, Some(&unit), MetricType::Histogram)?
             .encode_histogram::<[(&str, &str); 0]>(times.sum, times.count, &buckets, None)
     }
 }
