@@ -153,7 +153,7 @@ pub fn main() -> ExitCode {
         }
     };
     let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
-    log_to_stderr(&out, cli.global.log_format);
+    log_to_stderr(&out, &cli);
     let context = Context::new(&cli.global, out.clone());
     let exit = match execute(cli.verb, &context) {
         Ok(exit) => exit,
@@ -175,17 +175,21 @@ fn with_all_written(exit: Exit, out: &Out) -> Exit {
 }
 
 /// What the host itself has to say, for operators: warnings, and more with `-v`.
-fn log_to_stderr(out: &Out, format: Option<LogFormat>) {
+fn log_to_stderr(out: &Out, cli: &Cli) {
     let level = match (out.quiet, out.verbose) {
         (true, _) => tracing::Level::ERROR,
         (false, 0) => tracing::Level::WARN,
         (false, 1) => tracing::Level::INFO,
         (false, _) => tracing::Level::DEBUG,
     };
+    let (served, dir) = match &cli.verb {
+        Verb::Serve(args) => (true, args.dir.as_path()),
+        _ => (false, Path::new(".")),
+    };
     // Settings that cannot be read are told by whoever needs them.
-    let settings = || Directory::at(Path::new(".")).ok()?.config?.telemetry.log;
-    let format = format.or_else(settings);
-    log::begin(LogOptions { format, level, colour: out.can_redraw && !out.json, serves: false });
+    let settings = || Directory::at(dir).ok()?.config?.telemetry.log;
+    let format = cli.global.log_format.or_else(settings);
+    log::begin(LogOptions { format, level, colour: out.can_redraw && !out.json, serves: served });
 }
 
 fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
