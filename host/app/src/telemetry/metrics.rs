@@ -67,6 +67,20 @@ impl Metrics {
         text
     }
 
+    /// The content type of what [`Metrics::encode_plain`] gives.
+    pub const PLAIN_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// As [`Metrics::encode`], in the older text format, for who does not read OpenMetrics.
+    #[must_use]
+    pub fn encode_plain(&self) -> String {
+        self.look_at_the_store();
+        self.look_at_the_process();
+        let mut text = String::new();
+        prometheus_client::encoding::prometheus_text::encode(&mut text, &self.0.registry)
+            .expect("writing to a text does not fail");
+        text
+    }
+
     /// Whether every run that the host had to carry on when it was opened has been read.
     #[must_use]
     pub fn is_recovered(&self) -> bool {

@@ -114,7 +114,7 @@ metrics! {
     RUNS_FINISHED = Counter "bandstand_runs_finished_total" ["workflow", "outcome"]: "Runs that ended: `succeeded`, `failed`, `cancelled` or `killed`; one that was retried ends once more";
     RUNS_ACTIVE = Gauge "bandstand_runs_active" ["state"]: "Runs in the store that have not ended: `running`, `waiting`, `paused` or `stuck`";
     RUNS_LOADED = Gauge "bandstand_runs_loaded": "Runs in memory";
-    RUN_DURATION = Histogram "bandstand_run_duration_seconds" in "seconds" ["workflow", "outcome"] by RUNS: "From a run's start to its end, waiting included; of a retried run from the retry on";
+    RUN_DURATION = Histogram "bandstand_run_duration_seconds" in "seconds" ["workflow", "outcome"] by RUNS: "From a run's start to its end, all waiting included; of a run that was retried also what was before";
     NODES_FINISHED = Counter "bandstand_nodes_finished_total" ["workflow", "node", "outcome"]: "Visits of nodes that ended: `succeeded`, `expired`, `failed` or `cancelled`";
     NODE_ATTEMPTS = Counter "bandstand_node_attempts_total" ["workflow", "node", "outcome"]: "Attempts that ended: `ok`, the failure's class, `cancelled` or `interrupted`";
     NODE_ATTEMPT_DURATION = Histogram "bandstand_node_attempt_duration_seconds" in "seconds" ["workflow", "node"] by WORK: "From an attempt's instance to its end";
