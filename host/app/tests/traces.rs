@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
+#[path = "bandstand/mod.rs"]
+mod binary;
 mod observed;
 
+use std::process::Stdio;
 use std::time::Instant;
 
 use bandstand::host::Host;
@@ -144,4 +147,48 @@ async fn a_receiver_that_refuses_or_is_gone_costs_spans_and_nothing_else() {
     let begun = Instant::now();
     host.close().await.unwrap();
     assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+}
+
+/// The second attempt never ends by itself, and has time to be killed in.
+const CRASHED: &str = "
+format: 1
+name: crashed
+version: 1
+plugins: { echo: { path: echo.wasm }, loops: { path: loops.wasm } }
+nodes:
+  before: { agent: echo, next: during }
+  during: { agent: loops, timeout: 2s, retry: { max-retries: 0 }, next: end }
+";
+
+// R5.4
+#[test]
+fn a_killed_host_leaves_a_trace_that_the_next_one_goes_on_with() {
+    let (port, received) = receiver(|_| ());
+    let folder = binary::Folder::new();
+    folder.write("workflow.yaml", CRASHED);
+    folder.write("echo.wasm", bandstand_test_guests::echo());
+    folder.write("loops.wasm", bandstand_test_guests::endless_loop());
+    folder.write("bandstand.toml", format!("[telemetry]\notlp = \"http://127.0.0.1:{port}\"\n"));
+    let mut first = folder.command(&["run", "workflow.yaml"]);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Sent half a second after its end, while the other goes on.
+    until("the first attempt's span", || received.spans().first().map(|_| ()));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let runs = folder.call(&["runs", "list", "--json"]).expect(0, &[]).lines();
+    let run_id = runs[0]["run_id"].as_str().unwrap().to_owned();
+    folder.call(&["runs", "drive", &run_id]).expect(1, &["timeout"]);
+
+    let spans = received.spans();
+    let root = one(&spans, "invoke_workflow crashed");
+    for name in ["invoke_agent before", "invoke_agent during"] {
+        let span = one(&spans, name);
+        assert_eq!((&span["traceId"], &span["parentSpanId"]), (&root["traceId"], &root["spanId"]));
+    }
+    assert_eq!(root["traceId"], run_id.replace('-', "").as_str());
+    let during = one(&spans, "invoke_agent during");
+    assert_eq!(attribute(during, "bandstand.interruptions").unwrap(), "1");
+    assert_eq!(attribute(during, "error.type").unwrap(), "timeout");
+    // The run began before the first process died.
+    assert!(time(root, "startTimeUnixNano") <= time(one(&spans, "invoke_agent before"), "startTimeUnixNano"));
 }
