@@ -1,8 +1,8 @@
 //! The binary `bandstand` as a library, so that tests can reach its parts.
 //!
 //! `cli` is what people type, `server` what programs ask over HTTP, `view` what both show; `project` is what people keep in
-//! files, `host` one process that holds a data directory, and `driver` the tokio shell round the pure core of
-//! `bandstand-driver`. No rule of a run lives here: those are the
+//! files, `host` one process that holds a data directory, `telemetry` what can be observed of it, and `driver` the tokio shell round
+//! the pure core of `bandstand-driver`. No rule of a run lives here: those are the
 //! engine's.
 
 pub mod cli;
@@ -10,4 +10,5 @@ pub mod driver;
 pub mod host;
 pub mod project;
 pub mod server;
+pub mod telemetry;
 pub mod view;

@@ -44,7 +44,9 @@ fn tools_of(folder: &Folder, run_id: &str) -> Vec<Value> {
 }
 
 fn without_time(mut tool: Value) -> Value {
-    tool.as_object_mut().unwrap().remove("took_ms");
+    for time in ["at_ms", "took_ms"] {
+        tool.as_object_mut().unwrap().remove(time);
+    }
     tool
 }
 

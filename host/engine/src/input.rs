@@ -232,6 +232,47 @@ pub struct Usage {
     /// The tools it called, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolUse>,
+    /// The calls of models, in the order in which they ended. Absent: none, or an older host that kept the sums only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelUse>,
+}
+
+/// One call of a model, or several of one model where an attempt made very many. What was asked and answered is not here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelUse {
+    /// The operator's name of the model.
+    pub name: String,
+    /// Who has it: `openai`, `anthropic`, `gemini`, `ollama`. Absent: recorded replies.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub provider: String,
+    /// The provider's name of it. Absent: the same as the operator's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub model: String,
+    /// Whether it was asked for vectors, not for an answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub embed: bool,
+    /// From the attempt's start to the call. Milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub at_ms: u64,
+    /// From the call to its end; of several, all together. Milliseconds.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub took_ms: u64,
+    /// Tokens read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tokens_in: u64,
+    /// Tokens written.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub tokens_out: u64,
+    /// Millionths of the operator's currency.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cost_micros: u64,
+    /// The code of its failure, `cut` if it was given up. Absent: it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// Further calls of the same model and the same end that are added up in this entry.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more: u64,
 }
 
 /// One call of a tool: a child of the attempt that made it.
@@ -239,6 +280,9 @@ pub struct Usage {
 pub struct ToolUse {
     /// As it was called: the plugin's id in the graph.
     pub name: String,
+    /// From the start of the attempt that made it to its call. Milliseconds. Absent: 0, or an older host.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub at_ms: u64,
     /// From its call to its answer. Milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub took_ms: u64,
@@ -289,7 +333,8 @@ impl Usage {
         *self == Usage::default()
     }
 
-    /// With what another attempt took. Memory is the most that one of them held; the tools are not listed.
+    /// With what another attempt took. Memory is the most that one of them held; the calls of tools and
+    /// models are not listed.
     pub fn add(&mut self, other: &Usage) {
         let Usage {
             queued_ms,
@@ -303,6 +348,7 @@ impl Usage {
             cost_micros,
             model_ms,
             tools: _,
+            models: _,
         } = other;
         self.memory_bytes_max = self.memory_bytes_max.max(*memory_bytes_max);
         for (sum, more) in [

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bandstand_sandbox::{
-    Model, ModelAnswer, ModelEvent, ModelFuture, ModelPart, ModelRequest, ModelResponse, ModelUsage,
-    PowerError, PowerErrorKind,
+    Model, ModelAnswer, ModelCall, ModelEvent, ModelFuture, ModelPart, ModelRequest, ModelResponse,
+    ModelUsage, PowerError, PowerErrorKind,
 };
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -19,33 +19,64 @@ use crate::refusal;
 /// Pieces that wait for the guest to take them; the provider waits when there are more.
 const PIECES_WAITING_MAX: usize = 64;
 
+/// Calls of one attempt that are told one by one; further ones are added to those of the same model.
+const CALLS_TOLD_MAX: usize = 64;
+
 /// What one attempt gets.
 pub(crate) struct OfAttempt {
     models: Arc<Inner>,
     ledger: Arc<Ledger>,
     usage: Arc<Mutex<ModelUsage>>,
+    /// When the attempt got it, a moment before it began.
+    since: Instant,
 }
 
 impl OfAttempt {
     pub(crate) fn new(models: Arc<Inner>, ledger: Arc<Ledger>) -> OfAttempt {
-        OfAttempt { models, ledger, usage: Arc::default() }
+        OfAttempt { models, ledger, usage: Arc::default(), since: Instant::now() }
     }
 
-    /// Opens a call that carries so many bytes.
-    fn open(&self, bytes: usize, provider: Option<&Provider>) -> Result<Call, PowerError> {
+    /// Opens a call that carries so many bytes, and asks for vectors or not.
+    fn open(&self, name: &str, asked: Asked<'_>) -> Result<Call, PowerError> {
+        let Asked { bytes, embed, provider, played } = asked;
         let price = provider.map(|provider| provider.price).unwrap_or_default();
         let estimate = estimate(bytes, price);
         self.ledger.open(estimate, self.models.budget)?;
+        let since = Instant::now();
+        // Recorded replies are nobody's, whoever's they were.
+        let asked = provider.filter(|_| !played);
         Ok(Call {
+            told: ModelCall {
+                name: name.to_owned(),
+                provider: asked.map_or("", |provider| provider.kind.name()),
+                model: asked.map(|provider| provider.model.clone()).unwrap_or_default(),
+                embed,
+                at_ms: ms(since.saturating_duration_since(self.since)),
+                failed: Some("cut".to_owned()),
+                ..ModelCall::default()
+            },
             ledger: self.ledger.clone(),
             usage: self.usage.clone(),
             estimate,
             price,
-            since: Instant::now(),
+            since,
             came_bytes: 0,
             took: Took::Unknown,
         })
     }
+}
+
+/// What a call is to be opened for.
+struct Asked<'a> {
+    bytes: usize,
+    embed: bool,
+    provider: Option<&'a Provider>,
+    /// Whether recorded replies stand in for the provider.
+    played: bool,
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// About what a request takes before it is answered. Four bytes are a token, more or less.
@@ -61,12 +92,19 @@ impl Model for OfAttempt {
             if let Source::Provider(provider) = &source {
                 provider.usable_key(&request.model)?;
             }
-            let mut call = self.open(request_bytes(&request), provider.as_deref())?;
+            let asked = Asked {
+                bytes: request_bytes(&request),
+                embed: false,
+                provider: provider.as_deref(),
+                played: matches!(source, Source::Replies(_)),
+            };
+            let mut call = self.open(&request.model, asked)?;
             let pieces = match source {
                 Source::Replies(replies) => match replies.answer(&request) {
                     Ok(response) => Pieces::Played(played(response)),
                     Err(error) => {
                         call.took = Took::Nothing;
+                        call.told.failed = Some(error.code.clone());
                         return Err(error);
                     }
                 },
@@ -82,7 +120,13 @@ impl Model for OfAttempt {
         Box::pin(async move {
             let (source, provider) = self.models.find(&model)?;
             let bytes = texts.iter().map(String::len).sum();
-            let mut call = self.open(bytes, provider.as_deref())?;
+            let asked = Asked {
+                bytes,
+                embed: true,
+                provider: provider.as_deref(),
+                played: matches!(source, Source::Replies(_)),
+            };
+            let mut call = self.open(&model, asked)?;
             let came = match source {
                 Source::Replies(replies) => replies.embed(&model, &texts),
                 Source::Provider(provider) => self.embed_at_provider(&provider, &model, &texts).await,
@@ -91,6 +135,7 @@ impl Model for OfAttempt {
                 Ok((_, tokens)) => Took::Tokens { read: *tokens, written: 0 },
                 Err(_) => Took::Nothing,
             };
+            call.told.failed = came.as_ref().err().map(|error| error.code.clone());
             if let Some(recorder) = &self.models.recorder {
                 recorder.embed(&model, &texts, came.as_ref().map(|(vectors, tokens)| (vectors, *tokens)))?;
             }
@@ -99,7 +144,7 @@ impl Model for OfAttempt {
     }
 
     fn usage(&self) -> ModelUsage {
-        *self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -170,10 +215,14 @@ impl ModelAnswer for Answer {
                 Ok(ModelEvent::Done(response)) => {
                     let (read, written) = (response.input_tokens, response.output_tokens);
                     call.took = Took::Tokens { read: read.into(), written: written.into() };
+                    call.told.failed = None;
                 }
                 // What broke off in the middle was begun, and is paid for.
                 Err(_) if call.came_bytes > 0 => {}
                 Err(_) => call.took = Took::Nothing,
+            }
+            if let Err(error) = &next {
+                call.told.failed = Some(error.code.clone());
             }
             let ended = !matches!(next, Ok(ModelEvent::Text(_) | ModelEvent::ToolCall(_)));
             if ended {
@@ -205,6 +254,8 @@ fn played(response: ModelResponse) -> VecDeque<ModelEvent> {
 
 /// One call, counted when it is dropped.
 struct Call {
+    /// What is told of it besides.
+    told: ModelCall,
     ledger: Arc<Ledger>,
     usage: Arc<Mutex<ModelUsage>>,
     estimate: Spent,
@@ -237,7 +288,36 @@ impl Drop for Call {
         usage.tokens_in = usage.tokens_in.saturating_add(read);
         usage.tokens_out = usage.tokens_out.saturating_add(written);
         usage.cost_micros = usage.cost_micros.saturating_add(cost_micros);
-        usage.took_ms += u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took_ms = ms(self.since.elapsed());
+        usage.took_ms += took_ms;
+        let told = ModelCall {
+            took_ms,
+            tokens_in: read,
+            tokens_out: written,
+            cost_micros,
+            ..std::mem::take(&mut self.told)
+        };
+        tell(&mut usage.each, told);
+    }
+}
+
+/// Notes a call; where there are very many, the sums stay right.
+fn tell(each: &mut Vec<ModelCall>, call: ModelCall) {
+    let same = |known: &&mut ModelCall| {
+        (&known.name, known.embed, &known.failed) == (&call.name, call.embed, &call.failed)
+    };
+    // Names and codes are few, so there are not many more entries than the bound.
+    let told = each.len();
+    match each.iter_mut().rev().find(|known| told >= CALLS_TOLD_MAX && same(known)) {
+        Some(known) => {
+            known.took_ms = known.took_ms.saturating_add(call.took_ms);
+            known.tokens_in = known.tokens_in.saturating_add(call.tokens_in);
+            known.tokens_out = known.tokens_out.saturating_add(call.tokens_out);
+            known.cost_micros = known.cost_micros.saturating_add(call.cost_micros);
+            known.more += 1;
+        }
+        None if told < 2 * CALLS_TOLD_MAX => each.push(call),
+        None => {}
     }
 }
 

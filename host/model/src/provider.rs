@@ -41,6 +41,17 @@ impl ProviderKind {
         }
     }
 
+    /// The word for it in journals, metrics and traces.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ProviderKind::OpenAi => "openai",
+            ProviderKind::Anthropic => "anthropic",
+            ProviderKind::Gemini => "gemini",
+            ProviderKind::Ollama => "ollama",
+        }
+    }
+
     /// The environment variable that usually holds the key; `None`: there is none.
     #[must_use]
     pub fn key_env(self) -> Option<&'static str> {

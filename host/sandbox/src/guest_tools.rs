@@ -46,6 +46,8 @@ pub(crate) struct Calling {
     nesting: Nesting,
     /// Calls made by itself.
     made: u32,
+    /// When the attempt began.
+    since: Instant,
 }
 
 impl Calling {
@@ -54,7 +56,7 @@ impl Calling {
             return None;
         }
         let request = CallRequest { input: String::new(), ..request.clone() };
-        Some(Box::new(Calling { shared: shared.clone(), request, nesting, made: 0 }))
+        Some(Box::new(Calling { shared: shared.clone(), request, nesting, made: 0, since: Instant::now() }))
     }
 }
 
@@ -88,6 +90,8 @@ impl Guest {
             return Err(PowerError::new(PowerErrorKind::Invalid, "arguments-not-object", message));
         }
         let since = Instant::now();
+        let at_ms =
+            self.calling.as_ref().map_or(0, |calling| ms(since.saturating_duration_since(calling.since)));
         let place = self.tool_uses.len();
         // Whoever ends the attempt meanwhile finds it so.
         let failed = Some("cancelled".to_owned());
@@ -97,7 +101,7 @@ impl Guest {
             // Not noted: who goes on asking beyond the bound would fill the journal.
             return Err(prepared.err().expect("it was just looked at"));
         }
-        self.tool_uses.push(ToolUse { name: called, failed, ..ToolUse::default() });
+        self.tool_uses.push(ToolUse { name: called, at_ms, failed, ..ToolUse::default() });
         self.tool_since = Some(since);
         let (result, tools) = match prepared {
             Err(refusal) => (Err((refusal.code.clone(), refusal)), Vec::new()),
@@ -117,7 +121,7 @@ impl Guest {
         };
         self.tool_since = None;
         let failed = result.as_ref().err().map(|(code, _)| code.clone());
-        self.tool_uses[place] = ToolUse { name, took_ms: elapsed_ms(since), failed, tools };
+        self.tool_uses[place] = ToolUse { name, at_ms, took_ms: elapsed_ms(since), failed, tools };
         result.map_err(|(_, refusal)| {
             if refusal.kind == PowerErrorKind::Limit && refusal.code == BUDGET_CODE {
                 self.denied = Some(BUDGET_CODE);
@@ -333,5 +337,9 @@ fn seed(caller: u32, key: &str) -> u32 {
 }
 
 fn elapsed_ms(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    ms(since.elapsed())
+}
+
+fn ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

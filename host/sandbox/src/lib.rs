@@ -19,6 +19,7 @@ mod cancel;
 mod capture;
 mod clocks;
 mod compile_child;
+mod compile_times;
 mod compiler;
 mod disk;
 mod engine;
@@ -52,6 +53,7 @@ pub use cache::KeptCode;
 pub use call::{CallRequest, GuestEvent, LogLevel, Observer, Outcome, Usage};
 pub use cancel::CancelToken;
 pub use compile_child::compile_main;
+pub use compile_times::{COMPILE_SECONDS, CompileTimes};
 pub use compiler::Compiler;
 pub use failure::{Class, Failure};
 pub use http::{
@@ -63,8 +65,8 @@ pub use limits::{Limit, SetBy, Unit};
 pub use load_error::{LoadError, Refused, SetupError};
 pub use memory::{AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, SearchMode};
 pub use model::{
-    BUDGET_CODE, Model, ModelAnswer, ModelEvent, ModelFinish, ModelFuture, ModelMessage, ModelPart,
-    ModelRequest, ModelResponse, ModelRole, ModelUsage, ToolCall, ToolSpec,
+    BUDGET_CODE, Model, ModelAnswer, ModelCall, ModelEvent, ModelFinish, ModelFuture, ModelMessage,
+    ModelPart, ModelRequest, ModelResponse, ModelRole, ModelUsage, ToolCall, ToolSpec,
 };
 pub use offered::{AGENT_PACKAGE, AGENT_VERSION};
 pub use plugin::{Import, Plugin};

@@ -8,6 +8,7 @@ use crate::answer::CODE_BYTES_MAX;
 use crate::bindings::{AgentPre, types};
 use crate::cache::{Cache, KeptCode};
 use crate::compile_child::panic_text;
+use crate::compile_times::CompileClock;
 use crate::guest::Guest;
 use crate::inspect::{Inspection, inspect};
 use crate::lane::step_behind;
@@ -18,6 +19,7 @@ use crate::settings::{Grants, Settings};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
@@ -38,6 +40,7 @@ pub(crate) struct Loader {
     flights: Mutex<HashMap<String, Flight>>,
     compilers: Places,
     inspectors: Places,
+    pub(crate) clock: CompileClock,
 }
 
 impl Loader {
@@ -60,6 +63,7 @@ impl Loader {
             flights: Mutex::default(),
             compilers: Places::of(places),
             inspectors: Places::of(1),
+            clock: CompileClock::default(),
         }
     }
 
@@ -163,7 +167,10 @@ impl Loader {
         }
         let code = {
             let _place = self.compilers.take();
-            self.compile(bytes)?
+            let since = Instant::now();
+            let compiled = self.compile(bytes);
+            self.clock.took(since.elapsed());
+            compiled?
         };
         let component = revive(&self.engine, &code).map_err(|error| LoadError::Compile {
             message: sanitise(&format!("its code does not fit this host: {error:#}"), 1_000),

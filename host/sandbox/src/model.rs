@@ -30,7 +30,7 @@ pub trait ModelAnswer: Send + 'static {
 }
 
 /// What the calls of one attempt took.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelUsage {
     /// How many calls.
     pub calls: u64,
@@ -42,6 +42,35 @@ pub struct ModelUsage {
     pub cost_micros: u64,
     /// From each call to its end. Milliseconds.
     pub took_ms: u64,
+    /// Each call, in the order in which they ended; very many of them added up.
+    pub each: Vec<ModelCall>,
+}
+
+/// One call of a model, or several of one model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelCall {
+    /// The operator's name of the model.
+    pub name: String,
+    /// Who has it; empty: recorded replies.
+    pub provider: &'static str,
+    /// The provider's name of it; empty: as `name`.
+    pub model: String,
+    /// Whether it was asked for vectors.
+    pub embed: bool,
+    /// From when the attempt got its models to the call. Milliseconds.
+    pub at_ms: u64,
+    /// From the call to its end. Milliseconds.
+    pub took_ms: u64,
+    /// Tokens read.
+    pub tokens_in: u64,
+    /// Tokens written.
+    pub tokens_out: u64,
+    /// Millionths of the operator's currency.
+    pub cost_micros: u64,
+    /// The code of its failure, `cut` if it was given up.
+    pub failed: Option<String>,
+    /// Further calls that are added up in this entry.
+    pub more: u64,
 }
 
 /// The code of an error of kind `limit` that an operator's budget gives. An attempt that fails with it has failed for

@@ -5,6 +5,7 @@ use crate::bindings::{log, memory_audit, memory_facts, memory_slots, model, prog
 use crate::cache::{Cache, KeptCode};
 use crate::call::{CallRequest, Outcome, Usage};
 use crate::compile_child::panic_text;
+use crate::compile_times::CompileTimes;
 use crate::disk::Disk;
 use crate::engine;
 use crate::failure::{Class, Failure};
@@ -116,6 +117,12 @@ impl Sandbox {
     /// As [`Sandbox::load`], except for grants.
     pub fn precompile(&self, bytes: &[u8]) -> Result<(), LoadError> {
         self.shared.loader.load(bytes, None).map(drop)
+    }
+
+    /// How long compiling took since the sandbox was made.
+    #[must_use]
+    pub fn compile_times(&self) -> CompileTimes {
+        self.shared.loader.clock.times()
     }
 
     /// What the cache holds for the component of that digest. Reads and authenticates the whole file.

@@ -53,6 +53,8 @@ pub struct Tool {
 pub struct ToolUse {
     /// As it was called.
     pub name: String,
+    /// From the start of the attempt that made it to its call. Milliseconds.
+    pub at_ms: u64,
     /// From its call to its answer. Milliseconds.
     pub took_ms: u64,
     /// The code of its failure, `cancelled` if its caller ended first. `None`: it succeeded.

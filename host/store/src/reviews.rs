@@ -126,6 +126,19 @@ impl Reader {
         })
     }
 
+    /// How many reviews wait, by workflow.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn open_review_counts(&self) -> Result<Vec<(String, u64)>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT workflow, count(*) FROM reviews WHERE open = 1 GROUP BY workflow")?
+                .query_map([], |row| Ok((row.get(0)?, unsigned(row.get(1)?))))?
+                .collect()
+        })
+    }
+
     /// How many reviews wait.
     ///
     /// # Errors

@@ -102,6 +102,26 @@ const COLUMNS: &str = "run_id, workflow, version, thread_id, user_id, started_at
      JOIN runs w ON w.id = o.run WHERE l.run = runs.id AND l.held = 0 AND o.held = 1)";
 
 impl Reader {
+    /// How many runs that have not ended stand how. Costs a look at the index of those.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn active_run_counts(&self) -> Result<Vec<(RunStatus, u64)>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT status, count(*) FROM runs WHERE status IN ('running', 'waiting', 'paused', 'stuck') \
+                     GROUP BY status",
+                )?
+                .query_map([], |row| {
+                    let status: String = row.get(0)?;
+                    let status = RunStatus::from_name(&status).unwrap_or(RunStatus::Stuck);
+                    Ok((status, unsigned(row.get(1)?)))
+                })?
+                .collect()
+        })
+    }
+
     /// Runs with owed commands, oldest first: what a starting host carries on. `after` is the last one of the former page.
     ///
     /// # Errors

@@ -20,10 +20,11 @@ struct Generated {
     command: &'static [&'static str],
 }
 
-const GENERATED: [Generated; 3] = [
+const GENERATED: [Generated; 4] = [
     Generated { path: "host/workflow/workflow.schema.json", command: &["schema", "workflow"] },
     Generated { path: "host/docs/openapi.json", command: &["schema", "api"] },
     Generated { path: "host/docs/cli.md", command: &["docs", "cli"] },
+    Generated { path: "host/docs/metrics.md", command: &["docs", "metrics"] },
 ];
 
 /// Builds plugins and host and reviews a real licence with them. The exit code is the host's: 4 when it waits for a

@@ -13,7 +13,7 @@ use crate::host::{Access, Drive, Durability, Host, HostOptions};
 use crate::project::config::{self, Config};
 use crate::project::directory::{Directory, FileError};
 use crate::project::load::LoadError;
-use crate::project::{models, permits};
+use crate::project::{models, permits, telemetry};
 
 /// The data directory when nobody names one.
 const DATA_DIR_DEFAULT: &str = ".bandstand";
@@ -62,15 +62,15 @@ impl Context {
         drive: Drive,
         models: Models,
     ) -> Result<Access, Failure> {
-        Ok(Access::open(self.options(config, drive, models)).await?)
+        Ok(Access::open(self.options(config, drive, models)?).await?)
     }
 
     /// Takes the data directory; there must be no other holder.
     pub async fn hold(&self, config: Option<&Config>, drive: Drive) -> Result<Host, Failure> {
-        Ok(Host::open(self.options(config, drive, self.models(config, None, None)?)).await?)
+        Ok(Host::open(self.options(config, drive, self.models(config, None, None)?)?).await?)
     }
 
-    fn options(&self, config: Option<&Config>, drive: Drive, models: Models) -> HostOptions {
+    fn options(&self, config: Option<&Config>, drive: Drive, models: Models) -> Result<HostOptions, Failure> {
         let mut options = HostOptions::new(&self.data_dir);
         options.drive = drive;
         options.compiler = Some(compiler(config));
@@ -85,7 +85,11 @@ impl Context {
         options.lending = permits::lending(config);
         options.sandbox = sandbox_settings(config);
         options.attempt = attempt_limits(config);
-        options
+        options.otlp = telemetry::otlp(config).map_err(|error| {
+            Failure::usage(error)
+                .help("see [telemetry] in bandstand.toml; without `otlp` there are no traces")
+        })?;
+        Ok(options)
     }
 
     /// The models that the settings describe. Files of replies that the command names stand in for them, or those that the

@@ -1,5 +1,6 @@
-//! `bandstand docs cli`: the reference of the command line, made of the same tree that parses it.
-//! Committed as `host/docs/cli.md`; a test fails when the two differ.
+//! `bandstand docs`: what is generated of the documentation. `cli`, the reference of the command line, is made of the same
+//! tree that parses it, `metrics` of the definitions that metrics are registered by. Committed as `host/docs/cli.md` and
+//! `host/docs/metrics.md`; tests fail when they differ.
 
 use std::fmt::Write;
 
@@ -13,12 +14,16 @@ use super::exit::{Exit, Failure};
 pub enum DocsVerb {
     /// Print the reference of the command line, in Markdown
     Cli,
+    /// Print the list of metrics, in Markdown
+    Metrics,
 }
 
 /// Prints it.
 pub fn execute(verb: &DocsVerb, context: &Context) -> Result<Exit, Failure> {
-    let DocsVerb::Cli = verb;
-    context.out.text(&reference());
+    context.out.text(&match verb {
+        DocsVerb::Cli => reference(),
+        DocsVerb::Metrics => crate::telemetry::names::markdown(),
+    });
     Ok(Exit::Succeeded)
 }
 

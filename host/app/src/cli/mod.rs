@@ -31,7 +31,7 @@ pub mod tree;
 pub mod workflow;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -39,6 +39,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use context::Context;
 use exit::{Exit, Failure};
 use term::out::{Out, Tone};
+
+use crate::project::Directory;
+use crate::telemetry::LogFormat;
+use crate::telemetry::log::{self, LOG_ENV, LogOptions};
 
 /// What is typed.
 #[derive(Debug, Parser)]
@@ -73,6 +77,9 @@ pub struct GlobalArgs {
     /// Print nothing on stderr but errors and what must be answered
     #[arg(long, short, global = true)]
     pub quiet: bool,
+    /// How the host's own log on stderr is written [default: text; JSON where a server has no terminal]
+    #[arg(long, global = true, env = LOG_ENV, hide_env_values = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// Say more on stderr; twice for log lines of agents too
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -149,7 +156,7 @@ pub fn main() -> ExitCode {
         }
     };
     let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
-    log_to_stderr(&out);
+    log_to_stderr(&out, &cli);
     let context = Context::new(&cli.global, out.clone());
     let exit = match execute(cli.verb, &context) {
         Ok(exit) => exit,
@@ -171,20 +178,21 @@ fn with_all_written(exit: Exit, out: &Out) -> Exit {
 }
 
 /// What the host itself has to say, for operators: warnings, and more with `-v`.
-fn log_to_stderr(out: &Out) {
+fn log_to_stderr(out: &Out, cli: &Cli) {
     let level = match (out.quiet, out.verbose) {
         (true, _) => tracing::Level::ERROR,
         (false, 0) => tracing::Level::WARN,
         (false, 1) => tracing::Level::INFO,
         (false, _) => tracing::Level::DEBUG,
     };
-    // Other crates' details are of no use to an operator.
-    let filter = tracing_subscriber::EnvFilter::new(format!(
-        "warn,bandstand={level},bandstand_store={level},bandstand_sandbox={level},bandstand_driver={level}"
-    ));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A test may have set one before.
-    let _ = subscriber.with_ansi(out.can_redraw && !out.json).with_target(false).try_init();
+    let (served, dir) = match &cli.verb {
+        Verb::Serve(args) => (true, args.dir.as_path()),
+        _ => (false, Path::new(".")),
+    };
+    // Settings that cannot be read are told by whoever needs them.
+    let settings = || Directory::at(dir).ok()?.config?.telemetry.log;
+    let format = cli.global.log_format.or_else(settings);
+    log::begin(LogOptions { format, level, colour: out.can_redraw && !out.json, serves: served });
 }
 
 fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {

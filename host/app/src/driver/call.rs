@@ -22,6 +22,7 @@ use super::plugins::{self, PluginError, Plugins};
 use super::shell::Mailbox;
 use super::tools::{OutOfService, ToolsOf};
 use crate::host::{Lending, Live, LiveKind};
+use crate::telemetry::log::{Line, plugin_line};
 
 /// Makes the memory that stands behind one attempt: for which workflow, run and visit.
 pub type MemoryFor = Arc<dyn Fn(&RunStarted, &CommandId) -> Arc<dyn Memory> + Send + Sync>;
@@ -165,6 +166,7 @@ impl Caller {
             let observer = Arc::new(Listener {
                 run_id: of.run_id.clone(),
                 id: command.id.clone(),
+                plugin: plugin_name(&command),
                 hub: self.hub.clone(),
             });
             observer.tell(LiveKind::Started);
@@ -251,6 +253,8 @@ fn seed(run: u64, id: &CommandId) -> u32 {
 struct Listener {
     run_id: RunId,
     id: CommandId,
+    /// Its id in the graph.
+    plugin: String,
     hub: Arc<Hub>,
 }
 
@@ -264,8 +268,17 @@ impl Listener {
     }
 }
 
+fn plugin_name(command: &Command) -> String {
+    let (Callee::Plugin(name) | Callee::Workflow(name)) = &command.callee;
+    name.to_string()
+}
+
 impl Observer for Listener {
     fn event(&self, event: GuestEvent) {
+        if let GuestEvent::Log { level, message, fields } = &event {
+            let of = Line { run_id: &self.run_id, id: &self.id, plugin: &self.plugin };
+            plugin_line(of, *level, message, fields.as_deref().unwrap_or_default());
+        }
         self.tell(match event {
             GuestEvent::Log { level, message, fields } => LiveKind::Log {
                 level: level_name(level).to_owned(),

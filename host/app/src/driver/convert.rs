@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bandstand_driver::{Evidence, Message, RunId};
 use bandstand_engine::graph::{Plugin, PluginSource};
-use bandstand_engine::input::{Choice, Reply, ReplyNext, ReviewRequest, ToolUse, Usage};
+use bandstand_engine::input::{Choice, ModelUse, Reply, ReplyNext, ReviewRequest, ToolUse, Usage};
 use bandstand_engine::{Class, CommandId, Failure, Input, Payload};
 use bandstand_sandbox as sandbox;
 use serde_json::Value;
@@ -174,12 +174,32 @@ fn usage(usage: sandbox::Usage) -> Usage {
         cost_micros: usage.model.cost_micros,
         model_ms: usage.model.took_ms,
         tools: usage.tools.into_iter().map(tool_use).collect(),
+        models: usage.model.each.into_iter().map(model_use).collect(),
+    }
+}
+
+fn model_use(call: sandbox::ModelCall) -> ModelUse {
+    let sandbox::ModelCall { name, provider, model, embed, at_ms, took_ms, .. } = call;
+    let model = if model == name { String::new() } else { model };
+    ModelUse {
+        name,
+        provider: provider.to_owned(),
+        model,
+        embed,
+        at_ms,
+        took_ms,
+        tokens_in: call.tokens_in,
+        tokens_out: call.tokens_out,
+        cost_micros: call.cost_micros,
+        failed: call.failed,
+        more: call.more,
     }
 }
 
 fn tool_use(tool: sandbox::ToolUse) -> ToolUse {
     ToolUse {
         name: tool.name,
+        at_ms: tool.at_ms,
         took_ms: tool.took_ms,
         failed: tool.failed,
         tools: tool.tools.into_iter().map(tool_use).collect(),

@@ -22,6 +22,7 @@ use super::child::Children;
 use super::clock::now;
 use super::holds::Holds;
 use super::load::Loader;
+use super::tap::Tap;
 use crate::host::{Counters, Live, LiveKind, Published, to_kept};
 
 /// Messages handled before the task lets others have the thread.
@@ -101,6 +102,8 @@ pub struct Parts {
     pub breakers: Vec<Breaker>,
     /// Shows how many plugins and attempts are out of service.
     pub(crate) counters: Arc<Counters>,
+    /// Hears what is durable.
+    pub tap: Arc<dyn Tap>,
     /// Keeps.
     pub store: Arc<Store>,
     /// Marks of calls in flight.
@@ -249,6 +252,11 @@ impl Shell {
             Message::RunStarted { run, .. } => Some(RunId::from(run.id())),
             _ => None,
         };
+        match &message {
+            Message::Loaded { run, .. } if self.core.run(run.id()).is_none() => self.parts.tap.loaded(run),
+            Message::LoadFailed { run_id, .. } => self.parts.tap.not_loaded(run_id),
+            _ => {}
+        }
         let mut actions = std::mem::take(&mut self.actions);
         self.core.handle(message, now(), &mut actions);
         self.parts.counters.set(self.core.quarantine_counts());
@@ -256,6 +264,7 @@ impl Shell {
             self.carry_out(action);
         }
         self.actions = actions;
+        self.parts.tap.attempts(self.flying.len());
         if let Some(run_id) = begun {
             // Its first row has them by now; of a child run that nobody wanted any more there is none.
             self.parts.documents.lock().unwrap_or_else(PoisonError::into_inner).remove(&run_id);
@@ -341,7 +350,9 @@ impl Shell {
                 }
             }
             Action::Publish { run_id, rows } => {
-                for Row { seq, at, events } in rows {
+                for row in rows {
+                    self.parts.tap.row(&run_id, &row);
+                    let Row { seq, at, events } = row;
                     let next_seq = seq + events.len() as u64;
                     let row = || Published { run_id: run_id.to_string(), seq, at, events };
                     self.parts.caller.hub.publish(&run_id, row, next_seq);
@@ -350,6 +361,7 @@ impl Shell {
             Action::Stands { run_id, standing } => {
                 if let Standing::Stuck(problem) = &standing {
                     self.holds.forget(&run_id);
+                    self.parts.tap.evicted(&run_id);
                     self.stuck(&run_id, problem);
                 }
                 self.parts.caller.hub.stands(&run_id, standing);
@@ -357,6 +369,7 @@ impl Shell {
             Action::Load { run_id } => self.load(run_id),
             Action::Evict { run_id } => {
                 self.infos.remove(&run_id);
+                self.parts.tap.evicted(&run_id);
                 self.parts.caller.hub.evict(&run_id);
             }
             Action::SaveSnapshot { run_id, snapshot } => self.save(run_id, *snapshot),
@@ -415,8 +428,12 @@ impl Shell {
                 append.documents = documents.remove(&run_id).unwrap_or_default();
             }
             size_bytes += append.events.len() as u64;
-            let others = self.mailbox.others.clone();
+            let (others, tap) = (self.mailbox.others.clone(), self.parts.tap.clone());
+            let begun = Instant::now();
             let done = move |result: Result<_, bandstand_store::AppendError>| {
+                if result.is_ok() {
+                    tap.appended(begun.elapsed());
+                }
                 let message = match result {
                     Ok(_) if index < last => return,
                     Ok(_) => Message::Appended { token, size_bytes },

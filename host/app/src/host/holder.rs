@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bandstand_driver::{Message, Refusal, RunId, Standing};
 use bandstand_engine::input::{ActorKind, By};
@@ -25,6 +26,7 @@ use super::tidy::{Deleted, Pace, Pruned, Tidy};
 use super::uses::Uses;
 use super::watch::{NO_ROWS, Watch};
 use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Wanted, now};
+use crate::telemetry::{Metrics, Sources, Telemetry};
 
 /// How many runs with deadlines are looked at ahead.
 const DEADLINES_MAX: u32 = 1_000;
@@ -53,6 +55,8 @@ pub(super) struct Inner {
     tidy: Arc<Tidy>,
     pub(super) leases: Leases,
     pub(super) counters: Arc<Counters>,
+    telemetry: Arc<Telemetry>,
+    opened_at: Instant,
     /// The socket, and last the lock: given up in this order.
     held: Mutex<Option<(Server, Lock)>>,
 }
@@ -63,6 +67,7 @@ impl Host {
     /// # Errors
     /// When another process holds it, or store or sandbox cannot be opened.
     pub async fn open(options: HostOptions) -> Result<Host, HostError> {
+        let opened_at = Instant::now();
         let opened = {
             let options = options.clone();
             tokio::task::spawn_blocking(move || Opened::new(&options))
@@ -77,6 +82,15 @@ impl Host {
         let documents = Arc::new(Mutex::default());
         let memory_store = store.clone();
         let counters = Arc::new(Counters::default());
+        let telemetry = Arc::new(Telemetry::new(
+            Sources {
+                store: Arc::downgrade(&store),
+                sandbox: Arc::downgrade(&sandbox),
+                counters: Arc::downgrade(&counters),
+                data_dir: options.data_dir.clone(),
+            },
+            options.otlp.clone(),
+        ));
         let (leave, left) = tokio::sync::mpsc::unbounded_channel();
         let caller = Caller {
             sandbox,
@@ -96,6 +110,7 @@ impl Host {
             limits: options.limits,
             breakers: quarantine::restored(&store, options.limits.quarantine.enabled)?,
             counters: counters.clone(),
+            tap: telemetry.clone(),
             store: store.clone(),
             marks: marks.clone(),
             marked,
@@ -124,6 +139,8 @@ impl Host {
             tidy,
             leases: Leases::default(),
             counters,
+            telemetry,
+            opened_at,
             held: Mutex::default(),
         }));
         tokio::spawn(lease::hand_on_left(Arc::downgrade(&host.0), left));
@@ -151,6 +168,11 @@ impl Host {
     /// Counters of the store since the host was opened.
     pub fn stats(&self) -> bandstand_store::Stats {
         self.0.store.stats()
+    }
+
+    /// The metrics of this host. They are kept by whoever has them, without the host.
+    pub fn metrics(&self) -> Metrics {
+        self.0.telemetry.metrics().clone()
     }
 
     /// Starts a run; it is durable when this returns its id.
@@ -400,6 +422,7 @@ impl Host {
         let closed = tokio::task::spawn_blocking(move || {
             let there = lock.place()?.is_there().unwrap_or(true);
             host.0.store.close();
+            host.0.telemetry.close();
             // Stopped in order, so nothing was interrupted but what nobody has looked at since.
             host.0.marks.clear_all_but(|run_id, command| {
                 let id = command.parse::<CommandId>().ok();
@@ -429,6 +452,7 @@ impl Host {
                 run_ids
             }
         };
+        self.0.telemetry.recovers(&run_ids, self.0.opened_at);
         for run_id in run_ids {
             self.drive_queued(&run_id)?;
             self.0.mailbox.tell(Message::Drive { run_id: run_id.into() });

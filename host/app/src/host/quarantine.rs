@@ -43,7 +43,7 @@ impl Counters {
         self.held.store(counts.calls, Ordering::Relaxed);
     }
 
-    fn read(&self) -> QuarantineStats {
+    pub(crate) fn read(&self) -> QuarantineStats {
         QuarantineStats {
             faults_total: self.faults.load(Ordering::Relaxed),
             quarantines_total: self.quarantines.load(Ordering::Relaxed),

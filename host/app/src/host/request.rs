@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::lending::Lending;
 use super::outgoing::Outgoing;
 use super::uses::Uses;
+use crate::telemetry::Otlp;
 pub use bandstand_driver::Limits;
 
 /// How a host is to be opened.
@@ -43,6 +44,8 @@ pub struct HostOptions {
     pub sandbox: Settings,
     /// The limits of an attempt as far as no workflow file says.
     pub attempt: CallLimits,
+    /// Where traces go; none: nowhere.
+    pub otlp: Option<Otlp>,
 }
 
 impl HostOptions {
@@ -60,6 +63,7 @@ impl HostOptions {
             lending: Lending::default(),
             sandbox: Settings::default(),
             attempt: CallLimits::default(),
+            otlp: None,
         }
     }
 }

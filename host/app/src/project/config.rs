@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::models::{self, BudgetSettings, Choices};
 use super::permits;
 use super::server::{ServerSettings, Tokens};
+use super::telemetry::{self, TelemetrySettings};
 use super::tools::ToolSettings;
 use crate::host::{Outgoing, SecretFrom, SecretSource};
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub server: ServerSettings,
     /// Who may ask what of it, by name.
     pub tokens: Tokens,
+    /// Where traces go, and how the log is written.
+    pub telemetry: TelemetrySettings,
     /// Where the file lies; paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -559,7 +562,7 @@ impl Config {
                 return Err(format!("[tools.{name}] {problem}"));
             }
         }
-        match models::problem(&config) {
+        match models::problem(&config).or_else(|| telemetry::problem(&config)) {
             Some(problem) => Err(problem),
             None => Ok(config),
         }

@@ -11,6 +11,7 @@ pub mod models;
 pub mod permits;
 pub mod reads;
 pub mod server;
+pub mod telemetry;
 pub mod tools;
 pub mod trial;
 

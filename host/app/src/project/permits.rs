@@ -85,6 +85,9 @@ pub fn kept_env(config: Option<&Config>, name: &str) -> Option<String> {
     let usual = models::key_variables(config).contains(name);
     let secret = config
         .is_some_and(|config| config.secrets.values().any(|secret| secret.env.as_deref() == Some(name)));
+    if config.is_some_and(|config| config.telemetry.headers_env.as_deref() == Some(name)) {
+        return Some("it holds headers for traces ([telemetry]), which no plugin sees".to_owned());
+    }
     match (usual, secret) {
         (true, _) => Some("it holds the key of a model, which no plugin sees".to_owned()),
         (_, true) => Some("it holds a secret ([secrets]), which no plugin sees; grant `secrets`".to_owned()),
@@ -96,6 +99,7 @@ pub fn kept_env(config: Option<&Config>, name: &str) -> Option<String> {
 pub fn lending(config: Option<&Config>) -> Lending {
     let mut lending = Lending { env_kept: models::key_variables(config), ..Lending::default() };
     if let Some(config) = config {
+        lending.env_kept.extend(config.telemetry.headers_env.clone());
         lending.env_kept.extend(config.secrets.values().filter_map(|secret| secret.env.clone()));
         // What tools of the host are granted is permitted by being said.
         let tools = || config.tools.values().map(|tool| &tool.grants);

@@ -42,7 +42,7 @@ impl Folder {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bandstand"));
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
-        for name in ["BANDSTAND_DATA", "NO_COLOR", "EDITOR", "VISUAL"] {
+        for name in ["BANDSTAND_DATA", "BANDSTAND_LOG", "NO_COLOR", "EDITOR", "VISUAL"] {
             command.env_remove(name);
         }
         command.env("USER", "tester");

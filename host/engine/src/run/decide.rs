@@ -391,6 +391,11 @@ impl Run {
         self.state.started_at
     }
 
+    /// How often it was retried after it had failed.
+    pub fn retries(&self) -> u32 {
+        self.state.retries
+    }
+
     /// The time of its last event.
     pub fn last_at(&self) -> Timestamp {
         self.state.now

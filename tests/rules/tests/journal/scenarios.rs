@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bandstand_engine::event::{CachedFrom, Payload};
 use bandstand_engine::input::{
-    ActorKind, By, Choice, Reply, ReplyNext, ReviewRequest, ToolUse, Usage, Verdict,
+    ActorKind, By, Choice, ModelUse, Reply, ReplyNext, ReviewRequest, ToolUse, Usage, Verdict,
 };
 use bandstand_engine::{Answer, Class, Failure, Input};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("retries", retries()),
         ("models-and-tools", models_and_tools()),
         ("tools-of-tools", tools_of_tools()),
+        ("each-call", each_call()),
         ("interrupted", interrupted()),
         ("routes", routes()),
         ("route-default", route_default()),
@@ -54,6 +55,7 @@ const USAGE: Usage = Usage {
     cost_micros: 1_200,
     model_ms: 800,
     tools: Vec::new(),
+    models: Vec::new(),
 };
 
 fn reply(output: Value) -> Reply {
@@ -127,6 +129,7 @@ nodes:
 ";
     let tool = |failed: Option<&str>, took_ms| ToolUse {
         name: "search".to_owned(),
+        at_ms: 0,
         took_ms,
         failed: failed.map(str::to_owned),
         tools: Vec::new(),
@@ -149,10 +152,48 @@ plugins: { p: { builtin: echo } }
 nodes:
   a: { agent: p, next: end }
 ";
-    let tool = |name: &str, tools| ToolUse { name: name.to_owned(), took_ms: 5, failed: None, tools };
+    let tool =
+        |name: &str, tools| ToolUse { name: name.to_owned(), at_ms: 0, took_ms: 5, failed: None, tools };
     let tools = vec![tool("search", vec![tool("fetch", Vec::new())])];
     let mut tape = Tape::start(text, json!({}), None);
     done(&mut tape, "a@1#1", reply(json!({})), Usage { tools, ..USAGE });
+    tape
+}
+
+/// When tools were called, and each call of a model.
+fn each_call() -> Tape {
+    let text = "
+format: 1
+name: each-call
+version: 1
+plugins: { p: { builtin: echo } }
+nodes:
+  a: { agent: p, next: end }
+";
+    let told = ToolUse { name: "search".to_owned(), at_ms: 3, took_ms: 5, failed: None, tools: Vec::new() };
+    let answered = ModelUse {
+        name: "default".to_owned(),
+        provider: "openai".to_owned(),
+        model: "gpt-4.1-mini".to_owned(),
+        at_ms: 9,
+        took_ms: 700,
+        tokens_in: 300,
+        tokens_out: 40,
+        cost_micros: 1_200,
+        ..ModelUse::default()
+    };
+    let cut = ModelUse {
+        name: "default".to_owned(),
+        embed: true,
+        at_ms: 712,
+        took_ms: 100,
+        failed: Some("cut".to_owned()),
+        more: 1,
+        ..ModelUse::default()
+    };
+    let mut tape = Tape::start(text, json!({}), None);
+    let used = Usage { tools: vec![told], models: vec![answered, cut], ..USAGE };
+    done(&mut tape, "a@1#1", reply(json!({})), used);
     tape
 }
 
