@@ -106,9 +106,8 @@ pub(crate) fn bench(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
     // Together, so that both are built of the same crates: the server is measured as a process of its own.
     let both = ["--release", "--quiet", "--package", "bandstand", "--package", "bandstand-bench"];
     shell::run(repo.cargo().arg("build").args(both))?;
-    shell::run_for_code(
-        repo.cargo().arg("run").args(both).args(["--bin", "bandstand-bench", "--"]).args(rest),
-    )
+    let program = plugins::target_dir(repo).join("release/bandstand-bench");
+    shell::run_for_code(std::process::Command::new(program).current_dir(&repo.root).args(rest))
 }
 
 /// Builds one target of `tests/fuzz` so that libFuzzer sees which branches an input takes, and runs it. What it keeps goes

@@ -59,7 +59,8 @@ PUT /api/v1/workflows/{workflow} admin
 ";
 
 /// Routes that are not in the document.
-const OTHERS: [(&str, &str); 1] = [("/api/v1/openapi.json", "viewer")];
+const OTHERS: [(&str, &str); 3] =
+    [("/api/v1/openapi.json", "viewer"), ("/metrics", "viewer"), ("/api/v1/ws", "viewer")];
 
 fn covers(role: &str, asked: &str) -> bool {
     asked == "viewer" || role == "admin" || role == asked
