@@ -106,7 +106,7 @@ pub(crate) fn bench(repo: &Repo, rest: &[OsString]) -> Result<ExitCode> {
     // Together, so that both are built of the same crates: the server is measured as a process of its own.
     let both = ["--release", "--quiet", "--package", "bandstand", "--package", "bandstand-bench"];
     shell::run(repo.cargo().arg("build").args(both))?;
-    let program = plugins::target_dir(repo).join("release/bandstand-bench");
+    let program = repo.root.join("target/release/bandstand-bench");
     shell::run_for_code(std::process::Command::new(program).current_dir(&repo.root).args(rest))
 }
 
