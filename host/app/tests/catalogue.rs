@@ -45,7 +45,12 @@ impl Project {
 
     /// Looks only when it is told to.
     async fn still(&self) -> Catalogue {
-        let pace = Pace { settle: Duration::from_millis(20), poll: Duration::from_secs(3_600), watch: false };
+        let pace = Pace {
+            settle: Duration::from_millis(20),
+            poll: Duration::from_secs(3_600),
+            watch: false,
+            log: false,
+        };
         self.open(pace).await
     }
 
@@ -241,7 +246,12 @@ async fn a_workflow_is_swapped_when_a_file_that_it_is_made_of_changes() {
 async fn a_file_that_is_half_written_is_not_taken() {
     let project = Project::new().await;
     project.write("a.yaml", value("first", "1"));
-    let pace = Pace { settle: Duration::from_millis(100), poll: Duration::from_millis(200), watch: true };
+    let pace = Pace {
+        settle: Duration::from_millis(100),
+        poll: Duration::from_millis(200),
+        watch: true,
+        log: false,
+    };
     let catalogue = project.open(pace).await;
     let mut changes = catalogue.subscribe();
     // Valid at each moment, so only time tells that it is not whole. The file stays open longer than it must be still.
@@ -271,7 +281,8 @@ async fn a_file_that_is_half_written_is_not_taken() {
 async fn changes_are_seen_by_being_told_and_by_looking_now_and_then() {
     for (watch, poll) in [(true, 3_600_000), (false, 50)] {
         let project = Project::new().await;
-        let pace = Pace { settle: Duration::from_millis(20), poll: Duration::from_millis(poll), watch };
+        let pace =
+            Pace { settle: Duration::from_millis(20), poll: Duration::from_millis(poll), watch, log: true };
         let catalogue = project.open(pace).await;
         project.write("a.yaml", calls("first", "p.wasm"));
         project.write("p.wasm", says("1"));

@@ -45,11 +45,13 @@ pub struct Pace {
     pub poll: Duration,
     /// Whether the system is asked to tell of changes.
     pub watch: bool,
+    /// Whether changes and problems are logged; else whoever subscribes tells them.
+    pub log: bool,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { settle: Duration::from_millis(150), poll: Duration::from_secs(5), watch: true }
+        Pace { settle: Duration::from_millis(150), poll: Duration::from_secs(5), watch: true, log: true }
     }
 }
 
@@ -195,7 +197,9 @@ impl Catalogue {
         self.0.host.hold(digests);
         *self.0.served.write().unwrap_or_else(PoisonError::into_inner) = served;
         for change in changes {
-            log(&change);
+            if self.0.pace.log {
+                log(&change);
+            }
             // Nobody need listen.
             let _ = self.0.changes.send(change);
         }
