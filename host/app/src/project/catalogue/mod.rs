@@ -144,8 +144,8 @@ impl Catalogue {
         }));
         // Watched first, so that nothing is missed that changes during the first look.
         let watcher = watch::Watcher::new(&catalogue);
-        catalogue.look().await;
-        watcher.spawn(&catalogue);
+        let unsettled = catalogue.look().await;
+        watcher.spawn(&catalogue, unsettled);
         Ok(catalogue)
     }
 
@@ -174,10 +174,11 @@ impl Catalogue {
         self.0.changes.subscribe()
     }
 
-    /// Looks for changes now. Returns when what has settled is in service.
-    pub async fn look(&self) {
+    /// Looks for changes now. Returns when what has settled is in service; whether something has not, so that another look
+    /// is needed.
+    pub async fn look(&self) -> bool {
         let mut books = self.0.books.lock().await;
-        self.look_with(&mut books).await;
+        self.look_with(&mut books).await
     }
 
     /// Shows what the books say, and tells what changed.
