@@ -25,6 +25,15 @@ struct Project {
     host: Host,
 }
 
+impl Drop for Project {
+    fn drop(&mut self) {
+        // A host whose directory is gone ends the process.
+        let closed =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.host.close()));
+        assert!(closed.is_ok() || std::thread::panicking(), "{closed:?}");
+    }
+}
+
 impl Project {
     async fn new() -> Project {
         let dir = tempfile::tempdir().unwrap();
@@ -128,7 +137,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 async fn put(catalogue: &Catalogue, name: &str, text: &str) -> Result<Arc<Deployed>, PutError> {
-    put_when(catalogue, name, text, Precondition::None).await
+    put_when(catalogue, name, text, Precondition::default()).await
 }
 
 async fn put_when(
@@ -405,7 +414,8 @@ async fn a_workflow_that_is_put_is_in_service_and_in_the_directory() {
     let project = Project::new().await;
     project.write("deep/b.yaml", value("second", "1"));
     let catalogue = project.still().await;
-    let first = catalogue.put_workflow("first", value("first", "1").into_bytes(), Precondition::Absent).await;
+    let first =
+        catalogue.put_workflow("first", value("first", "1").into_bytes(), Precondition::absent()).await;
     let first = first.unwrap();
     assert!(first.is_new && first.deployed.file == "first.yaml");
     assert_eq!(std::fs::read_to_string(project.path("first.yaml")).unwrap(), value("first", "1"));
@@ -422,9 +432,9 @@ async fn a_workflow_that_is_put_is_in_service_and_in_the_directory() {
     let again = project.still().await;
     assert_eq!(names(&again.served()), ["first", "second"]);
     assert_eq!(again.workflow("first").unwrap().etag, first.deployed.etag);
-    catalogue.delete_workflow("second", Precondition::None).await.unwrap();
+    catalogue.delete_workflow("second", Precondition::default()).await.unwrap();
     assert!(!project.path("deep/b.yaml").exists() && catalogue.workflow("second").is_none());
-    let unknown = catalogue.delete_workflow("second", Precondition::None).await;
+    let unknown = catalogue.delete_workflow("second", Precondition::default()).await;
     assert!(matches!(unknown, Err(PutError::Unknown(_))), "{unknown:?}");
 }
 
@@ -455,7 +465,7 @@ async fn what_is_put_is_refused_whole() {
         assert!(matches!(checked, Err(PutError::Name { .. })), "{name}");
     }
     // A file that has only problems may be replaced, unless it is to be a new one.
-    let absent = put_when(&catalogue, "broken", &value("broken", "1"), Precondition::Absent).await;
+    let absent = put_when(&catalogue, "broken", &value("broken", "1"), Precondition::absent()).await;
     assert!(matches!(absent, Err(PutError::Condition { .. })), "{absent:?}");
     put(&catalogue, "broken", &value("broken", "1")).await.unwrap();
     assert!(catalogue.served().problems.is_empty());
@@ -472,10 +482,10 @@ async fn what_is_put_is_refused_whole() {
 async fn of_two_who_write_one_is_told() {
     let project = Project::new().await;
     let catalogue = project.still().await;
-    let first = put_when(&catalogue, "w", &value("w", "1"), Precondition::Absent).await.unwrap();
-    let is = |deployed: &Deployed| Precondition::Is(vec![deployed.etag.clone()]);
+    let first = put_when(&catalogue, "w", &value("w", "1"), Precondition::absent()).await.unwrap();
+    let is = |deployed: &Deployed| Precondition::is(&deployed.etag);
     let second = put_when(&catalogue, "w", &value("w", "2"), is(&first)).await.unwrap();
-    for when in [is(&first), Precondition::Absent] {
+    for when in [is(&first), Precondition::absent()] {
         let Err(PutError::Condition { etag, .. }) =
             put_when(&catalogue, "w", &value("w", "3"), when.clone()).await
         else {
@@ -484,7 +494,7 @@ async fn of_two_who_write_one_is_told() {
         assert_eq!(etag.as_ref(), Some(&second.etag));
     }
     assert!(matches!(
-        put_when(&catalogue, "none", &value("none", "3"), Precondition::Present).await,
+        put_when(&catalogue, "none", &value("none", "3"), Precondition::is("*")).await,
         Err(PutError::Condition { etag: None, .. })
     ));
     let deleted = catalogue.delete_workflow("w", is(&first)).await;
@@ -494,7 +504,7 @@ async fn of_two_who_write_one_is_told() {
     let changed = put_when(&catalogue, "w", &value("w", "3"), is(&second)).await;
     assert!(matches!(changed, Err(PutError::Condition { .. })), "{changed:?}");
     assert_eq!(std::fs::read_to_string(project.path("w.yaml")).unwrap(), "# half of it");
-    put_when(&catalogue, "w", &value("w", "3"), Precondition::Present).await.unwrap();
+    put_when(&catalogue, "w", &value("w", "3"), Precondition::is("*")).await.unwrap();
     let third = catalogue.workflow("w").unwrap();
     catalogue.delete_workflow("w", is(&third)).await.unwrap();
 }
@@ -579,7 +589,7 @@ async fn plugins_in_service_stay_when_runs_are_pruned() {
     project.write("p.wasm", says("1"));
     project.write("q.wasm", says("2"));
     let catalogue = project.still().await;
-    catalogue.delete_workflow("b", Precondition::None).await.unwrap();
+    catalogue.delete_workflow("b", Precondition::default()).await.unwrap();
     let data = project.dir.path().join("data");
     forget_about(&data);
     let pruned = project.host.prune(bandstand_store::Retention::default()).await.unwrap();
