@@ -25,6 +25,15 @@ struct Project {
     host: Host,
 }
 
+impl Drop for Project {
+    fn drop(&mut self) {
+        // A host whose directory is gone ends the process.
+        let closed =
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.host.close()));
+        assert!(closed.is_ok() || std::thread::panicking(), "{closed:?}");
+    }
+}
+
 impl Project {
     async fn new() -> Project {
         let dir = tempfile::tempdir().unwrap();
@@ -45,7 +54,12 @@ impl Project {
 
     /// Looks only when it is told to.
     async fn still(&self) -> Catalogue {
-        let pace = Pace { settle: Duration::from_millis(20), poll: Duration::from_secs(3_600), watch: false };
+        let pace = Pace {
+            settle: Duration::from_millis(20),
+            poll: Duration::from_secs(3_600),
+            watch: false,
+            log: false,
+        };
         self.open(pace).await
     }
 
@@ -123,7 +137,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 async fn put(catalogue: &Catalogue, name: &str, text: &str) -> Result<Arc<Deployed>, PutError> {
-    put_when(catalogue, name, text, Precondition::None).await
+    put_when(catalogue, name, text, Precondition::default()).await
 }
 
 async fn put_when(
@@ -241,7 +255,12 @@ async fn a_workflow_is_swapped_when_a_file_that_it_is_made_of_changes() {
 async fn a_file_that_is_half_written_is_not_taken() {
     let project = Project::new().await;
     project.write("a.yaml", value("first", "1"));
-    let pace = Pace { settle: Duration::from_millis(100), poll: Duration::from_millis(200), watch: true };
+    let pace = Pace {
+        settle: Duration::from_millis(100),
+        poll: Duration::from_millis(200),
+        watch: true,
+        log: false,
+    };
     let catalogue = project.open(pace).await;
     let mut changes = catalogue.subscribe();
     // Valid at each moment, so only time tells that it is not whole. The file stays open longer than it must be still.
@@ -271,7 +290,8 @@ async fn a_file_that_is_half_written_is_not_taken() {
 async fn changes_are_seen_by_being_told_and_by_looking_now_and_then() {
     for (watch, poll) in [(true, 3_600_000), (false, 50)] {
         let project = Project::new().await;
-        let pace = Pace { settle: Duration::from_millis(20), poll: Duration::from_millis(poll), watch };
+        let pace =
+            Pace { settle: Duration::from_millis(20), poll: Duration::from_millis(poll), watch, log: true };
         let catalogue = project.open(pace).await;
         project.write("a.yaml", calls("first", "p.wasm"));
         project.write("p.wasm", says("1"));
@@ -394,7 +414,8 @@ async fn a_workflow_that_is_put_is_in_service_and_in_the_directory() {
     let project = Project::new().await;
     project.write("deep/b.yaml", value("second", "1"));
     let catalogue = project.still().await;
-    let first = catalogue.put_workflow("first", value("first", "1").into_bytes(), Precondition::Absent).await;
+    let first =
+        catalogue.put_workflow("first", value("first", "1").into_bytes(), Precondition::absent()).await;
     let first = first.unwrap();
     assert!(first.is_new && first.deployed.file == "first.yaml");
     assert_eq!(std::fs::read_to_string(project.path("first.yaml")).unwrap(), value("first", "1"));
@@ -411,9 +432,9 @@ async fn a_workflow_that_is_put_is_in_service_and_in_the_directory() {
     let again = project.still().await;
     assert_eq!(names(&again.served()), ["first", "second"]);
     assert_eq!(again.workflow("first").unwrap().etag, first.deployed.etag);
-    catalogue.delete_workflow("second", Precondition::None).await.unwrap();
+    catalogue.delete_workflow("second", Precondition::default()).await.unwrap();
     assert!(!project.path("deep/b.yaml").exists() && catalogue.workflow("second").is_none());
-    let unknown = catalogue.delete_workflow("second", Precondition::None).await;
+    let unknown = catalogue.delete_workflow("second", Precondition::default()).await;
     assert!(matches!(unknown, Err(PutError::Unknown(_))), "{unknown:?}");
 }
 
@@ -444,7 +465,7 @@ async fn what_is_put_is_refused_whole() {
         assert!(matches!(checked, Err(PutError::Name { .. })), "{name}");
     }
     // A file that has only problems may be replaced, unless it is to be a new one.
-    let absent = put_when(&catalogue, "broken", &value("broken", "1"), Precondition::Absent).await;
+    let absent = put_when(&catalogue, "broken", &value("broken", "1"), Precondition::absent()).await;
     assert!(matches!(absent, Err(PutError::Condition { .. })), "{absent:?}");
     put(&catalogue, "broken", &value("broken", "1")).await.unwrap();
     assert!(catalogue.served().problems.is_empty());
@@ -461,10 +482,10 @@ async fn what_is_put_is_refused_whole() {
 async fn of_two_who_write_one_is_told() {
     let project = Project::new().await;
     let catalogue = project.still().await;
-    let first = put_when(&catalogue, "w", &value("w", "1"), Precondition::Absent).await.unwrap();
-    let is = |deployed: &Deployed| Precondition::Is(vec![deployed.etag.clone()]);
+    let first = put_when(&catalogue, "w", &value("w", "1"), Precondition::absent()).await.unwrap();
+    let is = |deployed: &Deployed| Precondition::is(&deployed.etag);
     let second = put_when(&catalogue, "w", &value("w", "2"), is(&first)).await.unwrap();
-    for when in [is(&first), Precondition::Absent] {
+    for when in [is(&first), Precondition::absent()] {
         let Err(PutError::Condition { etag, .. }) =
             put_when(&catalogue, "w", &value("w", "3"), when.clone()).await
         else {
@@ -473,7 +494,7 @@ async fn of_two_who_write_one_is_told() {
         assert_eq!(etag.as_ref(), Some(&second.etag));
     }
     assert!(matches!(
-        put_when(&catalogue, "none", &value("none", "3"), Precondition::Present).await,
+        put_when(&catalogue, "none", &value("none", "3"), Precondition::is("*")).await,
         Err(PutError::Condition { etag: None, .. })
     ));
     let deleted = catalogue.delete_workflow("w", is(&first)).await;
@@ -483,7 +504,7 @@ async fn of_two_who_write_one_is_told() {
     let changed = put_when(&catalogue, "w", &value("w", "3"), is(&second)).await;
     assert!(matches!(changed, Err(PutError::Condition { .. })), "{changed:?}");
     assert_eq!(std::fs::read_to_string(project.path("w.yaml")).unwrap(), "# half of it");
-    put_when(&catalogue, "w", &value("w", "3"), Precondition::Present).await.unwrap();
+    put_when(&catalogue, "w", &value("w", "3"), Precondition::is("*")).await.unwrap();
     let third = catalogue.workflow("w").unwrap();
     catalogue.delete_workflow("w", is(&third)).await.unwrap();
 }
@@ -568,7 +589,7 @@ async fn plugins_in_service_stay_when_runs_are_pruned() {
     project.write("p.wasm", says("1"));
     project.write("q.wasm", says("2"));
     let catalogue = project.still().await;
-    catalogue.delete_workflow("b", Precondition::None).await.unwrap();
+    catalogue.delete_workflow("b", Precondition::default()).await.unwrap();
     let data = project.dir.path().join("data");
     forget_about(&data);
     let pruned = project.host.prune(bandstand_store::Retention::default()).await.unwrap();

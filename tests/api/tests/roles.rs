@@ -16,6 +16,7 @@ const ROUTES: &str = "
 DELETE /api/v1/memory/{workflow}/facts/{fact_id} admin
 DELETE /api/v1/runs/{run_id} admin
 DELETE /api/v1/threads/{workflow}/{thread_id} admin
+DELETE /api/v1/workflows/check admin
 DELETE /api/v1/workflows/{workflow} admin
 GET /api/v1/memory/{workflow}/facts viewer
 GET /api/v1/memory/{workflow}/threads/{thread_id}/audit viewer
@@ -38,6 +39,7 @@ GET /api/v1/threads viewer
 GET /api/v1/threads/{workflow}/{thread_id} viewer
 GET /api/v1/threads/{workflow}/{thread_id}/stream viewer
 GET /api/v1/workflows viewer
+GET /api/v1/workflows/check viewer
 GET /api/v1/workflows/{workflow} viewer
 GET /api/v1/workflows/{workflow}/graph viewer
 GET /api/v1/workflows/{workflow}/schema viewer
@@ -55,6 +57,7 @@ POST /api/v1/runs/{run_id}/retry operator
 POST /api/v1/runs/{run_id}/signals/{name} operator
 POST /api/v1/workflows/check viewer
 PUT /api/v1/plugins/{plugin} admin
+PUT /api/v1/workflows/check admin
 PUT /api/v1/workflows/{workflow} admin
 ";
 

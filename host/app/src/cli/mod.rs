@@ -8,6 +8,7 @@ pub mod backup;
 pub mod check;
 pub mod completions;
 pub mod context;
+pub mod dev;
 pub mod docs;
 pub mod exit;
 pub mod follow;
@@ -97,6 +98,8 @@ pub enum Verb {
     Run(run::RunArgs),
     /// Hold the data directory, make all its runs go on, and speak HTTP
     Serve(serve::ServeArgs),
+    /// As `serve`, for whoever writes the files: shows what is wrong with them as they are saved, asks nobody for a token
+    Dev(dev::DevArgs),
     /// Look at runs, drive them on, cancel, retry, fork, export, delete them
     #[command(subcommand)]
     Runs(runs::RunsVerb),
@@ -201,6 +204,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Check(args) => check::execute(&args, context),
         Verb::Run(args) => run::execute(&args, context),
         Verb::Serve(args) => serve::execute(&args, context),
+        Verb::Dev(args) => dev::execute(&args, context),
         Verb::Runs(verb) => runs::execute(&verb, context),
         Verb::Prune(args) => prune::execute(&args, context),
         Verb::Backup(args) => backup::execute(&args, context),

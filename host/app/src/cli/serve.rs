@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use super::context::{Context, block_on, told_to_end};
 use super::exit::{Exit, Failure};
-use super::term::safe;
 use crate::host::{Drive, Host};
+use crate::project::Config;
 use crate::project::catalogue::{Catalogue, Pace};
 use crate::project::directory::Directory;
 use crate::project::load::PLUGIN_BYTES_MAX;
@@ -63,6 +63,33 @@ pub fn execute(args: &ServeArgs, context: &Context) -> Result<Exit, Failure> {
                 .help("name both, or neither"));
         }
     };
+    let doorkeeper = Doorkeeper::new(&tokens);
+    let dir = args.dir.clone();
+    run(Plan { dir, config, listen, tls, settings, doorkeeper, manner: Manner::Serve }, context)
+}
+
+/// What is to be served, and how.
+pub(super) struct Plan {
+    pub(super) dir: PathBuf,
+    pub(super) config: Option<Config>,
+    pub(super) listen: SocketAddr,
+    pub(super) tls: Option<tokio_rustls::TlsAcceptor>,
+    pub(super) settings: ServerSettings,
+    pub(super) doorkeeper: Doorkeeper,
+    pub(super) manner: Manner,
+}
+
+/// Who is told what of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// The log.
+    Serve,
+    /// Who sits at the terminal and writes them.
+    Dev,
+}
+
+/// Serves until it is told to end.
+pub(super) fn run(plan: Plan, context: &Context) -> Result<Exit, Failure> {
     // Requests have threads of their own: the host's are for runs.
     let requests = tokio::runtime::Builder::new_multi_thread()
         .thread_name("http")
@@ -71,9 +98,8 @@ pub fn execute(args: &ServeArgs, context: &Context) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::other(format!("cannot start the threads of the server: {error}")))?;
     let served = block_on(async {
-        let host = context.hold(config.as_ref(), Drive::All).await?;
-        let told =
-            serve(&host, &requests, listen, tls, &settings, Doorkeeper::new(&tokens), args, context).await;
+        let host = context.hold(plan.config.as_ref(), Drive::All).await?;
+        let told = serve(&host, &requests, plan, context).await;
         let closed = host.close().await;
         told?;
         closed?;
@@ -83,17 +109,13 @@ pub fn execute(args: &ServeArgs, context: &Context) -> Result<Exit, Failure> {
     served
 }
 
-#[expect(clippy::too_many_arguments, reason = "each is a part of one server")]
 async fn serve(
     host: &Host,
     requests: &tokio::runtime::Runtime,
-    listen: SocketAddr,
-    tls: Option<tokio_rustls::TlsAcceptor>,
-    settings: &ServerSettings,
-    doorkeeper: Doorkeeper,
-    args: &ServeArgs,
+    plan: Plan,
     context: &Context,
 ) -> Result<(), Failure> {
+    let Plan { dir, config: _, listen, tls, settings, doorkeeper, manner } = plan;
     let cannot = |error: std::io::Error| {
         Failure::other(format!("cannot listen on {listen}: {error}"))
             .help("see who listens there, or name another one: --listen 127.0.0.1:0 takes a free port")
@@ -113,8 +135,13 @@ async fn serve(
     };
     let upload_bytes_max = settings.upload.unwrap_or(UPLOAD_BYTES_DEFAULT).min(PLUGIN_BYTES_MAX);
     let body_bytes_max = settings.body.unwrap_or(BODY_BYTES_DEFAULT);
-    let served = open_catalogue(&handle, &args.dir, host).await?;
-    tell(&served, context);
+    let served = open_catalogue(&handle, &dir, host, manner).await?;
+    match manner {
+        Manner::Serve => tell(&served, context),
+        Manner::Dev => {
+            handle.spawn(super::dev::follow(served.clone(), context.clone()));
+        }
+    }
     let state = AppState::new(Inner {
         host: host.clone(),
         served,
@@ -178,20 +205,19 @@ async fn open_catalogue(
     requests: &tokio::runtime::Handle,
     dir: &Path,
     host: &Host,
+    manner: Manner,
 ) -> Result<Catalogue, Failure> {
     let (dir, host) = (dir.to_owned(), host.clone());
-    let opened = requests.spawn(async move { Catalogue::open(&dir, host, Pace::default()).await });
+    let pace = Pace { log: manner == Manner::Serve, ..Pace::default() };
+    let opened = requests.spawn(async move { Catalogue::open(&dir, host, pace).await });
     let opened =
         opened.await.map_err(|error| Failure::other(format!("cannot look into the directory: {error}")));
     opened?.map_err(Failure::usage)
 }
 
-/// What is in service, in a line, and why what is not.
+/// What is in service, in a line. Why other files are not stands in the log.
 fn tell(served: &Catalogue, context: &Context) {
     let served = served.served();
-    for problem in &served.problems {
-        context.out.note(&safe::line(&format!("{}: not in service: {}", problem.file, problem.what)));
-    }
     let names: Vec<&str> = served.workflows.keys().map(String::as_str).collect();
     context.out.note(&match names.len() {
         0 => "no workflow is in service yet; put a file into the directory, or send one: PUT /api/v1/workflows/NAME".to_owned(),

@@ -191,6 +191,13 @@ impl Plugins {
         Ok(plugin)
     }
 
+    /// Lets go of compiled code that is not among these digests. Attempts that use it keep it; whoever needs it again loads
+    /// it again.
+    pub fn unload_others(&self, digests: &BTreeSet<String>) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|digest, _| digests.contains(digest));
+    }
+
     /// The plugin, if it is compiled already. Does not block.
     pub fn ready(&self, digest: &str) -> Option<Plugin> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()

@@ -23,10 +23,13 @@ impl Host {
         Ok(digests)
     }
 
-    /// Says which plugins are in service: their files stay, though no run may pin them. Takes the place of what was said
-    /// before.
+    /// Says which plugins are in service: their files stay, though no run may pin them, and so does their compiled code.
+    /// Takes the place of what was said before.
     pub fn hold(&self, digests: BTreeSet<String>) {
-        self.tidy().hold(digests);
+        // Whoever deploys again and again would fill the memory otherwise. Runs that still need one load it again.
+        if let Some(digests) = self.tidy().hold(digests) {
+            self.plugins().unload_others(&digests);
+        }
     }
 
     /// Keeps the bytes by their digests.

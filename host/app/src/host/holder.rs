@@ -156,6 +156,10 @@ impl Host {
         &self.0.options.data_dir
     }
 
+    pub(super) fn plugins(&self) -> &Plugins {
+        &self.0.plugins
+    }
+
     pub(super) fn tidy(&self) -> &Tidy {
         &self.0.tidy
     }

@@ -123,9 +123,14 @@ impl Tidy {
         Tidy { store, data_dir, turn: Mutex::new(()), held: Mutex::default() }
     }
 
-    /// Says which plugins are needed though no run may pin them.
-    pub(super) fn hold(&self, digests: BTreeSet<String>) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = digests;
+    /// Says which plugins are needed though no run may pin them; the same ones, if they are others than before.
+    pub(super) fn hold(&self, digests: BTreeSet<String>) -> Option<BTreeSet<String>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if *held == digests {
+            return None;
+        }
+        held.clone_from(&digests);
+        Some(digests)
     }
 
     /// Deletes these runs, those that have ended.

@@ -5,6 +5,7 @@
 //! shown is made in [`crate::view`] and by the reading verbs of the command line.
 
 pub mod caller;
+pub mod conditions;
 pub mod extract;
 pub mod feed;
 pub mod follow;

@@ -14,8 +14,8 @@ use crate::project::find::{self, FILES_MAX, FOLDERS_MAX};
 use crate::project::load::{self, LoadError, Loaded, ToServe};
 use crate::project::reads::{Reads, Stamp};
 
-/// Rounds of one look. What keeps changing is left for the next one.
-const ROUNDS_MAX: usize = 8;
+/// Rounds of one look. What keeps changing is left for the next one, so that nobody waits long for the turn.
+const ROUNDS_MAX: usize = 3;
 
 /// YAML files that are known to be no workflows, and not read again.
 const OTHERS_MAX: usize = 10_000;
@@ -46,8 +46,8 @@ impl Differs {
 }
 
 impl Catalogue {
-    /// Takes what changed and has settled.
-    pub(super) async fn look_with(&self, books: &mut Books) {
+    /// Takes what changed and has settled. Whether something has not.
+    pub(super) async fn look_with(&self, books: &mut Books) -> bool {
         for _ in 0..ROUNDS_MAX {
             let (catalogue, mut taken) = (self.clone(), std::mem::take(books));
             let found = tokio::task::spawn_blocking(move || {
@@ -55,18 +55,13 @@ impl Catalogue {
                 (taken, differs)
             });
             // Without them everything would be looked at anew, which loses nothing but time.
-            let Ok((taken, differs)) = found.await else { return };
+            let Ok((taken, differs)) = found.await else { return true };
             *books = taken;
-            if differs.is_empty() {
-                return;
-            }
-            let unsettled = self.round(books, differs).await;
-            if !unsettled {
-                return;
+            if differs.is_empty() || !self.round(books, differs).await {
+                return false;
             }
         }
-        // Told again by nobody, if whoever writes has stopped by now.
-        self.0.wake.notify_one();
+        true
     }
 
     /// Loads and links what differs, waits, and takes what has settled. Whether something had not.

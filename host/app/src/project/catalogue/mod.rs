@@ -45,11 +45,13 @@ pub struct Pace {
     pub poll: Duration,
     /// Whether the system is asked to tell of changes.
     pub watch: bool,
+    /// Whether changes and problems are logged; else whoever subscribes tells them.
+    pub log: bool,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { settle: Duration::from_millis(150), poll: Duration::from_secs(5), watch: true }
+        Pace { settle: Duration::from_millis(150), poll: Duration::from_secs(5), watch: true, log: true }
     }
 }
 
@@ -142,8 +144,8 @@ impl Catalogue {
         }));
         // Watched first, so that nothing is missed that changes during the first look.
         let watcher = watch::Watcher::new(&catalogue);
-        catalogue.look().await;
-        watcher.spawn(&catalogue);
+        let unsettled = catalogue.look().await;
+        watcher.spawn(&catalogue, unsettled);
         Ok(catalogue)
     }
 
@@ -172,10 +174,11 @@ impl Catalogue {
         self.0.changes.subscribe()
     }
 
-    /// Looks for changes now. Returns when what has settled is in service.
-    pub async fn look(&self) {
+    /// Looks for changes now. Returns when what has settled is in service; whether something has not, so that another look
+    /// is needed.
+    pub async fn look(&self) -> bool {
         let mut books = self.0.books.lock().await;
-        self.look_with(&mut books).await;
+        self.look_with(&mut books).await
     }
 
     /// Shows what the books say, and tells what changed.
@@ -195,7 +198,9 @@ impl Catalogue {
         self.0.host.hold(digests);
         *self.0.served.write().unwrap_or_else(PoisonError::into_inner) = served;
         for change in changes {
-            log(&change);
+            if self.0.pace.log {
+                log(&change);
+            }
             // Nobody need listen.
             let _ = self.0.changes.send(change);
         }

@@ -17,28 +17,39 @@ use crate::project::load::{self, LoadError, PLUGIN_BYTES_MAX, WORKFLOW_BYTES_MAX
 /// Files in the folder of plugins, beyond which none is added.
 pub(super) const PLUGIN_FILES_MAX: usize = 1_000;
 
-/// What must be so for a request to be carried out: the conditions of HTTP.
+/// What must be so for a request to be carried out: the conditions of HTTP. By default nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Precondition {
-    /// Nothing.
-    #[default]
-    None,
-    /// There is none yet (`If-None-Match: *`).
-    Absent,
-    /// There is one (`If-Match: *`).
-    Present,
-    /// It is one of these (`If-Match: "TAG", "TAG"`).
-    Is(Vec<String>),
+pub struct Precondition {
+    /// It is one of these (`If-Match`); `*`: there is one at all.
+    pub is: Option<Vec<String>>,
+    /// It is none of these (`If-None-Match`); `*`: there is none at all.
+    pub is_not: Option<Vec<String>>,
 }
 
 impl Precondition {
+    /// There is none yet.
+    pub fn absent() -> Precondition {
+        Precondition { is: None, is_not: Some(vec!["*".to_owned()]) }
+    }
+
+    /// It is this one; `*`: there is one.
+    pub fn is(etag: &str) -> Precondition {
+        Precondition { is: Some(vec![etag.to_owned()]), is_not: None }
+    }
+
     fn holds(&self, etag: Option<&str>) -> bool {
-        match (self, etag) {
-            (Precondition::None, _) => true,
-            (Precondition::Absent, etag) => etag.is_none(),
-            (Precondition::Present, etag) => etag.is_some(),
-            (Precondition::Is(tags), etag) => etag.is_some_and(|etag| tags.iter().any(|tag| tag == etag)),
-        }
+        let among =
+            |tags: &Vec<String>| etag.is_some_and(|etag| tags.iter().any(|tag| tag == etag || tag == "*"));
+        self.is.as_ref().is_none_or(among) && !self.is_not.as_ref().is_some_and(among)
+    }
+
+    /// Whether it says what the text is that it takes the place of.
+    fn names_a_text(&self) -> bool {
+        self.is.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag != "*"))
+    }
+
+    fn wants_none(&self) -> bool {
+        self.is_not.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "*"))
     }
 }
 
@@ -295,7 +306,7 @@ impl Catalogue {
                         format!("{file} holds the workflow `{}`; name this one otherwise", other.name);
                     Err(PutError::InTheWay(problem))
                 }
-                None if *when == Precondition::Absent => {
+                None if when.wants_none() => {
                     let problem =
                         format!("{file} is there already, with problems; put it without If-None-Match");
                     Err(PutError::Condition { problem, etag: None })
@@ -310,7 +321,6 @@ impl Catalogue {
     }
 
     async fn delete(&self, name: &str, when: &Precondition) -> Result<(), PutError> {
-        is_workflow_name(name)?;
         let mut books = self.0.books.lock().await;
         let unknown = || PutError::Unknown(name.to_owned());
         let path = books.entries.path_of(name).map(Path::to_owned).ok_or_else(unknown)?;
@@ -394,7 +404,7 @@ fn condition(name: &str, when: &Precondition, old: Option<&Deployed>) -> Result<
         return Ok(());
     }
     let problem = match etag {
-        Some(etag) if *when == Precondition::Absent => format!("the workflow `{name}` is there, as {etag}"),
+        Some(etag) if when.wants_none() => format!("the workflow `{name}` is there, as {etag}"),
         Some(etag) => {
             format!("the workflow `{name}` is {etag} by now; look at it, then ask again with that tag")
         }
@@ -405,8 +415,7 @@ fn condition(name: &str, when: &Precondition, old: Option<&Deployed>) -> Result<
 
 /// Whoever names the text that they saw must not overwrite one that somebody is writing to the disk.
 fn unchanged(path: &Path, old: &Deployed, when: &Precondition) -> Result<(), PutError> {
-    let named = matches!(when, Precondition::Is(_));
-    if !named || std::fs::read(path).is_ok_and(|there| there == old.source.as_bytes()) {
+    if !when.names_a_text() || std::fs::read(path).is_ok_and(|there| there == old.source.as_bytes()) {
         return Ok(());
     }
     let problem = format!(

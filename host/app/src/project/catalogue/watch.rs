@@ -82,14 +82,18 @@ impl Watcher {
         watcher
     }
 
-    /// Looks whenever there may be something to see, as long as the catalogue is there.
-    pub(super) fn spawn(mut self, catalogue: &Catalogue) {
+    /// Looks whenever there may be something to see, as long as the catalogue is there. `unsettled`: the first look left
+    /// something.
+    pub(super) fn spawn(mut self, catalogue: &Catalogue, mut unsettled: bool) {
         let (settle, poll) = (catalogue.0.pace.settle, catalogue.0.pace.poll);
+        // What does not settle is looked at less and less often.
+        let mut pause = settle;
         tokio::spawn(async move {
             loop {
                 let Some(inner) = self.catalogue.upgrade() else { return };
                 self.watch(folders(&Catalogue(inner)).await);
-                let told = tokio::time::timeout(poll, self.wake.notified()).await.is_ok();
+                let patience = if unsettled { pause } else { poll };
+                let told = tokio::time::timeout(patience, self.wake.notified()).await.is_ok();
                 let mut tries = 0;
                 while told && tries < SILENCE_TRIES_MAX {
                     tries += 1;
@@ -98,7 +102,8 @@ impl Watcher {
                     }
                 }
                 let Some(inner) = self.catalogue.upgrade() else { return };
-                Catalogue(inner).look().await;
+                unsettled = Catalogue(inner).look().await;
+                pause = if unsettled { (pause * 2).min(poll) } else { settle };
             }
         });
     }

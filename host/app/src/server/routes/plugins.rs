@@ -125,8 +125,12 @@ pub struct UploadedPlugin {
 /// together.
 #[utoipa::path(
     put, path = "/plugins/{plugin}", tag = "plugins",
-    params(("plugin" = String, Path, description = "What its file is to be called, without `.wasm`")),
-    request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component"),
+    params(
+        ("plugin" = String, Path, description = "What its file is to be called, without `.wasm`", pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,57}$")
+    ),
+    request_body(
+        content((Vec<u8> = "application/wasm"), (Vec<u8> = "application/octet-stream")), description = "The component"
+    ),
     responses(
         (status = 200, description = "The file was there; it is as it was, or this one now", body = UploadedPlugin),
         (status = 201, description = "There was no such file", body = UploadedPlugin),

@@ -1,20 +1,22 @@
 //! Workflows that are served: list, look at, check, put into service, take out.
 
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::runs::limit;
-use crate::project::catalogue::{Deployed, Precondition, PutError};
+use crate::project::catalogue::{Deployed, PutError};
 use crate::project::permits::in_words;
 use crate::server::caller::{Admin, Viewer};
-use crate::server::extract::{Body, Path, Query};
+use crate::server::conditions::{AbsentHeader, KnownHeader, MatchHeader, precondition, tags};
+use crate::server::extract::{Body, Path, Query, given};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
 use crate::view::{FileProblem, WorkflowSummary, diagnostics};
@@ -30,10 +32,9 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(source))
         .routes(routes!(graph))
         .routes(routes!(schema))
-        .routes(routes!(check))
-        .routes(routes!(language))
         // One that is called `check` is a workflow like any other.
-        .route("/workflows/check", axum::routing::get(show_check).put(put_check).delete(delete_check))
+        .routes(routes!(check, show_check, put_check, delete_check))
+        .routes(routes!(language))
 }
 
 /// Which workflows.
@@ -140,14 +141,12 @@ async fn show(
 ) -> Result<Response, Problem> {
     let deployed = find(&state, &workflow)?;
     let mut plugins = Vec::new();
-    let add = |id: &str, digest: &String| {
+    let Ok(_) = deployed.digests.try_map(|id, digest| {
         let own = deployed.graph.plugins.iter().find(|(own, _)| own.as_str() == id);
         let grants = own.map(|(_, plugin)| in_words(&plugin.grants));
         plugins.push(UsedPlugin { id: id.to_owned(), digest: digest.clone(), grants });
         Ok::<(), std::convert::Infallible>(())
-    };
-    let mut add = add;
-    let Ok(_) = deployed.digests.try_map(&mut add);
+    });
     let detail = WorkflowDetail {
         workflow: summary(&state, &deployed),
         diagnostics: diagnostics(&deployed.diagnostics),
@@ -169,12 +168,9 @@ fn tagged(deployed: &Deployed, body: impl IntoResponse) -> Response {
 /// Show the text of a workflow in service.
 #[utoipa::path(
     get, path = "/workflows/{workflow}/source", tag = "workflows",
-    params(
-        ("workflow" = String, Path, description = "The workflow's name"),
-        ("If-None-Match" = Option<String>, Header, description = "The tag of the text that is known already"),
-    ),
+    params(("workflow" = String, Path, description = "The workflow's name"), KnownHeader),
     responses(
-        (status = 200, description = "The workflow file", body = String, content_type = "application/yaml", headers(("ETag" = String, description = "For If-Match when it is put again"))),
+        (status = 200, description = "The workflow file", body = Value, content_type = "application/yaml", headers(("ETag" = String, description = "For If-Match when it is put again"))),
         (status = 304, description = "It is as it was"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
@@ -280,11 +276,9 @@ async fn language(_: Viewer) -> Response {
 #[utoipa::path(
     put, path = "/workflows/{workflow}", tag = "workflows",
     params(
-        ("workflow" = String, Path, description = "The name, as the text says it"),
-        ("If-Match" = Option<String>, Header, description = "The tag of the text that this one takes the place of; `*`: of any"),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is none of that name"),
+        ("workflow" = String, Path, description = "The name, as the text says it", pattern = "^[a-z][a-z0-9-]{0,62}$"), MatchHeader, AbsentHeader
     ),
-    request_body(content = String, content_type = "application/yaml", description = "The workflow file"),
+    request_body(content = Value, content_type = "application/yaml", description = "The workflow file"),
     responses(
         (status = 200, description = "It is in service in place of what was", body = WorkflowSummary, headers(("ETag" = String, description = "Of its text"))),
         (status = 201, description = "It is in service, the first of its name", body = WorkflowSummary, headers(("ETag" = String, description = "Of its text"))),
@@ -307,10 +301,7 @@ async fn put(
 /// Take a workflow out of service, and remove its file. Runs of it go on.
 #[utoipa::path(
     delete, path = "/workflows/{workflow}", tag = "workflows",
-    params(
-        ("workflow" = String, Path, description = "The workflow's name"),
-        ("If-Match" = Option<String>, Header, description = "The tag of the text that is to go"),
-    ),
+    params(("workflow" = String, Path, description = "The workflow's name"), MatchHeader),
     responses(
         (status = 204, description = "It is out of service"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -333,6 +324,8 @@ async fn delete(
 #[into_params(parameter_in = Query)]
 pub struct CheckQuery {
     /// The workflow whose file it is to be; by default a new one
+    #[serde(deserialize_with = "given")]
+    #[param(value_type = String, required = false, pattern = "^([a-z][a-z0-9-]{0,62})?$")]
     workflow: Option<String>,
 }
 
@@ -355,7 +348,7 @@ pub struct CheckedText {
 /// Check a text as a file of the directory would be. Changes nothing.
 #[utoipa::path(
     post, path = "/workflows/check", tag = "workflows", params(CheckQuery),
-    request_body(content = String, content_type = "application/yaml", description = "The workflow file"),
+    request_body(content = Value, content_type = "application/yaml", description = "The workflow file"),
     responses(
         (status = 200, description = "What is wrong with it", body = CheckedText),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -367,6 +360,9 @@ async fn check(
     Query(query): Query<CheckQuery>,
     Body(text): Body,
 ) -> Result<axum::Json<CheckedText>, Problem> {
+    if text.is_empty() {
+        return Err(Problem::new(Code::BadRequest, "there is no body; send the text of a workflow file"));
+    }
     let checked = state.served().check(query.workflow.as_deref(), text.to_vec()).await?;
     Ok(axum::Json(CheckedText {
         ok: checked.can_run,
@@ -377,10 +373,28 @@ async fn check(
     }))
 }
 
+/// Show the workflow that is called `check`, as any other.
+#[utoipa::path(
+    get, path = "/workflows/check", tag = "workflows",
+    responses(
+        (status = 200, description = "The workflow", body = WorkflowDetail, headers(("ETag" = String, description = "Of its text"))),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
 async fn show_check(viewer: Viewer, state: State<AppState>) -> Result<Response, Problem> {
     show(viewer, state, Path("check".to_owned())).await
 }
 
+/// Put the workflow that is called `check` into service, as any other.
+#[utoipa::path(
+    put, path = "/workflows/check", tag = "workflows", params(MatchHeader, AbsentHeader),
+    request_body(content = Value, content_type = "application/yaml", description = "The workflow file"),
+    responses(
+        (status = 200, description = "It is in service in place of what was", body = WorkflowSummary),
+        (status = 201, description = "It is in service, the first of its name", body = WorkflowSummary),
+        (status = "default", description = "A problem; with `diagnostics`, if the text has some", body = Problem, content_type = "application/problem+json"),
+    )
+)]
 async fn put_check(
     admin: Admin,
     state: State<AppState>,
@@ -390,60 +404,20 @@ async fn put_check(
     put(admin, state, Path("check".to_owned()), headers, body).await
 }
 
+/// Take the workflow that is called `check` out of service, as any other.
+#[utoipa::path(
+    delete, path = "/workflows/check", tag = "workflows", params(MatchHeader),
+    responses(
+        (status = 204, description = "It is out of service"),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
 async fn delete_check(
     admin: Admin,
     state: State<AppState>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     delete(admin, state, Path("check".to_owned()), headers).await
-}
-
-/// What the conditions of a request that writes come to.
-fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
-    let absent = match tags(headers, header::IF_NONE_MATCH)? {
-        None => false,
-        Some(tags) if tags == ["*"] => true,
-        Some(_) => {
-            let what =
-                "the header If-None-Match: only `*` is taken here; to replace a text name it with If-Match";
-            return Err(Problem::new(Code::BadRequest, what));
-        }
-    };
-    match (absent, tags(headers, header::IF_MATCH)?) {
-        (false, None) => Ok(Precondition::None),
-        (true, None) => Ok(Precondition::Absent),
-        (false, Some(tags)) if tags == ["*"] => Ok(Precondition::Present),
-        (false, Some(tags)) => Ok(Precondition::Is(tags)),
-        (true, Some(_)) => {
-            Err(Problem::new(Code::BadRequest, "the headers If-Match and If-None-Match exclude each other"))
-        }
-    }
-}
-
-/// The entity tags of a header, each with its quotes; `*` alone.
-fn tags(headers: &HeaderMap, name: HeaderName) -> Result<Option<Vec<String>>, Problem> {
-    let mut found = Vec::new();
-    for value in headers.get_all(&name) {
-        let bad = || {
-            let what = format!("the header {name}: entity tags in quotation marks, or `*`");
-            Problem::new(Code::BadRequest, what)
-        };
-        let text = value.to_str().map_err(|_| bad())?.trim();
-        if text == "*" {
-            found.push("*".to_owned());
-            continue;
-        }
-        // Our tags have no commas. Those of others are not ours anyway.
-        for tag in text.split(',').map(str::trim) {
-            let strong = tag.strip_prefix("W/").unwrap_or(tag);
-            if strong.len() < 2 || !strong.starts_with('"') || !strong.ends_with('"') {
-                return Err(bad());
-            }
-            // Caches on the way weaken tags; the text is the same.
-            found.push(strong.to_owned());
-        }
-    }
-    Ok((!found.is_empty()).then_some(found))
 }
 
 impl From<PutError> for Problem {
@@ -463,42 +437,6 @@ impl From<PutError> for Problem {
             PutError::Load(_) => Problem::new(Code::Conflict, what),
             PutError::Io { .. } => Problem::new(Code::Unavailable, what),
             PutError::Closing => Problem::new(Code::Unavailable, what).retry_after(1),
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn with(lines: &[(&'static str, &str)]) -> HeaderMap {
-        let each = lines
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
-        each.collect()
-    }
-
-    #[test]
-    fn conditions_are_read_as_http_has_them() {
-        let is = |tags: &[&str]| Precondition::Is(tags.iter().map(|tag| (*tag).to_owned()).collect());
-        for (lines, expected) in [
-            (vec![], Precondition::None),
-            (vec![("if-none-match", "*")], Precondition::Absent),
-            (vec![("if-match", "*")], Precondition::Present),
-            (vec![("if-match", "\"a\"")], is(&["\"a\""])),
-            (vec![("if-match", " W/\"a\" , \"b\"")], is(&["\"a\"", "\"b\""])),
-        ] {
-            assert_eq!(precondition(&with(&lines)).unwrap(), expected, "{lines:?}");
-        }
-        for bad in [
-            vec![("if-match", "a")],
-            vec![("if-match", "\"")],
-            vec![("if-match", "")],
-            vec![("if-none-match", "\"a\"")],
-            vec![("if-none-match", "*"), ("if-match", "*")],
-        ] {
-            assert_eq!(precondition(&with(&bad)).unwrap_err().code, Code::BadRequest, "{bad:?}");
         }
     }
 }
