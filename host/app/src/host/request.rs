@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::lending::Lending;
+use super::notify::Notify;
 use super::outgoing::Outgoing;
 use super::uses::Uses;
 use crate::telemetry::Otlp;
@@ -38,6 +39,8 @@ pub struct HostOptions {
     pub outgoing: Outgoing,
     /// The language models of agents.
     pub models: Models,
+    /// Who is told when reviews and runs end, if it drives all runs.
+    pub notify: Notify,
     /// What plugins may be lent of the host's directories and environment.
     pub lending: Lending,
     /// How large the sandbox is; its folders and its compiler are set when it opens.
@@ -60,6 +63,7 @@ impl HostOptions {
             compiler: None,
             outgoing: Outgoing::default(),
             models: Models::default(),
+            notify: Notify::default(),
             lending: Lending::default(),
             sandbox: Settings::default(),
             attempt: CallLimits::default(),

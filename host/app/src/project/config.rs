@@ -11,11 +11,12 @@ use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
 use super::models::{self, BudgetSettings, Choices};
+use super::notify::NotifySettings;
 use super::permits;
 use super::server::{ServerSettings, Tokens};
 use super::telemetry::{self, TelemetrySettings};
 use super::tools::ToolSettings;
-use crate::host::{Outgoing, SecretFrom, SecretSource};
+use crate::host::{Notify, Outgoing, SecretFrom, SecretSource};
 
 /// The name of the file; the folder it lies in is the project directory.
 pub const FILE_NAME: &str = "bandstand.toml";
@@ -56,6 +57,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Where traces go, and how the log is written.
     pub telemetry: TelemetrySettings,
+    /// Whom the host tells when reviews open, are answered or expire, and when runs end, by name.
+    pub notify: BTreeMap<String, NotifySettings>,
     /// Where the file lies; paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -516,6 +519,15 @@ impl Config {
         }
     }
 
+    /// Whom a host that drives all runs tells of what.
+    pub fn notify(&self) -> Notify {
+        let endpoints = self.notify.iter().filter_map(|(name, settings)| {
+            // What cannot be used was refused when the file was read.
+            settings.endpoint(name, &self.folder).ok()
+        });
+        Notify { endpoints: endpoints.collect(), authorities: self.outgoing().authorities }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let quarantine = config.quarantine.settings();
@@ -560,6 +572,11 @@ impl Config {
         for (name, tool) in &config.tools {
             if let Some(problem) = tool.problem(name, &config) {
                 return Err(format!("[tools.{name}] {problem}"));
+            }
+        }
+        for (name, settings) in &config.notify {
+            if let Some(problem) = settings.problem(name) {
+                return Err(format!("[notify.{name}] {problem}"));
             }
         }
         match models::problem(&config).or_else(|| telemetry::problem(&config)) {
