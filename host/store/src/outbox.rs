@@ -271,6 +271,20 @@ impl Reader {
         )
     }
 
+    /// How many notifications of the endpoint wait.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn waiting_deliveries(&self, endpoint: &str) -> Result<u64, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached(
+                    "SELECT count(*) FROM deliveries WHERE endpoint = ?1 AND next_at IS NOT NULL",
+                )?
+                .query_row([endpoint], |row| Ok(unsigned(row.get(0)?)))
+        })
+    }
+
     /// When the next notification of the endpoint is due.
     ///
     /// # Errors

@@ -46,6 +46,18 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Forgets a trigger: its workflow is not served any more, or has fewer. Blocks.
+    ///
+    /// # Errors
+    /// When the store does not take it now.
+    pub fn forget_schedule(&self, workflow: &str, trigger: u32) -> Result<(), Refused> {
+        let (sender, receiver) = sync_channel(1);
+        self.push_job(Box::new(Forget { workflow: workflow.to_owned(), trigger, sender }))?;
+        receiver.recv().map_err(|_| Refused::Stopped)
+    }
+}
+
 impl Reader {
     /// How far all triggers are, by workflow and number; those of workflows that are not deployed any more, too.
     ///
@@ -108,5 +120,28 @@ impl Job for Keep {
 
     fn bytes(&self) -> u64 {
         512
+    }
+}
+
+struct Forget {
+    workflow: String,
+    trigger: u32,
+    sender: SyncSender<()>,
+}
+
+impl Job for Forget {
+    fn apply(&mut self, connection: &Connection) -> rusqlite::Result<JobEnd> {
+        connection
+            .prepare_cached("DELETE FROM schedules WHERE workflow = ?1 AND number = ?2")?
+            .execute(params![self.workflow, self.trigger])?;
+        Ok(JobEnd::Keep)
+    }
+
+    fn answer(self: Box<Self>) {
+        self.sender.send(()).unwrap_or_default();
+    }
+
+    fn bytes(&self) -> u64 {
+        256
     }
 }

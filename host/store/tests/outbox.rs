@@ -140,4 +140,6 @@ fn how_far_triggers_are_outlives_the_process() {
     store.close();
     let store = Store::open(directory.path(), Options::default()).expect("opened again");
     assert_eq!(store.reader().schedules().expect("read"), [later]);
+    store.forget_schedule("w", 1).expect("taken");
+    assert_eq!(store.reader().schedules().expect("read"), []);
 }

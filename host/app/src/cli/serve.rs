@@ -1,7 +1,9 @@
 //! `bandstand serve`: holds the data directory, makes all its runs go on, and speaks HTTP.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use tokio::sync::watch;
 use super::context::{Context, block_on, told_to_end};
 use super::exit::{Exit, Failure};
 use super::term::safe;
-use crate::host::{Drive, Host};
+use crate::host::{Drive, Host, Scheduler, SecretFrom, Webhooks};
 use crate::project::catalogue::{Catalogue, Pace};
 use crate::project::directory::Directory;
 use crate::project::load::PLUGIN_BYTES_MAX;
@@ -50,6 +52,7 @@ pub fn execute(args: &ServeArgs, context: &Context) -> Result<Exit, Failure> {
         ))
         .help("make a token first (bandstand token new NAME --role admin), or listen on 127.0.0.1"));
     }
+    let secrets = config.as_ref().map(crate::project::Config::webhook_secrets).unwrap_or_default();
     let folder = config.as_ref().map(|config| config.folder.clone()).unwrap_or_default();
     let tls = match (&settings.certificate, &settings.key) {
         (Some(certificate), Some(key)) => {
@@ -73,7 +76,8 @@ pub fn execute(args: &ServeArgs, context: &Context) -> Result<Exit, Failure> {
     let served = block_on(async {
         let host = context.hold(config.as_ref(), Drive::All).await?;
         let told =
-            serve(&host, &requests, listen, tls, &settings, Doorkeeper::new(&tokens), args, context).await;
+            serve(&host, &requests, listen, tls, &settings, Doorkeeper::new(&tokens), secrets, args, context)
+                .await;
         let closed = host.close().await;
         told?;
         closed?;
@@ -91,6 +95,7 @@ async fn serve(
     tls: Option<tokio_rustls::TlsAcceptor>,
     settings: &ServerSettings,
     doorkeeper: Doorkeeper,
+    secrets: BTreeMap<String, SecretFrom>,
     args: &ServeArgs,
     context: &Context,
 ) -> Result<(), Failure> {
@@ -115,9 +120,12 @@ async fn serve(
     let body_bytes_max = settings.body.unwrap_or(BODY_BYTES_DEFAULT);
     let served = open_catalogue(&handle, &args.dir, host).await?;
     tell(&served, context);
+    let deployments = Arc::new(served.clone());
+    Scheduler::spawn(host, deployments.clone());
     let state = AppState::new(Inner {
         host: host.clone(),
         served,
+        webhooks: Webhooks::new(deployments, secrets),
         doorkeeper,
         doors: Doors::new(address, &settings.names, &settings.origins),
         rate: Rate::new(settings.rate.map(std::num::NonZeroU32::get)),

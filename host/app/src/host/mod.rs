@@ -24,6 +24,7 @@ mod notify;
 mod outgoing;
 mod quarantine;
 mod request;
+mod schedule;
 mod serve;
 pub mod signature;
 mod socket;
@@ -31,6 +32,7 @@ mod threads;
 mod tidy;
 mod uses;
 mod watch;
+mod webhooks;
 mod wire;
 
 pub use access::Access;
@@ -45,9 +47,12 @@ pub use quarantine::QuarantineStats;
 pub(crate) use quarantine::{Counters, to_kept};
 pub use request::{
     AnswerRequest, Deployed, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live, LiveKind,
-    Published, RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Watched,
+    Published, RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, StreamPart, Taken,
+    Watched,
 };
+pub use schedule::{Deployments, Scheduler};
 pub use threads::runtime;
 pub use tidy::{Deleted, Pruned, PrunedGroup};
 pub use uses::Uses;
 pub use watch::Watch;
+pub use webhooks::{Call, WEBHOOK_BODY_BYTES_MAX, WebhookError, Webhooks};

@@ -110,6 +110,22 @@ impl SecretPlace {
 }
 
 impl NotifySettings {
+    /// The variable that holds its key.
+    pub fn secret_env(&self) -> Option<&str> {
+        match &self.secret {
+            Some(SecretPlace::Env(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The file that holds its key.
+    pub fn secret_file(&self) -> Option<&PathBuf> {
+        match &self.secret {
+            Some(SecretPlace::File(path)) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether anything keeps these settings from being used.
     pub(super) fn problem(&self, name: &str) -> Option<String> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

@@ -108,15 +108,12 @@ struct Follower {
 impl Follower {
     /// Writes down what is to be told of, up to the journal's end. Whether there was anything. Blocks.
     fn follow(&mut self, store: &Store) -> Result<bool, HostError> {
-        let full: BTreeSet<String> = store
-            .reader()
-            .endpoints()?
-            .into_iter()
-            .filter(|state| state.waiting >= WAITING_MAX)
-            .map(|state| state.name)
-            .collect();
-        let open: Vec<Arc<Endpoint>> =
-            self.endpoints.iter().filter(|endpoint| !full.contains(&endpoint.name)).cloned().collect();
+        let mut open = Vec::new();
+        for endpoint in &self.endpoints {
+            if store.reader().waiting_deliveries(&endpoint.name)? < WAITING_MAX {
+                open.push(endpoint.clone());
+            }
+        }
         let mut planned = false;
         let place = |places: &BTreeMap<String, i64>, name: &str| places.get(name).copied().unwrap_or(0);
         while let Some(from) = open.iter().map(|endpoint| place(&self.places, &endpoint.name)).min() {
@@ -231,7 +228,12 @@ async fn work(host: Weak<Inner>, sender: Sender, mut follower: Follower, mut lin
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(()) => return,
+                Err(()) => {
+                    tracing::error!(
+                        "following the journal failed; nobody is notified until this host is started again"
+                    );
+                    return;
+                }
             }
         }
         for (index, line) in lines.iter_mut().enumerate() {
