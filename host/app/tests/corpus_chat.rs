@@ -46,6 +46,7 @@ fn a_chat_goes_on_in_its_thread_and_streams_under_its_name() {
         let input = json!({ "content": says }).to_string();
         let ended = folder.call(&[
             "--json",
+            "-v",
             "run",
             "flow.yaml",
             "--thread",
@@ -119,4 +120,20 @@ fn prompts_are_compared_by_a_judge_with_a_condition_in_place_of_weights() {
         let outcome = ended.expect(0, &[]).last();
         assert_eq!(outcome["result"], json!({ "variant": variant, "quality": 0.8 }));
     }
+}
+
+#[test]
+fn a_later_attempt_begins_its_stream_anew() {
+    let folder = Folder::new();
+    folder.write("busy.wasm", agent::fails(true));
+    folder.write(
+        "flow.yaml",
+        "format: 1\nname: busy\nversion: 1\nplugins: { busy: { path: busy.wasm } }\nnodes:\n  ask:\n    agent: busy\n    \
+         stream: answer\n    retry: { strategy: immediate, max-retries: 1 }\n    next: end\n",
+    );
+    let lines = folder.call(&["--json", "-v", "run", "flow.yaml"]).expect(1, &[]).lines();
+    let restarts: Vec<_> = lines.iter().filter(|line| line["type"] == "live.restart").collect();
+    assert_eq!(restarts.len(), 1, "the first attempt restarts nothing: {lines:?}");
+    let part = json!({ "name": "answer", "path": "ask@1", "visit": 1, "attempt": 2, "sequence": 0 });
+    assert_eq!(restarts[0]["stream"], part);
 }
