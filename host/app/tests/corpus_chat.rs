@@ -1,5 +1,5 @@
-//! Two files of the corpus (`tests/workflows`) with the builtin `chat`, in the real binary, from recorded replies. Each asks for
-//! one feature that this build lacks and is refused for it by name; without that one line it runs. R7.6
+//! Two files of the corpus (`tests/workflows`) with the builtin `chat`, in the real binary, from recorded replies. One asks for
+//! a feature that this build lacks and is refused for it by name; without that one line it runs. R7.6
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
@@ -26,10 +26,9 @@ fn without(folder: &Folder, text: &str, part: &str, instead: &str, named: &str) 
 }
 
 #[test]
-fn a_chat_goes_on_in_its_thread_without_streaming() {
+fn a_chat_goes_on_in_its_thread_and_streams_under_its_name() {
     let folder = Folder::new();
-    let text = without(&folder, &corpus("20-streaming-chat.yaml"), "    stream: answer\n", "", "stream");
-    folder.write("flow.yaml", text);
+    folder.write("flow.yaml", corpus("20-streaming-chat.yaml"));
     // By what is asked, so the second turn must bring the first one along.
     let line = |messages: serde_json::Value, says: &str| {
         json!({ "model": "small", "ask": { "messages": messages }, "answer": { "text": says } }).to_string()
@@ -47,6 +46,7 @@ fn a_chat_goes_on_in_its_thread_without_streaming() {
         let input = json!({ "content": says }).to_string();
         let ended = folder.call(&[
             "--json",
+            "-v",
             "run",
             "flow.yaml",
             "--thread",
@@ -56,8 +56,17 @@ fn a_chat_goes_on_in_its_thread_without_streaming() {
             "--replies",
             "replies.jsonl",
         ]);
-        let outcome = ended.expect(0, &[]).last();
+        let ended = ended.expect(0, &[]);
+        let outcome = ended.last();
         assert_eq!(outcome["result"], json!({ "role": "assistant", "content": expected }));
+        let lines = ended.lines();
+        let parts: Vec<_> = lines.iter().filter(|line| line["type"] == "live.chunk").collect();
+        let said: String = parts.iter().filter_map(|part| part["text"].as_str()).collect();
+        assert_eq!(said, expected);
+        for (number, part) in parts.iter().enumerate() {
+            let of = json!({ "name": "answer", "path": part["stream"]["path"], "visit": 1, "attempt": 1, "sequence": number });
+            assert_eq!(part["stream"], of);
+        }
     }
 }
 
@@ -111,4 +120,20 @@ fn prompts_are_compared_by_a_judge_with_a_condition_in_place_of_weights() {
         let outcome = ended.expect(0, &[]).last();
         assert_eq!(outcome["result"], json!({ "variant": variant, "quality": 0.8 }));
     }
+}
+
+#[test]
+fn a_later_attempt_begins_its_stream_anew() {
+    let folder = Folder::new();
+    folder.write("busy.wasm", agent::fails(true));
+    folder.write(
+        "flow.yaml",
+        "format: 1\nname: busy\nversion: 1\nplugins: { busy: { path: busy.wasm } }\nnodes:\n  ask:\n    agent: busy\n    \
+         stream: answer\n    retry: { strategy: immediate, max-retries: 1 }\n    next: end\n",
+    );
+    let lines = folder.call(&["--json", "-v", "run", "flow.yaml"]).expect(1, &[]).lines();
+    let restarts: Vec<_> = lines.iter().filter(|line| line["type"] == "live.restart").collect();
+    assert_eq!(restarts.len(), 1, "the first attempt restarts nothing: {lines:?}");
+    let part = json!({ "name": "answer", "path": "ask@1", "visit": 1, "attempt": 2, "sequence": 0 });
+    assert_eq!(restarts[0]["stream"], part);
 }

@@ -92,10 +92,10 @@ fn a_file_that_is_missing_broken_or_ahead_of_this_build_is_refused_by_name() {
     folder.call(&["run", "bad.yaml"]).expect(2, &["BW102", "bandstand check bad.yaml"]);
     folder.write("latin.yaml", b"format: 1\nname: caf\xe9\n");
     folder.call(&["run", "latin.yaml"]).expect(2, &["UTF-8"]);
-    let ahead = PLAIN.replace("nodes:", "triggers: [{ cron: \"0 3 * * *\", input: {} }]\nnodes:");
+    let ahead = PLAIN.replace("next: end", "route: { weights: { x: 1 }, key: \"'k'\", to: { x: end } }");
     folder.write("ahead.yaml", ahead);
     folder.call(&["check", "ahead.yaml"]).expect(0, &[]);
-    folder.call(&["run", "ahead.yaml"]).expect(2, &["BW109", "triggers"]);
+    folder.call(&["run", "ahead.yaml"]).expect(2, &["BW109", "weights"]);
 }
 
 #[test]

@@ -816,6 +816,18 @@ pub struct ReviewOpened {
     pub deadline: Timestamp,
     /// What happens then: `fail`, `approve`, `reject`, or `to NODE`.
     pub on_timeout: String,
+    /// Whether the user for whom the run is may approve. Absent: yes.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub self_approval: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Who asks for a review.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::expression::{Expression, Template, TextTemplate};
+use crate::expression::{
+    EvaluateError, Expression, RESULT_BYTES_MAX, Scope, Template, TextTemplate, Visible,
+};
 use crate::failure::Class;
 use crate::id::Id;
 use crate::schema::Schema;
@@ -59,6 +61,99 @@ pub struct Graph {
     /// What a run returns; none: the output of the last node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Template>,
+    /// What starts runs by itself, where the workflow is served. No run looks at it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
+}
+
+/// What starts a run by itself, and with which input.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trigger {
+    /// When.
+    pub when: When,
+    /// The input of the run; sees `constants` and `trigger`.
+    pub input: Template,
+}
+
+/// What a trigger waits for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// A time of the calendar.
+    Cron {
+        /// Five fields.
+        cron: String,
+        /// An IANA time zone.
+        zone: String,
+        /// What happens when the last run is still going.
+        overlap: Overlap,
+    },
+    /// A call of an address.
+    Webhook {
+        /// The name in the address.
+        webhook: Id,
+        /// The name of the secret that signs the call; none: it is not signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        secret: Option<String>,
+        /// Calls with an equal key start one run; none: those with the same `webhook-id` do. Sees `constants` and `trigger`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Expression>,
+    },
+}
+
+/// What a cron trigger does when its last run is still going.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlap {
+    /// It starts none.
+    #[default]
+    Skip,
+    /// It starts one after it; of several times that came meanwhile, one.
+    Queue,
+    /// It starts one beside it.
+    Allow,
+}
+
+impl Trigger {
+    /// The input of a run that it starts. `trigger` is what expressions see under that name.
+    ///
+    /// # Errors
+    /// When an expression fails.
+    pub fn input(&self, graph: &Graph, trigger: &Arc<Value>) -> Result<Value, EvaluateError> {
+        with_trigger(graph, trigger, |scope| self.input.evaluate(scope))
+    }
+
+    /// What makes equal calls one run, as text; none: the trigger names nothing.
+    ///
+    /// # Errors
+    /// When the expression fails.
+    pub fn key(&self, graph: &Graph, trigger: &Arc<Value>) -> Result<Option<String>, EvaluateError> {
+        let When::Webhook { key: Some(key), .. } = &self.when else { return Ok(None) };
+        let value = with_trigger(graph, trigger, |scope| key.evaluate(scope))?;
+        Ok(Some(match value {
+            Value::String(text) => text,
+            value => value.to_string(),
+        }))
+    }
+}
+
+fn with_trigger<T>(
+    graph: &Graph,
+    trigger: &Arc<Value>,
+    evaluate: impl FnOnce(&Scope<'_>) -> Result<T, EvaluateError>,
+) -> Result<T, EvaluateError> {
+    let constants =
+        graph.constants.iter().map(|(id, value)| (id.to_string(), Visible::Json(value.clone()))).collect();
+    let names = BTreeMap::from([
+        ("constants".to_owned(), Visible::Members(constants)),
+        ("trigger".to_owned(), Visible::Json(trigger.clone())),
+    ]);
+    evaluate(&Scope {
+        names: &names,
+        templates: &graph.templates,
+        fuel: graph.limits.expression_fuel,
+        result_bytes_max: RESULT_BYTES_MAX,
+    })
 }
 
 /// A workflow that runs as a child. It is inside its parent's graph, so that who pins the parent pins it.
@@ -456,6 +551,9 @@ pub struct Agent {
     /// How successes are kept for equal inputs; none: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<Cache>,
+    /// The public name of what its attempts say while they work; none: it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Id>,
 }
 
 /// How an agent's successes are kept, so that an equal visit needs no attempt.
@@ -481,6 +579,16 @@ pub enum CacheScope {
     /// All runs of the workflow.
     #[default]
     Workflow,
+}
+
+impl Node {
+    /// The public name of what its attempts say while they work.
+    pub fn stream(&self) -> Option<&Id> {
+        match &self.kind {
+            Kind::Agent(agent) => agent.stream.as_ref(),
+            _ => None,
+        }
+    }
 }
 
 /// A child run.
@@ -583,6 +691,18 @@ pub struct Review {
     pub timeout_ms: u64,
     /// What happens then.
     pub on_timeout: OnTimeout,
+    /// Whether the user for whom the run is may approve.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub self_approval: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 impl Review {

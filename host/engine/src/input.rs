@@ -487,6 +487,17 @@ pub enum Rejected {
         /// Whom it asks.
         allowed: String,
     },
+    /// The run is for whoever wants to approve it.
+    #[error(
+        "`{reviewer}` may not approve review `{review_id}`: the run is for them and the review has `self-approval: false`; \
+         somebody else has to, and a rejection is taken from everybody it asks"
+    )]
+    SelfApproval {
+        /// Which.
+        review_id: String,
+        /// Who.
+        reviewer: String,
+    },
     /// The edited value does not satisfy the form.
     #[error("the edited value does not satisfy the form of review `{review_id}`: {problem}")]
     BadEdit {

@@ -169,6 +169,7 @@ fn delete(connection: &Connection, run_id: &str, sets: &mut BTreeSet<i64>) -> ru
         "DELETE FROM run_routes WHERE run = ?1",
         "DELETE FROM run_links WHERE run = ?1",
         "DELETE FROM unwanted WHERE run = ?1",
+        "DELETE FROM imported WHERE run = ?1",
         // One that is stuck may have its thread.
         "DELETE FROM thread_leases WHERE run = ?1",
         "DELETE FROM runs WHERE id = ?1",

@@ -13,6 +13,7 @@ use crate::chain::{self, Check};
 use crate::codec::{self, Blob, DecodeError};
 use crate::effect::effects;
 use crate::export::{PluginFile, VERSION};
+use crate::outbox;
 use crate::queue::{Job, JobEnd};
 use crate::store::Store;
 use crate::threads;
@@ -303,6 +304,7 @@ impl Job for Import {
             self.refused = Some(ImportError::ThreadHeld { run_id, thread_id, holder });
             return Ok(JobEnd::Undo);
         }
+        outbox::imported(connection, &self.parcel.run_id)?;
         Ok(JobEnd::KeepAndForgetRuns)
     }
 

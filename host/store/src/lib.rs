@@ -9,7 +9,7 @@
 //! row [`run_rows`],
 //! lists and pages [`runs`], [`reviews`], [`routing`], [`history`], long journals in brief [`brief`], where a run comes from [`links`], whether what is
 //! stored of a run follows from its journal [`compare`], runs as files [`export`] and [`import`], what agents keep
-//! [`memory`], replies that are used again [`kept`], deleting runs [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts
+//! [`memory`], who is notified of what [`outbox`], replies that are used again [`kept`], deleting runs [`delete`], which ones go [`retention`], one host for each directory [`lock`], attempts
 //! that a crash cut off [`inflight`].
 
 pub mod append;
@@ -34,6 +34,7 @@ mod log_room;
 pub mod memory;
 mod open;
 pub mod open_run;
+pub mod outbox;
 mod owner;
 mod pins;
 mod place;
@@ -45,6 +46,7 @@ pub mod reviews;
 pub mod routing;
 pub mod run_rows;
 pub mod runs;
+mod schedules;
 mod schema;
 mod snapshot;
 mod store;
@@ -72,6 +74,7 @@ pub use memory::{
 };
 pub use open::{Durability, OnFatal, OpenError, Options};
 pub use open_run::{From, OpenRunError, OpenedRun, Pins, StoredSnapshot};
+pub use outbox::{Delivery, DeliveryEnd, EndpointState, NewDelivery, Notable, NotablePage, Parent};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{RebuildError, Rebuilt};
 pub use retention::{Because, Chooser, Going, Keep, Retention, Rule};
@@ -79,6 +82,7 @@ pub use reviews::{ReviewDetail, ReviewFilter, ReviewRow};
 pub use routing::RouteStats;
 pub use run_rows::RunRows;
 pub use runs::{FindError, RunFilter, RunPage, RunRow};
+pub use schedules::KeptSchedule;
 pub use store::{Fatal, Health, Stats, Store};
 pub use threads::{
     Forgotten, KeptThread, KeptValue, RunLease, ThreadKey, ThreadRuns, Writer as ThreadWriter,

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 7;
+pub(crate) const VERSION: i64 = 8;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,7 +18,7 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { sql: V1, fill: |_| Ok(()) },
     Step { sql: V2, fill: upgrade::to_v2 },
     // Runs of an earlier version come from no other run.
@@ -31,6 +31,8 @@ const STEPS: [Step; 7] = [
     Step { sql: V6, fill: |_| Ok(()) },
     // Nothing was known against any plugin before.
     Step { sql: V7, fill: |_| Ok(()) },
+    // Nobody was notified, nothing began by itself, and which runs were imported is not known.
+    Step { sql: V8, fill: |_| Ok(()) },
 ];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
@@ -317,5 +319,46 @@ CREATE TABLE breakers(
   since INTEGER,
   probe_at INTEGER,
   fault TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"#;
+
+const V8: &str = r#"
+-- Who is notified, and up to which place of the journal that is planned. No read model: a rebuild leaves these three alone.
+CREATE TABLE endpoints(
+  name TEXT PRIMARY KEY, pos INTEGER NOT NULL, delivered INTEGER NOT NULL, delivered_at INTEGER
+) STRICT, WITHOUT ROWID;
+-- Notifications that are not delivered yet (`next_at`: when it is tried next), and those that were given up (none).
+-- AUTOINCREMENT: `number` is their order, and a later one never stands before an earlier one.
+CREATE TABLE deliveries(
+  number INTEGER PRIMARY KEY AUTOINCREMENT,
+  endpoint TEXT NOT NULL,
+  id TEXT NOT NULL,
+  event TEXT NOT NULL,
+  run_id TEXT NOT NULL,
+  body TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  next_at INTEGER,
+  tried_at INTEGER,
+  problem TEXT,
+  UNIQUE(endpoint, id)
+) STRICT;
+CREATE INDEX deliveries_waiting ON deliveries(endpoint, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX deliveries_run ON deliveries(endpoint, run_id, number) WHERE next_at IS NOT NULL;
+CREATE INDEX deliveries_failed ON deliveries(tried_at) WHERE next_at IS NULL;
+-- Rows up to there came with the run's file: what they tell happened elsewhere, and nobody is notified of it here.
+CREATE TABLE imported(run INTEGER PRIMARY KEY, pos INTEGER NOT NULL) STRICT;
+
+-- How far each cron trigger of a deployed workflow is. No read model: a trigger that was passed over left no run.
+CREATE TABLE schedules(
+  workflow TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  cron TEXT NOT NULL,
+  zone TEXT NOT NULL,
+  up_to INTEGER NOT NULL,
+  queued_at INTEGER,
+  run_id TEXT,
+  problem TEXT,
+  PRIMARY KEY(workflow, number)
 ) STRICT, WITHOUT ROWID;
 "#;

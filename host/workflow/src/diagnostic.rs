@@ -92,6 +92,8 @@ pub const CODES: &[Code] = &[
     error("BW113", "YAML cut an expression"),
     error("BW114", "file or count above its bound"),
     error("BW115", "keys that exclude each other"),
+    error("BW116", "no cron expression, or one that never comes; no such time zone"),
+    error("BW117", "two webhooks of one address"),
     error("BW201", "a target names no node"),
     error("BW202", "a node without an exit"),
     error("BW203", "the last entry of a list of exits has `when`"),

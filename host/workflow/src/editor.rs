@@ -72,6 +72,7 @@ fn shape(of: &'static Shape, definitions: &mut BTreeMap<String, Value>) -> Value
         Shape::Integer { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Shape::Number { min, max } => json!({ "type": "number", "minimum": min, "maximum": max }),
         Shape::True => json!({ "const": true }),
+        Shape::Bool => json!({ "type": "boolean" }),
         Shape::Duration => json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" }),
         Shape::Size { .. } => json!({ "type": "string", "pattern": "^[0-9]+(KiB|MiB)$" }),
         Shape::CountOrPercent => json!({ "anyOf": [

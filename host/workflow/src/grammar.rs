@@ -29,6 +29,8 @@ pub(crate) enum Shape {
     },
     /// Only `true`.
     True,
+    /// `true` or `false`.
+    Bool,
     Duration,
     Size {
         max_bytes: u64,
@@ -274,6 +276,7 @@ table!(pub(crate) REVIEW, "a review", [
     key("form", &SCHEMA, "JSON Schema of the approved value"),
     key("reviewers", &TEMPLATES, "`user:ID` or `group:ID`; default: whoever may review"),
     key("quorum", &COUNT, "Approvals needed; default 1"),
+    key("self-approval", &Shape::Bool, "Whether the user for whom the run is may approve; default `true`"),
     key("timeout", &DURATION, "How long it waits; default `60m`"),
     key("on-timeout", &Shape::Either { scalar: Some(&Shape::Words(&ON_TIMEOUT_REVIEW)), list: None, mapping: Some(&Shape::Object(&TIMEOUT_TARGET)), wanted: "`fail`, `approve`, `reject` or `{ to: NODE }`" }, "What happens then; default `fail`"),
 ]);

@@ -6,12 +6,13 @@
 //!
 //! The way of a file: `yaml` (a tree that knows its places), `shape` against the table in `grammar`, `outline` (scopes,
 //! nodes, edges), then the checks that need more than one place: `structure`, `schemas`, `channels`, `expressions` with
-//! `places` and `unset`, `advice`, `plugins`; last `lower`.
+//! `places` and `unset`, `triggers` with [`cron`], `advice`, `plugins`; last `lower`.
 //! `editor` makes the JSON Schema for editors from the same table; `drawing` draws a graph.
 
 mod advice;
 mod channels;
 mod children;
+pub mod cron;
 mod diagnostic;
 mod drawing;
 mod editor;
@@ -32,6 +33,7 @@ mod schemas;
 mod shape;
 mod source;
 mod structure;
+mod triggers;
 mod unset;
 mod yaml;
 
@@ -153,6 +155,7 @@ fn check_tree(
     channels::check(&mut report, &outline, &schemas);
     let declared = declared(root, &schemas);
     let uses = expressions::check(&mut report, &outline, &shaped, &declared);
+    triggers::check(&mut report, &outline);
     advice::check(&mut report, &outline, &uses);
     let constants = lower::constants(&mut report, root, &mut files);
     let templates = plugins::templates(&mut report, root, &mut files, &uses);

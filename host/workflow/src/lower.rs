@@ -9,13 +9,15 @@ use bandstand_engine::failure::Class;
 use bandstand_engine::graph::Node as GraphNode;
 use bandstand_engine::graph::{
     Agent, Arm, Body, Branch, Cache, CacheScope, Channel, Child, ChildWorkflow, Edges, Exit, Fail, Graph,
-    Join, Keep, Kind, Limits, Map, MaxErrors, OnFailure, OnTimeout, Parallel, Plugin, PluginLimits, Reducer,
-    Retry, Review, Route, ScopeGraph, SecondRun, SignalWait, Stage, Strategy, Target, Thread, Update,
+    Join, Keep, Kind, Limits, Map, MaxErrors, OnFailure, OnTimeout, Overlap, Parallel, Plugin, PluginLimits,
+    Reducer, Retry, Review, Route, ScopeGraph, SecondRun, SignalWait, Stage, Strategy, Target, Thread,
+    Trigger, Update, When,
 };
 use bandstand_engine::id::Id;
 use serde_json::Value;
 
 use crate::advice::ATTEMPT_TIMEOUT_MS;
+use crate::cron::ZONE_DEFAULT;
 use crate::files::Files;
 use crate::grants;
 use crate::outline::{Outline, Step};
@@ -76,10 +78,42 @@ impl Lower<'_, '_, '_> {
             plugins: plugins(file)?,
             root: self.scope(0)?,
             result: self.optional(file.get("result"))?,
+            triggers: self.triggers()?,
             constants: self.constants,
             templates: self.templates,
             workflows: self.children,
         })
+    }
+
+    fn triggers(&self) -> Option<Vec<Trigger>> {
+        let triggers = self.outline.file.get("triggers").map(Node::items).unwrap_or_default();
+        triggers
+            .iter()
+            .map(|trigger| {
+                let text = |key: &str| trigger.get(key).and_then(Node::text).map(str::to_owned);
+                let when = match trigger.get("webhook") {
+                    Some(webhook) => When::Webhook {
+                        webhook: Id::new(webhook.text()?).ok()?,
+                        secret: text("secret"),
+                        key: match trigger.get("key") {
+                            Some(key) => Some(self.expression(key)?),
+                            None => None,
+                        },
+                    },
+                    None => When::Cron {
+                        cron: text("cron")?,
+                        zone: text("zone").unwrap_or_else(|| ZONE_DEFAULT.to_owned()),
+                        overlap: match text("overlap").as_deref() {
+                            None | Some("skip") => Overlap::Skip,
+                            Some("queue") => Overlap::Queue,
+                            Some("allow") => Overlap::Allow,
+                            Some(_) => return None,
+                        },
+                    },
+                };
+                Some(Trigger { when, input: self.template(trigger.get("input")?)? })
+            })
+            .collect()
     }
 
     fn state(&self) -> Option<BTreeMap<Id, Channel>> {
@@ -194,6 +228,10 @@ impl Lower<'_, '_, '_> {
                         Some(cache) => Some(self.cache(cache)?),
                         None => None,
                     },
+                    stream: match step.get("stream") {
+                        Some(name) => Some(Id::new(name.text()?).ok()?),
+                        None => None,
+                    },
                 })
             }
             "workflow" => Kind::Workflow(Child {
@@ -269,6 +307,7 @@ impl Lower<'_, '_, '_> {
             quorum: value.get("quorum").and_then(Node::integer).map_or(Some(1), |n| u32::try_from(n).ok())?,
             timeout_ms: duration(value, "timeout").unwrap_or(Review::TIMEOUT_MS_DEFAULT),
             on_timeout,
+            self_approval: value.get("self-approval").is_none_or(|node| node.json() != Value::Bool(false)),
         })
     }
 

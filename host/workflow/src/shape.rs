@@ -60,6 +60,11 @@ impl Walk<'_, '_> {
                 }
                 _ => self.wrong_type(node, "`true`"),
             },
+            Shape::Bool => {
+                if !matches!(node.scalar().map(|scalar| &scalar.typed), Some(Typed::Bool(_))) {
+                    self.wrong_type(node, "`true` or `false`");
+                }
+            }
             Shape::Duration => self.quantity(
                 node,
                 "a duration",

@@ -131,6 +131,48 @@ fn only_the_reviewers_named_may_answer() {
     assert_eq!(table.run.status(), Status::Succeeded);
 }
 
+// R2.2
+#[test]
+fn whoever_the_run_is_for_may_reject_but_not_approve_where_the_file_says_so() {
+    // Runs of this table are for ann.
+    let start = |review: &str| Table::start(&reviewed(review), json!({}));
+    let review = "self-approval: false, reviewers: [\"user:ann\", \"group:editors\"], quorum: 2";
+    let mut table = start(review);
+    let id = table.review();
+    let editor = |table: &mut Table, who: &str| {
+        let answer = bandstand_engine::Answer {
+            groups: vec!["editors".to_owned()],
+            ..table.answer(&id, who, Approved)
+        };
+        table.handle(Input::Answer(answer))
+    };
+    let refused = editor(&mut table, "ann").unwrap_err();
+    assert!(matches!(&refused, Rejected::SelfApproval { reviewer, .. } if reviewer == "ann"));
+    assert!(refused.to_string().contains("the run is for them and the review has `self-approval: false`"));
+    editor(&mut table, "bob").unwrap();
+    assert!(editor(&mut table, "ann").is_err(), "nor as the second one");
+    editor(&mut table, "eve").unwrap();
+    assert_eq!(table.run.status(), Status::Succeeded);
+
+    let mut table = start(review);
+    let rejection = table.answer(&id, "ann", No);
+    table.handle(Input::Answer(rejection)).unwrap();
+    assert_eq!(table.output(), json!({ "refused": "" }), "a rejection is fine");
+
+    // What was asked so is asked so again.
+    let table = start(review);
+    let mut fork = table.fork(table.before("ask@1") + 2, &[]).unwrap();
+    let again = fork.review();
+    let approval = fork.answer(&again, "ann", Approved);
+    assert!(matches!(fork.handle(Input::Answer(approval)), Err(Rejected::SelfApproval { .. })));
+
+    let mut table = start("reviewers: [\"user:ann\"]");
+    let id = table.review();
+    let approval = table.answer(&id, "ann", Approved);
+    table.handle(Input::Answer(approval)).unwrap();
+    assert_eq!(table.run.status(), Status::Succeeded, "by default they may");
+}
+
 // R2.2, R2.3
 #[test]
 fn an_edit_must_satisfy_the_form_and_name_the_edit_it_saw() {

@@ -237,6 +237,7 @@ impl Generator<'_> {
                 .collect(),
             root,
             result,
+            triggers: Vec::new(),
         };
         let verbs = self.verbs();
         let signals = self.signals();

@@ -475,6 +475,7 @@ impl Oracle<'_> {
                     form: review.form.clone(),
                     quorum: review.quorum,
                     on_timeout: review.on_timeout.clone(),
+                    self_approval: review.self_approval,
                 };
                 let told = self.people(&people, &propose, path)?;
                 let leave = match told.decision {

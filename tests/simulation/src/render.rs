@@ -211,6 +211,9 @@ fn kind(kind: &Kind, lines: &mut Vec<(String, Yaml)>) {
                     }),
                 ),
             ];
+            if !review.self_approval {
+                shown.push(("self-approval".to_owned(), Yaml::Flow(json!(false))));
+            }
             if let Some(form) = &review.form {
                 shown.push(("form".to_owned(), Yaml::Flow((**form.source()).clone())));
             }

@@ -29,6 +29,7 @@ fn graph() -> Arc<Graph> {
             timeout_ms: 60_000,
             deadline_ms: None,
             cache: None,
+            stream: None,
         }),
         description: String::new(),
         stage: None,

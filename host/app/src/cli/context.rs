@@ -82,6 +82,7 @@ impl Context {
             config::Durability::Process => Durability::Process,
         };
         options.outgoing = config.map(Config::outgoing).unwrap_or_default();
+        options.notify = config.map(Config::notify).unwrap_or_default();
         options.lending = permits::lending(config);
         options.sandbox = sandbox_settings(config);
         options.attempt = attempt_limits(config);

@@ -492,7 +492,7 @@ impl View {
                         let percent = fraction.map_or(String::new(), |done| format!("{:.0}% ", done * 100.0));
                         drawn.tree.says(&live.command_id, format!("{percent}{message}"));
                     }
-                    LiveKind::Log { .. } | LiveKind::Chunk(_) => {}
+                    LiveKind::Log { .. } | LiveKind::Chunk(_) | LiveKind::Restart => {}
                 }
             }
             _ => {}

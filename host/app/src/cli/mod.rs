@@ -16,6 +16,7 @@ mod go_on;
 pub mod history;
 pub mod init;
 pub mod json_input;
+pub mod notify;
 pub mod plugin;
 pub mod prune;
 pub mod review;
@@ -124,6 +125,9 @@ pub enum Verb {
     /// Make tokens for the HTTP API
     #[command(subcommand)]
     Token(token::TokenVerb),
+    /// Look at who is told of reviews and runs, and test it
+    #[command(subcommand)]
+    Notify(notify::NotifyVerb),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
     /// Print a schema of Bandstand's own formats
@@ -214,6 +218,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Workflow(verb) => workflow::execute(&verb, context),
         Verb::Plugin(verb) => plugin::execute(&verb, context),
         Verb::Token(verb) => token::execute(&verb, context),
+        Verb::Notify(verb) => notify::execute(&verb, context),
         Verb::Completions(args) => completions::execute(&args, context),
         Verb::Schema(verb) => schema::execute(&verb, context),
         Verb::Docs(verb) => docs::execute(&verb, context),

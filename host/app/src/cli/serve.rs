@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 
 use super::context::{Context, block_on, told_to_end};
 use super::exit::{Exit, Failure};
-use crate::host::{Drive, Host};
+use crate::host::{Drive, Host, Scheduler, Webhooks};
 use crate::project::Config;
 use crate::project::catalogue::{Catalogue, Pace};
 use crate::project::directory::Directory;
@@ -115,7 +116,7 @@ async fn serve(
     plan: Plan,
     context: &Context,
 ) -> Result<(), Failure> {
-    let Plan { dir, config: _, listen, tls, settings, doorkeeper, manner } = plan;
+    let Plan { dir, config, listen, tls, settings, doorkeeper, manner } = plan;
     let cannot = |error: std::io::Error| {
         Failure::other(format!("cannot listen on {listen}: {error}"))
             .help("see who listens there, or name another one: --listen 127.0.0.1:0 takes a free port")
@@ -142,9 +143,13 @@ async fn serve(
             handle.spawn(super::dev::follow(served.clone(), context.clone()));
         }
     }
+    let secrets = config.as_ref().map(Config::webhook_secrets).unwrap_or_default();
+    let deployments = Arc::new(served.clone());
+    Scheduler::spawn(host, deployments.clone());
     let state = AppState::new(Inner {
         host: host.clone(),
         served,
+        webhooks: Webhooks::new(deployments, secrets),
         doorkeeper,
         doors: Doors::new(address, &settings.names, &settings.origins),
         rate: Rate::new(settings.rate.map(std::num::NonZeroU32::get)),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bandstand_driver::{Message, RunId};
 use bandstand_engine::event::RunStarted;
@@ -21,7 +22,7 @@ use super::hub::Hub;
 use super::plugins::{self, PluginError, Plugins};
 use super::shell::Mailbox;
 use super::tools::{OutOfService, ToolsOf};
-use crate::host::{Lending, Live, LiveKind};
+use crate::host::{Lending, Live, LiveKind, StreamPart};
 use crate::telemetry::log::{Line, plugin_line};
 
 /// Makes the memory that stands behind one attempt: for which workflow, run and visit.
@@ -167,9 +168,15 @@ impl Caller {
                 run_id: of.run_id.clone(),
                 id: command.id.clone(),
                 plugin: plugin_name(&command),
+                visit: command.visit(),
+                stream: of.graph.node(&command.id.path).and_then(|node| node.stream()).cloned(),
+                sequence: AtomicU64::new(0),
                 hub: self.hub.clone(),
             });
             observer.tell(LiveKind::Started);
+            if observer.stream.is_some() && (command.id.attempt > 1 || command.interruptions > 0) {
+                observer.tell(LiveKind::Restart);
+            }
             self.request(Arc::new(of), &command, observer, cancel)
         };
         sandbox.start(&plugin, prepare, move |outcome| tell(convert::message(run_id, id, outcome, judged)));
@@ -255,16 +262,38 @@ struct Listener {
     id: CommandId,
     /// Its id in the graph.
     plugin: String,
+    visit: u32,
+    /// The public name of what it says.
+    stream: Option<Id>,
+    /// The next part's number.
+    sequence: AtomicU64,
     hub: Arc<Hub>,
 }
 
 impl Listener {
     fn tell(&self, what: LiveKind) {
+        // Numbered whether anybody listens or not, so that whoever comes late sees that something is missing.
+        let stream = self.part(&what);
         self.hub.live(&self.run_id, || Live {
             run_id: self.run_id.to_string(),
             command_id: self.id.to_string(),
             what,
+            stream,
         });
+    }
+
+    fn part(&self, what: &LiveKind) -> Option<StreamPart> {
+        let name = self.stream.as_ref()?;
+        match what {
+            LiveKind::Chunk(_) | LiveKind::Progress { .. } | LiveKind::Restart => Some(StreamPart {
+                name: name.to_string(),
+                path: self.id.path.to_string(),
+                visit: self.visit,
+                attempt: self.id.attempt,
+                sequence: self.sequence.fetch_add(1, Ordering::Relaxed),
+            }),
+            LiveKind::Held { .. } | LiveKind::Started | LiveKind::Log { .. } => None,
+        }
     }
 }
 

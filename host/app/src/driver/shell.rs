@@ -392,6 +392,7 @@ impl Shell {
                         probe_at: breaker.probe_at,
                         fault: breaker.fault,
                     },
+                    stream: None,
                 });
             }
             Action::Die { problem } => (self.parts.die)(&problem),

@@ -16,6 +16,7 @@ use super::begin::{Beginning, How};
 use super::error::HostError;
 use super::lease::{self, Leases};
 use super::memory;
+use super::notify;
 use super::quarantine::{self, Counters};
 use super::request::{
     AnswerRequest, Deployed, Drive, Durability, HostOptions, Settled, SignalRequest, StartRequest,
@@ -59,6 +60,13 @@ pub(super) struct Inner {
     opened_at: Instant,
     /// The socket, and last the lock: given up in this order.
     held: Mutex<Option<(Server, Lock)>>,
+}
+
+impl Inner {
+    /// Whether it still holds the directory; closed, it does not.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
 }
 
 impl Host {
@@ -146,6 +154,9 @@ impl Host {
         tokio::spawn(lease::hand_on_left(Arc::downgrade(&host.0), left));
         let server = Server::start(host.clone())?;
         *host.0.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, lock));
+        if host.0.options.drive == Drive::All {
+            notify::begin(&host.0, host.0.options.notify.clone()).await?;
+        }
         host.carry_on().await?;
         tokio::spawn(host.clone().keep_tidy());
         Ok(host)

@@ -20,15 +20,19 @@ mod import;
 mod lease;
 mod lending;
 pub(crate) mod memory;
+mod notify;
 mod outgoing;
 mod quarantine;
 mod request;
+mod schedule;
 mod serve;
+pub mod signature;
 mod socket;
 mod threads;
 mod tidy;
 mod uses;
 mod watch;
+mod webhooks;
 mod wire;
 
 pub use access::Access;
@@ -37,14 +41,18 @@ pub use error::HostError;
 pub use holder::Host;
 pub(crate) use holder::documents;
 pub use lending::Lending;
+pub use notify::{Endpoint, EventKind, Notify, Persistence};
 pub use outgoing::{Outgoing, SecretFrom, SecretSource};
 pub use quarantine::QuarantineStats;
 pub(crate) use quarantine::{Counters, to_kept};
 pub use request::{
     AnswerRequest, Deployed, Drive, Durability, ForkRequest, HostOptions, Latest, Limits, Live, LiveKind,
-    Published, RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Watched,
+    Published, RetryRequest, Settled, SignalRequest, StartRequest, SteerRequest, Steering, StreamPart, Taken,
+    Watched,
 };
+pub use schedule::{Deployments, Scheduler};
 pub use threads::runtime;
 pub use tidy::{Deleted, Pruned, PrunedGroup};
 pub use uses::Uses;
 pub use watch::Watch;
+pub use webhooks::{Call, WEBHOOK_BODY_BYTES_MAX, WebhookError, Webhooks};

@@ -68,26 +68,26 @@ impl Outgoing {
 }
 
 fn value(from: &SecretFrom) -> Result<SecretValue, String> {
+    let text = text_of(from)?;
+    SecretValue::new(text).map_err(|problem| match from {
+        SecretFrom::Env(name) => format!("the host's variable {name}: {problem}"),
+        SecretFrom::File(path) => format!("{}: {problem}", path.display()),
+    })
+}
+
+/// What stands there, without line ends at its end.
+pub(super) fn text_of(from: &SecretFrom) -> Result<String, String> {
     match from {
-        SecretFrom::Env(name) => {
-            let text = std::env::var(name).map_err(|error| match error {
-                std::env::VarError::NotPresent => {
-                    format!("the host's environment variable {name} is not set")
-                }
-                // The error's own text would show the value.
-                std::env::VarError::NotUnicode(_) => format!("the host's variable {name} is no text"),
-            })?;
-            SecretValue::new(text).map_err(|problem| format!("the host's variable {name}: {problem}"))
-        }
-        SecretFrom::File(path) => {
-            let text = read(path)?;
-            let text = text.trim_end_matches(['\n', '\r']).to_owned();
-            SecretValue::new(text).map_err(|problem| format!("{}: {problem}", path.display()))
-        }
+        SecretFrom::Env(name) => std::env::var(name).map_err(|error| match error {
+            std::env::VarError::NotPresent => format!("the host's environment variable {name} is not set"),
+            // The error's own text would show the value.
+            std::env::VarError::NotUnicode(_) => format!("the host's variable {name} is no text"),
+        }),
+        SecretFrom::File(path) => Ok(read(path)?.trim_end_matches(['\n', '\r']).to_owned()),
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
+pub(super) fn read(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(cannot)?;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::lending::Lending;
+use super::notify::Notify;
 use super::outgoing::Outgoing;
 use super::uses::Uses;
 use crate::telemetry::Otlp;
@@ -38,6 +39,8 @@ pub struct HostOptions {
     pub outgoing: Outgoing,
     /// The language models of agents.
     pub models: Models,
+    /// Who is told when reviews and runs end, if it drives all runs.
+    pub notify: Notify,
     /// What plugins may be lent of the host's directories and environment.
     pub lending: Lending,
     /// How large the sandbox is; its folders and its compiler are set when it opens.
@@ -60,6 +63,7 @@ impl HostOptions {
             compiler: None,
             outgoing: Outgoing::default(),
             models: Models::default(),
+            notify: Notify::default(),
             lending: Lending::default(),
             sandbox: Settings::default(),
             attempt: CallLimits::default(),
@@ -291,6 +295,25 @@ pub struct Live {
     pub command_id: String,
     /// What it says.
     pub what: LiveKind,
+    /// Of a node with `stream`: which part of that it is. Started, held and log lines are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamPart>,
+}
+
+/// A part of what a node says in public, under the name that the workflow gives it. Parts may be missing: their numbers
+/// show it. Of a later attempt the first part says [`LiveKind::Restart`]: what came before counts no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct StreamPart {
+    /// `stream` of the node.
+    pub name: String,
+    /// The visit.
+    pub path: String,
+    /// Its number at its node.
+    pub visit: u32,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// Which part of the attempt's, from 0.
+    pub sequence: u64,
 }
 
 /// What an attempt says.
@@ -330,6 +353,8 @@ pub enum LiveKind {
     },
     /// A piece of text it produces.
     Chunk(String),
+    /// A stream begins anew: an attempt that is not the first, or that the death of a host cut off, begins.
+    Restart,
 }
 
 /// Why a run does not go on.

@@ -11,11 +11,12 @@ use bandstand_store::{Keep, Retention, Rule, RunStatus};
 use serde::Deserialize;
 
 use super::models::{self, BudgetSettings, Choices};
+use super::notify::NotifySettings;
 use super::permits;
 use super::server::{ServerSettings, Tokens};
 use super::telemetry::{self, TelemetrySettings};
 use super::tools::ToolSettings;
-use crate::host::{Outgoing, SecretFrom, SecretSource};
+use crate::host::{Notify, Outgoing, SecretFrom, SecretSource};
 
 /// The name of the file; the folder it lies in is the project directory.
 pub const FILE_NAME: &str = "bandstand.toml";
@@ -56,6 +57,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Where traces go, and how the log is written.
     pub telemetry: TelemetrySettings,
+    /// Whom the host tells when reviews open, are answered or expire, and when runs end, by name.
+    pub notify: BTreeMap<String, NotifySettings>,
     /// Where the file lies; paths in it begin there.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -166,7 +169,8 @@ pub struct SecretConfig {
     pub env: Option<String>,
     /// The file that holds it.
     pub file: Option<PathBuf>,
-    /// The origins it may go to.
+    /// The origins it may go to; none: it only checks who calls a webhook.
+    #[serde(default)]
     pub hosts: Vec<String>,
 }
 
@@ -501,12 +505,9 @@ impl Config {
     /// What HTTP requests of agents may reach.
     pub fn outgoing(&self) -> Outgoing {
         let at = |path: &PathBuf| self.folder.join(path);
-        let secrets = self.secrets.iter().map(|(name, secret)| {
-            let from = match (&secret.env, &secret.file) {
-                (Some(env), _) => SecretFrom::Env(env.clone()),
-                (None, file) => SecretFrom::File(at(&file.clone().unwrap_or_default())),
-            };
-            (name.clone(), SecretSource { from, hosts: secret.hosts.clone() })
+        let sent = self.secrets.iter().filter(|(_, secret)| !secret.hosts.is_empty());
+        let secrets = sent.map(|(name, secret)| {
+            (name.clone(), SecretSource { from: secret.from(&self.folder), hosts: secret.hosts.clone() })
         });
         Outgoing {
             networks: self.http.networks.clone(),
@@ -514,6 +515,20 @@ impl Config {
             secrets: secrets.collect(),
             limits: self.http.limits(),
         }
+    }
+
+    /// Where the secrets are that sign calls of webhooks, by name.
+    pub fn webhook_secrets(&self) -> BTreeMap<String, SecretFrom> {
+        self.secrets.iter().map(|(name, secret)| (name.clone(), secret.from(&self.folder))).collect()
+    }
+
+    /// Whom a host that drives all runs tells of what.
+    pub fn notify(&self) -> Notify {
+        let endpoints = self.notify.iter().filter_map(|(name, settings)| {
+            // What cannot be used was refused when the file was read.
+            settings.endpoint(name, &self.folder).ok()
+        });
+        Notify { endpoints: endpoints.collect(), authorities: self.outgoing().authorities }
     }
 
     pub(super) fn parse(text: &str) -> Result<Config, String> {
@@ -546,6 +561,14 @@ impl Config {
                     "[grants] {plugin:?} files: `{path}` is no path inside the project, such as \"data\""
                 ));
             }
+            let nowhere =
+                |name: &&String| config.secrets.get(*name).is_some_and(|secret| secret.hosts.is_empty());
+            if let Some(name) = line.secrets.iter().find(nowhere) {
+                return Err(format!(
+                    "[grants] {plugin:?} secrets: [secrets.{name}] has no `hosts`, so it goes nowhere; list the origins \
+                     it may go to, such as [\"https://api.example.com\"]"
+                ));
+            }
             if let Some(name) = line.secrets.iter().find(|name| !config.secrets.contains_key(*name)) {
                 return Err(format!(
                     "[grants] {plugin:?} secrets: there is no secret `{name}`; define it as [secrets.{name}]"
@@ -562,6 +585,11 @@ impl Config {
                 return Err(format!("[tools.{name}] {problem}"));
             }
         }
+        for (name, settings) in &config.notify {
+            if let Some(problem) = settings.problem(name) {
+                return Err(format!("[notify.{name}] {problem}"));
+            }
+        }
         match models::problem(&config).or_else(|| telemetry::problem(&config)) {
             Some(problem) => Err(problem),
             None => Ok(config),
@@ -576,6 +604,13 @@ pub(super) fn inside(path: &str) -> bool {
 }
 
 impl SecretConfig {
+    fn from(&self, folder: &Path) -> SecretFrom {
+        match (&self.env, &self.file) {
+            (Some(env), _) => SecretFrom::Env(env.clone()),
+            (None, file) => SecretFrom::File(folder.join(file.clone().unwrap_or_default())),
+        }
+    }
+
     fn problem(&self, name: &str) -> Option<String> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         if name.is_empty() || !name.bytes().all(plain) {
@@ -584,11 +619,6 @@ impl SecretConfig {
         if self.env.is_some() == self.file.is_some() {
             return Some(
                 "say where its value is, either `env = \"VARIABLE\"` or `file = \"path\"`".to_owned(),
-            );
-        }
-        if self.hosts.is_empty() {
-            return Some(
-                "`hosts` lists the origins it may go to, such as [\"https://api.example.com\"]".to_owned(),
             );
         }
         self.hosts.iter().find_map(|origin| {
@@ -858,8 +888,14 @@ mod tests {
                 "[grants]\n\"a.wasm\" = { env = [\"S\"] }\n[secrets.s]\nenv = \"S\"\nhosts = [\"https://a.example\"]",
                 "holds a secret",
             ),
-            ("[secrets.A]\nenv = \"A\"", "hosts"),
-            ("[secrets.A]\nenv = \"A\"\nhosts = []", "lists the origins"),
+            (
+                "[secrets.A]\nenv = \"A\"\n[grants]\n\"a.wasm\" = { secrets = [\"A\"] }",
+                "has no `hosts`, so it goes nowhere",
+            ),
+            (
+                "[grants]\n\"a.wasm\" = { env = [\"N\"] }\n[notify.n]\nurl = \"https://a.example/\"\nsecret = { env = \"N\" }",
+                "holds the key of a [notify]",
+            ),
             ("[secrets.A]\nhosts = [\"https://a.example\"]", "either `env"),
             ("[secrets.A]\nenv = \"A\"\nfile = \"a\"\nhosts = [\"https://a.example\"]", "either `env"),
             ("[secrets.A]\nenv = \"A\"\nhosts = [\"a.example\"]", "no origin"),

@@ -213,6 +213,8 @@ pub(super) fn features() -> Features {
         Feature::Files,
         Feature::Clock,
         Feature::Random,
+        Feature::Triggers,
+        Feature::Stream,
     ])
 }
 

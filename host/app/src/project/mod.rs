@@ -8,6 +8,7 @@ pub mod directory;
 pub mod find;
 pub mod load;
 pub mod models;
+pub mod notify;
 pub mod permits;
 pub mod reads;
 pub mod server;

@@ -88,9 +88,12 @@ pub fn kept_env(config: Option<&Config>, name: &str) -> Option<String> {
     if config.is_some_and(|config| config.telemetry.headers_env.as_deref() == Some(name)) {
         return Some("it holds headers for traces ([telemetry]), which no plugin sees".to_owned());
     }
+    let signs = config
+        .is_some_and(|config| config.notify.values().any(|settings| settings.secret_env() == Some(name)));
     match (usual, secret) {
         (true, _) => Some("it holds the key of a model, which no plugin sees".to_owned()),
         (_, true) => Some("it holds a secret ([secrets]), which no plugin sees; grant `secrets`".to_owned()),
+        _ if signs => Some("it holds the key of a [notify], which no plugin sees".to_owned()),
         _ => None,
     }
 }
@@ -101,6 +104,9 @@ pub fn lending(config: Option<&Config>) -> Lending {
     if let Some(config) = config {
         lending.env_kept.extend(config.telemetry.headers_env.clone());
         lending.env_kept.extend(config.secrets.values().filter_map(|secret| secret.env.clone()));
+        lending
+            .env_kept
+            .extend(config.notify.values().filter_map(|settings| settings.secret_env().map(str::to_owned)));
         // What tools of the host are granted is permitted by being said.
         let tools = || config.tools.values().map(|tool| &tool.grants);
         let of_tools = tools().flat_map(|grants| grants.files.values());
@@ -109,9 +115,10 @@ pub fn lending(config: Option<&Config>) -> Lending {
         let directories = config.grants.values().flat_map(|line| &line.files).chain(of_tools);
         lending.directories = Some(directories.map(|path| config.folder.join(path)).collect());
         let secrets = config.secrets.values().filter_map(|secret| secret.file.as_ref());
+        let signs = config.notify.values().filter_map(|settings| settings.secret_file());
         let models = config.models.values().flat_map(|choices| &choices.0);
         let keys = models.filter_map(|choice| choice.key_file.as_ref());
-        lending.paths_kept = secrets.chain(keys).map(|path| config.folder.join(path)).collect();
+        lending.paths_kept = secrets.chain(keys).chain(signs).map(|path| config.folder.join(path)).collect();
         let permitted = config.grants.values().flat_map(|line| &line.env);
         lending.env = Some(permitted.chain(tools().flat_map(|grants| &grants.env)).cloned().collect());
     }

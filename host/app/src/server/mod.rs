@@ -89,6 +89,7 @@ pub fn router(state: AppState) -> Router {
     let (api, _) = api(state.upload_bytes_max()).split_for_parts();
     api.merge(routes::health::routes())
         .merge(routes::socket::routes())
+        .merge(routes::hooks::routes())
         .fallback(nothing_there)
         .method_not_allowed_fallback(not_so)
         .layer(DefaultBodyLimit::max(state.body_bytes_max()))

@@ -9,7 +9,7 @@ use super::caller::Doorkeeper;
 use super::feed::Feed;
 use super::guard::{Doors, Rate};
 use super::problem::{Code, Problem};
-use crate::host::Host;
+use crate::host::{Host, Webhooks};
 use crate::project::catalogue::Catalogue;
 
 /// What all routes share. Clones are the same.
@@ -22,6 +22,8 @@ pub struct Inner {
     pub host: Host,
     /// The workflows that are served.
     pub served: Catalogue,
+    /// Calls that begin runs.
+    pub webhooks: Webhooks,
     /// Who may ask.
     pub doorkeeper: Doorkeeper,
     /// By which names, from which pages.
@@ -54,6 +56,11 @@ impl AppState {
     /// The workflows.
     pub fn served(&self) -> &Catalogue {
         &self.0.served
+    }
+
+    /// Calls that begin runs.
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
     }
 
     /// Who may ask.

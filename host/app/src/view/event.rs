@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::host::{Live, LiveKind};
+use crate::host::{Live, LiveKind, StreamPart};
 
 /// An event of a run's journal. What further members there are depends on `type`; the types and their members are those of
 /// the journal, which are only added to.
@@ -25,12 +25,15 @@ pub struct EventLine {
 /// What an attempt says while it works. It is no part of the run, has no number, and may be missing.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct LiveLine {
-    /// `live.started`, `live.held`, `live.log`, `live.progress` or `live.chunk`.
+    /// `live.started`, `live.held`, `live.log`, `live.progress`, `live.chunk` or `live.restart`.
     pub r#type: String,
     /// The run.
     pub run_id: String,
     /// The attempt, as `PATH#ATTEMPT`.
     pub command_id: String,
+    /// Of a node with `stream`: which part of that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamPart>,
 }
 
 /// An event with its place: its members, and `run_id`, `seq` and `at`.
@@ -66,10 +69,14 @@ pub fn live_value(live: &Live) -> Value {
             ("live.progress", json!({ "fraction": fraction, "message": message }))
         }
         LiveKind::Chunk(text) => ("live.chunk", json!({ "text": text })),
+        LiveKind::Restart => ("live.restart", json!({})),
     };
     line["type"] = json!(kind);
     line["run_id"] = json!(live.run_id);
     line["command_id"] = json!(live.command_id);
+    if let Some(part) = &live.stream {
+        line["stream"] = json!(part);
+    }
     line
 }
 

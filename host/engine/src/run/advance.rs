@@ -189,6 +189,7 @@ impl Run {
             quorum: review.quorum,
             deadline: self.clock.plus_ms(review.timeout_ms),
             on_timeout: on_timeout_text(&review.on_timeout),
+            self_approval: review.self_approval,
         })
     }
 

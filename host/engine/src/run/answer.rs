@@ -50,6 +50,7 @@ impl Run {
         let review = self.visit(p).and_then(|visit| visit.review());
         let review = review.ok_or_else(|| Rejected::UnknownReview(id.clone()))?;
         check_reviewer(review, answer)?;
+        self.check_self_approval(review, answer)?;
         if let Some(confidence) = answer.confidence.filter(|confidence| !(0.0..=1.0).contains(confidence)) {
             return Err(Rejected::BadConfidence(confidence));
         }
@@ -66,6 +67,18 @@ impl Run {
         }
         self.check_edit(p, review, answer)?;
         Ok(Some(p.clone()))
+    }
+
+    /// Four eyes: whoever wants the run may say no to it, not yes.
+    fn check_self_approval(&self, review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {
+        let by_self = self.state.started.user_id.as_deref() == Some(answer.reviewer.as_str());
+        if review.not_by_self && by_self && answer.decision == Verdict::Approved {
+            return Err(Rejected::SelfApproval {
+                review_id: review.id.clone(),
+                reviewer: answer.reviewer.clone(),
+            });
+        }
+        Ok(())
     }
 
     fn check_edit(&self, p: &Path, review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {

@@ -491,6 +491,7 @@ impl Run {
             opened_at: self.state.now,
             deadline: e.deadline,
             answers: Vec::new(),
+            not_by_self: !e.self_approval,
         };
         self.change_phase(&e.p, |_| Ok(Phase::Review(Box::new(review))))
     }

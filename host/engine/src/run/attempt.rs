@@ -133,6 +133,7 @@ impl Run {
             quorum: request.quorum.max(1),
             deadline: self.clock.plus_ms(timeout_ms.min(REVIEW_TIMEOUT_MS_MAX)),
             on_timeout: "fail".to_owned(),
+            self_approval: true,
         })));
     }
 

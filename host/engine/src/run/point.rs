@@ -404,6 +404,7 @@ impl Run {
             quorum: review.quorum,
             deadline: self.clock.plus_ms(span_ms),
             on_timeout,
+            self_approval: !review.not_by_self,
         })));
     }
 }

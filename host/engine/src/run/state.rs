@@ -255,6 +255,9 @@ pub(super) struct ReviewState {
     /// What is proposed with all edits so far.
     pub(super) value: Json,
     pub(super) answers: Vec<GivenAnswer>,
+    /// Whether the user for whom the run is may not approve. Absent: they may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) not_by_self: bool,
 }
 
 /// An answer that was taken.

@@ -97,6 +97,7 @@ pub(crate) fn review_opened(review_id: &str, deadline: i64) -> Event {
         quorum: 1,
         deadline: Timestamp(deadline),
         on_timeout: "fail".to_owned(),
+        self_approval: true,
     }))
 }
 

@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("block-failed", block_failed()),
         ("review", review()),
         ("review-expired", review_expired()),
+        ("review-not-by-self", review_not_by_self()),
         ("review-by-agent", review_by_agent()),
         ("review-withdrawn", review_withdrawn()),
         ("wait-and-fail", wait_and_fail()),
@@ -447,6 +448,24 @@ nodes:
     let mut tape = Tape::start(text, json!({}), None);
     tape.until_due();
     tape.until_due();
+    tape
+}
+
+/// Whoever the run is for may not approve.
+fn review_not_by_self() -> Tape {
+    let text = "
+format: 1
+name: four-eyes
+version: 1
+nodes:
+  ask:
+    review: { title: Publish?, self-approval: false }
+    approved: end
+    rejected: end
+";
+    let mut tape = Tape::start(text, json!({}), Some("ann"));
+    let other = answer(&tape, "bob", Verdict::Approved);
+    tape.take(Input::Answer(other));
     tape
 }
 

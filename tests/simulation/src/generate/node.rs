@@ -119,6 +119,7 @@ impl Generator<'_> {
                     timeout_ms: 60_000,
                     deadline_ms: self.maybe(Feature::Deadlines, 50).then(|| 1 + self.tape.below(6_000)),
                     cache: self.cache(place),
+                    stream: None,
                 };
                 (Kind::Agent(agent), OutputShape::Agent)
             }
@@ -262,6 +263,7 @@ impl Generator<'_> {
             quorum: u32::try_from(1 + self.tape.below(2)).unwrap_or(1),
             timeout_ms: if self.on(Feature::Expiry) { 1 + self.tape.below(10_000) } else { 3_600_000 },
             on_timeout,
+            self_approval: !self.tape.chance(20),
         }
     }
 

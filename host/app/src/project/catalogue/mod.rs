@@ -26,7 +26,7 @@ use tokio::sync::{Notify, broadcast};
 pub use entries::{Change, Deployed, Problem};
 pub use put::{Checked, Precondition, PutError, PutPlugin, PutWorkflow};
 
-use crate::host::{self, Host};
+use crate::host::{self, Deployments, Host};
 use entries::Entries;
 use look::Seen;
 use watch::Writing;
@@ -71,6 +71,12 @@ pub enum OpenError {
 /// A served directory. Clones are the same one; when the last is gone, nobody watches it any more.
 #[derive(Clone)]
 pub struct Catalogue(Arc<Inner>);
+
+impl Deployments for Catalogue {
+    fn deployed(&self) -> Vec<host::Deployed> {
+        self.served().workflows.values().map(|deployed| deployed.to_start()).collect()
+    }
+}
 
 /// What is in service, and what is not as it should be.
 #[derive(Debug, Default)]

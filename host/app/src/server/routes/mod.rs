@@ -1,6 +1,7 @@
 //! The routes, one file for each resource. Each handler says by its first argument for which role it is.
 
 pub mod health;
+pub mod hooks;
 pub mod memory;
 pub mod plugins;
 pub mod reviews;
