@@ -65,8 +65,7 @@ pub fn begin(options: LogOptions) {
     let lines = Lines { text: format::format().with_target(false) };
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A test may have set one before.
-    let _ =
-        tracing::subscriber::set_global_default(subscriber.with_ansi(colour).event_format(lines).finish());
+    let _ = subscriber.with_ansi(colour).event_format(lines).try_init();
 }
 
 /// From now on lines are written so.
