@@ -163,6 +163,8 @@ fn delete(connection: &Connection, run_id: &str, sets: &mut BTreeSet<i64>) -> ru
             .execute([key.as_str(), run_id])?;
     }
     keep_routes(connection, run)?;
+    // Nobody is told any more of what is gone.
+    connection.prepare_cached("DELETE FROM deliveries WHERE run_id = ?1")?.execute([run_id])?;
     for statement in [
         "DELETE FROM review_answers WHERE review_id IN (SELECT review_id FROM reviews WHERE run = ?1)",
         "DELETE FROM reviews WHERE run = ?1",

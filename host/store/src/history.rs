@@ -127,6 +127,18 @@ impl Reader {
         self.read(|connection| self.rows(connection, &sql, params![key.thread_id, key.workflow, pos, limit]))
     }
 
+    /// The place of the next row after that one, whatever is in it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn journal_pos_after(&self, pos: i64) -> Result<Option<i64>, ReadError> {
+        self.query(|connection| {
+            connection
+                .prepare_cached("SELECT min(pos) FROM journal WHERE pos > ?1")?
+                .query_row([pos], |row| row.get(0))
+        })
+    }
+
     /// The place of the journal's last row; 0 when it is empty.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ fn threads_show_what_they_keep_and_can_be_forgotten() {
     let site = Site::new(&[("desk.yaml", DESK)]);
     let server = Server::start(&site);
     let client = server.client();
-    let body = json!({ "workflow": "desk", "input": { "n": 1 }, "thread_id": "t/1 ä" });
+    let body = json!({ "workflow": "desk", "input": { "n": 1 }, "thread_id": "t/1 \u{e4}" });
     let run = client.post("/api/v1/runs?wait=60", &body).ok();
     let path = "/api/v1/threads/desk/t%2F1%20%C3%A4";
     assert_eq!(client.get(path).ok()["holder"], run["run_id"]);
@@ -87,7 +87,7 @@ fn threads_show_what_they_keep_and_can_be_forgotten() {
     decide(&client, review, &[], &json!({ "decision": "approved", "reviewer": "ada" })).ok();
     client.get(&format!("/api/v1/runs/{}/wait", run["run_id"].as_str().unwrap())).ok();
     assert_eq!(client.get(path).ok()["values"], json!({ "said": ["ada"] }));
-    assert_eq!(client.get("/api/v1/threads").ok()["items"][0]["thread_id"], "t/1 ä");
+    assert_eq!(client.get("/api/v1/threads").ok()["items"][0]["thread_id"], "t/1 \u{e4}");
     assert_eq!(client.send("DELETE", path, &[], None).status, 204);
     assert_eq!(client.get(path).problem(), "not-found");
 }

@@ -186,7 +186,7 @@ fn a_server_that_is_told_to_end_answers_what_is_under_way_and_ends_in_order() {
     assert_eq!(stream.next_message().unwrap().event, "run.started");
     server.terminate();
     let last = stream.by_ref().last().unwrap();
-    assert_eq!(last.event, "end");
+    assert_eq!(last.event, "closing");
     assert_eq!(waiting.join().unwrap().ok()["settled"], false);
     let ended = server.wait();
     assert_eq!(ended.code, Some(0), "{ended}");

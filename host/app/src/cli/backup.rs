@@ -32,9 +32,14 @@ pub fn execute(args: &BackupArgs, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::usage(format!("{} is not empty", args.dir.display()))
             .help("name a directory that is not there yet"));
     }
-    let mut part = args.dir.as_os_str().to_owned();
+    let name = args.dir.file_name().ok_or_else(|| {
+        Failure::usage(format!("{} has no name of its own", args.dir.display()))
+            .help("name a directory that is not there yet")
+    })?;
+    let mut part = name.to_owned();
     part.push(".part");
-    let part = PathBuf::from(part);
+    // Beside it, whatever slash the name ends in.
+    let part = args.dir.with_file_name(part);
     // What an earlier try left.
     if part.exists() {
         fs::remove_dir_all(&part).map_err(cannot)?;

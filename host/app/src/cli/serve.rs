@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::context::{Context, block_on, told_to_end};
 use super::exit::{Exit, Failure};
@@ -25,7 +25,7 @@ use crate::project::server::{
 use crate::server::caller::Doorkeeper;
 use crate::server::feed::Feed;
 use crate::server::guard::{Doors, Rate};
-use crate::server::state::{AppState, Inner};
+use crate::server::state::{AppState, Inner, READING_MAX};
 use crate::server::{listen, router};
 
 /// What `serve` is given.
@@ -158,6 +158,8 @@ async fn serve(
         upload_bytes_max: usize::try_from(upload_bytes_max).unwrap_or(usize::MAX),
         feed,
         closing: AtomicBool::new(false),
+        reading: Arc::new(Semaphore::new(READING_MAX)),
+        turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
     });
     let (stop, stopped) = watch::channel(false);
     let connections = settings.connections.map_or(CONNECTIONS_DEFAULT, std::num::NonZeroU32::get) as usize;

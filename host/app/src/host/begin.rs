@@ -206,6 +206,13 @@ impl<'a> Begun<'a> {
             }
             (Some(_), Some(_)) => {}
         }
+        for (what, of, wanted) in
+            [("thread", &this.thread_id, &that.thread_id), ("user", &this.user_id, &that.user_id)]
+        {
+            if of != wanted {
+                return Some(of.as_ref().map_or(format!("no {what}"), |of| format!("{what} `{of}`")));
+            }
+        }
         if this.rerun_of != that.rerun_of {
             return Some(match (&this.rerun_of, &that.rerun_of) {
                 (None, Some(wanted)) => format!("no rerun of run {wanted}"),

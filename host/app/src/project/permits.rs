@@ -118,7 +118,12 @@ pub fn lending(config: Option<&Config>) -> Lending {
         let signs = config.notify.values().filter_map(|settings| settings.secret_file());
         let models = config.models.values().flat_map(|choices| &choices.0);
         let keys = models.filter_map(|choice| choice.key_file.as_ref());
-        lending.paths_kept = secrets.chain(keys).chain(signs).map(|path| config.folder.join(path)).collect();
+        lending.paths_kept = secrets
+            .chain(keys)
+            .chain(signs)
+            .chain(&config.server.key)
+            .map(|path| config.folder.join(path))
+            .collect();
         let permitted = config.grants.values().flat_map(|line| &line.env);
         lending.env = Some(permitted.chain(tools().flat_map(|grants| &grants.env)).cloned().collect());
     }

@@ -134,7 +134,7 @@ mod tests {
     fn a_digest_is_sha256_in_hexadecimal() {
         assert_eq!(parse_digest(&format!("sha256:{}", "0f".repeat(32))), Some([15; 32]));
         for wrong in
-            ["", "sha256:", "0f", &"0f".repeat(32), &format!("sha256:{}", "+f".repeat(32)), "sha256:é"]
+            ["", "sha256:", "0f", &"0f".repeat(32), &format!("sha256:{}", "+f".repeat(32)), "sha256:\u{e9}"]
         {
             assert_eq!(parse_digest(wrong), None, "{wrong}");
         }

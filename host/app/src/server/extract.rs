@@ -11,6 +11,8 @@ use utoipa::IntoParams;
 use super::problem::{Code, Problem};
 use crate::cli::arguments;
 
+/// A body that takes longer is given up, so that nobody keeps a connection by sending none.
+pub const BODY_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 /// Names a request, so that the same one again is known.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -57,7 +59,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body, Problem> {
-        Bytes::from_request(request, state).await.map(Body).map_err(|rejected| {
+        let read = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, state)).await;
+        let late = |_| Problem::new(Code::BadRequest, "the body did not arrive in time; send it faster");
+        read.map_err(late)?.map(Body).map_err(|rejected| {
             let too_large = rejected.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE;
             if too_large {
                 Problem::new(
@@ -118,7 +122,8 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     // The draft writes it as a string of structured fields, in quotation marks; most clients do not.
     let text = text.trim();
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    arguments::name(text).map(Some).map_err(|problem| bad_key(&problem))
+    // Apart from the names that triggers and commands give their requests.
+    arguments::name(text).map(|key| Some(format!("http:{key}"))).map_err(|problem| bad_key(&problem))
 }
 
 fn bad_key(problem: &str) -> Problem {
@@ -189,8 +194,8 @@ mod tests {
     #[test]
     fn an_idempotency_key_may_be_quoted_and_must_be_visible() {
         let key = |text: &str| key(&[(IDEMPOTENCY_KEY, text.parse().unwrap())].into_iter().collect());
-        assert_eq!(key("\"a b\"").unwrap().as_deref(), Some("a b"));
-        assert_eq!(key("abc").unwrap().as_deref(), Some("abc"));
+        assert_eq!(key("\"a b\"").unwrap().as_deref(), Some("http:a b"));
+        assert_eq!(key("abc").unwrap().as_deref(), Some("http:abc"));
         assert!(key("").is_err() && key("\"\"").is_err() && key(&"x".repeat(201)).is_err());
     }
 }

@@ -11,21 +11,25 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use bandstand_store::{HistoryRow, ReadError, Reader, ThreadKey};
-use tokio::sync::broadcast;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::problem::{Code, Problem};
 use crate::driver::Hub;
 use crate::host::Live;
 use crate::view::{event_value, live_value};
 
 /// Pieces that a listener may be behind before it reads the store.
-const BEHIND_MAX: usize = 1_024;
+const BEHIND_MAX: usize = 256;
+/// A piece that is larger is not handed out: whoever listens reads it from the store, when it has room. Bytes.
+const HANDED_BYTES_MAX: usize = 64 << 10;
 /// Rows read from the journal at a time.
-const PAGE_ROWS: u32 = 500;
+const PAGE_ROWS: u32 = 100;
 /// Between two looks at the journal at least: what comes in between is read at once.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Threads of runs that are remembered.
 const THREADS_KNOWN_MAX: usize = 10_000;
+/// Listeners that read the store at once; each needs a thread and a connection for that.
+const READING_MAX: usize = 16;
 
 /// What somebody listens to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +60,8 @@ pub enum Piece {
         /// The run has ended with it.
         ends: bool,
     },
+    /// There is something in the store that is too large to be handed out.
+    Large,
     /// What an attempt says; not kept.
     Live {
         /// `live.log`, ...
@@ -89,6 +95,8 @@ struct Shared {
     follows: watch::Sender<bool>,
     /// Listeners that there are.
     listeners: AtomicUsize,
+    /// Listeners that read the store at once.
+    reading: Arc<Semaphore>,
     closed: watch::Sender<bool>,
 }
 
@@ -102,6 +110,7 @@ impl Feed {
             begun: watch::Sender::new(()),
             follows: watch::Sender::new(false),
             listeners: AtomicUsize::new(0),
+            reading: Arc::new(Semaphore::new(READING_MAX)),
             closed: watch::Sender::new(false),
         }));
         tokio::spawn(feed.clone().rows(hub.rows()));
@@ -119,9 +128,19 @@ impl Feed {
         self.0.closed.subscribe()
     }
 
-    /// The store, for who is behind.
-    pub(super) fn reader(&self) -> &Reader {
-        &self.0.reader
+    /// Reads the store for a listener; not too many do at once.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let closing = || Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1);
+        let place = self.0.reading.clone().acquire_owned().await.map_err(|_| closing())?;
+        let reader = self.0.reader.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            read(&reader)
+        });
+        Ok(done.await.map_err(|_| closing())??)
     }
 
     /// Counts listeners: how many there are with this one.
@@ -196,7 +215,13 @@ impl Feed {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     continue;
                 }
-                Err(_) => return,
+                Err(error) => {
+                    // Listeners miss something, and will read it when they notice.
+                    tracing::error!(%error, "what is streamed could not be handed out; next try in a second");
+                    pos = None;
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
             }
             tokio::select! {
                 changed = rows.changed() => if changed.is_err() { return },
@@ -209,51 +234,39 @@ impl Feed {
     /// Hands out what the journal has after that place; without a place, nothing. The place then, and whether there is more.
     fn hand_out(&self, pos: Option<i64>) -> Result<(i64, bool), ReadError> {
         let Some(pos) = pos else { return Ok((self.0.reader.journal_end()?, true)) };
-        let rows = self.0.reader.journal_after(pos, PAGE_ROWS)?;
-        for row in &rows {
-            self.hand_out_row(row);
-        }
-        let more = rows.len() >= PAGE_ROWS as usize;
-        Ok((rows.last().map_or(pos, |row| row.pos), more))
+        let page = journal_page(&self.0.reader, None, pos, PAGE_ROWS)?;
+        // Nobody is handed a row unless all who wait for it are known.
+        let listeners = page.rows.iter().map(|row| self.listeners_of(&row.run_id, true));
+        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        page.rows.iter().zip(listeners).for_each(|(row, listeners)| hand_out_row(row, &listeners));
+        Ok((page.next, page.more))
     }
 
     /// Those who want to hear of that run.
-    fn listeners_of(&self, run_id: &str, look_up: bool) -> Vec<broadcast::Sender<Piece>> {
+    fn listeners_of(&self, run_id: &str, look_up: bool) -> Result<Vec<broadcast::Sender<Piece>>, ReadError> {
         let of_threads = self.topics().keys().any(|topic| matches!(topic, Topic::Thread(_)));
-        let thread = if of_threads { self.thread_of(run_id, look_up) } else { None };
+        let thread = if of_threads { self.thread_of(run_id, look_up)? } else { None };
         let topics = self.topics();
         let all = [Topic::All, Topic::Run(run_id.to_owned())].into_iter().chain(thread.map(Topic::Thread));
-        all.filter_map(|topic| topics.get(&topic)).filter(|to| to.receiver_count() > 0).cloned().collect()
+        Ok(all.filter_map(|topic| topics.get(&topic)).filter(|to| to.receiver_count() > 0).cloned().collect())
     }
 
-    fn thread_of(&self, run_id: &str, look_up: bool) -> Option<ThreadKey> {
+    fn thread_of(&self, run_id: &str, look_up: bool) -> Result<Option<ThreadKey>, ReadError> {
         let known = || self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known().get(run_id) {
-            return known.clone();
+            return Ok(known.clone());
         }
         if !look_up {
-            return None;
+            return Ok(None);
         }
-        let row = self.0.reader.run(run_id).ok()??;
+        let Some(row) = self.0.reader.run(run_id)? else { return Ok(None) };
         let key = row.thread_id.map(|thread_id| ThreadKey { workflow: row.workflow, thread_id });
         let mut known = known();
         if known.len() >= THREADS_KNOWN_MAX {
             known.clear();
         }
         known.insert(run_id.to_owned(), key.clone());
-        key
-    }
-
-    fn hand_out_row(&self, row: &HistoryRow) {
-        let listeners = self.listeners_of(&row.run_id, true);
-        if listeners.is_empty() {
-            return;
-        }
-        for piece in pieces(row) {
-            for listener in &listeners {
-                let _ = listener.send(piece.clone());
-            }
-        }
+        Ok(key)
     }
 
     async fn said(self, mut said: broadcast::Receiver<Arc<Live>>) {
@@ -274,7 +287,7 @@ impl Feed {
 
     fn hand_out_live(&self, live: &Live) {
         // The store is not asked here: a row of the run that was handed out has told.
-        let listeners = self.listeners_of(&live.run_id, false);
+        let Ok(listeners) = self.listeners_of(&live.run_id, false) else { return };
         if listeners.is_empty() {
             return;
         }
@@ -282,6 +295,74 @@ impl Feed {
         for listener in listeners {
             let _ = listener.send(piece.clone());
         }
+    }
+}
+
+/// Hands a row to those who listen.
+fn hand_out_row(row: &HistoryRow, listeners: &[broadcast::Sender<Piece>]) {
+    if listeners.is_empty() {
+        return;
+    }
+    for mut piece in pieces(row) {
+        if matches!(&piece, Piece::Event { json, .. } if json.len() > HANDED_BYTES_MAX) {
+            piece = Piece::Large;
+        }
+        for listener in listeners {
+            let _ = listener.send(piece.clone());
+        }
+    }
+}
+
+/// A page of the journal of all runs, or of one thread's.
+pub(super) struct JournalPage {
+    /// What could be read.
+    pub(super) rows: Vec<HistoryRow>,
+    /// The place up to which this is.
+    pub(super) next: i64,
+    /// Whether there may be more.
+    pub(super) more: bool,
+}
+
+/// What the journal has after that place. Rows that are damaged are left out: one run's harm must not silence all others.
+/// Blocks.
+pub(super) fn journal_page(
+    reader: &Reader,
+    thread: Option<&ThreadKey>,
+    after: i64,
+    limit: u32,
+) -> Result<JournalPage, ReadError> {
+    let read = |after, limit| match thread {
+        Some(key) => reader.thread_journal_after(key, after, limit),
+        None => reader.journal_after(after, limit),
+    };
+    match read(after, limit) {
+        Ok(rows) => {
+            let more = rows.len() >= limit as usize;
+            let next = rows.last().map_or(after, |row| row.pos);
+            Ok(JournalPage { rows, next, more })
+        }
+        Err(ReadError::Damaged(_)) => {
+            // One by one, up to the first that is damaged and past it.
+            let (mut rows, mut next) = (Vec::new(), after);
+            for _ in 0..limit {
+                match read(next, 1) {
+                    Ok(row) => {
+                        let Some(row) = row.into_iter().next() else {
+                            return Ok(JournalPage { rows, next, more: false });
+                        };
+                        next = row.pos;
+                        rows.push(row);
+                    }
+                    Err(ReadError::Damaged(problem)) => {
+                        tracing::warn!(problem, "a row is left out of streams");
+                        next = reader.journal_pos_after(next)?.unwrap_or(next);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(JournalPage { rows, next, more: true })
+        }
+        Err(error) => Err(error),
     }
 }
 

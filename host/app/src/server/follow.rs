@@ -9,11 +9,13 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
-use super::feed::{Feed, Piece, Place, Topic, pieces, until};
+use super::feed::{Feed, Piece, Place, Topic, journal_page, pieces, until};
 use super::problem::{Code, Problem};
 
 /// Rows read from the store at a time.
-const PAGE_ROWS: u32 = 200;
+const PAGE_ROWS: u32 = 32;
+/// What a listener keeps of what it read, about; at least one event. Bytes.
+const KEPT_BYTES: usize = 1 << 20;
 
 /// Where a listener is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,13 +53,17 @@ impl Listener {
         let (mut behind, mut reset) = (true, false);
         let at = match topic {
             Topic::Run(run_id) => {
-                let next_seq = from.map_or(0, |place| u64::try_from(place.pos).unwrap_or(0));
+                let mut next_seq = from.map_or(0, |place| u64::try_from(place.pos).unwrap_or(0));
+                if next_seq > 0 {
+                    let of = run_id.clone();
+                    // An event that there was not was of another store.
+                    reset = feed.read(move |reader| reader.event_count(&of)).await? < next_seq;
+                    next_seq = if reset { 0 } else { next_seq };
+                }
                 At::Run { run_id, next_seq }
             }
             topic => {
-                let reader = feed.reader().clone();
-                let end = tokio::task::spawn_blocking(move || reader.journal_end());
-                let end = end.await.map_err(|_| closing())??;
+                let end = feed.read(bandstand_store::Reader::journal_end).await?;
                 // A place beyond the end was of another store.
                 reset = from.is_some_and(|place| place.pos > end);
                 behind = from.is_some() && !reset;
@@ -83,7 +89,7 @@ impl Listener {
 
     /// Whether the run has ended and all of it was told.
     pub fn is_over(&self) -> bool {
-        self.ended && self.read.is_empty()
+        self.ended && !self.behind && self.read.is_empty()
     }
 
     /// Listeners that there are on this server.
@@ -103,7 +109,7 @@ impl Listener {
                 }
                 continue;
             }
-            if self.ended || *self.closed.borrow() {
+            if (self.ended && !self.behind) || *self.closed.borrow() {
                 return Ok(None);
             }
             if self.behind {
@@ -149,7 +155,14 @@ impl Listener {
 
     /// The piece, if it is the next one.
     fn take(&mut self, piece: Piece) -> Option<Piece> {
-        let Piece::Event { seq, place, ends, .. } = &piece else { return Some(piece) };
+        let (seq, place, ends) = match &piece {
+            Piece::Event { seq, place, ends, .. } => (seq, place, ends),
+            Piece::Live { .. } => return Some(piece),
+            Piece::Large => {
+                self.behind = true;
+                return None;
+            }
+        };
         match &mut self.at {
             At::Run { next_seq, .. } => {
                 if *seq < *next_seq {
@@ -174,8 +187,8 @@ impl Listener {
 
     /// Reads the next page from the store.
     async fn catch_up(&mut self) -> Result<(), Problem> {
-        let (reader, at) = (self.feed.reader().clone(), self.at.clone());
-        let read = tokio::task::spawn_blocking(move || -> Result<(Vec<HistoryRow>, bool), ReadError> {
+        let at = self.at.clone();
+        let read = self.feed.read(move |reader| -> Result<(Vec<HistoryRow>, bool), ReadError> {
             match at {
                 At::Run { run_id, next_seq } => {
                     let rows = reader.history_with(&run_id, next_seq, PAGE_ROWS)?.rows;
@@ -186,17 +199,20 @@ impl Listener {
                 At::Journal { thread, last } => {
                     // The row of the last one may have more.
                     let after = last.pos.saturating_sub(1);
-                    let rows = match thread {
-                        Some(key) => reader.thread_journal_after(&key, after, PAGE_ROWS)?,
-                        None => reader.journal_after(after, PAGE_ROWS)?,
-                    };
-                    Ok((rows, false))
+                    Ok((journal_page(reader, thread.as_ref(), after, PAGE_ROWS)?.rows, false))
                 }
             }
         });
-        let read = read.await.map_err(|_| Problem::new(Code::Unavailable, "the server is closing"))?;
-        let (rows, ended) = read?;
-        let read: Vec<Piece> = rows.iter().flat_map(pieces).filter(|piece| self.is_new(piece)).collect();
+        let (rows, ended) = read.await?;
+        let mut bytes = 0;
+        let new = rows.iter().flat_map(pieces).filter(|piece| self.is_new(piece));
+        let read: Vec<Piece> = new
+            .take_while(|piece| {
+                let room = bytes < KEPT_BYTES;
+                bytes += if let Piece::Event { json, .. } = piece { json.len() } else { 0 };
+                room
+            })
+            .collect();
         self.behind = !read.is_empty();
         self.ended = ended;
         self.read.extend(read);

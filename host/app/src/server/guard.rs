@@ -51,6 +51,13 @@ impl Doors {
         self.names.contains(&without_port(host).to_ascii_lowercase())
     }
 
+    /// The origin of the page that asks, if it is one of those that the settings permit.
+    fn permitted_page(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let origin = headers.get(header::ORIGIN)?;
+        let known = origin.to_str().ok()?.to_ascii_lowercase();
+        self.origins.contains(&known).then(|| origin.clone())
+    }
+
     /// Whether the page that asks, if one does, may. What no page sends has no origin.
     fn is_from_here(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
@@ -72,10 +79,12 @@ fn host_of(ip: IpAddr) -> String {
     }
 }
 
+/// The host of `HOST` or `HOST:PORT`; nothing of what is neither.
 fn without_port(host: &str) -> &str {
-    match host.strip_prefix('[').and_then(|rest| rest.find(']')) {
-        Some(end) => &host[..end + 2],
-        None => host.split(':').next().unwrap_or_default(),
+    let Some(rest) = host.strip_prefix('[') else { return host.split(':').next().unwrap_or_default() };
+    match rest.split_once(']') {
+        Some((address, port)) if port.is_empty() || port.starts_with(':') => &host[..address.len() + 2],
+        _ => "",
     }
 }
 
@@ -117,6 +126,14 @@ impl Rate {
 /// The middleware.
 pub async fn guard(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    let origin = state.doors().permitted_page(request.headers());
+    if let Some(origin) = &origin
+        && *request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    {
+        // A browser asks before it asks, without a token.
+        return preflight(origin);
+    }
     let mut response = match admit(&state, &mut request) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -126,9 +143,30 @@ pub async fn guard(State(state): State<AppState>, mut request: Request, next: Ne
         headers.insert(REQUEST_ID, id);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        let shown = HeaderValue::from_static("etag, location, retry-after, x-request-id");
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
+    }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
+    response
+}
+
+/// What a page of that origin may ask.
+fn preflight(origin: &HeaderValue) -> Response {
+    let mut response = axum::http::StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    let sent =
+        "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, x-request-id";
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(sent));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }
 

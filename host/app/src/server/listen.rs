@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
 use tower::ServiceExt;
@@ -62,6 +62,10 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
+/// A connection's place among those at once. Whoever takes a connection over keeps it.
+#[derive(Clone, Debug)]
+pub struct Place(#[expect(dead_code, reason = "it is held")] Arc<(OwnedSemaphorePermit, mpsc::Sender<()>)>);
+
 /// Serves until `stop` says so; then takes no more and waits for what is under way, so long at most.
 pub async fn serve(
     listener: TcpListener,
@@ -91,11 +95,11 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let (tls, routes, stop, alive) = (tls.clone(), routes.clone(), stop.clone(), alive.clone());
         tokio::spawn(async move {
-            let _until_here = (place, alive);
+            let place = Place(Arc::new((place, alive)));
             match tls {
-                None => connection(stream, from, routes, stop).await,
+                None => connection(stream, from, place, routes, stop).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(stream, from, routes, stop).await,
+                    Ok(Ok(stream)) => connection(stream, from, place, routes, stop).await,
                     Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     Err(_) => tracing::debug!("a TLS handshake took too long"),
                 },
@@ -111,19 +115,25 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     // What waits for room waits in the kernel's queue.
     let place = room.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, from) = listener.accept().await?;
     Ok((stream, from, place))
 }
 
-async fn connection<S>(stream: S, from: SocketAddr, routes: Router, mut stop: watch::Receiver<bool>)
-where
+async fn connection<S>(
+    stream: S,
+    from: SocketAddr,
+    place: Place,
+    routes: Router,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = routes.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(from));
+        request.extensions_mut().insert(place.clone());
         request.map(axum::body::Body::new)
     });
     let mut http = hyper::server::conn::http1::Builder::new();

@@ -101,7 +101,7 @@ impl Stream {
             }
             Ok(None) => {
                 self.over = true;
-                text.push_str(end());
+                text.push_str(if self.listener.is_over() { END } else { CLOSING });
             }
             Err(problem) => {
                 self.over = true;
@@ -124,10 +124,10 @@ impl Stream {
     }
 }
 
-/// Nothing more comes: the run has ended, or the server is closing. A client that comes back is told whether it may.
-fn end() -> &'static str {
-    "event: end\ndata: {}\n\n"
-}
+/// Nothing more comes: the run has ended.
+const END: &str = "event: end\ndata: {}\n\n";
+/// The server is closing; a client may come back to the next one.
+const CLOSING: &str = "event: closing\ndata: {}\n\n";
 
 fn write(text: &mut String, piece: &Piece, one_run: bool) {
     // JSON in one line: it has no line break that is not escaped. Writing into a text cannot fail.
@@ -141,6 +141,7 @@ fn write(text: &mut String, piece: &Piece, one_run: bool) {
             (*kind, json)
         }
         Piece::Live { kind, json } => (&**kind, json),
+        Piece::Large => return,
     };
     let _ = write!(text, "event: {kind}\ndata: {}\n\n", String::from_utf8_lossy(json));
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bandstand_store::Reader;
+use tokio::sync::Semaphore;
 
 use super::caller::Doorkeeper;
 use super::feed::Feed;
@@ -11,6 +12,12 @@ use super::guard::{Doors, Rate};
 use super::problem::{Code, Problem};
 use crate::host::{Host, Webhooks};
 use crate::project::catalogue::Catalogue;
+
+/// Requests that read the store at once, others wait; each needs a thread and a connection for that.
+pub const READING_MAX: usize = 32;
+
+/// Answers to reviews that may be taken at once.
+pub const TURNS: usize = 64;
 
 /// What all routes share. Clones are the same.
 #[derive(Clone)]
@@ -40,6 +47,10 @@ pub struct Inner {
     pub feed: Feed,
     /// Told to end.
     pub closing: AtomicBool,
+    /// Requests that read the store at once.
+    pub reading: Arc<Semaphore>,
+    /// Whose turn it is to answer a review; several reviews share one.
+    pub turns: [tokio::sync::Mutex<()>; TURNS],
 }
 
 impl AppState {
@@ -109,6 +120,12 @@ impl AppState {
         self.0.feed.close();
     }
 
+    /// Waits for its turn to answer that review.
+    pub async fn turn_of(&self, review_id: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        let sum = review_id.bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        self.0.turns[sum % TURNS].lock().await
+    }
+
     /// Reads the store, where blocking is allowed.
     ///
     /// # Errors
@@ -122,8 +139,14 @@ impl AppState {
         Problem: From<E>,
         E: Send + 'static,
     {
+        let closing = |_| Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1);
+        let place = self.0.reading.clone().acquire_owned().await.map_err(closing)?;
         let reader = self.host().reader().clone();
-        let done = tokio::task::spawn_blocking(move || read(&reader)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            read(&reader)
+        });
+        let done = done.await;
         let done =
             done.map_err(|_| Problem::new(Code::Internal, "reading the store did not come to an end"))?;
         done.map_err(Problem::from)

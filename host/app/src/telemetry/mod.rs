@@ -77,8 +77,10 @@ impl Telemetry {
 
     /// The host is about to read these runs, to carry them on; it was opened at that moment.
     pub(crate) fn recovers(&self, run_ids: &[String], since: Instant) {
-        let waiting: HashSet<RunId> = run_ids.iter().map(|run_id| run_id.as_str().into()).collect();
         let mut state = self.lock();
+        // Somebody may have asked for one already.
+        let waiting = run_ids.iter().map(|run_id| RunId::from(run_id.as_str()));
+        let waiting: HashSet<RunId> = waiting.filter(|run_id| !state.runs.contains_key(run_id)).collect();
         state.recovering = Some((waiting, since));
         state.recovered(None, &self.metrics);
     }

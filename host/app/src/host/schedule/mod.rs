@@ -12,7 +12,7 @@ use std::time::Duration;
 use bandstand_engine::Timestamp;
 use bandstand_engine::event::Event;
 use bandstand_engine::graph::{Overlap, When};
-use bandstand_store::{KeptSchedule, RunFilter, Store};
+use bandstand_store::{KeptSchedule, RunFilter, RunStatus, Store};
 use bandstand_workflow::cron::Cron;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use super::error::HostError;
 use super::holder::{Host, Inner};
 use super::request::{Deployed, StartRequest};
 use super::uses::Uses;
-use crate::driver::now;
+use crate::driver::{PluginError, now};
 use plan::{Plan, Stand};
 
 /// How often the clock is looked at.
@@ -163,7 +163,13 @@ impl Scheduler {
             return Ok(());
         };
         let running = match &kept.run_id {
-            Some(run_id) => host.0.store.reader().run(run_id)?.is_some_and(|run| !run.status.is_ended()),
+            // One that is stuck does not go on by itself, and must not keep all later ones from beginning.
+            Some(run_id) => host
+                .0
+                .store
+                .reader()
+                .run(run_id)?
+                .is_some_and(|run| !run.status.is_ended() && run.status != RunStatus::Stuck),
             None => false,
         };
         let stand = Stand { up_to: kept.up_to, queued_at: kept.queued_at, running };
@@ -188,6 +194,7 @@ impl Scheduler {
         if let Some(at) = plan.pass {
             changed.up_to = changed.up_to.max(at);
             if plan.queued_at.is_none() {
+                tracing::warn!(workflow = %due.deployed.graph.name, time = %at, "no run was begun: the one before still goes on");
                 changed.problem = Some(format!("{at}: none was begun, the run before was still going"));
             }
         }
@@ -252,6 +259,10 @@ async fn begin(host: &Host, due: &Due<'_>, at: Timestamp) -> Result<String, Faul
         Err(HostError::RequestTaken { run_id, .. }) => Ok(run_id),
         Err(error @ (HostError::Storage(_) | HostError::Closing | HostError::Refused(_))) => {
             Err(Fault::Host(error))
+        }
+        // The file of a plugin, not what is in it: it may be there again in a moment.
+        Err(HostError::Plugin { plugin, source }) if !matches!(source, PluginError::Load(_)) => {
+            Err(Fault::Host(HostError::Plugin { plugin, source }))
         }
         Err(error) => Err(Fault::File(error.to_string())),
     }

@@ -1,7 +1,6 @@
 //! Webhooks in: `POST /hooks/NAME` begins a run of the workflow that has such a trigger. Who calls shows it by a signature, or, where the
 //! file asks for none, by a token that may start runs.
 
-use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +11,7 @@ use serde_json::json;
 
 use crate::host::{Call, WEBHOOK_BODY_BYTES_MAX, WebhookError};
 use crate::project::server::Role;
+use crate::server::extract::Body;
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
 
@@ -25,21 +25,11 @@ async fn call(
     State(state): State<AppState>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+    Body(body): Body,
 ) -> Result<Response, Problem> {
     if state.is_closing() {
         return Err(Problem::new(Code::Unavailable, "the server is closing; call again").retry_after(1));
     }
-    let body = body.map_err(|rejection| {
-        let code = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
-            _ => Code::BadRequest,
-        };
-        Problem::new(
-            code,
-            format!("{}; a body has {WEBHOOK_BODY_BYTES_MAX} bytes at most", rejection.body_text()),
-        )
-    })?;
     let may_start = state.doorkeeper().admit(&headers).is_ok_and(|caller| caller.may(Role::Operator));
     let now = Timestamp(jiff::Timestamp::now().as_millisecond());
     let call = Call { webhook: &name, headers: &headers, body: &body, now, may_start };

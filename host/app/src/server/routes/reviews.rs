@@ -12,10 +12,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::runs::{if_match, limit};
+use super::runs::limit;
 use crate::cli::review::show;
 use crate::host::{AnswerRequest, Taken};
 use crate::server::caller::{Caller, Reviewer, Viewer};
+use crate::server::conditions::tags;
 use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
@@ -235,7 +236,7 @@ async fn decide(
     IdempotencyKey(request_id): IdempotencyKey,
     Json(body): Json<Decision>,
 ) -> Result<Response, Problem> {
-    let seen = if_match(&headers).map(str::to_owned);
+    let seen = tags(&headers, header::IF_MATCH)?;
     let (decided, tag) = answer(&state, &caller, review_id, seen, request_id, body).await?;
     Ok(with_tag(axum::Json(decided), &tag))
 }
@@ -245,19 +246,23 @@ pub(in crate::server) async fn answer(
     state: &AppState,
     caller: &Caller,
     review_id: String,
-    seen: Option<String>,
+    seen: Option<Vec<String>>,
     request_id: Option<String>,
     body: Decision,
 ) -> Result<(Decided, String), Problem> {
+    // What was seen must hold when the answer is taken: one answer of a review at a time.
+    let _turn = state.turn_of(&review_id).await;
     let id = review_id.clone();
     let row = state
         .read(move |reader| -> Result<ReviewRow, Problem> {
             let detail = whole(reader, &id)?;
             match seen {
-                Some(seen) if seen != "*" && seen != etag(&detail) => Err(Problem::new(
-                    Code::Changed,
-                    format!("review {id} was answered since it was seen; look at it again, then decide"),
-                )),
+                Some(seen) if !seen.iter().any(|seen| *seen == "*" || *seen == etag(&detail)) => {
+                    Err(Problem::new(
+                        Code::Changed,
+                        format!("review {id} was answered since it was seen; look at it again, then decide"),
+                    ))
+                }
                 _ => Ok(detail.row),
             }
         })

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bandstand_engine::Timestamp;
 use bandstand_store::{RunFilter, RunStatus};
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use crate::cli::runs::{replay, show};
 use crate::cli::stored;
 use crate::host::{Settled, StartRequest};
+use crate::project::server::Role;
 use crate::server::caller::{Operator, Viewer};
 use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name, whole};
 use crate::server::feed::until;
@@ -109,13 +110,22 @@ async fn start(
         let served = "GET /api/v1/workflows lists those that are served";
         Problem::new(Code::NotFound, format!("no workflow `{}` is served here; {served}", body.workflow))
     })?;
+    let user_id = name("user_id", body.user_id)?;
+    if let (Some(user), Some(other)) = (&caller.user, &user_id)
+        && user != other
+        && caller.may(Role::Reviewer)
+        && !caller.may(Role::Admin)
+    {
+        let what = "user_id: whoever answers reviews starts runs for themselves only, so that nobody approves their own";
+        return Err(Problem::new(Code::Forbidden, what));
+    }
     let request = StartRequest {
         graph: deployed.graph.clone(),
         source: String::new(),
         plugins: crate::host::Uses::default(),
         input: body.input,
         thread_id: name("thread_id", body.thread_id)?,
-        user_id: name("user_id", body.user_id)?.or(caller.user),
+        user_id: user_id.or(caller.user),
         request_id,
         seed: body.seed,
         rerun_of: None,
@@ -414,9 +424,4 @@ async fn replay_one(
     Path(run_id): Path<String>,
 ) -> Result<axum::Json<Value>, Problem> {
     state.read(move |reader| replay::report(reader, &run_id)).await.map(axum::Json)
-}
-
-/// The headers of a request that names what it was made for.
-pub(super) fn if_match(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::IF_MATCH).and_then(|tag| tag.to_str().ok())
 }

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, State};
 use axum::response::Response;
 use axum::routing::get;
 use bandstand_store::ThreadKey;
@@ -26,8 +26,9 @@ use super::runs_control::{send_signal, steer};
 use crate::host::Steering;
 use crate::project::server::Role;
 use crate::server::caller::{Caller, Viewer};
-use crate::server::feed::{Piece, Place, Topic, until};
+use crate::server::feed::{self, Piece, Topic, until};
 use crate::server::follow::Listener;
+use crate::server::listen::Place;
 use crate::server::problem::{Code, Problem};
 use crate::server::sse;
 use crate::server::state::AppState;
@@ -40,6 +41,8 @@ const QUEUE_MAX: usize = 64;
 const FOLLOWS_MAX: usize = 64;
 /// While there is nothing to say, a client is pinged this often; one that went away is noticed by that.
 const PING_EVERY: Duration = Duration::from_secs(15);
+/// How long a message may take to leave.
+const SEND_WITHIN: Duration = Duration::from_secs(60);
 /// The protocol that a page asks for, beside `bearer.TOKEN`.
 const PROTOCOL: &str = "bandstand";
 
@@ -48,10 +51,19 @@ pub fn routes() -> Router<AppState> {
     Router::new().route("/api/v1/ws", get(open))
 }
 
-async fn open(Viewer(caller): Viewer, State(state): State<AppState>, upgrade: WebSocketUpgrade) -> Response {
+async fn open(
+    Viewer(caller): Viewer,
+    State(state): State<AppState>,
+    place: Option<Extension<Place>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let upgrade =
         upgrade.protocols([PROTOCOL]).max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
-    upgrade.on_upgrade(move |socket| speak(socket, state, caller))
+    upgrade.on_upgrade(move |socket| async move {
+        // The connection's place among those at once is taken until here, and the server waits for it when it ends.
+        let _until_here = place;
+        speak(socket, state, caller).await;
+    })
 }
 
 /// What a client wants.
@@ -139,11 +151,13 @@ async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: mpsc::Receive
             Ok(None) => break,
             Err(_) => Message::Ping(Vec::new().into()),
         };
-        if sink.send(message).await.is_err() {
-            return;
+        // Who reads nothing for so long is gone.
+        match tokio::time::timeout(SEND_WITHIN, sink.send(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return,
         }
     }
-    let _ = sink.send(Message::Close(None)).await;
+    let _ = tokio::time::timeout(Duration::from_secs(1), sink.send(Message::Close(None))).await;
 }
 
 impl Client {
@@ -182,8 +196,15 @@ impl Client {
             }
             Command::Decide { review, seen, request, decision } => {
                 self.needs(Role::Reviewer)?;
-                let decided =
-                    reviews::answer(&self.state, &self.caller, review, seen, request, decision).await?;
+                let decided = reviews::answer(
+                    &self.state,
+                    &self.caller,
+                    review,
+                    seen.map(|seen| vec![seen]),
+                    request,
+                    decision,
+                )
+                .await?;
                 Ok(json!(decided.0))
             }
             Command::Signal { run, name, data, request } => {
@@ -251,7 +272,10 @@ async fn tell(mut listener: Listener, follow: u64, one_run: bool, out: mpsc::Sen
     loop {
         let (text, over) = match listener.next().await {
             Ok(Some(piece)) => (line(follow, &piece, one_run), false),
-            Ok(None) => (json!({ "follow": follow, "event": "end", "data": {} }).to_string(), true),
+            Ok(None) => {
+                let event = if listener.is_over() { "end" } else { "closing" };
+                (json!({ "follow": follow, "event": event, "data": {} }).to_string(), true)
+            }
             Err(problem) => {
                 (json!({ "follow": follow, "event": "problem", "data": problem }).to_string(), true)
             }
@@ -266,10 +290,12 @@ async fn tell(mut listener: Listener, follow: u64, one_run: bool, out: mpsc::Sen
 fn line(follow: u64, piece: &Piece, one_run: bool) -> String {
     let (at, kind, data): (Option<String>, &str, _) = match piece {
         Piece::Event { seq, kind, json, .. } if one_run => (Some(seq.to_string()), kind, json),
-        Piece::Event { place: Place { pos, index }, kind, json, .. } => {
+        Piece::Event { place: feed::Place { pos, index }, kind, json, .. } => {
             (Some(format!("{pos}.{index}")), kind, json)
         }
         Piece::Live { kind, json } => (None, kind, json),
+        // A listener reads it from the store instead.
+        Piece::Large => return json!({ "follow": follow, "event": "large", "data": {} }).to_string(),
     };
     let at = at.map(|at| format!("\"at\":\"{at}\",")).unwrap_or_default();
     format!("{{\"follow\":{follow},{at}\"event\":\"{kind}\",\"data\":{}}}", String::from_utf8_lossy(data))
