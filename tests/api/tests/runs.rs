@@ -165,7 +165,10 @@ fn what_is_wrong_is_told_as_a_problem() {
         assert_eq!(answer.problem(), code, "{method} {path} {body:?}: {}", answer.text);
     }
     let large = vec![b' '; 5 << 20];
-    assert_eq!(client.send("POST", runs, &json, Some(&large)).problem(), "too-large");
+    // The server answers before it has read all and hangs up: a client that still sends may not get to read it.
+    let answers = || client.try_send("POST", runs, &json, Some(&large));
+    let refused = std::iter::repeat_with(answers).take(100).flatten().next().unwrap();
+    assert_eq!(refused.problem(), "too-large");
     // It is alive all the same, and nothing was started.
     assert_eq!(client.get(runs).ok()["items"], json!([]));
 }

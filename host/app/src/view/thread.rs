@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bandstand_store::{KeptThread, ReadError, Reader};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,4 +23,23 @@ pub struct ThreadSummary {
     pub holder: Option<String>,
     /// The runs that wait for it, in their order.
     pub queued: Vec<String>,
+}
+
+impl ThreadSummary {
+    /// A thread that keeps something, and the runs that have it or wait for it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of(reader: &Reader, thread: KeptThread) -> Result<ThreadSummary, ReadError> {
+        let runs = reader.thread_runs(&thread.key)?;
+        Ok(ThreadSummary {
+            workflow: thread.key.workflow,
+            thread_id: thread.key.thread_id,
+            channels: thread.channels.into_iter().collect(),
+            written_at: thread.written_at.map(|at| at.to_string()),
+            written_by: thread.written_by,
+            holder: runs.holder.map(|run| run.run_id),
+            queued: runs.queued.into_iter().map(|run| run.run_id).collect(),
+        })
+    }
 }

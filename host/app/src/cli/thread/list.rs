@@ -29,26 +29,19 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         let Some(last) = threads.last() else { break };
         after = Some(last.key.clone());
         for thread in threads {
-            let (holder, queued) = super::runs_of(&reader, &thread.key)?;
+            let written_at = thread.written_at.map(words::instant).unwrap_or_default();
+            let thread = ThreadSummary::of(&reader, thread)?;
             if context.out.json {
-                context.out.json_line(&json!(ThreadSummary {
-                    workflow: thread.key.workflow,
-                    thread_id: thread.key.thread_id,
-                    channels: thread.channels.into_iter().collect(),
-                    written_at: thread.written_at.map(|at| at.to_string()),
-                    written_by: thread.written_by,
-                    holder,
-                    queued,
-                }));
+                context.out.json_line(&json!(thread));
                 continue;
             }
-            let channels: Vec<&str> = thread.channels.iter().map(|(id, _)| id.as_str()).collect();
+            let channels: Vec<&str> = thread.channels.keys().map(String::as_str).collect();
             table.row([
-                thread.key.workflow,
-                thread.key.thread_id,
+                thread.workflow,
+                thread.thread_id,
                 channels.join(", "),
-                thread.written_at.map(words::instant).unwrap_or_default(),
-                holder.unwrap_or_default(),
+                written_at,
+                thread.holder.unwrap_or_default(),
             ]);
         }
     }

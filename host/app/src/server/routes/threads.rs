@@ -69,19 +69,8 @@ async fn list(
         let more = threads.len() > limit;
         threads.truncate(limit);
         let next_cursor = threads.last().filter(|_| more).map(|last| cursor(&last.key));
-        let mut items = Vec::with_capacity(threads.len());
-        for thread in threads {
-            let (holder, queued) = runs_of(reader, &thread.key)?;
-            items.push(ThreadSummary {
-                workflow: thread.key.workflow,
-                thread_id: thread.key.thread_id,
-                channels: thread.channels.into_iter().collect(),
-                written_at: thread.written_at.map(|at| at.to_string()),
-                written_by: thread.written_by,
-                holder,
-                queued,
-            });
-        }
+        let items = threads.into_iter().map(|thread| ThreadSummary::of(reader, thread));
+        let items = items.collect::<Result<_, _>>()?;
         Ok(ThreadList { items, next_cursor })
     });
     page.await.map(axum::Json)
