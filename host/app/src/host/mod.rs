@@ -22,6 +22,7 @@ mod lending;
 pub(crate) mod memory;
 mod notify;
 mod outgoing;
+pub(crate) mod outward;
 mod quarantine;
 mod request;
 mod schedule;

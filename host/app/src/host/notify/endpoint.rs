@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use bandstand_engine::Timestamp;
 
-use super::send::Place;
+use super::send::place_of;
 use crate::host::outgoing::SecretFrom;
+use crate::host::outward::Place;
 use crate::host::signature::SigningKey;
 
 /// What somebody can be told of.
@@ -116,7 +117,7 @@ impl Endpoint {
     /// # Errors
     /// When the address is none.
     pub fn new(name: &str, url: &str, secret: SecretFrom) -> Result<Endpoint, String> {
-        let place = Place::of(url).ok_or_else(|| {
+        let place = place_of(url).ok_or_else(|| {
             "is no address such as `https://chat.example.com/hooks/bandstand`, without user and `#`"
                 .to_owned()
         })?;

@@ -2,7 +2,6 @@
 //! the head of the answer is read, and nothing of it is shown but its status.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bandstand_engine::Timestamp;
@@ -14,66 +13,30 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use super::endpoint::Endpoint;
 use crate::host::outgoing;
+use crate::host::outward::{self, AGENT, Place, Unreached};
 use crate::host::signature::{ID_HEADER, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER};
 
 /// The largest head of an answer. Bytes.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 const HEADERS_MAX: usize = 128;
 
-/// An `http` or `https` address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    secure: bool,
-    authority: HeaderValue,
-    host: String,
-    port: u16,
-    path: Uri,
-}
-
-impl Place {
-    /// `None`: the address is none, has no host, names a user, or has something after `#`.
-    pub(crate) fn of(url: &str) -> Option<Place> {
-        if url.contains('#') {
-            return None;
-        }
-        let uri: Uri = url.parse().ok()?;
-        let secure = match uri.scheme_str()? {
-            "https" => true,
-            "http" => false,
-            _ => return None,
-        };
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
-        // An IPv6 address stands in brackets, which are not a part of it.
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = match authority.port() {
-            Some(_) => authority.port_u16()?,
-            None if authority.as_str().len() > authority.host().len() => return None,
-            None if secure => 443,
-            None => 80,
-        };
-        Some(Place {
-            secure,
-            authority: HeaderValue::from_str(authority.as_str()).ok()?,
-            host,
-            port,
-            path: uri.path_and_query()?.as_str().parse().ok()?,
-        })
+/// `None`: the address is none, has no host, names a user, or has something after `#`.
+pub(crate) fn place_of(url: &str) -> Option<Place> {
+    if url.contains('#') {
+        return None;
     }
-
-    /// Scheme, host and port.
-    pub(crate) fn origin(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}", self.authority.to_str().unwrap_or_default())
+    let uri: Uri = url.parse().ok()?;
+    let authority = uri.authority()?;
+    // A colon that no number follows, or one that is no port's.
+    if authority.as_str().len() > authority.host().len() && !authority.as_str().contains('@') {
+        authority.port_u16()?;
     }
+    Place::of(&uri)
 }
 
 /// What came of sending.
@@ -124,9 +87,6 @@ fn retry_after_ms(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
     Some(Timestamp(at).since_ms(now))
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// Reaches endpoints. Clones share what they trust.
 #[derive(Clone)]
 pub(super) struct Sender {
@@ -139,7 +99,7 @@ impl Sender {
     /// # Errors
     /// When a file holds no certificate.
     pub(super) fn new(authorities: &[PathBuf]) -> Result<Sender, String> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut roots = outward::usual_authorities();
         for path in authorities {
             let pem = outgoing::read(path)?;
             let found = authorities_from_pem(pem.as_bytes());
@@ -148,12 +108,7 @@ impl Sender {
                 added.map_err(|problem| format!("{}: {problem}", path.display()))?;
             }
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Sender { tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Sender { tls: outward::connector(roots)? })
     }
 
     /// Sends a body once, signed now.
@@ -182,16 +137,12 @@ impl Sender {
         place: &Place,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, String> {
-        let nobody = |error: std::io::Error| format!("no connection: {}", error.kind());
-        let stream = TcpStream::connect((place.host.as_str(), place.port)).await.map_err(nobody)?;
-        let stream: Box<dyn Stream> = if place.secure {
-            let server = ServerName::try_from(place.host.clone())
-                .map_err(|_| "its host is no name that a certificate can have".to_owned())?;
-            let secured = self.tls.connect(server, stream).await;
-            Box::new(secured.map_err(|error| format!("no secure connection: {error}"))?)
-        } else {
-            Box::new(stream)
-        };
+        let stream = place.connect(|| Ok(self.tls.clone())).await.map_err(|error| match error {
+            Unreached::Nobody(error) => format!("no connection: {}", error.kind()),
+            Unreached::Name => "its host is no name that a certificate can have".to_owned(),
+            Unreached::NoTrust(problem) => problem,
+            Unreached::Insecure(error) => format!("no secure connection: {error}"),
+        })?;
         let broken = |error: hyper::Error| {
             if error.is_parse() || error.is_parse_too_large() {
                 "its answer is no HTTP".to_owned()
@@ -219,7 +170,6 @@ fn request(
     signature: &str,
     body: &str,
 ) -> Option<Request<Full<Bytes>>> {
-    const AGENT: HeaderValue = HeaderValue::from_static(concat!("bandstand/", env!("CARGO_PKG_VERSION")));
     let mut request = Request::new(Full::new(Bytes::from(body.to_owned())));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = place.path.clone();
@@ -241,13 +191,13 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_shown_without_their_path() {
-        let place = Place::of("https://hooks.example/T0/secret?x=1").unwrap();
+        let place = place_of("https://hooks.example/T0/secret?x=1").unwrap();
         assert_eq!((place.origin().as_str(), place.port), ("https://hooks.example", 443));
-        assert_eq!(Place::of("http://[::1]:8080/x").unwrap().host, "::1");
+        assert_eq!(place_of("http://[::1]:8080/x").unwrap().host, "::1");
         for odd in
             ["hooks.example", "ftp://a/x", "https://me@a/x", "https:///x", "https://a/x#y", "https://a:/x"]
         {
-            assert_eq!(Place::of(odd), None, "{odd}");
+            assert_eq!(place_of(odd), None, "{odd}");
         }
     }
 

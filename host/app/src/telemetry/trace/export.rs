@@ -10,17 +10,15 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use prometheus_client::metrics::counter::Counter;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto, pki_types::ServerName};
 
 use super::{Span, otlp};
+use crate::host::outward::{self, AGENT, Place, Stream, Unreached};
 
 /// Spans that wait. With about 700 bytes each, some megabytes.
 const QUEUE_MAX: usize = 8_192;
@@ -92,40 +90,14 @@ impl Otlp {
     /// # Errors
     /// When the address is none.
     pub fn new(address: &str, headers: Headers, service: &str) -> Result<Otlp, OtlpError> {
-        let place = Place::of(address).ok_or(OtlpError::Address)?;
+        let place = place_of(address).ok_or(OtlpError::Address)?;
         Ok(Otlp { place, headers, service: service.to_owned() })
     }
 }
 
-/// A place in an `http` or `https` address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    secure: bool,
-    authority: HeaderValue,
-    host: String,
-    port: u16,
-    path: Uri,
-}
-
-impl Place {
-    fn of(address: &str) -> Option<Place> {
-        let uri: Uri = format!("{}/v1/traces", address.trim_end_matches('/')).parse().ok()?;
-        let secure = match uri.scheme_str()? {
-            "https" => true,
-            "http" => false,
-            _ => return None,
-        };
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Some(Place {
-            secure,
-            authority: HeaderValue::from_str(authority.as_str()).ok()?,
-            host,
-            port,
-            path: uri.path_and_query()?.as_str().parse().ok()?,
-        })
-    }
+/// The place of traces at an address.
+fn place_of(address: &str) -> Option<Place> {
+    Place::of(&format!("{}/v1/traces", address.trim_end_matches('/')).parse().ok()?)
 }
 
 /// What spans are given to.
@@ -246,7 +218,6 @@ impl Sender {
     }
 
     async fn post(&mut self, body: Bytes) -> Result<(), Lost> {
-        const AGENT: HeaderValue = HeaderValue::from_static(concat!("bandstand/", env!("CARGO_PKG_VERSION")));
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.otlp.place.path.clone();
@@ -278,38 +249,26 @@ impl Sender {
     }
 
     async fn connect(&mut self) -> Result<Box<dyn Stream>, Lost> {
-        let place = &self.otlp.place;
-        let stream = TcpStream::connect((place.host.as_str(), place.port))
-            .await
-            .map_err(|error| Lost::Now(format!("it cannot be reached: {error}")))?;
-        if !place.secure {
-            return Ok(Box::new(stream));
-        }
-        let name = ServerName::try_from(place.host.clone())
-            .map_err(|_| Lost::ForGood("its name is none that a certificate can have".to_owned()))?;
-        let tls = match &self.tls {
-            Some(tls) => tls.clone(),
-            None => self.tls.insert(connector().map_err(Lost::ForGood)?).clone(),
+        let known = &mut self.tls;
+        let tls = || match known {
+            Some(tls) => Ok(tls.clone()),
+            None => Ok(known.insert(connector()?).clone()),
         };
-        let stream = tls.connect(name, stream).await;
-        Ok(Box::new(stream.map_err(|error| Lost::Now(format!("no TLS with it: {error}")))?))
+        self.otlp.place.connect(tls).await.map_err(|error| match error {
+            Unreached::Nobody(error) => Lost::Now(format!("it cannot be reached: {error}")),
+            Unreached::Name => Lost::ForGood("its name is none that a certificate can have".to_owned()),
+            Unreached::NoTrust(problem) => Lost::ForGood(problem),
+            Unreached::Insecure(error) => Lost::Now(format!("no TLS with it: {error}")),
+        })
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// Trusts the authorities that browsers trust, and those that this machine does.
 fn connector() -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut roots = outward::usual_authorities();
     // What cannot be read trusts nobody more.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    outward::connector(roots)
 }
 
 #[cfg(test)]
@@ -319,12 +278,12 @@ mod tests {
 
     #[test]
     fn addresses_and_headers_are_read_and_keys_are_not_shown() {
-        let place = Place::of("http://127.0.0.1:4318/").unwrap();
+        let place = place_of("http://127.0.0.1:4318/").unwrap();
         assert_eq!((place.host.as_str(), place.port, place.path.path()), ("127.0.0.1", 4318, "/v1/traces"));
-        let place = Place::of("https://otel.example.com/base").unwrap();
+        let place = place_of("https://otel.example.com/base").unwrap();
         assert_eq!((place.port, place.secure, place.path.path()), (443, true, "/base/v1/traces"));
         for wrong in ["", "127.0.0.1:4318", "ftp://a", "http://u:p@a", "http://"] {
-            assert_eq!(Place::of(wrong), None, "{wrong}");
+            assert_eq!(place_of(wrong), None, "{wrong}");
         }
         let headers = Headers::parse("x-key = s3cret, x-team=a", "KEYS").unwrap();
         assert_eq!(headers.0.len(), 2);
