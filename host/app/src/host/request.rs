@@ -116,6 +116,23 @@ pub struct StartRequest {
     pub rerun_of: Option<String>,
 }
 
+impl StartRequest {
+    /// A run of that workflow of which nothing else is said: its input is `null`.
+    pub fn of(graph: Arc<Graph>, source: String, plugins: Uses<Arc<[u8]>>) -> StartRequest {
+        StartRequest {
+            graph,
+            source,
+            plugins,
+            input: Value::Null,
+            thread_id: None,
+            user_id: None,
+            request_id: None,
+            seed: None,
+            rerun_of: None,
+        }
+    }
+}
+
 /// A workflow that is served: checked, its plugins in the data directory.
 #[derive(Clone, Debug)]
 pub struct Deployed {
@@ -125,6 +142,14 @@ pub struct Deployed {
     pub source: Arc<str>,
     /// The digest of each plugin.
     pub plugins: Uses<String>,
+}
+
+impl Deployed {
+    /// What [`Host::start_deployed`](super::Host::start_deployed) takes beside it, with nothing said of the run: text and
+    /// plugins are its own.
+    pub fn request(&self) -> StartRequest {
+        StartRequest::of(self.graph.clone(), String::new(), Uses::default())
+    }
 }
 
 /// A run is to go on elsewhere, from one of its points.
@@ -355,6 +380,20 @@ pub enum LiveKind {
     Chunk(String),
     /// A stream begins anew: an attempt that is not the first, or that the death of a host cut off, begins.
     Restart,
+}
+
+impl LiveKind {
+    /// What it is called in streams and in the JSON of the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LiveKind::Held { .. } => "live.held",
+            LiveKind::Started => "live.started",
+            LiveKind::Restart => "live.restart",
+            LiveKind::Log { .. } => "live.log",
+            LiveKind::Progress { .. } => "live.progress",
+            LiveKind::Chunk(_) => "live.chunk",
+        }
+    }
 }
 
 /// Why a run does not go on.

@@ -15,7 +15,6 @@ use bandstand_workflow::{
     Diagnostic, Feature, Features, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem,
     Resolver, Severity, beside,
 };
-use serde_json::Value;
 
 use super::builtin;
 use super::config::{self, Config};
@@ -237,17 +236,7 @@ impl Loaded {
         let missing = || LoadError::PluginMissing { plugin: "(the file has errors)".to_owned() };
         let mut graph = self.graph.take().ok_or_else(missing)?;
         let plugins = self.settle(&mut graph, "")?;
-        Ok(StartRequest {
-            graph: Arc::new(graph),
-            source: self.text,
-            plugins,
-            input: Value::Null,
-            thread_id: None,
-            user_id: None,
-            request_id: None,
-            seed: None,
-            rerun_of: None,
-        })
+        Ok(StartRequest::of(Arc::new(graph), self.text, plugins))
     }
 }
 

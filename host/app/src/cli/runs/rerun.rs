@@ -70,15 +70,5 @@ pub(crate) fn as_it_was(run_id: &str, pins: &Pins, data_dir: &Path) -> Result<St
                 .help("to run the files as they are now: --latest")
         })
     })?;
-    Ok(StartRequest {
-        graph: stored::graph(run_id, pins)?,
-        source,
-        plugins,
-        input: serde_json::Value::Null,
-        thread_id: None,
-        user_id: None,
-        request_id: None,
-        seed: None,
-        rerun_of: None,
-    })
+    Ok(StartRequest::of(stored::graph(run_id, pins)?, source, plugins))
 }

@@ -19,7 +19,6 @@ use serde_json::{Value, json};
 use super::error::HostError;
 use super::holder::{Host, Inner};
 use super::request::{Deployed, StartRequest};
-use super::uses::Uses;
 use crate::driver::{PluginError, now};
 use plan::{Plan, Stand};
 
@@ -270,17 +269,7 @@ async fn begin(host: &Host, due: &Due<'_>, at: Timestamp) -> Result<String, Faul
 
 /// What a trigger starts: a run for nobody, in no thread.
 pub(super) fn begin_with(deployed: &Deployed, input: Value, request_id: Option<String>) -> StartRequest {
-    StartRequest {
-        graph: deployed.graph.clone(),
-        source: String::new(),
-        plugins: Uses::default(),
-        input,
-        thread_id: None,
-        user_id: None,
-        request_id,
-        seed: None,
-        rerun_of: None,
-    }
+    StartRequest { input, request_id, ..deployed.request() }
 }
 
 /// The run that was begun for a time that is long over, if there is one.

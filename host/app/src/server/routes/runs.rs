@@ -120,15 +120,12 @@ async fn start(
         return Err(Problem::new(Code::Forbidden, what));
     }
     let request = StartRequest {
-        graph: deployed.graph.clone(),
-        source: String::new(),
-        plugins: crate::host::Uses::default(),
         input: body.input,
         thread_id: name("thread_id", body.thread_id)?,
         user_id: user_id.or(caller.user),
         request_id,
         seed: body.seed,
-        rerun_of: None,
+        ..deployed.request()
     };
     let run_id = state.host().start_deployed(deployed, request).await?;
     begun(&state, run_id, waiting).await

@@ -163,39 +163,31 @@ async fn rerun_one(
 ) -> Result<Response, Problem> {
     let waiting = waited(waiting.wait)?;
     let (of, data_dir) = (run_id.clone(), state.host().data_dir().to_owned());
-    let (row, mut request) = state
+    let (row, started, as_it_was) = state
         .read(move |reader| -> Result<_, Problem> {
             let row = reader.run(&of)?.ok_or_else(|| Problem::no_run(&of))?;
             let mut rows = stored::rows(reader, &of)?;
             let started = stored::started(&mut rows)?;
-            let mut request = if body.latest {
-                let nothing = stored::graph(&of, rows.pins())?;
-                StartRequest {
-                    graph: nothing,
-                    source: String::new(),
-                    plugins: Uses::default(),
-                    input: Value::Null,
-                    thread_id: None,
-                    user_id: None,
-                    request_id: None,
-                    seed: None,
-                    rerun_of: None,
-                }
-            } else {
-                rerun::as_it_was(&of, rows.pins(), &data_dir)?
-            };
-            request.input = started.input.value().map(|input| (**input).clone()).unwrap_or_default();
-            request.thread_id = started.thread_id.clone();
-            request.user_id = started.user_id.clone();
-            Ok((row, request))
+            let as_it_was =
+                (!body.latest).then(|| rerun::as_it_was(&of, rows.pins(), &data_dir)).transpose()?;
+            Ok((row, started, as_it_was))
         })
         .await?;
-    (request.request_id, request.rerun_of) = (request_id, Some(run_id));
-    let again = if body.latest {
-        let deployed = served(&state, &row.workflow)?;
-        state.host().start_deployed(deployed, request).await?
-    } else {
-        state.host().start_run(request).await?
+    let again = |of: StartRequest| StartRequest {
+        input: started.input.value().map(|input| (**input).clone()).unwrap_or_default(),
+        thread_id: started.thread_id.clone(),
+        user_id: started.user_id.clone(),
+        request_id,
+        rerun_of: Some(run_id),
+        ..of
+    };
+    let again = match as_it_was {
+        Some(as_it_was) => state.host().start_run(again(as_it_was)).await?,
+        None => {
+            let deployed = served(&state, &row.workflow)?;
+            let request = again(deployed.request());
+            state.host().start_deployed(deployed, request).await?
+        }
     };
     begun(&state, again, waiting).await
 }
