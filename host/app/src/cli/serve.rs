@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::context::{Context, block_on, told_to_end};
 use super::exit::{Exit, Failure};
@@ -25,7 +25,7 @@ use crate::project::server::{
 use crate::server::caller::Doorkeeper;
 use crate::server::feed::Feed;
 use crate::server::guard::{Doors, Rate};
-use crate::server::state::{AppState, Inner, READING_MAX};
+use crate::server::state::{AppState, Inner};
 use crate::server::{listen, router};
 
 /// What `serve` is given.
@@ -157,9 +157,6 @@ async fn serve(
         body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
         upload_bytes_max: usize::try_from(upload_bytes_max).unwrap_or(usize::MAX),
         feed,
-        closing: AtomicBool::new(false),
-        reading: Arc::new(Semaphore::new(READING_MAX)),
-        turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
     });
     let (stop, stopped) = watch::channel(false);
     let connections = settings.connections.map_or(CONNECTIONS_DEFAULT, std::num::NonZeroU32::get) as usize;
@@ -183,11 +180,13 @@ async fn serve(
 }
 
 /// Tells systemd, if it started this process, that requests are taken, and from then on that the host answers.
-fn tell_service_manager(host: &Host) -> Option<AbortOnDrop> {
+fn tell_service_manager(host: &Host) -> Option<JoinSet<()>> {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let every = sd_notify::watchdog_enabled()? / 2;
     let host = host.clone();
-    let task = tokio::spawn(async move {
+    // Dropped when the server ends.
+    let mut watchdog = JoinSet::new();
+    watchdog.spawn(async move {
         loop {
             // The task that owns the runs must answer, not only this one.
             if host.is_alive().await {
@@ -196,15 +195,7 @@ fn tell_service_manager(host: &Host) -> Option<AbortOnDrop> {
             tokio::time::sleep(every).await;
         }
     });
-    Some(AbortOnDrop(task.abort_handle()))
-}
-
-struct AbortOnDrop(tokio::task::AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    Some(watchdog)
 }
 
 /// The directory's workflows: looked after by the threads for requests, since the host's are for runs.

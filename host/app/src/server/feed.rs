@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use bandstand_store::{HistoryRow, ReadError, Reader, ThreadKey};
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 
-use super::problem::{Code, Problem};
+use super::problem::Problem;
+use super::reading::Reading;
 use crate::driver::Hub;
 use crate::host::Live;
 use crate::view::{event_value, live_value};
@@ -65,7 +66,7 @@ pub enum Piece {
     /// What an attempt says; not kept.
     Live {
         /// `live.log`, ...
-        kind: Arc<str>,
+        kind: &'static str,
         /// It, as JSON.
         json: Bytes,
     },
@@ -96,7 +97,7 @@ struct Shared {
     /// Listeners that there are.
     listeners: AtomicUsize,
     /// Listeners that read the store at once.
-    reading: Arc<Semaphore>,
+    reading: Reading,
     closed: watch::Sender<bool>,
 }
 
@@ -104,13 +105,13 @@ impl Feed {
     /// Starts to feed, on this tokio runtime.
     pub fn start(reader: Reader, hub: &Hub) -> Feed {
         let feed = Feed(Arc::new(Shared {
+            reading: Reading::new(reader.clone(), READING_MAX),
             reader,
             topics: Mutex::default(),
             threads: Mutex::default(),
             begun: watch::Sender::new(()),
             follows: watch::Sender::new(false),
             listeners: AtomicUsize::new(0),
-            reading: Arc::new(Semaphore::new(READING_MAX)),
             closed: watch::Sender::new(false),
         }));
         tokio::spawn(feed.clone().rows(hub.rows()));
@@ -123,6 +124,11 @@ impl Feed {
         self.0.closed.send_replace(true);
     }
 
+    /// Whether the streams end, now.
+    pub fn is_closed(&self) -> bool {
+        *self.0.closed.borrow()
+    }
+
     /// Whether the streams end.
     pub fn closed(&self) -> watch::Receiver<bool> {
         self.0.closed.subscribe()
@@ -133,14 +139,7 @@ impl Feed {
         &self,
         read: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Problem> {
-        let closing = || Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1);
-        let place = self.0.reading.clone().acquire_owned().await.map_err(|_| closing())?;
-        let reader = self.0.reader.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            read(&reader)
-        });
-        Ok(done.await.map_err(|_| closing())??)
+        self.0.reading.read(read).await
     }
 
     /// Counts listeners: how many there are with this one.
@@ -236,32 +235,39 @@ impl Feed {
         let Some(pos) = pos else { return Ok((self.0.reader.journal_end()?, true)) };
         let page = journal_page(&self.0.reader, None, pos, PAGE_ROWS)?;
         // Nobody is handed a row unless all who wait for it are known.
-        let listeners = page.rows.iter().map(|row| self.listeners_of(&row.run_id, true));
-        let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
+        let of_threads = self.are_threads_heard();
+        let listeners = page.rows.iter().map(|row| {
+            let thread = if of_threads { self.thread_of(&row.run_id)? } else { None };
+            Ok(self.listeners_of(&row.run_id, thread))
+        });
+        let listeners = listeners.collect::<Result<Vec<_>, ReadError>>()?;
         page.rows.iter().zip(listeners).for_each(|(row, listeners)| hand_out_row(row, &listeners));
         Ok((page.next, page.more))
     }
 
-    /// Those who want to hear of that run.
-    fn listeners_of(&self, run_id: &str, look_up: bool) -> Result<Vec<broadcast::Sender<Piece>>, ReadError> {
-        let of_threads = self.topics().keys().any(|topic| matches!(topic, Topic::Thread(_)));
-        let thread = if of_threads { self.thread_of(run_id, look_up)? } else { None };
+    /// Those who want to hear of that run, which belongs to that thread.
+    fn listeners_of(&self, run_id: &str, thread: Option<ThreadKey>) -> Vec<broadcast::Sender<Piece>> {
         let topics = self.topics();
         let all = [Topic::All, Topic::Run(run_id.to_owned())].into_iter().chain(thread.map(Topic::Thread));
-        Ok(all.filter_map(|topic| topics.get(&topic)).filter(|to| to.receiver_count() > 0).cloned().collect())
+        all.filter_map(|topic| topics.get(&topic)).filter(|to| to.receiver_count() > 0).cloned().collect()
     }
 
-    fn thread_of(&self, run_id: &str, look_up: bool) -> Result<Option<ThreadKey>, ReadError> {
-        let known = || self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known().get(run_id) {
+    /// Whether it matters to which threads runs belong.
+    fn are_threads_heard(&self) -> bool {
+        self.topics().keys().any(|topic| matches!(topic, Topic::Thread(_)))
+    }
+
+    fn threads(&self) -> MutexGuard<'_, HashMap<String, Option<ThreadKey>>> {
+        self.0.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn thread_of(&self, run_id: &str) -> Result<Option<ThreadKey>, ReadError> {
+        if let Some(known) = self.threads().get(run_id) {
             return Ok(known.clone());
-        }
-        if !look_up {
-            return Ok(None);
         }
         let Some(row) = self.0.reader.run(run_id)? else { return Ok(None) };
         let key = row.thread_id.map(|thread_id| ThreadKey { workflow: row.workflow, thread_id });
-        let mut known = known();
+        let mut known = self.threads();
         if known.len() >= THREADS_KNOWN_MAX {
             known.clear();
         }
@@ -287,7 +293,8 @@ impl Feed {
 
     fn hand_out_live(&self, live: &Live) {
         // The store is not asked here: a row of the run that was handed out has told.
-        let Ok(listeners) = self.listeners_of(&live.run_id, false) else { return };
+        let thread = self.threads().get(&live.run_id).cloned().flatten();
+        let listeners = self.listeners_of(&live.run_id, thread);
         if listeners.is_empty() {
             return;
         }
@@ -385,7 +392,5 @@ pub(super) fn pieces(row: &HistoryRow) -> impl Iterator<Item = Piece> + '_ {
 }
 
 fn live_piece(live: &Live) -> Piece {
-    let value = live_value(live);
-    let kind = value.get("type").and_then(|kind| kind.as_str()).unwrap_or_default();
-    Piece::Live { kind: kind.into(), json: value.to_string().into() }
+    Piece::Live { kind: live.what.name(), json: live_value(live).to_string().into() }
 }

@@ -61,10 +61,10 @@ impl Doors {
     /// Whether the page that asks, if one does, may. What no page sends has no origin.
     fn is_from_here(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
-        if self.origins.contains(&origin) {
+        if self.permitted_page(headers).is_some() {
             return true;
         }
+        let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
         // The server's own pages: the same host and port as it was asked by.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let rest = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));

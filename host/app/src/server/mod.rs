@@ -12,6 +12,7 @@ pub mod follow;
 pub mod guard;
 pub mod listen;
 pub mod problem;
+mod reading;
 pub mod routes;
 pub mod sse;
 pub mod state;

@@ -140,7 +140,7 @@ fn write(text: &mut String, piece: &Piece, one_run: bool) {
             };
             (*kind, json)
         }
-        Piece::Live { kind, json } => (&**kind, json),
+        Piece::Live { kind, json } => (*kind, json),
         Piece::Large => return,
     };
     let _ = write!(text, "event: {kind}\ndata: {}\n\n", String::from_utf8_lossy(json));

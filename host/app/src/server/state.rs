@@ -1,27 +1,26 @@
 //! What all routes share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bandstand_store::Reader;
-use tokio::sync::Semaphore;
 
 use super::caller::Doorkeeper;
 use super::feed::Feed;
 use super::guard::{Doors, Rate};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
+use super::reading::Reading;
 use crate::host::{Host, Webhooks};
 use crate::project::catalogue::Catalogue;
 
 /// Requests that read the store at once, others wait; each needs a thread and a connection for that.
-pub const READING_MAX: usize = 32;
+const READING_MAX: usize = 32;
 
 /// Answers to reviews that may be taken at once.
-pub const TURNS: usize = 64;
+const TURNS: usize = 64;
 
 /// What all routes share. Clones are the same.
 #[derive(Clone)]
-pub struct AppState(Arc<Inner>);
+pub struct AppState(Arc<Shared>);
 
 /// What it is made of.
 pub struct Inner {
@@ -45,79 +44,81 @@ pub struct Inner {
     pub upload_bytes_max: usize,
     /// What streams are fed with.
     pub feed: Feed,
-    /// Told to end.
-    pub closing: AtomicBool,
-    /// Requests that read the store at once.
-    pub reading: Arc<Semaphore>,
+}
+
+struct Shared {
+    of: Inner,
+    reading: Reading,
     /// Whose turn it is to answer a review; several reviews share one.
-    pub turns: [tokio::sync::Mutex<()>; TURNS],
+    turns: [tokio::sync::Mutex<()>; TURNS],
 }
 
 impl AppState {
     /// Of these.
     pub fn new(inner: Inner) -> AppState {
-        AppState(Arc::new(inner))
+        let reading = Reading::new(inner.host.reader().clone(), READING_MAX);
+        let turns = std::array::from_fn(|_| tokio::sync::Mutex::default());
+        AppState(Arc::new(Shared { of: inner, reading, turns }))
     }
 
     /// The host.
     pub fn host(&self) -> &Host {
-        &self.0.host
+        &self.0.of.host
     }
 
     /// The workflows.
     pub fn served(&self) -> &Catalogue {
-        &self.0.served
+        &self.0.of.served
     }
 
     /// Calls that begin runs.
     pub fn webhooks(&self) -> &Webhooks {
-        &self.0.webhooks
+        &self.0.of.webhooks
     }
 
     /// Who may ask.
     pub fn doorkeeper(&self) -> &Doorkeeper {
-        &self.0.doorkeeper
+        &self.0.of.doorkeeper
     }
 
     /// By which names, from which pages.
     pub fn doors(&self) -> &Doors {
-        &self.0.doors
+        &self.0.of.doors
     }
 
     /// How often.
     pub fn rate(&self) -> &Rate {
-        &self.0.rate
+        &self.0.of.rate
     }
 
     /// Whether `/metrics` is for everybody.
     pub fn metrics_for_all(&self) -> bool {
-        self.0.metrics_for_all
+        self.0.of.metrics_for_all
     }
 
     /// The largest body. Bytes.
     pub fn body_bytes_max(&self) -> usize {
-        self.0.body_bytes_max
+        self.0.of.body_bytes_max
     }
 
     /// The largest component that is uploaded. Bytes.
     pub fn upload_bytes_max(&self) -> usize {
-        self.0.upload_bytes_max
+        self.0.of.upload_bytes_max
     }
 
     /// What streams are fed with.
     pub fn feed(&self) -> &Feed {
-        &self.0.feed
+        &self.0.of.feed
     }
 
     /// Whether the server was told to end.
     pub fn is_closing(&self) -> bool {
-        self.0.closing.load(Ordering::Relaxed)
+        self.0.of.feed.is_closed()
     }
 
     /// From now on nothing new is taken; streams end.
     pub fn close(&self) {
-        self.0.closing.store(true, Ordering::Relaxed);
-        self.0.feed.close();
+        self.0.of.feed.close();
     }
 
     /// Waits for its turn to answer that review.
@@ -139,16 +140,6 @@ impl AppState {
         Problem: From<E>,
         E: Send + 'static,
     {
-        let closing = |_| Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1);
-        let place = self.0.reading.clone().acquire_owned().await.map_err(closing)?;
-        let reader = self.host().reader().clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            read(&reader)
-        });
-        let done = done.await;
-        let done =
-            done.map_err(|_| Problem::new(Code::Internal, "reading the store did not come to an end"))?;
-        done.map_err(Problem::from)
+        self.0.reading.read(read).await
     }
 }

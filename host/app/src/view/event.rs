@@ -50,28 +50,22 @@ pub fn event_value(run_id: &str, seq: u64, at: Timestamp, event: &Event) -> Valu
 
 /// What an attempt says, with its place: `run_id` and `command_id`.
 pub fn live_value(live: &Live) -> Value {
-    let (kind, mut line) = match &live.what {
-        LiveKind::Started => ("live.started", json!({})),
-        LiveKind::Held { because, plugin, since, probe_at, fault } => (
-            "live.held",
-            json!({
-                "because": because,
-                "plugin": plugin,
-                "since": since.map(|at| at.to_string()),
-                "next_probe_at": probe_at.map(|at| at.to_string()),
-                "fault": fault,
-            }),
-        ),
+    let mut line = match &live.what {
+        LiveKind::Started | LiveKind::Restart => json!({}),
+        LiveKind::Held { because, plugin, since, probe_at, fault } => json!({
+            "because": because,
+            "plugin": plugin,
+            "since": since.map(|at| at.to_string()),
+            "next_probe_at": probe_at.map(|at| at.to_string()),
+            "fault": fault,
+        }),
         LiveKind::Log { level, message, fields } => {
-            ("live.log", json!({ "level": level, "message": message, "fields": fields }))
+            json!({ "level": level, "message": message, "fields": fields })
         }
-        LiveKind::Progress { fraction, message } => {
-            ("live.progress", json!({ "fraction": fraction, "message": message }))
-        }
-        LiveKind::Chunk(text) => ("live.chunk", json!({ "text": text })),
-        LiveKind::Restart => ("live.restart", json!({})),
+        LiveKind::Progress { fraction, message } => json!({ "fraction": fraction, "message": message }),
+        LiveKind::Chunk(text) => json!({ "text": text }),
     };
-    line["type"] = json!(kind);
+    line["type"] = json!(live.what.name());
     line["run_id"] = json!(live.run_id);
     line["command_id"] = json!(live.command_id);
     if let Some(part) = &live.stream {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::context::{Context, now};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::history::Review;
+use crate::cli::history::{History, Review};
 use crate::cli::review::list;
 use crate::cli::runs::show::answer_line;
 use crate::cli::stored;
@@ -27,9 +27,7 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
     let row = reader.review(&args.review)?.row;
     // What is proposed may stand elsewhere in the journal, or be an earlier reviewer's edit: the history knows.
     let history = stored::history(&reader, &row.run_id)?;
-    let review = history.reviews.iter().find(|review| review.opened.review_id == row.review_id);
-    let review = review
-        .ok_or_else(|| Failure::storage(format!("review {} is not in its run's journal", row.review_id)))?;
+    let review = of_row(&history, &row)?;
     let form = review.opened.form.as_ref().and_then(|form| history.value(form));
     if context.out.json {
         context.out.json_line(&as_json(&row, review, form.as_deref()));
@@ -71,11 +69,15 @@ pub fn execute(args: &ShowArgs, context: &Context) -> Result<Exit, Failure> {
 /// All that there is to say about a review, as JSON.
 pub fn report(reader: &Reader, row: &ReviewRow) -> Result<Value, Failure> {
     let history = stored::history(reader, &row.run_id)?;
-    let review = history.reviews.iter().find(|review| review.opened.review_id == row.review_id);
-    let review = review
-        .ok_or_else(|| Failure::storage(format!("review {} is not in its run's journal", row.review_id)))?;
+    let review = of_row(&history, row)?;
     let form = review.opened.form.as_ref().and_then(|form| history.value(form));
     Ok(as_json(row, review, form.as_deref()))
+}
+
+/// The review as its run's history has it.
+fn of_row<'a>(history: &'a History, row: &ReviewRow) -> Result<&'a Review, Failure> {
+    let review = history.reviews.iter().find(|review| review.opened.review_id == row.review_id);
+    review.ok_or_else(|| Failure::storage(format!("review {} is not in its run's journal", row.review_id)))
 }
 
 fn as_json(row: &ReviewRow, review: &Review, form: Option<&Value>) -> Value {

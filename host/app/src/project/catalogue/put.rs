@@ -37,7 +37,8 @@ impl Precondition {
         Precondition { is: Some(vec![etag.to_owned()]), is_not: None }
     }
 
-    fn holds(&self, etag: Option<&str>) -> bool {
+    /// Whether it is so, where that is the entity tag; none: there is no such thing.
+    pub fn holds(&self, etag: Option<&str>) -> bool {
         let among =
             |tags: &Vec<String>| etag.is_some_and(|etag| tags.iter().any(|tag| tag == etag || tag == "*"));
         self.is.as_ref().is_none_or(among) && !self.is_not.as_ref().is_some_and(among)

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::runs::limit;
 use crate::cli::review::show;
 use crate::host::{AnswerRequest, Taken};
+use crate::project::catalogue::Precondition;
 use crate::server::caller::{Caller, Reviewer, Viewer};
 use crate::server::conditions::tags;
 use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name};
@@ -236,17 +237,17 @@ async fn decide(
     IdempotencyKey(request_id): IdempotencyKey,
     Json(body): Json<Decision>,
 ) -> Result<Response, Problem> {
-    let seen = tags(&headers, header::IF_MATCH)?;
+    let seen = Precondition { is: tags(&headers, header::IF_MATCH)?, is_not: None };
     let (decided, tag) = answer(&state, &caller, review_id, seen, request_id, body).await?;
     Ok(with_tag(axum::Json(decided), &tag))
 }
 
-/// Takes an answer of whoever asks. `seen` is the tag of the review that they saw. The review's tag then.
+/// Takes an answer of whoever asks. `seen` says which review they saw. The review's tag then.
 pub(in crate::server) async fn answer(
     state: &AppState,
     caller: &Caller,
     review_id: String,
-    seen: Option<Vec<String>>,
+    seen: Precondition,
     request_id: Option<String>,
     body: Decision,
 ) -> Result<(Decided, String), Problem> {
@@ -256,15 +257,11 @@ pub(in crate::server) async fn answer(
     let row = state
         .read(move |reader| -> Result<ReviewRow, Problem> {
             let detail = whole(reader, &id)?;
-            match seen {
-                Some(seen) if !seen.iter().any(|seen| *seen == "*" || *seen == etag(&detail)) => {
-                    Err(Problem::new(
-                        Code::Changed,
-                        format!("review {id} was answered since it was seen; look at it again, then decide"),
-                    ))
-                }
-                _ => Ok(detail.row),
+            if seen.holds(Some(&etag(&detail))) {
+                return Ok(detail.row);
             }
+            let what = format!("review {id} was answered since it was seen; look at it again, then decide");
+            Err(Problem::new(Code::Changed, what))
         })
         .await?;
     let reviewer = name("reviewer", body.reviewer)?;

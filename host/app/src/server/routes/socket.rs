@@ -24,6 +24,7 @@ use tokio::task::AbortHandle;
 use super::reviews::{self, Decision};
 use super::runs_control::{send_signal, steer};
 use crate::host::Steering;
+use crate::project::catalogue::Precondition;
 use crate::project::server::Role;
 use crate::server::caller::{Caller, Viewer};
 use crate::server::feed::{self, Piece, Topic, until};
@@ -196,15 +197,9 @@ impl Client {
             }
             Command::Decide { review, seen, request, decision } => {
                 self.needs(Role::Reviewer)?;
-                let decided = reviews::answer(
-                    &self.state,
-                    &self.caller,
-                    review,
-                    seen.map(|seen| vec![seen]),
-                    request,
-                    decision,
-                )
-                .await?;
+                let seen = seen.map(|seen| Precondition::is(&seen)).unwrap_or_default();
+                let decided =
+                    reviews::answer(&self.state, &self.caller, review, seen, request, decision).await?;
                 Ok(json!(decided.0))
             }
             Command::Signal { run, name, data, request } => {
