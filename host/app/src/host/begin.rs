@@ -112,6 +112,7 @@ impl Host {
         }
         let run_id: RunId = run.id().into();
         self.documents().insert(run_id.clone(), documents);
+        let early = self.listen_early(&run_id);
         let message =
             |request| Message::RunStarted { run: Box::new(run), decision, at, request: Some(request) };
         let taken = self.0.mailbox.ask(message).await.map_err(|_| HostError::Closing);
@@ -122,6 +123,7 @@ impl Host {
                 if queued {
                     self.drive_queued(&run_id)?;
                 }
+                self.keep_early(run_id.clone(), early);
                 Ok(run_id.to_string())
             }
             Err(refusal) => {

@@ -26,7 +26,7 @@ use super::serve::Server;
 use super::tidy::{Deleted, Pace, Pruned, Tidy};
 use super::uses::Uses;
 use super::watch::{NO_ROWS, Watch};
-use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Wanted, now};
+use crate::driver::{Caller, Hub, Loader, Mailbox, Parts, Plugins, Shell, Subscription, Wanted, now};
 use crate::telemetry::{Metrics, Sources, Telemetry};
 
 /// How many runs with deadlines are looked at ahead.
@@ -58,6 +58,8 @@ pub(super) struct Inner {
     pub(super) counters: Arc<Counters>,
     telemetry: Arc<Telemetry>,
     opened_at: Instant,
+    /// Who listens to the run that was begun last, until somebody follows it.
+    early: Mutex<Option<(RunId, Subscription)>>,
     /// The socket, and last the lock: given up in this order.
     held: Mutex<Option<(Server, Lock)>>,
 }
@@ -149,6 +151,7 @@ impl Host {
             counters,
             telemetry,
             opened_at,
+            early: Mutex::default(),
             held: Mutex::default(),
         }));
         tokio::spawn(lease::hand_on_left(Arc::downgrade(&host.0), left));
@@ -403,11 +406,28 @@ impl Host {
         let id: RunId = run_id.into();
         // Whoever wants no rows is not woken for each.
         let wanted = if from_seq == NO_ROWS { Wanted::Standing } else { Wanted::News };
-        let mut subscription = self.0.hub.subscribe(&id, wanted);
+        let early = self.early().take_if(|(of, _)| *of == id).filter(|_| wanted == Wanted::News);
+        let mut subscription =
+            early.map_or_else(|| self.0.hub.subscribe(&id, wanted), |(_, subscription)| subscription);
         // Driven, it is read anew; whether it is stuck still is told then.
         subscription.standing.take_if(|standing| matches!(standing, Standing::Stuck(_)));
         self.drive(run_id).await?;
         Ok(Watch::local(id, from_seq, subscription, self.0.store.reader().clone(), self.0.hub.clone()))
+    }
+
+    /// Listens to a run that is about to begin, where whoever begins it will follow it: what its first attempt says is not
+    /// kept, and may be said before there is time to ask for it. Who drives all runs follows none.
+    pub(super) fn listen_early(&self, run_id: &RunId) -> Option<Subscription> {
+        (self.options().drive != Drive::All).then(|| self.0.hub.subscribe(run_id, Wanted::News))
+    }
+
+    /// Keeps that for [`Host::watch`]; of the latest run only.
+    pub(super) fn keep_early(&self, run_id: RunId, early: Option<Subscription>) {
+        *self.early() = early.map(|early| (run_id, early));
+    }
+
+    fn early(&self) -> std::sync::MutexGuard<'_, Option<(RunId, Subscription)>> {
+        self.0.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until a run has ended or only people can move it.
