@@ -11,8 +11,8 @@ use rusqlite::{Connection, ErrorCode};
 use crate::FILE_NAME;
 use crate::open::{self, OpenError, Options};
 
-/// Idle connections that are kept.
-const IDLE_MAX: usize = 4;
+/// Idle connections that are kept. A new one reads the whole schema and knows no statement yet.
+const IDLE_MAX: usize = 16;
 /// Instructions of SQLite's machine between two looks at the clock.
 const STEPS_BETWEEN_LOOKS: std::ffi::c_int = 10_000;
 
@@ -102,11 +102,14 @@ impl Reader {
         let until = Instant::now() + self.pool.options.read_time_max;
         let begun = connection
             .progress_handler(STEPS_BETWEEN_LOOKS, Some(move || Instant::now() > until))
-            .and_then(|()| connection.execute_batch("BEGIN"));
+            .and_then(|()| connection.prepare_cached("BEGIN")?.execute([]).map(drop));
         begun.map_err(|error| E::from(self.error(error)))?;
         let result = read(&connection);
         let ended = connection.progress_handler(0, None::<fn() -> bool>).and_then(|()| {
-            if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") }
+            if connection.is_autocommit() {
+                return Ok(());
+            }
+            connection.prepare_cached("ROLLBACK")?.execute([]).map(drop)
         });
         if ended.is_ok() {
             self.give_back(connection);
