@@ -103,3 +103,36 @@ fn all_runs_and_threads_are_told_from_any_place_on_without_gap_or_repeat() {
     let mut stream = client.stream("/api/v1/stream", Some("99999999.0"));
     assert_eq!(stream.next_message().unwrap().event, "reset");
 }
+
+// R8.2
+#[test]
+fn deleted_runs_leave_no_gap_in_which_a_stream_gets_lost() {
+    let site = site();
+    let server = Server::start(&site);
+    let client = server.client();
+    let start = |n: u64| {
+        client.post("/api/v1/runs?wait=60", &json!({ "workflow": "desk", "input": { "n": n } })).ok()
+    };
+    let end = |run: &Value| {
+        approve(&client, run);
+        let id = run["run_id"].as_str().unwrap().to_owned();
+        client.stream(&format!("/api/v1/runs/{id}/stream"), None).for_each(drop);
+        id
+    };
+    let runs: Vec<String> = (1..=3).map(|n| end(&start(n))).collect();
+    // One in the middle of the journal and one at its end.
+    for id in &runs[1..] {
+        assert_eq!(client.send("DELETE", &format!("/api/v1/runs/{id}"), &[], None).status, 200);
+    }
+    let stream = client.stream("/api/v1/stream?from=0", None).filter(|message| message.id.is_some());
+    let later = end(&start(4));
+    let mut of: Vec<String> = Vec::new();
+    for message in stream {
+        of.push(message.data["run_id"].as_str().unwrap().to_owned());
+        if message.event == "run.succeeded" && *of.last().unwrap() == later {
+            break;
+        }
+    }
+    of.dedup();
+    assert_eq!(of, [runs[0].clone(), later]);
+}

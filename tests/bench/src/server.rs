@@ -196,12 +196,14 @@ fn reader(server: &Server) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads what comes, with little effort: the machine is the server's.
+/// Reads what comes, with little effort and behind all others: the machine is the server's, and readers have machines of
+/// their own.
 fn read_all(
     readers: Vec<TcpStream>,
     stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
 ) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
+        let _ = rustix::process::setpriority_process(None, 19);
         let (mut bytes, mut buffer) = (0, vec![0; 256 << 10]);
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
             for (number, mut stream) in readers.iter().enumerate() {

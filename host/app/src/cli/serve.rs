@@ -98,21 +98,25 @@ pub(super) fn run(plan: Plan, context: &Context) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::other(format!("cannot start the threads of the server: {error}")))?;
+    let streams = listen::threads_for_streams()
+        .map_err(|error| Failure::other(format!("cannot start the threads for streams: {error}")))?;
     let served = block_on(async {
         let host = context.hold(plan.config.as_ref(), Drive::All).await?;
-        let told = serve(&host, &requests, plan, context).await;
+        let told = serve(&host, requests.handle(), streams.handle(), plan, context).await;
         let closed = host.close().await;
         told?;
         closed?;
         Ok(Exit::Succeeded)
     });
+    streams.shutdown_background();
     requests.shutdown_background();
     served
 }
 
 async fn serve(
     host: &Host,
-    requests: &tokio::runtime::Runtime,
+    requests: &tokio::runtime::Handle,
+    streams: &tokio::runtime::Handle,
     plan: Plan,
     context: &Context,
 ) -> Result<(), Failure> {
@@ -121,7 +125,7 @@ async fn serve(
         Failure::other(format!("cannot listen on {listen}: {error}"))
             .help("see who listens there, or name another one: --listen 127.0.0.1:0 takes a free port")
     };
-    let handle = requests.handle().clone();
+    let handle = requests.clone();
     let listener = {
         let _in_requests = handle.enter();
         let listener = std::net::TcpListener::bind(listen).map_err(cannot)?;
@@ -157,12 +161,20 @@ async fn serve(
         body_bytes_max: usize::try_from(body_bytes_max).unwrap_or(usize::MAX),
         upload_bytes_max: usize::try_from(upload_bytes_max).unwrap_or(usize::MAX),
         feed,
+        streams: streams.clone(),
     });
     let (stop, stopped) = watch::channel(false);
     let connections = settings.connections.map_or(CONNECTIONS_DEFAULT, std::num::NonZeroU32::get) as usize;
     let grace = Duration::from_millis(settings.grace.unwrap_or(GRACE_MS_DEFAULT));
-    let serving =
-        handle.spawn(listen::serve(listener, tls, router(state.clone()), connections, stopped, grace));
+    let serving = handle.spawn(listen::serve(
+        listener,
+        tls,
+        router(state.clone()),
+        streams.clone(),
+        connections,
+        stopped,
+        grace,
+    ));
     if context.out.json {
         context.out.json_line(&json!({ "type": "serving", "url": format!("{scheme}://{address}") }));
     } else {

@@ -2,18 +2,21 @@
 //! it to those who listen to its run, to its thread or to all runs.
 //!
 //! Nobody waits for a listener. One that is too slow misses what it is handed and reads the store instead, from where it was
-//! ([`Listener`](super::follow::Listener)). The store is read here only while somebody listens.
+//! ([`Listener`](super::follow::Listener)). Who hears of all runs is handed pages instead
+//! ([`AllListener`](super::all::AllListener)). The store is read here only while somebody listens.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use bandstand_store::{HistoryRow, ReadError, Reader, ThreadKey};
 use tokio::sync::{broadcast, watch};
 
-use super::problem::Problem;
+use super::pace::{Bandwidth, Pace};
+use super::pages::{Page, Pages};
+use super::problem::{Code, Problem};
 use super::reading::Reading;
 use crate::driver::Hub;
 use crate::host::Live;
@@ -25,12 +28,16 @@ const BEHIND_MAX: usize = 256;
 const HANDED_BYTES_MAX: usize = 64 << 10;
 /// Rows read from the journal at a time.
 const PAGE_ROWS: u32 = 100;
+/// Rows that a page which is read again ends at a multiple of, so that those who are behind come to share pages.
+const PAGE_STEP: i64 = 64;
+/// Pages that are read again at once.
+const PAGES_AT_ONCE: usize = 8;
 /// Between two looks at the journal at least: what comes in between is read at once.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Threads of runs that are remembered.
 const THREADS_KNOWN_MAX: usize = 10_000;
 /// Listeners that read the store at once; each needs a thread and a connection for that.
-const READING_MAX: usize = 16;
+const READING_MAX: usize = 8;
 
 /// What somebody listens to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -94,8 +101,14 @@ struct Shared {
     begun: watch::Sender<()>,
     /// The journal is followed: whatever becomes durable from now on is handed out. Changed with `topics` locked.
     follows: watch::Sender<bool>,
+    /// Whoever hears of all runs can be told the rows up to here.
+    written: watch::Sender<i64>,
+    pages: Pages,
+    /// Whose turn it is to read a page again; several pages share one.
+    page_turns: [tokio::sync::Mutex<()>; PAGES_AT_ONCE],
     /// Listeners that there are.
     listeners: AtomicUsize,
+    bandwidth: Bandwidth,
     /// Listeners that read the store at once.
     reading: Reading,
     closed: watch::Sender<bool>,
@@ -111,7 +124,11 @@ impl Feed {
             threads: Mutex::default(),
             begun: watch::Sender::new(()),
             follows: watch::Sender::new(false),
+            written: watch::Sender::new(0),
+            pages: Pages::default(),
+            page_turns: Default::default(),
             listeners: AtomicUsize::new(0),
+            bandwidth: Bandwidth::new(Instant::now()),
             closed: watch::Sender::new(false),
         }));
         tokio::spawn(feed.clone().rows(hub.rows()));
@@ -142,21 +159,73 @@ impl Feed {
         self.0.reading.read(read).await
     }
 
-    /// Counts listeners: how many there are with this one.
-    pub(super) fn listeners(&self) -> &AtomicUsize {
-        &self.0.listeners
+    /// This feed, with one listener more until it is dropped.
+    pub(super) fn counted(&self) -> Counted {
+        self.0.listeners.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
     }
 
-    /// Listens from some moment before this returns on; what was before is in the store. `None`: the streams end.
-    pub(super) async fn listen(&self, topic: &Topic) -> Option<broadcast::Receiver<Piece>> {
+    /// Listeners that there are.
+    pub(super) fn listeners(&self) -> usize {
+        self.0.listeners.load(Ordering::Relaxed)
+    }
+
+    /// How fast one more stream is written.
+    pub(super) fn pace(&self) -> Pace {
+        Pace::new(&self.0.bandwidth, Instant::now())
+    }
+
+    /// Up to which row whoever hears of all runs can be told.
+    pub(super) fn written(&self) -> watch::Receiver<i64> {
+        self.0.written.subscribe()
+    }
+
+    /// The page of the journal with that row, if it is at hand.
+    pub(super) fn page_kept(&self, pos: i64) -> Option<Arc<Page>> {
+        self.0.pages.with(pos)
+    }
+
+    /// The page of the journal with that row.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the server is closing.
+    pub(super) async fn page_with(&self, pos: i64) -> Result<Arc<Page>, Problem> {
+        let stretch = pos.div_euclid(PAGE_STEP);
+        let turn = usize::try_from(stretch).unwrap_or_default() % PAGES_AT_ONCE;
+        // Who waits for its turn finds what the one before it wrote.
+        let _turn = self.0.page_turns[turn].lock().await;
+        if let Some(page) = self.page_kept(pos) {
+            return Ok(page);
+        }
+        let last = ((stretch + 1) * PAGE_STEP - 1).min(*self.0.written.borrow());
+        let page = self.read(move |reader| -> Result<_, ReadError> {
+            let mut read = journal_page(reader, None, pos - 1, PAGE_ROWS)?;
+            if !read.more || read.next > last {
+                // Where rows are missing that were deleted, too, it is known up to there what there is.
+                read.next = last;
+            }
+            read.rows.retain(|row| row.pos <= last);
+            Ok(Arc::new(Page::write(pos, &read).0))
+        });
+        let page = page.await?;
+        self.0.pages.keep(&page);
+        Ok(page)
+    }
+
+    /// Listens from some moment before this returns on; what was before is in the store.
+    ///
+    /// # Errors
+    /// When the server is closing.
+    pub(super) async fn listen(&self, topic: &Topic) -> Result<broadcast::Receiver<Piece>, Problem> {
         let pieces = self.subscribe(topic);
         self.0.begun.send_replace(());
         let (mut follows, mut closed) = (self.0.follows.subscribe(), self.closed());
         tokio::select! {
-            () = until(&mut follows) => {}
-            () = until(&mut closed) => return None,
+            () = until(&mut follows) => Ok(pieces),
+            () = until(&mut closed) => {
+                Err(Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1))
+            }
         }
-        Some(pieces)
     }
 
     fn subscribe(&self, topic: &Topic) -> broadcast::Receiver<Piece> {
@@ -192,6 +261,7 @@ impl Feed {
             if !self.is_heard() {
                 // From the journal's end on, once somebody listens.
                 pos = None;
+                self.0.pages.forget();
                 tokio::select! {
                     changed = begun.changed() => if changed.is_err() { return },
                     _ = closed.changed() => {}
@@ -232,29 +302,45 @@ impl Feed {
 
     /// Hands out what the journal has after that place; without a place, nothing. The place then, and whether there is more.
     fn hand_out(&self, pos: Option<i64>) -> Result<(i64, bool), ReadError> {
-        let Some(pos) = pos else { return Ok((self.0.reader.journal_end()?, true)) };
-        let page = journal_page(&self.0.reader, None, pos, PAGE_ROWS)?;
+        let Some(pos) = pos else {
+            let end = self.0.reader.journal_end()?;
+            self.0.written.send_replace(end);
+            return Ok((end, true));
+        };
+        let mut read = journal_page(&self.0.reader, None, pos, PAGE_ROWS)?;
+        if self.is_topic_heard(|topic| matches!(topic, Topic::All)) && read.next > pos {
+            let (page, rows) = Page::write(pos + 1, &read);
+            read.more |= rows < read.rows.len();
+            read.rows.truncate(rows);
+            read.next = page.end().pos;
+            self.0.pages.keep(&Arc::new(page));
+        }
         // Nobody is handed a row unless all who wait for it are known.
-        let of_threads = self.are_threads_heard();
-        let listeners = page.rows.iter().map(|row| {
+        let of_threads = self.is_topic_heard(|topic| matches!(topic, Topic::Thread(_)));
+        let listeners = read.rows.iter().map(|row| {
             let thread = if of_threads { self.thread_of(&row.run_id)? } else { None };
-            Ok(self.listeners_of(&row.run_id, thread))
+            Ok(self
+                .listeners_of([Topic::Run(row.run_id.clone())].into_iter().chain(thread.map(Topic::Thread))))
         });
         let listeners = listeners.collect::<Result<Vec<_>, ReadError>>()?;
-        page.rows.iter().zip(listeners).for_each(|(row, listeners)| hand_out_row(row, &listeners));
-        Ok((page.next, page.more))
+        read.rows.iter().zip(listeners).for_each(|(row, listeners)| hand_out_row(row, &listeners));
+        // Others stay asleep for what they do not hear.
+        if read.next > pos {
+            self.0.written.send_replace(read.next);
+        }
+        Ok((read.next, read.more))
     }
 
-    /// Those who want to hear of that run, which belongs to that thread.
-    fn listeners_of(&self, run_id: &str, thread: Option<ThreadKey>) -> Vec<broadcast::Sender<Piece>> {
+    /// Those who listen to one of these.
+    fn listeners_of(&self, of: impl Iterator<Item = Topic>) -> Vec<broadcast::Sender<Piece>> {
         let topics = self.topics();
-        let all = [Topic::All, Topic::Run(run_id.to_owned())].into_iter().chain(thread.map(Topic::Thread));
-        all.filter_map(|topic| topics.get(&topic)).filter(|to| to.receiver_count() > 0).cloned().collect()
+        let listeners = of.filter_map(|topic| topics.get(&topic));
+        listeners.filter(|to| to.receiver_count() > 0).cloned().collect()
     }
 
-    /// Whether it matters to which threads runs belong.
-    fn are_threads_heard(&self) -> bool {
-        self.topics().keys().any(|topic| matches!(topic, Topic::Thread(_)))
+    /// Whether somebody listens to such a topic.
+    fn is_topic_heard(&self, such: impl Fn(&Topic) -> bool) -> bool {
+        self.topics().iter().any(|(topic, listeners)| such(topic) && listeners.receiver_count() > 0)
     }
 
     fn threads(&self) -> MutexGuard<'_, HashMap<String, Option<ThreadKey>>> {
@@ -294,7 +380,9 @@ impl Feed {
     fn hand_out_live(&self, live: &Live) {
         // The store is not asked here: a row of the run that was handed out has told.
         let thread = self.threads().get(&live.run_id).cloned().flatten();
-        let listeners = self.listeners_of(&live.run_id, thread);
+        let topics =
+            [Topic::All, Topic::Run(live.run_id.clone())].into_iter().chain(thread.map(Topic::Thread));
+        let listeners = self.listeners_of(topics);
         if listeners.is_empty() {
             return;
         }
@@ -302,6 +390,23 @@ impl Feed {
         for listener in listeners {
             let _ = listener.send(piece.clone());
         }
+    }
+}
+
+/// A feed with one listener more.
+pub(super) struct Counted(Feed);
+
+impl std::ops::Deref for Counted {
+    type Target = Feed;
+
+    fn deref(&self) -> &Feed {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.listeners.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,16 +1,15 @@
-//! Follows a topic for one listener: from some place on, without gap or repeat, however slow the listener is. What it missed
-//! is read from the store.
+//! Follows a run or a thread for one listener: from some place on, without gap or repeat, however slow the listener is. What it
+//! missed is read from the store. Leaves out who follows all runs: that is [`all`](super::all).
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 
 use bandstand_store::{HistoryRow, ReadError, ThreadKey};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 
-use super::feed::{Feed, Piece, Place, Topic, journal_page, pieces, until};
-use super::problem::{Code, Problem};
+use super::feed::{Counted, Feed, Piece, Place, Topic, journal_page, pieces, until};
+use super::problem::Problem;
 
 /// Rows read from the store at a time.
 const PAGE_ROWS: u32 = 32;
@@ -22,13 +21,22 @@ const KEPT_BYTES: usize = 1 << 20;
 enum At {
     /// The next event of the run.
     Run { run_id: String, next_seq: u64 },
-    /// The last event that was told, of whatever run.
-    Journal { thread: Option<ThreadKey>, last: Place },
+    /// The last event that was told, of whatever run of the thread.
+    Thread { key: ThreadKey, last: Place },
 }
 
-/// Follows a topic.
+/// What is followed.
+#[derive(Clone, Debug)]
+pub enum Of {
+    /// A run, from this event on.
+    Run(String, Option<u64>),
+    /// The runs of a thread, from after this place on.
+    Thread(ThreadKey, Option<Place>),
+}
+
+/// Follows a run or a thread.
 pub struct Listener {
-    feed: Feed,
+    feed: Counted,
     handed: Receiver<Piece>,
     closed: watch::Receiver<bool>,
     at: At,
@@ -42,18 +50,20 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens to a topic. A run is told from event `from` on, by default from its first; the others from the place after
-    /// `from`, by default from now on.
+    /// Listens. A run is told from its first event on by default, a thread from now on.
     ///
     /// # Errors
     /// When there is no such run, the store cannot be read, or the server is closing.
-    pub async fn open(feed: &Feed, topic: Topic, from: Option<Place>) -> Result<Listener, Problem> {
-        let closing = || Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1);
-        let handed = feed.listen(&topic).await.ok_or_else(closing)?;
+    pub async fn open(feed: &Feed, of: Of) -> Result<Listener, Problem> {
+        let topic = match &of {
+            Of::Run(run_id, _) => Topic::Run(run_id.clone()),
+            Of::Thread(key, _) => Topic::Thread(key.clone()),
+        };
+        let handed = feed.listen(&topic).await?;
         let (mut behind, mut reset) = (true, false);
-        let at = match topic {
-            Topic::Run(run_id) => {
-                let mut next_seq = from.map_or(0, |place| u64::try_from(place.pos).unwrap_or(0));
+        let at = match of {
+            Of::Run(run_id, from) => {
+                let mut next_seq = from.unwrap_or(0);
                 if next_seq > 0 {
                     let of = run_id.clone();
                     // An event that there was not was of another store.
@@ -62,17 +72,16 @@ impl Listener {
                 }
                 At::Run { run_id, next_seq }
             }
-            topic => {
+            Of::Thread(key, from) => {
                 let end = feed.read(bandstand_store::Reader::journal_end).await?;
                 // A place beyond the end was of another store.
                 reset = from.is_some_and(|place| place.pos > end);
                 behind = from.is_some() && !reset;
                 let last = from.filter(|_| !reset).unwrap_or(Place { pos: end, index: u32::MAX });
-                At::Journal { thread: if let Topic::Thread(key) = topic { Some(key) } else { None }, last }
+                At::Thread { key, last }
             }
         };
-        feed.listeners().fetch_add(1, Ordering::Relaxed);
-        let (feed, closed) = (feed.clone(), feed.closed());
+        let (feed, closed) = (feed.counted(), feed.closed());
         let read = VecDeque::new();
         let mut listener = Listener { feed, handed, closed, at, read, behind, ended: false, reset };
         // Whether there is such a run, and whether it goes on, is told with the answer's head.
@@ -90,11 +99,6 @@ impl Listener {
     /// Whether the run has ended and all of it was told.
     pub fn is_over(&self) -> bool {
         self.ended && !self.behind && self.read.is_empty()
-    }
-
-    /// Listeners that there are on this server.
-    pub fn all_listeners(&self) -> usize {
-        self.feed.listeners().load(Ordering::Relaxed)
     }
 
     /// The next piece; `None`: the run has ended, or the server is closing. Nothing is lost when the future is dropped.
@@ -175,7 +179,7 @@ impl Listener {
                 *next_seq += 1;
                 self.ended = *ends;
             }
-            At::Journal { last, .. } => {
+            At::Thread { last, .. } => {
                 if *place <= *last {
                     return None;
                 }
@@ -196,10 +200,10 @@ impl Listener {
                     let ended = none && reader.run(&run_id)?.is_none_or(|run| run.status.is_ended());
                     Ok((rows, ended))
                 }
-                At::Journal { thread, last } => {
+                At::Thread { key, last } => {
                     // The row of the last one may have more.
                     let after = last.pos.saturating_sub(1);
-                    Ok((journal_page(reader, thread.as_ref(), after, PAGE_ROWS)?.rows, false))
+                    Ok((journal_page(reader, Some(&key), after, PAGE_ROWS)?.rows, false))
                 }
             }
         });
@@ -223,13 +227,7 @@ impl Listener {
         let Piece::Event { seq, place, .. } = piece else { return true };
         match &self.at {
             At::Run { next_seq, .. } => seq >= next_seq,
-            At::Journal { last, .. } => place > last,
+            At::Thread { last, .. } => place > last,
         }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.feed.listeners().fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,5 @@
 //! Takes connections: so many at once, with TLS if there are certificates, each with time limits, and lets them finish when
-//! the server ends.
+//! the server ends. A connection whose answer goes on goes on itself on the threads for streams, behind all others.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
 use tower::ServiceExt;
@@ -66,11 +67,40 @@ pub fn tls(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
 #[derive(Clone, Debug)]
 pub struct Place(#[expect(dead_code, reason = "it is held")] Arc<(OwnedSemaphorePermit, mpsc::Sender<()>)>);
 
+/// On a response: it goes on for long, and whoever reads it may take much and wants to be waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct GoesOn;
+
+/// How far behind all others the threads for streams stand (`nice`): many who listen must not slow the runs they listen to.
+const STREAMS_NICE: i32 = 19;
+/// Threads that write to those who listen. One writes more than they may have together.
+const STREAMS_THREADS: usize = 1;
+/// Threads that read the store for them.
+const STREAMS_READING_THREADS: usize = 8;
+
+/// The threads for streams.
+///
+/// # Errors
+/// When the system gives none.
+pub fn threads_for_streams() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .thread_name("stream")
+        .worker_threads(STREAMS_THREADS)
+        .max_blocking_threads(STREAMS_READING_THREADS)
+        .on_thread_start(|| {
+            // Where that fails, they stay beside the others.
+            let _ = rustix::process::setpriority_process(None, STREAMS_NICE);
+        })
+        .enable_all()
+        .build()
+}
+
 /// Serves until `stop` says so; then takes no more and waits for what is under way, so long at most.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     routes: Router,
+    streams: Handle,
     connections_max: usize,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
@@ -93,13 +123,14 @@ pub async fn serve(
         };
         // What is streamed is to leave at once.
         let _ = stream.set_nodelay(true);
-        let (tls, routes, stop, alive) = (tls.clone(), routes.clone(), stop.clone(), alive.clone());
+        let (tls, routes, streams) = (tls.clone(), routes.clone(), streams.clone());
+        let (stop, alive) = (stop.clone(), alive.clone());
         tokio::spawn(async move {
             let place = Place(Arc::new((place, alive)));
             match tls {
-                None => connection(stream, from, place, routes, stop).await,
+                None => connection(stream, from, place, routes, streams, stop).await,
                 Some(tls) => match tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(stream, from, place, routes, stop).await,
+                    Ok(Ok(stream)) => connection(stream, from, place, routes, streams, stop).await,
                     Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     Err(_) => tracing::debug!("a TLS handshake took too long"),
                 },
@@ -127,28 +158,51 @@ async fn connection<S>(
     from: SocketAddr,
     place: Place,
     routes: Router,
+    streams: Handle,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = routes.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(from));
-        request.extensions_mut().insert(place.clone());
-        request.map(axum::body::Body::new)
-    });
+    let goes_on = Arc::new(Notify::new());
+    let tell = goes_on.clone();
+    let service = routes
+        .map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(from));
+            request.extensions_mut().insert(place.clone());
+            request.map(axum::body::Body::new)
+        })
+        .map_response(move |response: axum::response::Response| {
+            if response.extensions().get::<GoesOn>().is_some() {
+                tell.notify_one();
+            }
+            response
+        });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let connection = connection.with_upgrades();
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
+    let mut connection = Box::pin(connection.with_upgrades());
+    tokio::select! {
+        ended = &mut connection => return told(ended),
+        () = goes_on.notified() => {}
         () = until(&mut stop) => {
             // The request that is under way is answered, no further one is read.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            return told(connection.await);
         }
-    };
+    }
+    streams.spawn(async move {
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = until(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        told(ended);
+    });
+}
+
+fn told(ended: Result<(), hyper::Error>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended before its time");
     }

@@ -4,6 +4,7 @@
 //! its first argument for which role it is. What is streamed comes from one [`feed`]. No rule of a run lives here; what is
 //! shown is made in [`crate::view`] and by the reading verbs of the command line.
 
+mod all;
 pub mod caller;
 pub mod conditions;
 pub mod extract;
@@ -11,6 +12,8 @@ pub mod feed;
 pub mod follow;
 pub mod guard;
 pub mod listen;
+mod pace;
+mod pages;
 pub mod problem;
 mod reading;
 pub mod routes;

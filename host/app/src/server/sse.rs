@@ -1,15 +1,19 @@
-//! Server-Sent Events: what a [`Listener`] hears, as text, with the numbers by which a client goes on where it was.
+//! Server-Sent Events: what listeners hear, as text, with the numbers by which a client goes on where it was.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::feed::{Piece, Place, Topic};
-use super::follow::Listener;
+use super::all::{AllListener, Heard};
+use super::feed::{Feed, Piece, Place, Topic};
+use super::follow::{Listener, Of};
+use super::listen::GoesOn;
+use super::pace::Pace;
 use super::problem::{Code, Problem};
 
 /// The last number that a client saw.
@@ -20,9 +24,10 @@ const ALIVE_EVERY: Duration = Duration::from_secs(15);
 const RETRY_MS: u32 = 1_000;
 /// What is written at once, about. Bytes.
 const CHUNK_BYTES: usize = 64 << 10;
-/// The more listen, the longer each waits between two writes, so that all together write so often a second at most.
-const WRITES_PER_SECOND: usize = 10_000;
-/// No listener waits longer than this between two writes.
+/// The more listen, the longer each that was told all waits for more, so that all together are woken so often a second at
+/// most.
+const WAKES_PER_SECOND: u32 = 4_000;
+/// No listener waits longer than this for more.
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// The answer to a request for a stream. `from` is what the query asks for, if the client did not come back.
@@ -30,32 +35,36 @@ const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// # Errors
 /// When the number is none of this stream's, there is no such run, or the store cannot be read.
 pub async fn answer(
-    feed: &super::feed::Feed,
+    feed: &Feed,
     topic: Topic,
     headers: &HeaderMap,
     from: Option<String>,
 ) -> Result<Response, Problem> {
-    let one_run = matches!(topic, Topic::Run(_));
     let last = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?").to_owned());
     // EventSource sends an empty one when it has none.
     let last = last.filter(|id| !id.is_empty());
-    let from = match (&last, &from) {
-        (Some(id), _) if one_run => Some(after(parse(id)?)),
-        (Some(id), _) => Some(parse(id)?),
-        (None, Some(from)) => Some(parse(from)?),
-        (None, None) => None,
+    let came_back = last.is_some();
+    let place = last.or(from).map(|id| parse(&id)).transpose()?;
+    let told = match topic {
+        Topic::All => Told::All(AllListener::open(feed, place).await?),
+        Topic::Run(run_id) => {
+            // Of a run: the event after the one that was seen.
+            let from = place.and_then(|place| u64::try_from(place.pos).ok());
+            let from = from.map(|seq| seq.saturating_add(u64::from(came_back)));
+            Told::Run(Listener::open(feed, Of::Run(run_id, from)).await?)
+        }
+        Topic::Thread(key) => Told::Thread(Listener::open(feed, Of::Thread(key, place)).await?),
     };
-    let listener = Listener::open(feed, topic, from).await?;
     // A client that comes back to a run that has ended must not come back again.
-    if listener.is_over() && last.is_some() {
+    if told.is_over() && came_back {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let mut opening = format!("retry: {RETRY_MS}\n\n");
-    if listener.is_reset() {
+    if told.is_reset() {
         opening.push_str("event: reset\ndata: {}\n\n");
     }
-    let state = Stream { listener, opening: Some(opening), one_run, over: false };
-    Ok(respond(Body::from_stream(futures_util::stream::unfold(state, Stream::step))))
+    let stream = Stream { feed: feed.clone(), pace: feed.pace(), told, opening: Some(opening), over: false };
+    Ok(respond(Body::from_stream(futures_util::stream::unfold(stream, Stream::step))))
 }
 
 fn respond(body: Body) -> Response {
@@ -65,13 +74,79 @@ fn respond(body: Body) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
     // A proxy that collects a response would keep it for ever.
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    // Requests after it would be answered by the threads for streams.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response.extensions_mut().insert(GoesOn);
     response
 }
 
+/// What is told.
+enum Told {
+    All(AllListener),
+    Run(Listener),
+    Thread(Listener),
+}
+
+impl Told {
+    fn is_reset(&self) -> bool {
+        match self {
+            Told::All(listener) => listener.is_reset(),
+            Told::Run(listener) | Told::Thread(listener) => listener.is_reset(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self {
+            Told::All(_) => false,
+            Told::Run(listener) | Told::Thread(listener) => listener.is_over(),
+        }
+    }
+
+    /// What comes next, as text, when there is something; `None`: nothing more comes.
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        let one_run = matches!(self, Told::Run(_));
+        match self {
+            Told::All(listener) => Ok(listener.next().await?.map(text_of)),
+            Told::Run(listener) | Told::Thread(listener) => {
+                let Some(piece) = listener.next().await? else { return Ok(None) };
+                let mut text = String::new();
+                write(&mut text, &piece, one_run);
+                while text.len() < CHUNK_BYTES
+                    && let Some(piece) = listener.ready()
+                {
+                    write(&mut text, &piece, one_run);
+                }
+                Ok(Some(text.into()))
+            }
+        }
+    }
+
+    /// What comes next if it is there already.
+    fn ready(&mut self) -> Option<Bytes> {
+        match self {
+            Told::All(listener) => listener.ready().map(text_of),
+            // All that was there was taken.
+            Told::Run(_) | Told::Thread(_) => None,
+        }
+    }
+}
+
+fn text_of(heard: Heard) -> Bytes {
+    match heard {
+        Heard::Events(page, last) => page.text_after(last),
+        Heard::Live(piece) => {
+            let mut text = String::new();
+            write(&mut text, &piece, false);
+            text.into()
+        }
+    }
+}
+
 struct Stream {
-    listener: Listener,
+    feed: Feed,
+    pace: Pace,
+    told: Told,
     opening: Option<String>,
-    one_run: bool,
     over: bool,
 }
 
@@ -84,40 +159,39 @@ impl Stream {
         if let Some(opening) = self.opening.take() {
             return Some((Ok(opening.into()), self));
         }
+        if let Some(text) = self.told.ready() {
+            self.wait_to_write(&text).await;
+            return Some((Ok(text), self));
+        }
         self.pause().await;
-        let mut text = String::new();
-        let piece = match tokio::time::timeout(ALIVE_EVERY, self.listener.next()).await {
-            Ok(piece) => piece,
-            Err(_) => return Some((Ok(Bytes::from_static(b": alive\n\n")), self)),
-        };
-        match piece {
-            Ok(Some(piece)) => {
-                write(&mut text, &piece, self.one_run);
-                while text.len() < CHUNK_BYTES
-                    && let Some(piece) = self.listener.ready()
-                {
-                    write(&mut text, &piece, self.one_run);
-                }
-            }
-            Ok(None) => {
+        let text = match tokio::time::timeout(ALIVE_EVERY, self.told.next()).await {
+            Err(_) => Bytes::from_static(b": alive\n\n"),
+            Ok(Ok(Some(text))) => text,
+            Ok(Ok(None)) => {
                 self.over = true;
-                text.push_str(if self.listener.is_over() { END } else { CLOSING });
+                if self.told.is_over() { END } else { CLOSING }.into()
             }
-            Err(problem) => {
+            Ok(Err(problem)) => {
                 self.over = true;
                 let json = serde_json::to_string(&problem).unwrap_or_default();
-                let _ = write!(text, "event: problem\ndata: {json}\n\n");
+                format!("event: problem\ndata: {json}\n\n").into()
             }
-        }
-        Some((Ok(text.into()), self))
+        };
+        self.wait_to_write(&text).await;
+        Some((Ok(text), self))
     }
 
-    /// Leaves others their turn: many listeners share what may be written.
+    async fn wait_to_write(&mut self, text: &Bytes) {
+        let wait = self.pace.wait_for(text.len(), Instant::now());
+        if wait >= Duration::from_millis(1) {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Leaves others their turn, and lets more come together.
     async fn pause(&self) {
-        let listeners = self.listener.all_listeners().saturating_sub(1);
-        let pause = Duration::from_secs(1) * u32::try_from(listeners).unwrap_or(u32::MAX)
-            / u32::try_from(WRITES_PER_SECOND).unwrap_or(u32::MAX);
-        let pause = pause.min(PAUSE_MAX);
+        let others = u32::try_from(self.feed.listeners().saturating_sub(1)).unwrap_or(u32::MAX);
+        let pause = (Duration::from_secs(1) / WAKES_PER_SECOND * others).min(PAUSE_MAX);
         if pause >= Duration::from_millis(1) {
             tokio::time::sleep(pause).await;
         }
@@ -129,7 +203,8 @@ const END: &str = "event: end\ndata: {}\n\n";
 /// The server is closing; a client may come back to the next one.
 const CLOSING: &str = "event: closing\ndata: {}\n\n";
 
-fn write(text: &mut String, piece: &Piece, one_run: bool) {
+/// Writes a piece; where its JSON stands.
+pub(super) fn write(text: &mut String, piece: &Piece, one_run: bool) -> Range<usize> {
     // JSON in one line: it has no line break that is not escaped. Writing into a text cannot fail.
     let (kind, json) = match piece {
         Piece::Event { seq, place, kind, json, .. } => {
@@ -141,9 +216,14 @@ fn write(text: &mut String, piece: &Piece, one_run: bool) {
             (*kind, json)
         }
         Piece::Live { kind, json } => (*kind, json),
-        Piece::Large => return,
+        Piece::Large => return text.len()..text.len(),
     };
-    let _ = write!(text, "event: {kind}\ndata: {}\n\n", String::from_utf8_lossy(json));
+    let _ = write!(text, "event: {kind}\ndata: ");
+    let begins = text.len();
+    text.push_str(&String::from_utf8_lossy(json));
+    let json = begins..text.len();
+    text.push_str("\n\n");
+    json
 }
 
 /// `POS` or `POS.INDEX`.
@@ -157,11 +237,6 @@ pub(super) fn parse(id: &str) -> Result<Place, Problem> {
         let id: String = id.chars().take(40).collect();
         Problem::new(Code::BadRequest, format!("`{id}` is no number of an event; begin without one"))
     })
-}
-
-/// Of one run: the event after the one that was seen.
-fn after(last: Place) -> Place {
-    Place { pos: last.pos.saturating_add(1), index: 0 }
 }
 
 #[cfg(test)]

@@ -12,8 +12,9 @@ use super::reading::Reading;
 use crate::host::{Host, Webhooks};
 use crate::project::catalogue::Catalogue;
 
-/// Requests that read the store at once, others wait; each needs a thread and a connection for that.
-const READING_MAX: usize = 32;
+/// Requests that read the store at once, others wait; each needs a thread and a connection for that. More would get in each
+/// other's way: what is read mostly is in memory.
+const READING_MAX: usize = 8;
 
 /// Answers to reviews that may be taken at once.
 const TURNS: usize = 64;
@@ -44,6 +45,8 @@ pub struct Inner {
     pub upload_bytes_max: usize,
     /// What streams are fed with.
     pub feed: Feed,
+    /// The threads for streams.
+    pub streams: tokio::runtime::Handle,
 }
 
 struct Shared {
@@ -109,6 +112,11 @@ impl AppState {
     /// What streams are fed with.
     pub fn feed(&self) -> &Feed {
         &self.0.of.feed
+    }
+
+    /// The threads for streams.
+    pub fn streams(&self) -> &tokio::runtime::Handle {
+        &self.0.of.streams
     }
 
     /// Whether the server was told to end.

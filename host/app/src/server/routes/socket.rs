@@ -6,7 +6,7 @@
 //! from. Nobody waits for a slow client: what it follows is read from the store when it has room.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -26,10 +26,12 @@ use super::runs_control::{send_signal, steer};
 use crate::host::Steering;
 use crate::project::catalogue::Precondition;
 use crate::project::server::Role;
+use crate::server::all::{AllListener, Heard};
 use crate::server::caller::{Caller, Viewer};
-use crate::server::feed::{self, Piece, Topic, until};
-use crate::server::follow::Listener;
+use crate::server::feed::{self, Piece, until};
+use crate::server::follow::{Listener, Of};
 use crate::server::listen::Place;
+use crate::server::pace::Pace;
 use crate::server::problem::{Code, Problem};
 use crate::server::sse;
 use crate::server::state::AppState;
@@ -114,7 +116,8 @@ async fn speak(socket: WebSocket, state: AppState, caller: Caller) {
     let (sink, mut stream) = socket.split();
     let (out, queue) = mpsc::channel(QUEUE_MAX);
     let mut closed = state.feed().closed();
-    let writer = tokio::spawn(write(sink, queue));
+    // What is told takes its turn behind what is asked.
+    let writer = state.streams().spawn(write(sink, queue, state.feed().pace()));
     let mut client = Client { state, caller, out, follows: HashMap::new() };
     loop {
         let text = tokio::select! {
@@ -145,13 +148,16 @@ async fn next_text(stream: &mut SplitStream<WebSocket>) -> Option<String> {
     }
 }
 
-async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: mpsc::Receiver<Message>) {
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: mpsc::Receiver<Message>, mut pace: Pace) {
     loop {
         let message = match tokio::time::timeout(PING_EVERY, queue.recv()).await {
             Ok(Some(message)) => message,
             Ok(None) => break,
             Err(_) => Message::Ping(Vec::new().into()),
         };
+        if let Message::Text(text) = &message {
+            tokio::time::sleep(pace.wait_for(text.len(), Instant::now())).await;
+        }
         // Who reads nothing for so long is gone.
         match tokio::time::timeout(SEND_WITHIN, sink.send(message)).await {
             Ok(Ok(())) => {}
@@ -240,43 +246,94 @@ impl Client {
             );
             return Err(Problem::new(Code::Conflict, what));
         }
-        let topic = match (run, thread) {
-            (Some(_), Some(_)) => return Err(Problem::new(Code::Invalid, "run and thread: one of them")),
-            (Some(run), None) => Topic::Run(run),
-            (None, Some(ThreadName { workflow, thread_id })) => {
-                Topic::Thread(ThreadKey { workflow, thread_id })
-            }
-            (None, None) => Topic::All,
-        };
         let from = match from {
             None | Some(Value::Null) => None,
             Some(Value::String(from)) => Some(sse::parse(&from)?),
             Some(Value::Number(from)) => Some(sse::parse(&from.to_string())?),
             Some(_) => return Err(Problem::new(Code::Invalid, "from: a number, or the `at` of a message")),
         };
-        let one_run = matches!(topic, Topic::Run(_));
-        let listener = Listener::open(self.state.feed(), topic, from).await?;
-        let reset = listener.is_reset();
-        let told = tokio::spawn(tell(listener, number, one_run, self.out.clone()));
+        let one_run = run.is_some();
+        let of = match (run, thread) {
+            (Some(_), Some(_)) => return Err(Problem::new(Code::Invalid, "run and thread: one of them")),
+            (Some(run), None) => Some(Of::Run(run, from.and_then(|place| u64::try_from(place.pos).ok()))),
+            (None, Some(ThreadName { workflow, thread_id })) => {
+                Some(Of::Thread(ThreadKey { workflow, thread_id }, from))
+            }
+            (None, None) => None,
+        };
+        let out = Out { to: self.out.clone(), follow: number, one_run };
+        let feed = self.state.feed();
+        let (reset, told) = match of {
+            Some(of) => {
+                let listener = Listener::open(feed, of).await?;
+                (listener.is_reset(), self.state.streams().spawn(tell(listener, out)))
+            }
+            None => {
+                let listener = AllListener::open(feed, from).await?;
+                (listener.is_reset(), self.state.streams().spawn(tell_all(listener, out)))
+            }
+        };
         self.follows.insert(number, told.abort_handle());
         Ok(json!({ "follow": number, "reset": reset }))
     }
 }
 
-async fn tell(mut listener: Listener, follow: u64, one_run: bool, out: mpsc::Sender<Message>) {
+/// Where what somebody follows is told.
+struct Out {
+    to: mpsc::Sender<Message>,
+    follow: u64,
+    one_run: bool,
+}
+
+impl Out {
+    /// Tells; whether there is somebody.
+    async fn piece(&self, piece: &Piece) -> bool {
+        self.text(line(self.follow, piece, self.one_run)).await
+    }
+
+    /// Tells the last thing.
+    async fn last(&self, event: &str, data: &Value) {
+        self.text(json!({ "follow": self.follow, "event": event, "data": data }).to_string()).await;
+    }
+
+    async fn text(&self, text: String) -> bool {
+        self.to.send(Message::Text(text.into())).await.is_ok()
+    }
+}
+
+async fn tell(mut listener: Listener, out: Out) {
     loop {
-        let (text, over) = match listener.next().await {
-            Ok(Some(piece)) => (line(follow, &piece, one_run), false),
+        match listener.next().await {
+            Ok(Some(piece)) => {
+                if !out.piece(&piece).await {
+                    return;
+                }
+            }
             Ok(None) => {
-                let event = if listener.is_over() { "end" } else { "closing" };
-                (json!({ "follow": follow, "event": event, "data": {} }).to_string(), true)
+                return out.last(if listener.is_over() { "end" } else { "closing" }, &json!({})).await;
             }
-            Err(problem) => {
-                (json!({ "follow": follow, "event": "problem", "data": problem }).to_string(), true)
+            Err(problem) => return out.last("problem", &json!(problem)).await,
+        }
+    }
+}
+
+async fn tell_all(mut listener: AllListener, out: Out) {
+    loop {
+        match listener.next().await {
+            Ok(Some(Heard::Live(piece))) => {
+                if !out.piece(&piece).await {
+                    return;
+                }
             }
-        };
-        if out.send(Message::Text(text.into())).await.is_err() || over {
-            return;
+            Ok(Some(Heard::Events(page, last))) => {
+                for piece in page.events_after(last) {
+                    if !out.piece(piece).await {
+                        return;
+                    }
+                }
+            }
+            Ok(None) => return out.last("closing", &json!({})).await,
+            Err(problem) => return out.last("problem", &json!(problem)).await,
         }
     }
 }
