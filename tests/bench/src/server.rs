@@ -18,6 +18,10 @@ const RUNS: u64 = 100_000;
 const REVIEWS: u64 = 10_000;
 /// Readers of streams; each eighth of them reads nothing.
 const READERS: usize = 1_000;
+/// Loads without and with them, in turn.
+const PAIRS: usize = 9;
+/// How long each of these is.
+const PAIR_LOAD: Duration = Duration::from_secs(4);
 /// How often each list is asked for.
 const ASKED: usize = 50;
 /// How long a load is made.
@@ -152,33 +156,45 @@ fn get(server: &Server, path: &str) -> Result<(String, Duration)> {
     Ok((text, took))
 }
 
-/// What a thousand readers cost the runs.
+/// What a thousand readers cost the runs: short loads without and with them, in turn, so that a machine that is quicker or
+/// slower for a while is so for both.
 fn streams(server: &Server, dir: &Path) -> Result<Readings> {
     let pid = server.child.id().to_string();
-    let mut rates = [Vec::new(), Vec::new()];
-    let mut held = Vec::new();
-    for _ in 0..3 {
+    let (mut alone, mut beside, mut changed, mut held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..PAIRS {
         settle(server)?;
-        rates[0].push(load(server, dir, "pass", "?wait=10", LOAD / 2)?.per_second);
+        let without = load(server, dir, "pass", "?wait=10", PAIR_LOAD)?.per_second;
         settle(server)?;
         let readers = (0..READERS).map(|_| reader(server)).collect::<Result<Vec<_>>>()?;
         let (stop, stopped) =
             (std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)), stalled(&readers));
         let reading = read_all(readers, stop.clone());
-        rates[1].push(load(server, dir, "pass", "?wait=10", LOAD / 2)?.per_second);
+        let with = load(server, dir, "pass", "?wait=10", PAIR_LOAD)?.per_second;
         held.push(memory(&pid).anonymous_mb);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let bytes = reading.join().map_err(|_| anyhow!("the readers' thread ended"))?;
         ensure!(bytes > 0, "the readers heard nothing; {stopped} of them read nothing by intent");
+        alone.push(without);
+        beside.push(with);
+        changed.push((with / without - 1.0) * 100.0);
     }
-    let best = |rates: &[f64]| rates.iter().copied().fold(0.0, f64::max);
-    let (alone, beside) = (best(&rates[0]), best(&rates[1]));
+    let median = |of: &mut Vec<f64>| {
+        of.sort_by(f64::total_cmp);
+        of[of.len() / 2]
+    };
+    let (least, most) =
+        (changed.iter().copied().fold(f64::MAX, f64::min), changed.iter().copied().fold(f64::MIN, f64::max));
+    let (alone, beside, change) = (median(&mut alone), median(&mut beside), median(&mut changed));
     Ok(vec![
         (
-            format!("the same beside {READERS} readers of all runs' stream, an eighth of them stalled"),
-            format!("{beside:.0}/s of {alone:.0}/s alone: {:+.1} %", (beside / alone - 1.0) * 100.0),
+            format!(
+                "the same beside {READERS} readers of all runs' stream, an eighth of them stalled: {PAIRS} pairs in turn"
+            ),
+            format!(
+                "{beside:.0}/s of {alone:.0}/s alone; pair by pair {change:+.1} % in the median, {least:+.1} to {most:+.1} %"
+            ),
         ),
-        ("memory of the server beside them, after each of three times".to_owned(), format!("{held:.0?} MB")),
+        (format!("memory of the server beside them, after each of {PAIRS} times"), format!("{held:.0?} MB")),
     ])
 }
 

@@ -20,7 +20,7 @@ use super::problem::{Code, Problem};
 use super::reading::Reading;
 use crate::driver::Hub;
 use crate::host::Live;
-use crate::view::{event_value, live_value};
+use crate::view::{event_text, live_value};
 
 /// Pieces that a listener may be behind before it reads the store.
 const BEHIND_MAX: usize = 256;
@@ -491,7 +491,7 @@ pub(super) fn pieces(row: &HistoryRow) -> impl Iterator<Item = Piece> + '_ {
         seq,
         place: Place { pos: row.pos, index },
         kind: event.name(),
-        json: event_value(&run_id, seq, row.at, event).to_string().into(),
+        json: event_text(&run_id, seq, row.at, event).into(),
         ends: event.ends_run(),
     })
 }

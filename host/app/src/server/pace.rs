@@ -9,7 +9,7 @@ const OWN_RATE: u32 = 32 << 10;
 /// What a stream that was quiet may write at once. Bytes.
 const OWN_BURST: u32 = 64 << 10;
 /// What streams that write more share. Bytes a second.
-const SHARED_RATE: u32 = 64 << 20;
+const SHARED_RATE: u32 = 32 << 20;
 /// What was left over of it is not kept for longer than this.
 const SHARED_BURST: Duration = Duration::from_millis(100);
 

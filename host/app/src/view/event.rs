@@ -1,5 +1,7 @@
 //! Events of journals, and what attempts say while they work.
 
+use std::fmt::Write as _;
+
 use bandstand_engine::Timestamp;
 use bandstand_engine::event::Event;
 use serde::Serialize;
@@ -48,6 +50,20 @@ pub fn event_value(run_id: &str, seq: u64, at: Timestamp, event: &Event) -> Valu
     line
 }
 
+/// What [`event_value`] is, as text, for whoever writes many.
+pub fn event_text(run_id: &str, seq: u64, at: Timestamp, event: &Event) -> String {
+    // These have members of their own by the names of the envelope.
+    if matches!(event, Event::RunStarted(_) | Event::ReviewAnswered(_)) {
+        return event_value(run_id, seq, at, event).to_string();
+    }
+    // An event is plain data, so writing it cannot fail; it has one member at least, its type.
+    let mut text = serde_json::to_string(event).unwrap_or_default();
+    let _ = text.pop();
+    let run_id = json!(run_id);
+    let _ = write!(text, ",\"run_id\":{run_id},\"seq\":{seq},\"at\":\"{at}\"}}");
+    text
+}
+
 /// What an attempt says, with its place: `run_id` and `command_id`.
 pub fn live_value(live: &Live) -> Value {
     let mut line = match &live.what {
@@ -87,5 +103,31 @@ mod tests {
             "type": "wait.ended", "p": "pause@1", "run_id": "r1", "seq": 4, "at": "1970-01-01T00:00:01.000Z"
         });
         assert_eq!(line, expected);
+    }
+
+    // R8.2
+    #[test]
+    fn the_text_of_an_event_has_its_members_once() {
+        let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/rules/fixtures/events-1");
+        let files = std::fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path());
+        let mut told = 0;
+        for file in
+            files.filter(|file| file.extension().is_some_and(|kind| kind == "jsonl" || kind == "json"))
+        {
+            for line in std::fs::read_to_string(&file).unwrap().lines() {
+                let Ok(events) = serde_json::from_str::<Value>(line) else { continue };
+                let events = events.get("events").unwrap_or(&events).clone();
+                for event in events.as_array().cloned().unwrap_or_else(|| vec![events]) {
+                    let Ok(event) = serde_json::from_value::<Event>(event) else { continue };
+                    let text = event_text("r1", 4, Timestamp(1_000), &event);
+                    let value = event_value("r1", 4, Timestamp(1_000), &event);
+                    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+                    // A member that were there twice would make it longer.
+                    assert_eq!(text.len(), value.to_string().len(), "{text}");
+                    told += 1;
+                }
+            }
+        }
+        assert!(told > 50, "{told}");
     }
 }

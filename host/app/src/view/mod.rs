@@ -9,7 +9,7 @@ mod run;
 mod thread;
 mod workflow;
 
-pub use event::{EventLine, LiveLine, event_value, live_value};
+pub use event::{EventLine, LiveLine, event_text, event_value, live_value};
 pub use plugin::{PluginSummary, Quarantine};
 pub use review::ReviewSummary;
 pub use route::RouteSummary;
