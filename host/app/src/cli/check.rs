@@ -10,6 +10,8 @@ use super::exit::{Exit, Failure};
 use super::term::out::Tone;
 use super::term::{safe, words};
 use super::workflow::list::workflow_files;
+use super::workflow::put;
+use crate::api::Api;
 use crate::project::load::{self, Loaded, Resolve};
 use crate::project::permits::in_words;
 
@@ -30,6 +32,9 @@ pub fn execute(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
     if files.is_empty() {
         return Err(Failure::usage("there is no workflow file here")
             .help("name one, or start a project: bandstand init hello"));
+    }
+    if let Some(api) = context.api() {
+        return by_server(api, &files, args, context);
     }
     let resolve = if args.no_resolve { Resolve::No } else { Resolve::Yes };
     let (mut errors, mut warnings) = (0, 0);
@@ -59,6 +64,43 @@ pub fn execute(args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
             words::count(errors, "error"),
             words::count(warnings, "warning")
         ));
+    }
+    Ok(if errors > 0 { Exit::Usage } else { Exit::Succeeded })
+}
+
+/// The same by a server: as files of its directory, with its plugins, schemas and permissions.
+fn by_server(api: &Api, files: &[PathBuf], args: &CheckArgs, context: &Context) -> Result<Exit, Failure> {
+    if args.no_resolve {
+        return Err(Failure::usage("--no-resolve: a server looks at all of a file")
+            .help("leave out --no-resolve, or --server"));
+    }
+    let (mut errors, mut warnings) = (0, 0);
+    for file in files {
+        let loaded = load::load_to_look_at(file)?;
+        // Its file there, if there is one, is what it is compared with.
+        let name = loaded.graph.as_ref().map(|graph| graph.name.clone());
+        let checked = put::checked(api, name.as_deref(), loaded.text.clone().into_bytes())?;
+        let wrong = checked.diagnostics.iter().filter(|found| found["severity"] == "error").count();
+        errors += wrong;
+        warnings += checked.diagnostics.len() - wrong;
+        if context.out.json {
+            checked.diagnostics.iter().for_each(|found| context.out.json_line(found));
+        } else {
+            checked.rendered.iter().for_each(|text| context.out.data(&safe::block(text)));
+        }
+        if let (true, Some(name), Some(version)) = (checked.ok, &checked.name, checked.version) {
+            let ok = context.out.paint_err(Tone::Good, "ok");
+            let told = format!("{name} version {version}, by {}", api.origin());
+            context.out.note(&safe_but(&ok, &loaded.file, &told));
+        } else if wrong == 0 {
+            // It has no error of its own, and the server would not run it.
+            errors += 1;
+        }
+    }
+    if errors + warnings > 0 && !context.out.json {
+        let of = words::count(files.len(), "file");
+        let (errors, warnings) = (words::count(errors, "error"), words::count(warnings, "warning"));
+        context.out.note(&format!("{errors} and {warnings} in {of}"));
     }
     Ok(if errors > 0 { Exit::Usage } else { Exit::Succeeded })
 }

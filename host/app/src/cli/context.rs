@@ -1,14 +1,19 @@
-//! What every verb needs: where the runs are kept, how to speak, how to reach the store and the host.
+//! What every verb needs: where the runs are kept, how to speak, how to reach the store, the host or a server.
 
 use std::path::{Path, PathBuf};
 
 use bandstand_engine::Timestamp;
 use bandstand_model::Models;
 use bandstand_sandbox::{CallLimits, Compiler, Settings};
+use bandstand_store::Reader;
 
 use super::exit::{Exit, Failure};
+use super::review::who_sits_here;
+use super::site::Site;
+use super::stored::{self, Store};
 use super::term::out::Out;
 use super::{COMPILE_CHILD, GlobalArgs};
+use crate::api::{Api, TOKEN_ENV, Target, Token};
 use crate::host::{Access, Drive, Durability, Host, HostOptions};
 use crate::project::config::{self, Config};
 use crate::project::directory::{Directory, FileError};
@@ -26,13 +31,71 @@ pub struct Context {
     /// How to speak.
     pub out: Out,
     data_dir: PathBuf,
+    api: Option<Api>,
+    /// The address of the server as it was typed; none: the environment names it.
+    server_typed: Option<String>,
 }
 
 impl Context {
     /// What the global options say.
-    pub fn new(global: &GlobalArgs, out: Out) -> Context {
+    ///
+    /// # Errors
+    /// When they name a data directory and a server, or a server that cannot be spoken to.
+    pub fn new(global: &GlobalArgs, typed: Typed, out: Out) -> Result<Context, Failure> {
         let data_dir = global.data.clone().unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
-        Context { out, data_dir }
+        let given = (global.server.as_ref(), global.data.as_ref());
+        let api = match given {
+            (Some(_), Some(_)) if typed.server == typed.data => return Err(both()),
+            // What is typed is stronger than what the environment says.
+            (Some(_), Some(_)) if typed.data => None,
+            (Some(server), _) => Some(api(server, global)?),
+            (None, _) => None,
+        };
+        let server_typed = global.server.clone().filter(|_| typed.server && api.is_some());
+        Ok(Context { out, data_dir, api, server_typed })
+    }
+
+    /// The server that is spoken to; none: a data directory is worked on.
+    pub fn api(&self) -> Option<&Api> {
+        self.api.as_ref()
+    }
+
+    /// Whether the command line itself names the server.
+    pub fn is_server_typed(&self) -> bool {
+        self.server_typed.is_some()
+    }
+
+    /// Where verbs read.
+    ///
+    /// # Errors
+    /// When there is no data directory, or its store cannot be read.
+    pub fn site(&self) -> Result<Site, Failure> {
+        match &self.api {
+            Some(api) => Ok(Site::Server(api.clone())),
+            None => Ok(Site::Store(self.store(stored::open(self)?))),
+        }
+    }
+
+    /// Where verbs read that have nothing to say where nothing was run; `None`: nothing was.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn site_if_there(&self) -> Result<Option<Site>, Failure> {
+        match &self.api {
+            Some(api) => Ok(Some(Site::Server(api.clone()))),
+            None => Ok(stored::open_if_there(self)?.map(|reader| Site::Store(self.store(reader)))),
+        }
+    }
+
+    fn store(&self, reader: Reader) -> Store {
+        Store { reader, data_dir: self.data_dir.clone() }
+    }
+
+    /// In whose name something is done: whoever is named, or who sits here. Empty: whose the token is, which only the server
+    /// knows.
+    pub fn who(&self, named: Option<&String>) -> String {
+        let of_token = self.api.as_ref().is_some_and(Api::has_token);
+        named.cloned().unwrap_or_else(|| if of_token { String::new() } else { who_sits_here() })
     }
 
     /// Where runs are kept.
@@ -40,8 +103,12 @@ impl Context {
         &self.data_dir
     }
 
-    /// The `--data DIR` that further commands need to find the same runs; empty when they would anyway.
+    /// The `--data DIR` or `--server URL` that further commands need to find the same runs; empty when they would anyway.
     pub fn data_option(&self) -> String {
+        if self.api.is_some() {
+            let server = self.server_typed.as_ref();
+            return server.map_or(String::new(), |server| format!(" --server {}", shell_word(server)));
+        }
         let by_env = std::env::var_os("BANDSTAND_DATA").is_some_and(|dir| Path::new(&dir) == self.data_dir);
         if by_env || self.data_dir == Path::new(DATA_DIR_DEFAULT) {
             String::new()
@@ -50,8 +117,11 @@ impl Context {
         }
     }
 
-    /// Takes the data directory, or reaches whoever holds it.
+    /// Takes the data directory, or reaches whoever holds it, or the server.
     pub async fn access(&self, config: Option<&Config>, drive: Drive) -> Result<Access, Failure> {
+        if let Some(api) = &self.api {
+            return Ok(Access::at(api.clone()));
+        }
         self.access_with(config, drive, self.models(config, None, None)?).await
     }
 
@@ -108,10 +178,43 @@ impl Context {
         })
     }
 
-    /// The settings of the working directory, for verbs that name no workflow file.
+    /// The settings of the working directory, for verbs that name no workflow file. A server has its own.
     pub fn config_here(&self) -> Result<Option<Config>, Failure> {
+        if self.api.is_some() {
+            return Ok(None);
+        }
         Ok(Directory::at(Path::new("."))?.config)
     }
+}
+
+/// Which of the global options stand on the command line itself, not in the environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Typed {
+    /// `--data`.
+    pub data: bool,
+    /// `--server`.
+    pub server: bool,
+}
+
+fn both() -> Failure {
+    let what = "--server and --data are both given: a command works on a data directory of this machine, or asks a server";
+    Failure::usage(what).help(
+        "leave one of them out; a server that holds a data directory of this machine is found by that alone",
+    )
+}
+
+fn api(server: &str, global: &GlobalArgs) -> Result<Api, Failure> {
+    let token = Token::find(global.token_file.as_deref()).map_err(|problem| {
+        Failure::usage(problem)
+            .help(format!("a file with the token alone in it, or the token in the variable {TOKEN_ENV}"))
+    })?;
+    let target = Target {
+        url: server.to_owned(),
+        token,
+        ca_file: global.ca_file.clone(),
+        token_in_clear: global.token_in_clear,
+    };
+    Api::new(target).map_err(Failure::usage)
 }
 
 /// What compiles plugins: this program again, within the bounds that the operator sets.
@@ -228,13 +331,20 @@ impl From<LoadError> for Failure {
 
 impl From<crate::host::HostError> for Failure {
     fn from(error: crate::host::HostError) -> Failure {
-        let exit = match error.exit_code() {
-            2 => Exit::Usage,
-            3 => Exit::NotFound,
-            74 => Exit::Storage,
-            _ => Exit::Failed,
-        };
-        Failure { exit, what: error.to_string(), help: None }
+        if let crate::host::HostError::Api(error) = error {
+            return error.into();
+        }
+        Failure { exit: exit_of(error.exit_code()), what: error.to_string(), help: None }
+    }
+}
+
+/// The code that hosts and servers tell.
+pub(super) fn exit_of(code: u8) -> Exit {
+    match code {
+        2 => Exit::Usage,
+        3 => Exit::NotFound,
+        74 => Exit::Storage,
+        _ => Exit::Failed,
     }
 }
 

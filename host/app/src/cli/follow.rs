@@ -8,21 +8,20 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bandstand_engine::event::Event;
-use bandstand_engine::run::Waiting;
 use bandstand_engine::{Status, Timestamp};
-use bandstand_store::RunStatus;
 use serde_json::{Value, json};
 
 use super::context::{Context, now, told_to_end};
 use super::exit::{Exit, Failure};
 use super::history::{self, End, History};
+use super::site::Site;
 use super::stored;
 use super::term::ask::{self, Asked};
 use super::term::out::{Out, Tone};
 use super::term::{safe, words};
 use super::tree::Tree;
 use crate::host::{Access, Live, LiveKind, Published, Settled, Watch, Watched};
-use crate::view::{event_value, live_value};
+use crate::view::{event_value, live_value, moment};
 
 /// How often the tree is drawn anew.
 const REDRAW_MS: u64 = 100;
@@ -67,15 +66,15 @@ pub async fn to_the_end(
         let Some(name) = manner.ask_as.as_ref().filter(|_| context.out.can_ask && !context.out.json) else {
             return outcome(run_id, &follower.history, &settled, context, manner);
         };
-        let open: Vec<_> = follower.history.open_reviews().into_iter().cloned().collect();
-        let own = open.into_iter().find(|review| reviews.contains(&review.opened.review_id));
+        let open = follower.history.open_reviews();
+        let own = open.into_iter().map(|review| &review.opened.review_id).find(|id| reviews.contains(id));
         // Else one of its child runs asks.
-        let of_child = || reviews.iter().find_map(|review_id| stored::review(context, review_id));
-        let Some((asking, review)) = own.map(|review| (run_id.to_owned(), review)).or_else(of_child) else {
+        let asking = own.or(reviews.first()).and_then(|id| context.site().ok()?.review_detail(id).ok());
+        let Some(review) = asking else {
             return outcome(run_id, &follower.history, &settled, context, manner);
         };
         let asked = tokio::select! {
-            asked = ask::review(&context.out, &asking, &review, name) => asked?,
+            asked = ask::review(&context.out, &review, name) => asked?,
             () = &mut interrupt => return interrupted(access, run_id, context),
         };
         match asked {
@@ -102,8 +101,9 @@ pub async fn to_the_end(
 
 /// Waits until the child runs that an ended run does not want any more have ended too, so that this process leaves none behind.
 pub async fn end_of_children(access: &Access, run_id: &str, context: &Context) -> Result<(), Failure> {
-    let children = stored::open_children(&stored::open(context)?, run_id)?;
-    for child in children {
+    // A server sees to its own.
+    let Site::Store(store) = context.site()? else { return Ok(()) };
+    for child in stored::open_children(&store.reader, run_id)? {
         access.until_settled(&child).await?;
     }
     Ok(())
@@ -156,15 +156,18 @@ impl Follower {
 /// Ctrl-C: the host closes, the run stays.
 fn interrupted(access: &Access, run_id: &str, context: &Context) -> Result<Exit, Failure> {
     let data = context.data_option();
+    let verb = if context.api().is_some() { "watch" } else { "drive" };
     let what = if access.is_holder() {
         format!("interrupted; run {run_id} stays as it is")
+    } else if context.api().is_some() {
+        format!("no longer following run {run_id}; it goes on at the server")
     } else {
         format!("no longer following run {run_id}; it goes on in the process that holds the data directory")
     };
     let failure = Failure {
         exit: Exit::Interrupted,
         what,
-        help: Some(format!("to go on: bandstand runs drive {run_id}{data}")),
+        help: Some(format!("to go on: bandstand runs {verb} {run_id}{data}")),
     };
     if context.out.json {
         let error = failure.to_json();
@@ -191,12 +194,12 @@ pub fn outcome(
     };
     if context.out.json {
         let result = match settled {
-            Settled::Ended(Status::Succeeded) => Some(stored::result(context, run_id)?),
+            Settled::Ended(Status::Succeeded) => Some(context.site()?.result(run_id, context)?),
             _ => None,
         };
         let mut line = outcome_json(run_id, history, settled, result.as_deref(), exit);
         if matches!(settled, Settled::WaitingForPeople { .. }) {
-            let signals = child_signals(run_id, context).into_iter();
+            let signals = context.site()?.child_signals(run_id).into_iter();
             line["child_signals"] =
                 signals.map(|(run_id, signal)| json!({ "run_id": run_id, "signal": signal })).collect();
         }
@@ -207,7 +210,7 @@ pub fn outcome(
     let data = context.data_option();
     match settled {
         Settled::Ended(Status::Succeeded) => {
-            print_result(&*stored::result(context, run_id)?, manner.print.as_deref(), run_id, out)?;
+            print_result(&*context.site()?.result(run_id, context)?, manner.print.as_deref(), run_id, out)?;
         }
         Settled::Ended(_) => {
             let why = match &history.end {
@@ -239,10 +242,10 @@ pub fn outcome(
         }
         Settled::WaitingForPeople { reviews } => waiting(run_id, history, reviews, context),
         Settled::QueuedBehind { run_id: ahead } => {
-            let status = stored::open(context).ok().and_then(|reader| reader.run(ahead).ok().flatten());
-            let why = match status.map(|run| run.status) {
-                Some(RunStatus::Paused) => "is paused",
-                Some(RunStatus::Stuck) => "is stuck",
+            let status = context.site().ok().and_then(|site| site.run(ahead).ok()).map(|run| run.status);
+            let why = match status.as_deref() {
+                Some("paused") => "is paused",
+                Some("stuck") => "is stuck",
                 _ => "waits for a person",
             };
             let what = format!("run {run_id} waits for its thread, which run {ahead} has; that one {why}");
@@ -251,7 +254,8 @@ pub fn outcome(
                 out.error_line(&format!("    resume:   bandstand runs resume {ahead}{data}"));
             }
             out.error_line(&format!("    look:     bandstand runs show {ahead}{data}"));
-            out.error_line(&format!("    go on:    bandstand runs drive {run_id}{data}"));
+            let verb = if context.api().is_some() { "watch" } else { "drive" };
+            out.error_line(&format!("    go on:    bandstand runs {verb} {run_id}{data}"));
         }
         Settled::Paused => {
             let what = format!("run {run_id} is paused");
@@ -279,17 +283,22 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], context: &Contex
     out.error_line(&out.paint_err(Tone::Attention, &format!("run {run_id} waits for {whom}")));
     let open = history.open_reviews();
     for id in reviews {
-        let own = open.iter().find(|review| review.opened.review_id == *id).map(|review| (*review).clone());
+        let own = open.iter().find(|review| review.opened.review_id == *id);
+        let own = own.map(|review| (review.opened.title.clone(), review.opened.deadline));
         // Else it is asked by one of its child runs.
-        if let Some(review) = own.or_else(|| Some(stored::review(context, id)?.1)) {
-            let until = words::relative(review.opened.deadline, now());
-            out.error_line(&format!("  {} (expires {until})", safe::told(&review.opened.title)));
+        let of_child = || {
+            let review = context.site().ok()?.review(id).ok()?;
+            Some((review.title, moment(&review.deadline)))
+        };
+        if let Some((title, deadline)) = own.or_else(of_child) {
+            let until = words::relative(deadline, now());
+            out.error_line(&format!("  {} (expires {until})", safe::told(&title)));
         }
         out.error_line(&format!("    look:     bandstand review show {id}{data}"));
         out.error_line(&format!("    approve:  bandstand review approve {id} --by NAME{data}"));
         out.error_line(&format!("    reject:   bandstand review reject {id} --by NAME{data}"));
     }
-    for (child, name) in child_signals(run_id, context) {
+    for (child, name) in context.site().map(|site| site.child_signals(run_id)).unwrap_or_default() {
         out.error_line(&format!("  signal {name}, for its child run {child}"));
         out.error_line(&format!("    send:     bandstand runs signal {child} {name} --input JSON{data}"));
     }
@@ -299,20 +308,6 @@ fn waiting(run_id: &str, history: &History, reviews: &[String], context: &Contex
         out.error_line(&format!("  signal {name}{until}"));
         out.error_line(&format!("    send:     bandstand runs signal {run_id} {name} --input JSON{data}"));
     }
-}
-
-/// The signals that the child runs of a run wait for, and theirs.
-fn child_signals(run_id: &str, context: &Context) -> Vec<(String, String)> {
-    let Ok(reader) = stored::open(context) else { return Vec::new() };
-    let mut found = Vec::new();
-    for child in stored::open_children(&reader, run_id).unwrap_or_default() {
-        let waiting = stored::folded(&reader, &child).map(|run| run.waiting()).unwrap_or_default();
-        found.extend(waiting.into_iter().filter_map(|waiting| match waiting {
-            Waiting::Signal { name, .. } => Some((child.clone(), name.to_string())),
-            _ => None,
-        }));
-    }
-    found
 }
 
 fn outcome_json(

@@ -1,12 +1,12 @@
 //! What the verbs share that hand something to a run which goes on by it: the answer to a review, a signal, a resume.
 //! If no other process holds the data directory, the run is driven and followed then.
 
-use bandstand_store::Reader;
 use clap::Args;
 
 use super::context::{Context, block_on};
 use super::exit::{Exit, Failure};
 use super::follow::{self, Manner};
+use super::site::Site;
 use super::stored;
 use crate::host::{Access, Drive};
 
@@ -29,20 +29,23 @@ impl GoOnArgs {
     /// what is new of that, asking in the name of `who`.
     pub fn execute(
         &self,
-        reader: Reader,
         run_id: &str,
         who: String,
         context: &Context,
         hand_over: impl AsyncFnOnce(&Access) -> Result<(), Failure>,
     ) -> Result<Exit, Failure> {
-        // A child run goes on for its parent.
-        let run_id = &stored::topmost(&reader, run_id)?;
-        let manner = Manner {
-            from_seq: reader.event_count(run_id)?,
-            ask_as: (!self.no_ask).then_some(who),
-            print: self.print.clone(),
+        let (run_id, from_seq) = match context.site()? {
+            // A child run goes on for its parent.
+            Site::Store(store) => {
+                let run_id = stored::topmost(&store.reader, run_id)?;
+                let from_seq = store.reader.event_count(&run_id)?;
+                (run_id, from_seq)
+            }
+            // It makes the run go on by itself.
+            Site::Server(_) => (run_id.to_owned(), 0),
         };
-        drop(reader);
+        let run_id = &run_id;
+        let manner = Manner { from_seq, ask_as: (!self.no_ask).then_some(who), print: self.print.clone() };
         let config = context.config_here()?;
         block_on(async {
             let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;

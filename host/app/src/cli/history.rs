@@ -821,7 +821,12 @@ pub fn last_cry(error: &ErrorRecord) -> Option<String> {
 
 /// `cached: from a@1 of run 0195..`
 pub fn cached_line(from: &CachedFrom) -> String {
-    format!("cached: from {} of run {}", from.p, safe::told(&from.run))
+    cached_words(&from.p.to_string(), &from.run)
+}
+
+/// The same of what is told in texts.
+pub fn cached_words(path: &str, run: &str) -> String {
+    format!("cached: from {path} of run {}", safe::told(run))
 }
 
 /// `waits until 2026-..`, `waits for signal go (until 2026-..)`.
@@ -842,7 +847,12 @@ pub fn by_whom(what: &str, by: &str, reason: &str) -> String {
 
 /// `agent/overloaded: the service is busy`.
 pub fn error_line(error: &ErrorRecord) -> String {
-    format!("{}/{}: {}", error.failure.class.name(), error.failure.code, safe::told(&error.failure.message))
+    error_words(error.failure.class.name(), &error.failure.code, &error.failure.message)
+}
+
+/// The same of what is told in texts.
+pub fn error_words(class: &str, code: &str, message: &str) -> String {
+    format!("{class}/{code}: {}", safe::told(message))
 }
 
 /// `route law, confidence 0.82 (threshold 0.75); also tax 0.10`.

@@ -25,6 +25,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod serve;
+pub mod site;
 pub mod stored;
 pub mod term;
 pub mod thread;
@@ -36,9 +37,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use context::Context;
+use context::{Context, Typed};
 use exit::{Exit, Failure};
 use term::out::{Out, Tone};
 
@@ -73,6 +75,19 @@ pub struct GlobalArgs {
     /// Where runs are kept [default: .bandstand in the working directory]
     #[arg(long, global = true, env = "BANDSTAND_DATA", hide_env_values = true, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Ask this server instead of a data directory: http://HOST:PORT or https://HOST:PORT. Its token stands in the variable
+    /// BANDSTAND_TOKEN
+    #[arg(long, global = true, env = "BANDSTAND_SERVER", hide_env_values = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// With --server: a file with nothing in it but the token
+    #[arg(long, global = true, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// With --server: certificates of authorities, PEM, that are believed beside the usual ones
+    #[arg(long, global = true, env = "BANDSTAND_CA_FILE", hide_env_values = true, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// With --server: send the token to another machine without TLS, where everybody on the way can read it
+    #[arg(long, global = true)]
+    pub token_in_clear: bool,
     /// Print data as JSON, one document a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -148,8 +163,11 @@ pub fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == COMPILE_CHILD) {
         return bandstand_sandbox::compile_main(arguments);
     }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, typed(&matches))));
+    let (cli, typed) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             if error.use_stderr() {
                 // When stderr is gone nobody is left to tell.
@@ -164,8 +182,8 @@ pub fn main() -> ExitCode {
     };
     let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
     log_to_stderr(&out, &cli);
-    let context = Context::new(&cli.global, out.clone());
-    let exit = match execute(cli.verb, &context) {
+    let done = Context::new(&cli.global, typed, out.clone()).and_then(|context| execute(cli.verb, &context));
+    let exit = match done {
         Ok(exit) => exit,
         Err(failure) => {
             report(&out, &failure);
@@ -173,6 +191,18 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(with_all_written(exit, &out).code())
+}
+
+/// Which global options are typed. They may stand before the verb or behind it.
+fn typed(matches: &ArgMatches) -> Typed {
+    let (mut typed, mut at) = (Typed::default(), Some(matches));
+    while let Some(matches) = at {
+        let is = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        typed.data |= is("data");
+        typed.server |= is("server");
+        at = matches.subcommand().map(|(_, matches)| matches);
+    }
+    typed
 }
 
 /// Data that did not reach stdout is no success, whatever else went well. Told once, here.
@@ -203,6 +233,9 @@ fn log_to_stderr(out: &Out, cli: &Cli) {
 }
 
 fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+    if let Some(refused) = context.api().and_then(|_| refused(&verb, context)) {
+        return Err(refused);
+    }
     match verb {
         Verb::Init(args) => init::execute(&args, context),
         Verb::Check(args) => check::execute(&args, context),
@@ -223,6 +256,32 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Schema(verb) => schema::execute(&verb, context),
         Verb::Docs(verb) => docs::execute(&verb, context),
     }
+}
+
+/// Why a server is not asked for this. What needs no runs is done here all the same when only the environment names one.
+fn refused(verb: &Verb, context: &Context) -> Option<Failure> {
+    use plugin::PluginVerb;
+    let (name, why) = match verb {
+        Verb::Init(_) | Verb::Serve(_) | Verb::Dev(_) => ("this", "it is about a folder of this machine"),
+        Verb::Token(_) => ("token", "a token becomes known by the bandstand.toml that the server reads"),
+        Verb::Completions(_) | Verb::Schema(_) | Verb::Docs(_) => ("this", "it needs none"),
+        Verb::Plugin(PluginVerb::Precompile(_) | PluginVerb::Verify(_) | PluginVerb::Test(_)) => {
+            ("this verb of plugin", "it works on components and settings of this machine")
+        }
+        Verb::Prune(_) => {
+            ("prune", "a server deletes ended runs by itself, as [retention] of its bandstand.toml says")
+        }
+        Verb::Backup(_) => ("backup", "it copies a data directory; run it where that is, with --data DIR"),
+        Verb::Notify(_) => {
+            ("notify", "it reads bandstand.toml; run it where the server's is, with --data DIR")
+        }
+        _ => return None,
+    };
+    let about_runs = matches!(verb, Verb::Prune(_) | Verb::Backup(_) | Verb::Notify(_));
+    (context.is_server_typed() || about_runs).then(|| {
+        Failure::usage(format!("{name} cannot be asked of a server: {why}"))
+            .help("leave --server out, and BANDSTAND_SERVER unset")
+    })
 }
 
 /// The clap tree, for completions and the reference.

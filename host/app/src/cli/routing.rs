@@ -5,10 +5,8 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::stored;
 use super::term::table::Table;
 use super::term::words;
-use crate::view::RouteSummary;
 
 /// What `routing` is given.
 #[derive(Args, Debug)]
@@ -23,11 +21,10 @@ pub struct RoutingArgs {
 
 /// Prints the statistics.
 pub fn execute(args: &RoutingArgs, context: &Context) -> Result<Exit, Failure> {
-    let Some(reader) = stored::open_if_there(context)? else { return Ok(Exit::Succeeded) };
-    let mut routes = reader.routing_stats(args.workflow.as_deref())?;
-    routes.retain(|route| args.node.as_ref().is_none_or(|node| route.node == *node));
+    let Some(site) = context.site_if_there()? else { return Ok(Exit::Succeeded) };
+    let routes = site.routing(args.workflow.as_deref(), args.node.as_deref())?;
     if context.out.json {
-        routes.iter().for_each(|route| context.out.json_line(&json!(RouteSummary::from(route))));
+        routes.iter().for_each(|route| context.out.json_line(&json!(route)));
         return Ok(Exit::Succeeded);
     }
     if routes.is_empty() {
@@ -48,7 +45,7 @@ pub fn execute(args: &RoutingArgs, context: &Context) -> Result<Exit, Failure> {
             format!("{}..{}", optional(route.confidence_min), optional(route.confidence_max)),
             route.low.to_string(),
             route.runs_ended.to_string(),
-            route.success_rate().map_or("-".to_owned(), |rate| format!("{:.0}%", rate * 100.0)),
+            route.success_rate.map_or("-".to_owned(), |rate| format!("{:.0}%", rate * 100.0)),
             // An average of spans is far below the range where a double loses whole milliseconds.
             route.duration_average_ms.map_or("-".to_owned(), |ms| words::span(ms.round() as u64)),
         ]);

@@ -11,13 +11,15 @@ use super::exit::{Exit, Failure};
 use super::follow::{self, Manner};
 use super::json_input;
 use super::stored;
-use crate::host::{Drive, StartRequest};
+use super::workflow;
+use crate::api::{Api, Begin};
+use crate::host::{Access, Drive, StartRequest};
 use crate::project::load::{self, Loaded, Resolve};
 
 /// What `run` is given.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// The workflow file
+    /// The workflow file; of a server, the name of a workflow that it has
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// What the run is given: JSON, `@FILE`, or `-` for stdin [default: {}]
@@ -65,6 +67,9 @@ pub fn execute(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
 }
 
 fn load_input_and_run(args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
+    if let Some(api) = context.api() {
+        return at_server(api, args, context);
+    }
     let loaded = load::load(&args.file, Resolve::Yes)?;
     if !load::can_run(&loaded) {
         return Err(check::refused(&loaded, context));
@@ -74,11 +79,37 @@ fn load_input_and_run(args: &RunArgs, context: &Context) -> Result<Exit, Failure
             .out
             .note(&super::term::safe::block(&bandstand_workflow::render(found, loaded.text_of(found))));
     }
-    let input = match &args.input {
-        Some(argument) => json_input::read("--input", argument)?,
-        None => json!({}),
-    };
+    let input = input(args)?;
     block_on(start_and_follow(args, loaded, input, context))
+}
+
+fn input(args: &RunArgs) -> Result<Value, Failure> {
+    args.input.as_ref().map_or(Ok(json!({})), |argument| json_input::read("--input", argument))
+}
+
+/// A run of a workflow that a server has.
+fn at_server(api: &Api, args: &RunArgs, context: &Context) -> Result<Exit, Failure> {
+    if args.replies.is_some() || args.record.is_some() {
+        return Err(Failure::usage("--replies and --record: the server asks the models")
+            .help("leave them out, or run it on this machine, without --server"));
+    }
+    let begin = Begin {
+        workflow: workflow::served_name(&args.file, context)?,
+        input: input(args)?,
+        thread_id: args.thread.clone(),
+        user_id: args.user.clone(),
+        request_id: args.request.clone(),
+        seed: args.seed,
+    };
+    let manner = Manner {
+        from_seq: 0,
+        ask_as: (!args.no_ask).then(|| context.who(args.user.as_ref())),
+        print: args.print.clone(),
+    };
+    block_on(async {
+        let run_id = api.begin(begin).await.map_err(Failure::from)?;
+        follow::to_the_end(&Access::at(api.clone()), &run_id, context, &manner).await
+    })
 }
 
 async fn start_and_follow(

@@ -1,6 +1,7 @@
 //! What the reading verbs look up in the store: runs and reviews by the beginning of their ids, whole histories.
 //! Opens the file read-only; whether a host holds it does not matter.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bandstand_engine::event::RunStarted;
@@ -14,7 +15,8 @@ use serde_json::Value;
 
 use super::context::{Context, now};
 use super::exit::{Exit, Failure};
-use super::history::{History, Review};
+use super::history::History;
+use crate::host::Published;
 
 /// Other open runs that are named; of further ones it is only said that they are there.
 const OTHERS_SHOWN_MAX: usize = 3;
@@ -22,6 +24,15 @@ const OTHERS_SHOWN_MAX: usize = 3;
 const OTHERS_LOOKED_AT_MAX: u32 = 100;
 /// Entries of a list that are shown, the newest: a run can have a hundred thousand.
 pub const LISTED_MAX: usize = 100;
+
+/// The store of a data directory, and where that is: plugins are files beside it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Reads it.
+    pub reader: Reader,
+    /// The data directory.
+    pub data_dir: PathBuf,
+}
 
 /// The store of the data directory.
 pub fn open(context: &Context) -> Result<Reader, Failure> {
@@ -53,6 +64,25 @@ pub fn history(reader: &Reader, run_id: &str) -> Result<History, Failure> {
     let sums = reader.brief(run_id, LISTED_MAX, |told| history.add_told(told))?;
     history.add_sums(&sums);
     Ok(history)
+}
+
+/// A run's events from one on, about so many: what one decision led to is not cut.
+pub fn events(reader: &Reader, run_id: &str, from: u64, wanted: u32) -> Result<Vec<Published>, Failure> {
+    let mut rows = Vec::new();
+    let mut events = 0;
+    for row in reader.history_with(run_id, from, wanted)?.rows {
+        if events >= u64::from(wanted) {
+            break;
+        }
+        let known = usize::try_from(from.saturating_sub(row.seq)).unwrap_or(usize::MAX);
+        let seq = row.seq.max(from);
+        let told: Vec<Event> = row.events.into_iter().skip(known).collect();
+        if !told.is_empty() {
+            events += told.len() as u64;
+            rows.push(Published { run_id: row.run_id, seq, at: row.at, events: Arc::new(told) });
+        }
+    }
+    Ok(rows)
 }
 
 /// A run's journal from its first event, to be read row by row.
@@ -96,22 +126,26 @@ pub fn folded(reader: &Reader, run_id: &str) -> Result<Run, String> {
 }
 
 /// What a run that succeeded came to, as the engine has it: its last event may only say whose output that is.
-pub fn result(context: &Context, run_id: &str) -> Result<Arc<Value>, Failure> {
-    let told = folded(&open(context)?, run_id)
-        .and_then(|run| run.output().cloned().ok_or_else(|| "it has none".to_owned()));
+pub fn result(reader: &Reader, context: &Context, run_id: &str) -> Result<Arc<Value>, Failure> {
+    let told =
+        folded(reader, run_id).and_then(|run| run.output().cloned().ok_or_else(|| "it has none".to_owned()));
     told.map_err(|problem| {
         Failure::storage(format!("run {run_id} succeeded, but its result cannot be told: {problem}"))
             .help(format!("its history: bandstand runs show {run_id} --events{}", context.data_option()))
     })
 }
 
-/// A review of any run, as its history has it, and whose it is. None: it cannot be told.
-pub fn review(context: &Context, review_id: &str) -> Option<(String, Review)> {
-    let reader = Reader::open(context.data_dir()).ok()?;
-    let run_id = reader.review(review_id).ok()?.row.run_id;
-    let history = history(&reader, &run_id).ok()?;
-    let review = history.reviews.into_iter().find(|review| review.opened.review_id == review_id)?;
-    Some((run_id, review))
+/// The signals that the child runs of a run wait for, and theirs.
+pub fn child_signals(reader: &Reader, run_id: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for child in open_children(reader, run_id).unwrap_or_default() {
+        let waiting = folded(reader, &child).map(|run| run.waiting()).unwrap_or_default();
+        found.extend(waiting.into_iter().filter_map(|waiting| match waiting {
+            Waiting::Signal { name, .. } => Some((child.clone(), name.to_string())),
+            _ => None,
+        }));
+    }
+    found
 }
 
 /// The run that a run is a part of in the end: of a child run the topmost of its parents that has not ended.
@@ -171,7 +205,8 @@ pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
 /// Names the open runs that driving would move and this process did not drive, so that none is forgotten. Failing to is
 /// no failure.
 pub fn name_other_open_runs(context: &Context, own: &str) {
-    if context.out.json || context.out.quiet {
+    // A server makes all its runs go on.
+    if context.out.json || context.out.quiet || context.api().is_some() {
         return;
     }
     let statuses = vec![RunStatus::Running, RunStatus::Waiting];

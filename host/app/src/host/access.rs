@@ -1,7 +1,6 @@
 //! Reaches the runs of a data directory, whoever holds it: as its holder, or through its socket. When the holder
-//! leaves, whoever is left takes its place.
+//! leaves, whoever is left takes its place. Or those of a server, which is asked over HTTP and has no other way.
 
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use super::request::{
 };
 use super::tidy::{Deleted, Pruned};
 use super::watch::{NO_ROWS, Watch};
+use crate::api::{Api, ApiError};
 
 /// How long a holder may take to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -29,7 +29,8 @@ pub struct Access(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    options: HostOptions,
+    /// Of a data directory: how to take it. Of a server, none.
+    options: Option<HostOptions>,
     way: RwLock<Way>,
     /// One at a time looks for another way.
     reopening: tokio::sync::Mutex<()>,
@@ -39,6 +40,8 @@ struct Inner {
 enum Way {
     Holder(Host),
     Remote(Client),
+    /// A server named by its address.
+    Api(Api),
     /// `close` was called.
     Closed,
 }
@@ -46,10 +49,15 @@ enum Way {
 /// Asks the host, wherever it is; again, when it left and another way was found. The arguments are made for each try.
 macro_rules! by_either_way {
     ($access:expr, $verb:ident($($argument:expr),*)) => {
+        by_either_way!($access, $verb($($argument),*), api => Err(ApiError::NotAsked))
+    };
+    ($access:expr, $verb:ident($($argument:expr),*), $api:ident => $asked:expr) => {
         loop {
             let done = match $access.way() {
                 Way::Holder(host) => host.$verb($($argument),*).await,
                 Way::Remote(client) => client.$verb($($argument),*).await,
+                #[allow(unused_variables)]
+                Way::Api($api) => $asked.map_err(HostError::Api),
                 Way::Closed => Err(HostError::Closing),
             };
             if let Some(done) = $access.unless_gone(done).await? {
@@ -67,11 +75,13 @@ impl Access {
     pub async fn open(options: HostOptions) -> Result<Access, HostError> {
         let way = Way::open(&options).await?;
         let access = Access(Arc::new(Inner {
-            options,
+            options: Some(options),
             way: RwLock::new(way),
             reopening: tokio::sync::Mutex::default(),
         }));
-        if let (false, Drive::Only(run_ids)) = (access.is_holder(), &access.0.options.drive) {
+        if let (false, Some(HostOptions { drive: Drive::Only(run_ids), .. })) =
+            (access.is_holder(), &access.0.options)
+        {
             for run_id in run_ids {
                 access.drive(run_id).await?;
             }
@@ -79,14 +89,15 @@ impl Access {
         Ok(access)
     }
 
+    /// The runs of a server.
+    pub fn at(api: Api) -> Access {
+        let (way, reopening) = (RwLock::new(Way::Api(api)), tokio::sync::Mutex::default());
+        Access(Arc::new(Inner { options: None, way, reopening }))
+    }
+
     /// Whether this process holds the directory.
     pub fn is_holder(&self) -> bool {
         matches!(self.way(), Way::Holder(_))
-    }
-
-    /// The data directory.
-    pub fn data_dir(&self) -> PathBuf {
-        self.0.options.data_dir.clone()
     }
 
     /// Starts a run; it is durable when this returns its id.
@@ -106,7 +117,8 @@ impl Access {
     /// # Errors
     /// When there is no such run.
     pub async fn drive(&self, run_id: &str) -> Result<(), HostError> {
-        by_either_way!(self, drive(run_id))
+        // A server makes all its runs go on.
+        by_either_way!(self, drive(run_id), api => Ok(()))
     }
 
     /// Takes a person's answer; durable when this returns. Makes the run go on.
@@ -115,7 +127,7 @@ impl Access {
     /// When the run refuses it, or there is no such run.
     pub async fn answer(&self, mut answer: AnswerRequest) -> Result<Taken, HostError> {
         answer.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
-        by_either_way!(self, answer(answer.clone()))
+        by_either_way!(self, answer(answer.clone()), api => api.answer(answer.clone()).await)
     }
 
     /// Takes a signal for a run; durable when this returns. Makes the run go on.
@@ -124,7 +136,7 @@ impl Access {
     /// When the run refuses it, or there is no such run.
     pub async fn signal(&self, mut request: SignalRequest) -> Result<Taken, HostError> {
         request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
-        by_either_way!(self, signal(request.clone()))
+        by_either_way!(self, signal(request.clone()), api => api.signal(request.clone()).await)
     }
 
     /// Pauses, resumes, cancels or kills a run; durable when this returns.
@@ -132,7 +144,7 @@ impl Access {
     /// # Errors
     /// When it has ended otherwise, or there is no such run.
     pub async fn steer(&self, request: SteerRequest) -> Result<Taken, HostError> {
-        by_either_way!(self, steer(request.clone()))
+        by_either_way!(self, steer(request.clone()), api => api.steer(request.clone()).await)
     }
 
     /// Deletes runs that have ended, and what only they needed. Asked again by itself when a holder left meanwhile: then a
@@ -141,7 +153,7 @@ impl Access {
     /// # Errors
     /// When no host can be reached.
     pub async fn delete_runs(&self, run_ids: Vec<String>) -> Result<Deleted, HostError> {
-        by_either_way!(self, delete_runs(run_ids.clone()))
+        by_either_way!(self, delete_runs(run_ids.clone()), api => deleted(&api, &run_ids).await)
     }
 
     /// Begins a fork; durable when this returns its id.
@@ -167,7 +179,7 @@ impl Access {
     /// # Errors
     /// When no host can be reached, or the storage failed.
     pub async fn release_plugin(&self, digest: &str) -> Result<Taken, HostError> {
-        by_either_way!(self, release_plugin(digest))
+        by_either_way!(self, release_plugin(digest), api => api.release_plugin(digest).await)
     }
 
     /// Forgets what a thread keeps, for good. Asked again by itself when a holder left meanwhile: then a thread that it
@@ -180,6 +192,7 @@ impl Access {
             let forgotten = match self.way() {
                 Way::Holder(host) => host.forget_thread(workflow.to_owned(), thread_id.to_owned()).await,
                 Way::Remote(client) => client.forget_thread(workflow, thread_id).await,
+                Way::Api(api) => Ok(api.forget_thread(workflow, thread_id).await?),
                 Way::Closed => Err(HostError::Closing),
             };
             if let Some(done) = self.unless_gone(forgotten).await? {
@@ -202,7 +215,7 @@ impl Access {
     /// When it has not failed, or there is no such run.
     pub async fn retry(&self, mut request: RetryRequest) -> Result<Taken, HostError> {
         request.request_id.get_or_insert_with(|| uuid::Uuid::now_v7().to_string());
-        by_either_way!(self, retry(request.clone()))
+        by_either_way!(self, retry(request.clone()), api => api.retry(request.clone()).await)
     }
 
     /// Follows a run: its journal from that event on, then what happens. It is made to go on, by this process if the
@@ -215,7 +228,7 @@ impl Access {
     }
 
     pub(super) async fn follow(&self, run_id: &str, from_seq: u64) -> Result<Watch, HostError> {
-        by_either_way!(self, watch(run_id, from_seq))
+        by_either_way!(self, watch(run_id, from_seq), api => Ok(Watch::api(api, run_id.into(), from_seq)))
     }
 
     /// Waits until a run has ended or only people can move it.
@@ -240,7 +253,7 @@ impl Access {
             std::mem::replace(&mut *self.0.way.write().unwrap_or_else(PoisonError::into_inner), Way::Closed);
         match way {
             Way::Holder(host) => host.close().await,
-            Way::Remote(_) | Way::Closed => Ok(()),
+            Way::Remote(_) | Way::Api(_) | Way::Closed => Ok(()),
         }
     }
 
@@ -249,10 +262,11 @@ impl Access {
         let _turn = self.0.reopening.lock().await;
         match self.way() {
             Way::Closed => return Err(HostError::Closing),
-            Way::Holder(_) => return Ok(()),
+            Way::Holder(_) | Way::Api(_) => return Ok(()),
             Way::Remote(_) => {}
         }
-        let way = Way::open(&self.0.options).await?;
+        let Some(options) = &self.0.options else { return Err(HostError::HolderLeft) };
+        let way = Way::open(options).await?;
         *self.0.way.write().unwrap_or_else(PoisonError::into_inner) = way;
         Ok(())
     }
@@ -260,7 +274,7 @@ impl Access {
     /// `None`: the holder left, and another way was found.
     async fn unless_gone<T>(&self, result: Result<T, HostError>) -> Result<Option<T>, HostError> {
         match result {
-            Err(error) if error.is_gone() && !matches!(self.way(), Way::Closed | Way::Holder(_)) => {
+            Err(error) if error.is_gone() && matches!(self.way(), Way::Remote(_)) => {
                 self.reopen().await?;
                 Ok(None)
             }
@@ -271,6 +285,11 @@ impl Access {
     fn way(&self) -> Way {
         self.0.way.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Deletes runs of a server; what else that made room for is the server's to know.
+async fn deleted(api: &Api, run_ids: &[String]) -> Result<Deleted, ApiError> {
+    Ok(Deleted { runs: api.delete_runs(run_ids).await?, ..Deleted::default() })
 }
 
 impl Way {

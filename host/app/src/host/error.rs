@@ -8,6 +8,7 @@ use bandstand_engine::run::{ForkError, NoPoint, NotRetried};
 use bandstand_sandbox::SetupError;
 use bandstand_store::{ImportError, InFlightError, LockError, OpenError, ReadError, Refused};
 
+use crate::api::ApiError;
 use crate::driver::PluginError;
 
 /// A verb was not carried out.
@@ -193,6 +194,9 @@ pub enum HostError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The server did not do it.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// The holder said no.
     #[error("{message}")]
     Remote {
@@ -252,6 +256,7 @@ impl HostError {
             HostError::Refused(Refusal::Stuck { .. }) => 1,
             HostError::Refused(_) => 3,
             HostError::Storage(_) => 74,
+            HostError::Api(error) => error.exit_code(),
             HostError::Remote { exit_code, .. } => *exit_code,
             HostError::Unreadable { .. }
             | HostError::NotRetried { .. }

@@ -15,6 +15,7 @@ use super::client::Replies;
 use super::error::HostError;
 use super::request::{Published, Settled, Watched};
 use super::wire::Reply;
+use crate::api::{Api, Followed};
 use crate::driver::{Hub, Signal, Subscription, Wanted};
 
 /// Rows read from the store at a time.
@@ -40,6 +41,7 @@ pub struct Watch {
 enum Source {
     Local(Box<Local>),
     Remote(Replies),
+    Api(Followed),
 }
 
 #[derive(Debug)]
@@ -87,6 +89,11 @@ impl Watch {
         Watch { run_id, next_seq: from_seq, source: Source::Remote(replies), settled: None, access: None }
     }
 
+    pub(super) fn api(api: Api, run_id: RunId, from_seq: u64) -> Watch {
+        let source = Source::Api(Followed::new(api, &run_id, from_seq));
+        Watch { run_id, next_seq: from_seq, source, settled: None, access: None }
+    }
+
     pub(super) fn with_access(mut self, access: Access) -> Watch {
         self.access = Some(access);
         self
@@ -107,6 +114,7 @@ impl Watch {
             let watched = match &mut self.source {
                 Source::Local(local) => local.next(&self.run_id, self.next_seq).await,
                 Source::Remote(replies) => remote_next(replies).await,
+                Source::Api(followed) => followed.next().await.map_err(HostError::Api),
             };
             let watched = match watched {
                 Err(error) if error.is_gone() => {

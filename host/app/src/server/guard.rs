@@ -16,6 +16,8 @@ use super::state::AppState;
 
 /// Names the request in answers and logs.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Which Bandstand this is, for clients that speak to it.
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("bandstand-version");
 /// Callers whose requests are counted at once; beyond, the oldest counts begin anew.
 const COUNTED_MAX: usize = 10_000;
 /// Longest name of a request that is taken from the caller. Bytes.
@@ -134,11 +136,16 @@ pub async fn guard(State(state): State<AppState>, mut request: Request, next: Ne
         // A browser asks before it asks, without a token.
         return preflight(origin);
     }
-    let mut response = match admit(&state, &mut request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let api = request.uri().path().starts_with("/api/");
+    let (mut response, admitted) = match admit(&state, &mut request) {
+        Ok(()) => (next.run(request).await, true),
+        Err(problem) => (problem.into_response(), false),
     };
     let headers = response.headers_mut();
+    if api && admitted {
+        // Not for everybody who knocks.
+        headers.insert(VERSION, HeaderValue::from_static(env!("CARGO_PKG_VERSION")));
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
@@ -146,7 +153,7 @@ pub async fn guard(State(state): State<AppState>, mut request: Request, next: Ne
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
-        let shown = HeaderValue::from_static("etag, location, retry-after, x-request-id");
+        let shown = HeaderValue::from_static("bandstand-version, etag, location, retry-after, x-request-id");
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {

@@ -51,7 +51,7 @@ use state::AppState;
         (name = "workflows", description = "What is served"),
         (name = "plugins", description = "What agents are made of, and how they do")
     ),
-    components(schemas(Problem, crate::view::EventLine, crate::view::LiveLine, routes::runs::RunDetail, routes::reviews::ReviewDetail)),
+    components(schemas(Problem, crate::view::EventLine, crate::view::LiveLine, routes::runs::RunDetail, crate::view::ReviewDetail)),
     modifiers(&Bearer),
     security(("token" = []), ())
 )]
@@ -69,7 +69,7 @@ impl utoipa::Modify for Bearer {
 fn api(upload_bytes_max: usize) -> OpenApiRouter<AppState> {
     let versioned = OpenApiRouter::new()
         .merge(routes::runs::routes())
-        .merge(routes::runs_control::routes())
+        .merge(routes::runs_control::routes(upload_bytes_max))
         .merge(routes::reviews::routes())
         .merge(routes::threads::routes())
         .merge(routes::routing::routes())

@@ -92,6 +92,8 @@ codes! {
     TooMany "too-many" TOO_MANY_REQUESTS;
     /// The host met something unforeseen.
     Internal "internal" INTERNAL_SERVER_ERROR;
+    /// The disk did not keep what it was given, so nothing of it was taken.
+    Storage "storage" SERVICE_UNAVAILABLE;
     /// The host is starting, closing or has no room; the same request may be taken later.
     Unavailable "unavailable" SERVICE_UNAVAILABLE;
 }
@@ -153,12 +155,13 @@ impl From<HostError> for Problem {
         let code = match &error {
             HostError::NoSuchRun(_) | HostError::NoSuchThread { .. } => Code::NotFound,
             HostError::RequestTaken { .. } => Code::KeyReused,
-            HostError::Closing | HostError::HolderLeft | HostError::Storage(_) => Code::Unavailable,
+            HostError::Closing | HostError::HolderLeft => Code::Unavailable,
+            HostError::Storage(_) => Code::Storage,
             HostError::Refused(Refusal::NoSuchRun(_)) => Code::NotFound,
             error => match error.exit_code() {
                 2 => Code::Invalid,
                 3 => Code::Conflict,
-                74 => Code::Unavailable,
+                74 => Code::Storage,
                 _ => Code::Internal,
             },
         };
@@ -166,7 +169,7 @@ impl From<HostError> for Problem {
             tracing::error!(%error, "a request met something unforeseen");
         }
         let problem = Problem::new(code, error.to_string());
-        if code == Code::Unavailable { problem.retry_after(1) } else { problem }
+        if [Code::Unavailable, Code::Storage].contains(&code) { problem.retry_after(1) } else { problem }
     }
 }
 
@@ -200,7 +203,7 @@ impl From<crate::cli::exit::Failure> for Problem {
         let code = match failure.exit {
             Exit::Usage => Code::BadRequest,
             Exit::NotFound => Code::NotFound,
-            Exit::Storage => Code::Unavailable,
+            Exit::Storage => Code::Storage,
             _ => Code::Internal,
         };
         Problem::new(code, failure.what)

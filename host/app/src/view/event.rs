@@ -64,6 +64,43 @@ pub fn event_text(run_id: &str, seq: u64, at: Timestamp, event: &Event) -> Strin
     text
 }
 
+/// The event that a line tells, with its run, number and time; none: the line tells no event that this version knows.
+pub fn event_of(mut line: Value) -> Option<(String, u64, Timestamp, Event)> {
+    let run_id = line["run_id"].as_str()?.to_owned();
+    let seq = line["seq"].as_u64()?;
+    let at = super::moment(line["at"].as_str()?);
+    // Where an event has a time of its own, it is that of its row.
+    line["at"] = json!(at);
+    Some((run_id, seq, at, serde_json::from_value(line).ok()?))
+}
+
+/// What the line says that an attempt says; none: nothing that this version knows.
+pub fn live_of(line: &Value) -> Option<Live> {
+    let text = |name: &str| line[name].as_str().map(str::to_owned);
+    let time = |name: &str| line[name].as_str().map(super::moment);
+    let what = match line["type"].as_str()? {
+        "live.started" => LiveKind::Started,
+        "live.restart" => LiveKind::Restart,
+        "live.held" => LiveKind::Held {
+            because: text("because")?,
+            plugin: text("plugin")?,
+            since: time("since"),
+            probe_at: time("next_probe_at"),
+            fault: text("fault")?,
+        },
+        "live.log" => {
+            LiveKind::Log { level: text("level")?, message: text("message")?, fields: text("fields")? }
+        }
+        "live.progress" => {
+            LiveKind::Progress { fraction: line["fraction"].as_f64(), message: text("message")? }
+        }
+        "live.chunk" => LiveKind::Chunk(text("text")?),
+        _ => return None,
+    };
+    let stream = line.get("stream").and_then(|part| serde_json::from_value(part.clone()).ok());
+    Some(Live { run_id: text("run_id")?, command_id: text("command_id")?, what, stream })
+}
+
 /// What an attempt says, with its place: `run_id` and `command_id`.
 pub fn live_value(live: &Live) -> Value {
     let mut line = match &live.what {
@@ -103,6 +140,31 @@ mod tests {
             "type": "wait.ended", "p": "pause@1", "run_id": "r1", "seq": 4, "at": "1970-01-01T00:00:01.000Z"
         });
         assert_eq!(line, expected);
+        assert_eq!(event_of(line), Some(("r1".to_owned(), 4, Timestamp(1_000), event)));
+        assert_eq!(event_of(json!({ "type": "of.tomorrow", "run_id": "r1", "seq": 4, "at": "?" })), None);
+    }
+
+    // R8.1
+    #[test]
+    fn a_line_tells_what_an_attempt_says() {
+        let said = [
+            LiveKind::Started,
+            LiveKind::Restart,
+            LiveKind::Chunk("a".to_owned()),
+            LiveKind::Progress { fraction: Some(0.5), message: "half".to_owned() },
+            LiveKind::Log { level: "warn".to_owned(), message: "m".to_owned(), fields: String::new() },
+            LiveKind::Held {
+                because: "breaker".to_owned(),
+                plugin: "sha256:0".to_owned(),
+                since: Some(Timestamp(1_000)),
+                probe_at: None,
+                fault: "trap".to_owned(),
+            },
+        ];
+        for what in said {
+            let live = Live { run_id: "r1".to_owned(), command_id: "a@1#1".to_owned(), what, stream: None };
+            assert_eq!(live_of(&live_value(&live)), Some(live));
+        }
     }
 
     // R8.2

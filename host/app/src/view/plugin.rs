@@ -1,11 +1,11 @@
 //! A plugin that is kept for runs, and what is known against it.
 
 use bandstand_store::KeptBreaker;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A plugin as lists show it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginSummary {
     /// `sha256:` and 64 hexadecimal digits.
     pub digest: String,
@@ -18,7 +18,7 @@ pub struct PluginSummary {
 }
 
 /// What is known against a plugin (R1.10).
-#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Quarantine {
     /// `closed`: in service. `open`: its attempts wait. `half-open`: one attempt is let through, to see.
     pub state: String,
@@ -54,4 +54,70 @@ impl From<Option<&KeptBreaker>> for Quarantine {
             workflow: Some(breaker.workflow.clone()),
         }
     }
+}
+
+/// What a plugin needs and offers, the limits under which it would run, and what is known against it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginDetail {
+    /// Its file, its digest or `builtin:NAME`, as it was asked for.
+    pub file: String,
+    /// `sha256:` and 64 hexadecimal digits.
+    pub digest: String,
+    /// Of its component. Bytes.
+    pub size_bytes: u64,
+    /// The powers that it must be granted.
+    pub grants_needed: Vec<String>,
+    /// What it imports.
+    pub imports: Vec<PluginImport>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// What it says of itself.
+    pub manifest: Option<String>,
+    /// The limits that hold here.
+    pub limits: PluginLimits,
+    /// Whether this host can run it.
+    pub usable: bool,
+    /// Why not.
+    pub problem: Option<String>,
+    /// What is known against it.
+    pub quarantine: Quarantine,
+}
+
+/// An interface that a plugin imports.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginImport {
+    /// The interface.
+    pub interface: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// What of it.
+    pub functions: Vec<String>,
+    /// The power that it belongs to.
+    pub grant: Option<String>,
+    /// Whether that power must be granted for writing.
+    pub writes: bool,
+}
+
+/// The limits that hold here.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PluginLimits {
+    /// Of an attempt whose workflow file says nothing.
+    pub attempt: Vec<PluginLimit>,
+    /// Of all attempts together.
+    pub host: Vec<PluginLimit>,
+    /// Of outgoing HTTP.
+    pub http: Vec<PluginLimit>,
+}
+
+/// A limit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PluginLimit {
+    /// The code of the failure of whoever exceeds it, or what is dropped.
+    pub name: String,
+    /// The most there may be.
+    pub value: u64,
+    /// Of what.
+    pub unit: String,
+    /// Where it can be changed; none: nowhere.
+    pub setting: Option<String>,
 }

@@ -1,11 +1,12 @@
 //! A review as lists show it.
 
 use bandstand_store::ReviewRow;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// A review as lists show it. Times are RFC 3339 in UTC.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReviewSummary {
     /// The review.
     pub review_id: String,
@@ -43,8 +44,27 @@ pub struct ReviewSummary {
     pub closed_at: Option<String>,
 }
 
+/// A review with what it proposes and all that was said about it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReviewDetail {
+    /// What lists show of it.
+    #[serde(flatten)]
+    pub review: ReviewSummary,
+    /// What is proposed; with the latest edit in it.
+    #[schema(value_type = Object)]
+    pub proposed: Value,
+    /// JSON Schema that an edit must satisfy, if there is one.
+    #[schema(value_type = Option<Object>)]
+    pub form: Value,
+    /// The answers in their order: `id`, `reviewer`, `decision`, `comments`, `changes`, `confidence`, `at`.
+    #[schema(value_type = Vec<Object>)]
+    pub answers: Vec<Value>,
+    /// `open`, or what it came to.
+    pub status: String,
+}
+
 /// Where in its parent a child run's review stands.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReviewParent {
     /// The parent.
     pub run_id: String,

@@ -1,11 +1,11 @@
 //! One route's statistics.
 
 use bandstand_store::RouteStats;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// How one route of one node was taken, over all runs that there were.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RouteSummary {
     /// The workflow.
     pub workflow: String,

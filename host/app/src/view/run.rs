@@ -1,11 +1,11 @@
 //! A run as lists show it.
 
 use bandstand_store::{RunLease, RunRow, RunStatus};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A run as lists show it. Times are RFC 3339 in UTC.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct RunSummary {
     /// The run.
     pub run_id: String,
@@ -38,7 +38,7 @@ pub struct RunSummary {
 }
 
 /// How a run stands to its thread.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Lease {
     /// Whether it has the thread.
     pub is: LeaseIs,
@@ -48,7 +48,7 @@ pub struct Lease {
 }
 
 /// Whether a run has its thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LeaseIs {
     /// It may write the thread.
@@ -64,6 +64,13 @@ impl Lease {
             RunLease::Held => Lease { is: LeaseIs::Held, behind: None },
             RunLease::Queued { behind } => Lease { is: LeaseIs::Queued, behind: behind.clone() },
         }
+    }
+}
+
+impl RunSummary {
+    /// Whether nothing more happens to it.
+    pub fn is_ended(&self) -> bool {
+        RunStatus::from_name(&self.status).is_some_and(RunStatus::is_ended)
     }
 }
 

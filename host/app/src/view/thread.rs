@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bandstand_store::{KeptThread, ReadError, Reader};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// A thread as lists show it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ThreadSummary {
     /// The workflow.
     pub workflow: String,

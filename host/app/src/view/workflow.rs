@@ -1,13 +1,13 @@
 //! A workflow that is served, and a file that is not as it should be.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::project::catalogue::{Deployed, Problem};
 
 /// A workflow in service, as lists show it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct WorkflowSummary {
     /// Its name, by which runs are started.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct WorkflowSummary {
 }
 
 /// Why a file is not in service as it is.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct FileProblem {
     /// The file, from the served directory.
     pub file: String,

@@ -11,12 +11,11 @@ use serde_json::json;
 use super::quarantine;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::stored;
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
 use crate::driver::{self, Plugins};
 use crate::project::builtin;
-use crate::view::{PluginSummary, Quarantine};
+use crate::view::{PluginSummary, Quarantine, moment};
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -28,32 +27,31 @@ pub struct ListArgs {
 
 /// Prints them all, by digest.
 pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
-    let Some(reader) = stored::open_if_there(context)? else { return Ok(Exit::Succeeded) };
-    let mut plugins = all(&reader, context.data_dir())?;
+    let Some(site) = context.site_if_there()? else { return Ok(Exit::Succeeded) };
+    let mut plugins = site.plugins()?;
     if args.quarantined {
-        plugins.retain(|plugin| plugin.breaker.as_ref().is_some_and(quarantine::is_quarantined));
+        plugins.retain(|plugin| quarantine::is_quarantined(&plugin.quarantine));
     }
     let mut table = Table::new(&["plugin", "size", "name", "state", "faults", "since", "next probe"]);
     for plugin in plugins {
-        let Listed { digest, size_bytes, builtin, breaker } = plugin;
-        let breaker = breaker.as_ref();
+        let PluginSummary { digest, size_bytes, builtin, quarantine } = plugin;
         if context.out.json {
             context.out.json_line(&json!({
                 "digest": digest,
                 "size_bytes": size_bytes,
                 "builtin": builtin,
-                "quarantine": quarantine::as_json(breaker),
+                "quarantine": quarantine::as_json(&quarantine),
             }));
             continue;
         }
         table.row([
             digest,
             size_bytes.map(words::size).unwrap_or_default(),
-            builtin.or(breaker.map(|breaker| breaker.name.clone())).unwrap_or_default(),
-            quarantine::state(breaker).to_owned(),
-            breaker.map_or(0, |breaker| breaker.faults).to_string(),
-            breaker.and_then(|breaker| breaker.since).map(words::instant).unwrap_or_default(),
-            breaker.map(quarantine::next_probe).unwrap_or_default(),
+            builtin.or(quarantine.name.clone()).unwrap_or_default(),
+            quarantine.state.clone(),
+            quarantine.faults.to_string(),
+            quarantine.since.as_deref().map(moment).map(words::instant).unwrap_or_default(),
+            quarantine::next_probe(&quarantine),
         ]);
     }
     if !context.out.json {

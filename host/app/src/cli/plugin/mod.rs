@@ -4,6 +4,7 @@
 pub mod inspect;
 pub mod list;
 pub mod precompile;
+pub mod put;
 pub mod quarantine;
 pub mod release;
 pub mod test;
@@ -32,6 +33,8 @@ pub enum PluginVerb {
     Test(test::TestArgs),
     /// List the plugins that are kept for runs, and which of them are in quarantine
     List(list::ListArgs),
+    /// Put a component into the served directory of a server (--server)
+    Put(put::PutArgs),
     /// Put a plugin that is in quarantine back in service; its faults are forgotten
     Release(release::ReleaseArgs),
 }
@@ -44,6 +47,7 @@ pub fn execute(verb: &PluginVerb, context: &Context) -> Result<Exit, Failure> {
         PluginVerb::Verify(args) => verify::execute(args, context),
         PluginVerb::Test(args) => test::execute(args, context),
         PluginVerb::List(args) => list::execute(args, context),
+        PluginVerb::Put(args) => put::execute(args, context),
         PluginVerb::Release(args) => release::execute(args, context),
     }
 }

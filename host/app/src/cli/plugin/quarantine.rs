@@ -5,30 +5,38 @@ use serde_json::{Value, json};
 
 use crate::cli::context::now;
 use crate::cli::term::{safe, words};
-use crate::view::Quarantine;
+use crate::view::{Quarantine, moment};
 
 /// Whether attempts on the plugin wait.
-pub fn is_quarantined(breaker: &KeptBreaker) -> bool {
-    breaker.state != "closed"
+pub fn holds(breaker: &KeptBreaker) -> bool {
+    breaker.state != CLOSED
+}
+
+/// The state of a plugin that is in service.
+const CLOSED: &str = "closed";
+
+/// Whether attempts on the plugin wait.
+pub fn is_quarantined(quarantine: &Quarantine) -> bool {
+    quarantine.state != CLOSED
+}
+
+/// Whether something is known against the plugin, or was: it has a name then, by which people may call it.
+pub fn is_known(quarantine: &Quarantine) -> bool {
+    quarantine.name.is_some()
 }
 
 /// What is known against a plugin; of none, that it is in service.
-pub fn as_json(breaker: Option<&KeptBreaker>) -> Value {
-    if breaker.is_none() {
-        return json!({ "state": "closed", "faults": 0 });
+pub fn as_json(quarantine: &Quarantine) -> Value {
+    if !is_known(quarantine) {
+        return json!({ "state": CLOSED, "faults": 0 });
     }
-    // Plain data, so writing it cannot fail.
-    serde_json::to_value(Quarantine::from(breaker)).unwrap_or_default()
-}
-
-/// The state in a word.
-pub fn state(breaker: Option<&KeptBreaker>) -> &str {
-    breaker.map_or("closed", |breaker| &breaker.state)
+    json!(quarantine)
 }
 
 /// When an attempt is let through next, of a plugin that is in quarantine.
-pub fn next_probe(breaker: &KeptBreaker) -> String {
-    match (breaker.state.as_str(), breaker.probe_at) {
+pub fn next_probe(quarantine: &Quarantine) -> String {
+    let at = quarantine.next_probe_at.as_deref().map(moment);
+    match (quarantine.state.as_str(), at) {
         ("half-open", _) => "under way".to_owned(),
         ("open", Some(at)) if at > now() => words::relative(at, now()),
         ("open", _) => "at the next attempt".to_owned(),
@@ -37,13 +45,14 @@ pub fn next_probe(breaker: &KeptBreaker) -> String {
 }
 
 /// Since when, and when it is tried again.
-pub fn sentence(breaker: &KeptBreaker) -> String {
-    let since = breaker.since.map(|at| format!(" since {}", words::instant(at))).unwrap_or_default();
+pub fn sentence(quarantine: &Quarantine) -> String {
+    let since = quarantine.since.as_deref().map(moment);
+    let since = since.map(|at| format!(" since {}", words::instant(at))).unwrap_or_default();
     safe::line(&format!(
         "{} after {} in a row{since}; next probe {}; last: {}",
-        breaker.state,
-        words::count(usize::try_from(breaker.faults).unwrap_or(usize::MAX), "fault"),
-        next_probe(breaker),
-        breaker.fault
+        quarantine.state,
+        words::count(usize::try_from(quarantine.faults).unwrap_or(usize::MAX), "fault"),
+        next_probe(quarantine),
+        quarantine.fault.as_deref().unwrap_or_default()
     ))
 }

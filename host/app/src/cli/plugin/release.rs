@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use bandstand_store::KeptBreaker;
 use clap::Args;
 use serde_json::json;
 
+use super::quarantine;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::stored;
 use crate::host::{Drive, Taken};
+use crate::view::PluginSummary;
 
 /// What `release` is given.
 #[derive(Args, Debug)]
@@ -21,7 +21,8 @@ pub struct ReleaseArgs {
 
 /// Does it. Attempts that wait for the plugin go on with whoever holds the data directory.
 pub fn execute(args: &ReleaseArgs, context: &Context) -> Result<Exit, Failure> {
-    let known = stored::open(context)?.breakers()?;
+    let mut known = context.site()?.plugins()?;
+    known.retain(|plugin| quarantine::is_known(&plugin.quarantine));
     let digest = digest(&args.plugin, &known)?;
     let config = context.config_here()?;
     let taken = block_on(async {
@@ -42,15 +43,15 @@ pub fn execute(args: &ReleaseArgs, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// The digest of the plugin that is meant. Something is known against those that can be named without a file.
-fn digest(plugin: &str, known: &[KeptBreaker]) -> Result<String, Failure> {
+fn digest(plugin: &str, known: &[PluginSummary]) -> Result<String, Failure> {
     let help = "those of which something is known: bandstand plugin list";
     if let Some(hex) = plugin.strip_prefix("sha256:") {
-        let mut found = known.iter().filter(|breaker| breaker.plugin.starts_with(plugin));
+        let mut found = known.iter().filter(|breaker| breaker.digest.starts_with(plugin));
         return match (found.next(), found.next()) {
             (Some(_), Some(_)) => {
                 Err(Failure::not_found(format!("several plugins begin with {plugin}")).help(help))
             }
-            (Some(breaker), None) => Ok(breaker.plugin.clone()),
+            (Some(breaker), None) => Ok(breaker.digest.clone()),
             (None, _) if hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                 Ok(plugin.to_owned())
             }
@@ -59,13 +60,13 @@ fn digest(plugin: &str, known: &[KeptBreaker]) -> Result<String, Failure> {
             }
         };
     }
-    let mut named = known.iter().filter(|breaker| breaker.name == plugin);
+    let mut named = known.iter().filter(|known| known.quarantine.name.as_deref() == Some(plugin));
     match (named.next(), named.next()) {
         (Some(one), Some(other)) => {
-            let problem = format!("`{plugin}` is {} and {}", one.plugin, other.plugin);
+            let problem = format!("`{plugin}` is {} and {}", one.digest, other.digest);
             return Err(Failure::not_found(problem).help("name it by its digest; all: bandstand plugin list"));
         }
-        (Some(breaker), None) => return Ok(breaker.plugin.clone()),
+        (Some(breaker), None) => return Ok(breaker.digest.clone()),
         (None, _) => {}
     }
     if !plugin.starts_with("builtin:") && !Path::new(plugin).exists() {

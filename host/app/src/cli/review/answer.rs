@@ -5,12 +5,10 @@ use bandstand_engine::input::Verdict;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::who_sits_here;
 use crate::cli::arguments;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::go_on::GoOnArgs;
-use crate::cli::stored;
 use crate::host::{AnswerRequest, Taken};
 
 /// What every answer is given.
@@ -54,9 +52,8 @@ pub fn execute(
     saw: Option<String>,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let reader = stored::open(context)?;
-    let review = reader.review(&args.review)?.row;
-    let reviewer = args.by.clone().unwrap_or_else(who_sits_here);
+    let review = context.site()?.review(&args.review)?;
+    let reviewer = context.who(args.by.as_ref());
     let request = AnswerRequest {
         run_id: review.run_id.clone(),
         review_id: review.review_id.clone(),
@@ -69,7 +66,7 @@ pub fn execute(
         confidence: args.confidence,
         request_id: args.request.clone(),
     };
-    args.go_on.execute(reader, &review.run_id, reviewer, context, async |access| {
+    args.go_on.execute(&review.run_id, reviewer, context, async |access| {
         let taken = access.answer(request).await?;
         let review_id = &review.review_id;
         if context.out.json {

@@ -1,15 +1,14 @@
 //! `bandstand review list`: the inbox, the next deadline first (R2.7).
 
-use bandstand_store::{ReviewFilter, ReviewRow};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::context::{Context, now};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::stored;
+use crate::cli::site::Reviews;
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
-use crate::view::ReviewSummary;
+use crate::view::moment;
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -30,12 +29,15 @@ pub struct ListArgs {
 
 /// Prints it.
 pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
-    let Some(reader) = stored::open_if_there(context)? else { return Ok(Exit::Succeeded) };
-    let run_id = args.run.as_ref().map(|prefix| reader.find_run(prefix)).transpose()?;
-    let filter = ReviewFilter { closed_too: args.all, workflow: args.workflow.clone(), run_id };
-    let reviews = reader.reviews(&filter, None, args.limit)?;
+    let Some(site) = context.site_if_there()? else { return Ok(Exit::Succeeded) };
+    let reviews = site.reviews(Reviews {
+        all: args.all,
+        workflow: args.workflow.clone(),
+        run: args.run.clone(),
+        limit: args.limit,
+    })?;
     if context.out.json {
-        reviews.iter().for_each(|review| context.out.json_line(&as_json(review)));
+        reviews.iter().for_each(|review| context.out.json_line(&json!(review)));
         return Ok(Exit::Succeeded);
     }
     if reviews.is_empty() {
@@ -54,7 +56,7 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
             review.workflow.clone(),
             review.path.clone(),
             status,
-            if review.open { words::relative(review.deadline, now()) } else { String::new() },
+            if review.open { words::relative(moment(&review.deadline), now()) } else { String::new() },
             review.title.clone(),
         ]);
     }
@@ -64,9 +66,4 @@ pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
         context.out.note("there may be more: --limit NUMBER");
     }
     Ok(Exit::Succeeded)
-}
-
-/// A review's row.
-pub fn as_json(review: &ReviewRow) -> Value {
-    json!(ReviewSummary::from(review))
 }

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::api::{Again, Api};
 use crate::cli::arguments;
 use crate::cli::check;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{self, Manner};
-use crate::cli::review::who_sits_here;
 use crate::cli::stored;
 use crate::cli::workflow::list::workflow_files;
 use crate::driver::Plugins;
@@ -51,17 +51,35 @@ pub(super) async fn follow_and_close(
     args: &FollowArgs,
     context: &Context,
 ) -> Result<Exit, Failure> {
-    let manner = Manner {
-        from_seq,
-        ask_as: (!args.no_ask).then(|| user.cloned().unwrap_or_else(who_sits_here)),
-        print: args.print.clone(),
-    };
+    let manner =
+        Manner { from_seq, ask_as: (!args.no_ask).then(|| context.who(user)), print: args.print.clone() };
     let ended = follow::to_the_end(&access, run_id, context, &manner).await;
     stored::name_other_open_runs(context, run_id);
     let closed = access.close().await;
     let exit = ended?;
     closed?;
     Ok(exit)
+}
+
+/// Begins a run at a server, from another one that it has, and follows it.
+pub(super) fn at_server(
+    api: &Api,
+    again: Again,
+    args: &AnewArgs,
+    told: impl FnOnce(&str) -> String,
+    user: Option<&String>,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    if let Some(Some(file)) = &args.latest {
+        let what = format!("--latest={}: a server takes the latest that it has in service", file.display());
+        return Err(Failure::usage(what).help(
+            "write --latest without a file; to put the file into service: bandstand workflow put FILE",
+        ));
+    }
+    block_on(async {
+        let begun = api.again(again).await.map_err(HostError::Api);
+        begin_and_follow(Access::at(api.clone()), begun, told, user, &args.follow, context).await
+    })
 }
 
 /// The workflow file as it is now: the one named, or the only one below here with that name of a workflow.

@@ -1,6 +1,6 @@
 //! `bandstand runs delete`: deletes runs that have ended, for good.
 
-use bandstand_store::{Deletion, RunRow, RunStatus};
+use bandstand_store::{Deletion, RunStatus};
 use clap::Args;
 use serde_json::json;
 
@@ -8,9 +8,9 @@ use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::runs::list::status_words;
-use crate::cli::stored;
 use crate::cli::term::{ask, words};
 use crate::host::Drive;
+use crate::view::RunSummary;
 
 /// What `delete` is given.
 #[derive(Args, Debug)]
@@ -25,18 +25,18 @@ pub struct DeleteArgs {
 
 /// Does it: all of them, or none if one has not ended.
 pub fn execute(args: &DeleteArgs, context: &Context) -> Result<Exit, Failure> {
-    let reader = stored::open(context)?;
-    let mut runs: Vec<RunRow> = Vec::new();
+    let site = context.site()?;
+    let mut runs: Vec<RunSummary> = Vec::new();
     for prefix in &args.runs {
-        let run = stored::run(&reader, prefix)?;
-        if !run.status.is_ended() && run.status != RunStatus::Stuck {
+        let run = site.run(prefix)?;
+        if !run.is_ended() && run.status != RunStatus::Stuck.name() {
             return Err(not_ended(&run.run_id, &status_words(&run), context));
         }
         if runs.iter().all(|other| other.run_id != run.run_id) {
             runs.push(run);
         }
     }
-    drop(reader);
+    drop(site);
     if !args.yes {
         sure(&runs, context)?;
     }
@@ -71,9 +71,9 @@ pub fn execute(args: &DeleteArgs, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Asks; where nobody can be asked, `--yes` must say it.
-fn sure(runs: &[RunRow], context: &Context) -> Result<(), Failure> {
+fn sure(runs: &[RunSummary], context: &Context) -> Result<(), Failure> {
     let what = match runs {
-        [run] => format!("run {} of {} ({})", run.run_id, run.workflow, run.status.name()),
+        [run] => format!("run {} of {} ({})", run.run_id, run.workflow, run.status),
         runs => words::count(runs.len(), "run"),
     };
     if !context.out.can_ask {

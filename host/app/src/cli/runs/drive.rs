@@ -8,10 +8,10 @@ use crate::cli::arguments;
 use crate::cli::context::{Context, block_on, told_to_end};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{self, Manner};
-use crate::cli::review::who_sits_here;
 use crate::cli::stored;
 use crate::cli::term::words;
 use crate::host::{Access, Drive, Settled};
+use crate::view::RunSummary;
 
 /// What `drive` is given.
 #[derive(Args, Debug)]
@@ -33,13 +33,14 @@ pub struct DriveArgs {
 
 /// Does it.
 pub fn execute(args: &DriveArgs, context: &Context) -> Result<Exit, Failure> {
-    let reader = stored::open(context)?;
+    if args.all && context.api().is_some() {
+        return Err(Failure::usage("a server makes all its runs go on by itself")
+            .help("to see them: bandstand runs list; to follow one: bandstand runs watch RUN"));
+    }
+    let site = context.site()?;
     let config = context.config_here()?;
-    let run = match &args.run {
-        Some(prefix) => Some(stored::run(&reader, prefix)?),
-        None => None,
-    };
-    drop(reader);
+    let run = args.run.as_ref().map(|beginning| site.run(beginning)).transpose()?;
+    drop(site);
     block_on(async {
         match run {
             Some(run) => {
@@ -62,13 +63,18 @@ pub fn execute(args: &DriveArgs, context: &Context) -> Result<Exit, Failure> {
     })
 }
 
-async fn one(access: &Access, run: &RunRow, args: &DriveArgs, context: &Context) -> Result<Exit, Failure> {
-    if !run.status.is_ended() {
+async fn one(
+    access: &Access,
+    run: &RunSummary,
+    args: &DriveArgs,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    if !run.is_ended() {
         access.drive(&run.run_id).await?;
     }
     let manner = Manner {
         from_seq: 0,
-        ask_as: (!args.no_ask).then(|| run.user_id.clone().unwrap_or_else(who_sits_here)),
+        ask_as: (!args.no_ask).then(|| context.who(run.user_id.as_ref())),
         print: args.print.clone(),
     };
     let ended = follow::to_the_end(access, &run.run_id, context, &manner).await;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::anew::{self, AnewArgs};
 use super::point::{NotFound, Search};
+use crate::api::Again;
 use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
@@ -36,8 +37,20 @@ pub struct ForkArgs {
 /// Begins it and follows it to its end.
 pub fn execute(args: &ForkArgs, context: &Context) -> Result<Exit, Failure> {
     let edits = args.set.iter().map(|text| edit(text)).collect::<Result<Vec<_>, _>>()?;
-    let reader = stored::open(context)?;
     let AnewArgs { latest, request, follow } = &args.anew;
+    if let Some(api) = context.api() {
+        let run = context.site()?.run(&args.run)?;
+        let again = Again {
+            run_id: run.run_id.clone(),
+            from: Some(args.from.clone()),
+            set: edits.into_iter().collect(),
+            latest: latest.is_some(),
+            request_id: request.clone(),
+        };
+        let told = |fork: &str| format!("run {fork} goes on from {} of run {}", args.from, run.run_id);
+        return anew::at_server(api, again, &args.anew, told, run.user_id.as_ref(), context);
+    }
+    let reader = stored::open(context)?;
     let run = stored::run(&reader, &args.run)?;
     let seq = point(&args.from, &reader, &run.run_id, context)?;
     drop(reader);

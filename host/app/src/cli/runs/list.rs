@@ -1,16 +1,16 @@
 //! `bandstand runs list`: runs, newest first, page by page.
 
-use bandstand_store::{RunFilter, RunLease, RunRow, RunStatus};
+use bandstand_store::RunStatus;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::arguments;
 use crate::cli::context::{Context, now};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::stored;
+use crate::cli::site::Runs;
 use crate::cli::term::table::Table;
-use crate::cli::term::words;
-use crate::view::{RunSummary, held};
+use crate::cli::term::{safe, words};
+use crate::view::{Lease, LeaseIs, RunSummary, moment};
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -47,45 +47,46 @@ fn status(word: &str) -> Result<RunStatus, String> {
 
 /// Prints them.
 pub fn execute(args: &ListArgs, context: &Context) -> Result<Exit, Failure> {
-    let Some(reader) = stored::open_if_there(context)? else { return Ok(Exit::Succeeded) };
-    let filter = RunFilter {
+    let Some(site) = context.site_if_there()? else { return Ok(Exit::Succeeded) };
+    let page = site.runs(Runs {
         statuses: args.status.clone(),
         workflow: args.workflow.clone(),
-        thread_id: args.thread.clone(),
-        user_id: args.user.clone(),
-        children_too: args.children,
-        ..RunFilter::default()
-    };
-    let page = reader.runs(&filter, args.cursor.as_deref(), args.limit)?;
+        thread: args.thread.clone(),
+        user: args.user.clone(),
+        children: args.children,
+        limit: args.limit,
+        cursor: args.cursor.clone(),
+    })?;
     if context.out.json {
-        page.runs.iter().for_each(|run| context.out.json_line(&as_json(run)));
-    } else if page.runs.is_empty() {
+        page.items.iter().for_each(|run| context.out.json_line(&json!(run)));
+    } else if page.items.is_empty() {
         context.out.note("no such runs");
     } else {
         let mut table = Table::new(&["run", "workflow", "status", "stage", "started", "took"]);
-        for run in &page.runs {
-            let end = run.ended_at.unwrap_or_else(now);
+        for run in &page.items {
+            let started = moment(&run.started_at);
+            let end = run.ended_at.as_deref().map_or_else(now, moment);
             table.row([
                 run.run_id.clone(),
                 format!("{} v{}", run.workflow, run.version),
                 status_words(run),
                 run.stage.clone().unwrap_or_default(),
-                words::instant(run.started_at),
-                words::span(end.since_ms(run.started_at)),
+                words::instant(started),
+                words::span(end.since_ms(started)),
             ]);
         }
         table.lines(0).iter().for_each(|line| context.out.data(line));
     }
-    if let Some(next) = page.next {
-        context.out.note(&format!("there may be more: --cursor {next}"));
+    if let Some(next) = page.next_cursor {
+        context.out.note(&safe::line(&format!("there may be more: --cursor {next}")));
     }
     Ok(Exit::Succeeded)
 }
 
 /// `waiting until 2026-...`, `running (held: overload)`.
-pub fn status_words(run: &RunRow) -> String {
-    let mut text = run.status.name().to_owned();
-    if let Some(RunLease::Queued { behind }) = &run.lease {
+pub fn status_words(run: &RunSummary) -> String {
+    let mut text = run.status.clone();
+    if let Some(Lease { is: LeaseIs::Queued, behind }) = &run.lease {
         let thread = run.thread_id.as_deref().unwrap_or_default();
         // In a list on a terminal what is long is cut at its end.
         match behind {
@@ -94,15 +95,10 @@ pub fn status_words(run: &RunRow) -> String {
         }
         return text;
     }
-    if let Some(held) = held(run).filter(|held| *held != run.status.name()) {
+    if let Some(held) = run.held.as_ref().filter(|held| **held != run.status) {
         text.push_str(&format!(" (held: {held})"));
-    } else if let (RunStatus::Waiting, Some(until)) = (run.status, run.next_deadline) {
-        text.push_str(&format!(" until {}", words::instant(until)));
+    } else if let ("waiting", Some(until)) = (run.status.as_str(), &run.next_deadline) {
+        text.push_str(&format!(" until {}", words::instant(moment(until))));
     }
     text
-}
-
-/// A run's row.
-pub fn as_json(run: &RunRow) -> Value {
-    json!(RunSummary::from(run))
 }

@@ -12,6 +12,7 @@ pub mod list;
 pub mod pause;
 mod point;
 pub mod replay;
+pub mod report;
 pub mod rerun;
 pub mod resume;
 pub mod retry;

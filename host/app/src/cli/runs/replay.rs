@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bandstand_engine::{Corrupt, Graph, Run, Snapshot};
 use bandstand_store::{Difference, From, OpenRunError, Reader};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::arguments;
 use crate::cli::context::Context;
@@ -15,6 +15,7 @@ use crate::cli::stored;
 use crate::cli::term::out::Tone;
 use crate::cli::term::{safe, words};
 use crate::driver::stand;
+use crate::view::{Replayed, ReplayedDifference};
 
 /// A run that goes on while it is compared is looked at again so often.
 const TRIES_MAX: u32 = 10;
@@ -38,45 +39,44 @@ struct Found {
 
 /// Compares. Exit code 1 when something differs.
 pub fn execute(args: &ReplayArgs, context: &Context) -> Result<Exit, Failure> {
-    let reader = stored::open(context)?;
-    let run = stored::run(&reader, &args.run)?;
-    let found = replay(&reader, &run.run_id)?;
+    let site = context.site()?;
+    let found = site.replay(&site.run(&args.run)?.run_id)?;
     let out = &context.out;
-    let same = found.differences.is_empty();
     if out.json {
-        out.json_line(&as_json(&run.run_id, &found));
-    } else if same {
-        let events = words::count(usize::try_from(found.events).unwrap_or(usize::MAX), "event");
-        out.data(&format!(
-            "run {}: {events} in {} fold to what is stored",
-            run.run_id,
-            words::count(found.rows, "row")
-        ));
+        out.json_line(&json!(found));
+    } else if found.same {
+        let count = |number: u64, noun| words::count(usize::try_from(number).unwrap_or(usize::MAX), noun);
+        let (events, rows) = (count(found.events, "event"), count(found.rows, "row"));
+        out.data(&format!("run {}: {events} in {rows} fold to what is stored", found.run_id));
     } else {
-        out.data(&out.paint(Tone::Bad, &format!("run {} differs from its journal", run.run_id)));
+        out.data(&out.paint(Tone::Bad, &format!("run {} differs from its journal", found.run_id)));
         for found in &found.differences {
             out.data(&safe::line(&format!("  {}", found.place)));
             out.data(&format!("    stored:     {}", safe::short(&found.stored, VALUE_LENGTH_MAX)));
             out.data(&format!("    by journal: {}", safe::short(&found.by_journal, VALUE_LENGTH_MAX)));
         }
     }
-    Ok(if same { Exit::Succeeded } else { Exit::Failed })
+    Ok(if found.same { Exit::Succeeded } else { Exit::Failed })
 }
 
-/// What comparing a run with its journal found, as JSON.
-pub fn report(reader: &Reader, run_id: &str) -> Result<Value, Failure> {
-    Ok(as_json(run_id, &replay(reader, run_id)?))
-}
-
-fn as_json(run_id: &str, found: &Found) -> Value {
+/// What comparing a run with its journal found.
+pub fn report(reader: &Reader, run_id: &str) -> Result<Replayed, Failure> {
+    let found = replay(reader, run_id)?;
     let differences: Vec<_> = found
         .differences
-        .iter()
-        .map(|found| json!({ "place": found.place, "stored": found.stored, "by_journal": found.by_journal }))
+        .into_iter()
+        .map(|found| ReplayedDifference {
+            place: found.place,
+            stored: found.stored,
+            by_journal: found.by_journal,
+        })
         .collect();
-    json!({
-        "run_id": run_id, "same": differences.is_empty(), "events": found.events, "rows": found.rows,
-        "differences": differences,
+    Ok(Replayed {
+        run_id: run_id.to_owned(),
+        same: differences.is_empty(),
+        events: found.events,
+        rows: found.rows as u64,
+        differences,
     })
 }
 

@@ -1,5 +1,6 @@
 //! `bandstand runs rerun`: a new run with the same input, from the start; as it was, or as the file is now.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use bandstand_store::Pins;
 use clap::Args;
 
 use super::anew::{self, AnewArgs};
+use crate::api::Again;
 use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
@@ -26,8 +28,20 @@ pub struct RerunArgs {
 
 /// Starts it and follows it to its end.
 pub fn execute(args: &RerunArgs, context: &Context) -> Result<Exit, Failure> {
-    let reader = stored::open(context)?;
     let AnewArgs { latest, request: request_id, follow } = &args.anew;
+    if let Some(api) = context.api() {
+        let run = context.site()?.run(&args.run)?;
+        let again = Again {
+            run_id: run.run_id.clone(),
+            from: None,
+            set: BTreeMap::new(),
+            latest: latest.is_some(),
+            request_id: request_id.clone(),
+        };
+        let told = |rerun: &str| format!("run {rerun} does run {} again", run.run_id);
+        return anew::at_server(api, again, &args.anew, told, run.user_id.as_ref(), context);
+    }
+    let reader = stored::open(context)?;
     let run = stored::run(&reader, &args.run)?;
     let mut rows = stored::rows(&reader, &run.run_id)?;
     let started = stored::started(&mut rows)?;

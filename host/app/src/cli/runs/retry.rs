@@ -7,8 +7,6 @@ use super::anew::{self, FollowArgs};
 use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::review::who_sits_here;
-use crate::cli::stored;
 use crate::host::{Drive, RetryRequest};
 
 /// What `retry` is given.
@@ -27,14 +25,14 @@ pub struct RetryArgs {
 
 /// Makes it go on and follows it to its end. A run that has not failed is a conflict.
 pub fn execute(args: &RetryArgs, context: &Context) -> Result<Exit, Failure> {
-    let reader = stored::open(context)?;
-    let run = stored::run(&reader, &args.run)?;
-    let from_seq = reader.event_count(&run.run_id)?;
-    drop(reader);
+    let site = context.site()?;
+    let run = site.run(&args.run)?;
+    let from_seq = site.event_count(&run.run_id)?;
+    drop(site);
     let config = context.config_here()?;
     let request = RetryRequest {
         run_id: run.run_id.clone(),
-        by: By { kind: ActorKind::Person, id: args.by.clone().unwrap_or_else(who_sits_here) },
+        by: By { kind: ActorKind::Person, id: context.who(args.by.as_ref()) },
         request_id: None,
     };
     block_on(async {

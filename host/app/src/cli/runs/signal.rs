@@ -2,7 +2,6 @@
 //! follows the run then.
 
 use bandstand_engine::input::{ActorKind, By};
-use bandstand_store::Reader;
 use clap::Args;
 use serde_json::json;
 
@@ -11,8 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::go_on::GoOnArgs;
 use crate::cli::json_input;
-use crate::cli::review::who_sits_here;
-use crate::cli::stored;
+use crate::cli::site::Site;
 use crate::host::{SignalRequest, Taken};
 
 /// What `signal` is given.
@@ -40,10 +38,10 @@ pub struct SignalArgs {
 /// Sends it. A signal that the run never waits for, or that does not fit, is a conflict.
 pub fn execute(args: &SignalArgs, context: &Context) -> Result<Exit, Failure> {
     let data = json_input::read("--input", &args.input)?;
-    let reader = stored::open(context)?;
-    let run_id = stored::run(&reader, &args.run)?.run_id;
-    let children = waiting_children(&reader, &run_id, &args.name)?;
-    let by = args.by.clone().unwrap_or_else(who_sits_here);
+    let site = context.site()?;
+    let run_id = site.run(&args.run)?.run_id;
+    let children = waiting_children(&site, &run_id, &args.name);
+    let by = context.who(args.by.as_ref());
     let request = SignalRequest {
         run_id: run_id.clone(),
         name: args.name.clone(),
@@ -51,7 +49,7 @@ pub fn execute(args: &SignalArgs, context: &Context) -> Result<Exit, Failure> {
         by: By { kind: ActorKind::Person, id: by.clone() },
         request_id: args.request.clone(),
     };
-    args.go_on.execute(reader, &run_id, by, context, async |access| {
+    args.go_on.execute(&run_id, by, context, async |access| {
         let taken =
             access.signal(request).await.map_err(|error| with_children(error.into(), args, &children))?;
         if context.out.json {
@@ -67,15 +65,9 @@ pub fn execute(args: &SignalArgs, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// The child runs below a run that wait for the signal now.
-fn waiting_children(reader: &Reader, run_id: &str, name: &str) -> Result<Vec<String>, Failure> {
-    let mut waiting = Vec::new();
-    for child in stored::open_children(reader, run_id)? {
-        let history = stored::history(reader, &child)?;
-        if history.signal_waits.values().any(|(awaited, _)| awaited == name) {
-            waiting.push(child);
-        }
-    }
-    Ok(waiting)
+fn waiting_children(site: &Site, run_id: &str, name: &str) -> Vec<String> {
+    let waiting = site.child_signals(run_id).into_iter();
+    waiting.filter(|(_, awaited)| awaited == name).map(|(child, _)| child).collect()
 }
 
 /// A child run takes its signals itself: whoever asked its parent is told so.

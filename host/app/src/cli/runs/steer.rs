@@ -1,7 +1,6 @@
 //! What the verbs share that steer a whole run: who wants it, why, and how it was taken.
 
 use bandstand_engine::input::{ActorKind, By};
-use bandstand_store::RunRow;
 use clap::Args;
 use serde_json::json;
 
@@ -9,10 +8,9 @@ use crate::cli::arguments;
 use crate::cli::context::{Context, block_on};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow;
-use crate::cli::review::who_sits_here;
-use crate::cli::stored;
 use crate::cli::term::ask;
 use crate::host::{Access, Drive, SteerRequest, Steering, Taken};
+use crate::view::RunSummary;
 
 /// What each of these verbs is given.
 #[derive(Args, Debug)]
@@ -30,14 +28,13 @@ pub struct SteerArgs {
 
 impl SteerArgs {
     /// The run that is meant.
-    pub fn run(&self, context: &Context) -> Result<RunRow, Failure> {
-        stored::run(&stored::open(context)?, &self.run)
+    pub fn run(&self, context: &Context) -> Result<RunSummary, Failure> {
+        context.site()?.run(&self.run)
     }
 
     /// Asks before what cannot be undone, when there is somebody to ask.
-    pub fn ask(&self, run: &RunRow, verb: &str, yes: bool, context: &Context) -> Result<(), Failure> {
-        let question =
-            format!("{verb} run {} of {} ({})? [y/N] ", run.run_id, run.workflow, run.status.name());
+    pub fn ask(&self, run: &RunSummary, verb: &str, yes: bool, context: &Context) -> Result<(), Failure> {
+        let question = format!("{verb} run {} of {} ({})? [y/N] ", run.run_id, run.workflow, run.status);
         if !yes && context.out.can_ask && !ask::yes(&question) {
             return Err(Failure::not_found(format!("run {} was left alone", run.run_id)));
         }
@@ -48,14 +45,14 @@ impl SteerArgs {
     pub async fn hand_over(
         &self,
         access: &Access,
-        run: &RunRow,
+        run: &RunSummary,
         steering: Steering,
         context: &Context,
     ) -> Result<Taken, Failure> {
         let request = SteerRequest {
             run_id: run.run_id.clone(),
             steering,
-            by: By { kind: ActorKind::Person, id: self.by.clone().unwrap_or_else(who_sits_here) },
+            by: By { kind: ActorKind::Person, id: context.who(self.by.as_ref()) },
             reason: self.reason.clone(),
         };
         let taken = access.steer(request).await?;
@@ -73,7 +70,7 @@ impl SteerArgs {
     }
 
     /// All of a verb that needs nobody to follow the run.
-    pub fn execute(&self, run: &RunRow, steering: Steering, context: &Context) -> Result<Exit, Failure> {
+    pub fn execute(&self, run: &RunSummary, steering: Steering, context: &Context) -> Result<Exit, Failure> {
         let config = context.config_here()?;
         block_on(async {
             let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;

@@ -13,7 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::follow::{self, Manner, event_line};
 use crate::cli::history::History;
 use crate::cli::stored;
-use crate::host::Settled;
+use crate::host::{Access, Settled};
 use crate::view::event_value;
 
 /// How often the store is looked at.
@@ -36,6 +36,12 @@ pub struct WatchArgs {
 
 /// Follows it until it has ended or only a person can move it; ends with the exit code that goes with that.
 pub fn execute(args: &WatchArgs, context: &Context) -> Result<Exit, Failure> {
+    if let Some(api) = context.api() {
+        let run = context.site()?.run(&args.run)?;
+        let manner = Manner { from_seq: 0, ask_as: None, print: args.print.clone() };
+        let access = Access::at(api.clone());
+        return block_on(async { follow::to_the_end(&access, &run.run_id, context, &manner).await });
+    }
     let reader = stored::open(context)?;
     let run = stored::run(&reader, &args.run)?;
     block_on(async {

@@ -10,9 +10,9 @@ use super::out::{Out, Tone};
 use super::{safe, words};
 use crate::cli::context::now;
 use crate::cli::exit::Failure;
-use crate::cli::history::Review;
 use crate::cli::json_input;
 use crate::host::AnswerRequest;
+use crate::view::{ReviewDetail, moment};
 
 /// What the person wants.
 pub enum Asked {
@@ -23,20 +23,20 @@ pub enum Asked {
 }
 
 /// Shows the review and asks until there is an answer. An end of input means later.
-pub async fn review(out: &Out, run_id: &str, review: &Review, name: &str) -> Result<Asked, Failure> {
+pub async fn review(out: &Out, review: &ReviewDetail, name: &str) -> Result<Asked, Failure> {
     for line in lines(out, review) {
         out.error_line(&line);
     }
-    let (out, run_id, review, name) = (out.clone(), run_id.to_owned(), review.clone(), name.to_owned());
+    let (out, review, name) = (out.clone(), review.clone(), name.to_owned());
     // Reading from a terminal blocks for as long as a person thinks.
-    tokio::task::spawn_blocking(move || question(&out, &run_id, &review, &name))
+    tokio::task::spawn_blocking(move || question(&out, &review, &name))
         .await
         .map_err(|error| Failure::other(format!("the question could not be asked: {error}")))
 }
 
 /// The review for people.
-pub fn lines(out: &Out, review: &Review) -> Vec<String> {
-    let opened = &review.opened;
+pub fn lines(out: &Out, review: &ReviewDetail) -> Vec<String> {
+    let opened = &review.review;
     let mut lines = vec![
         String::new(),
         format!(
@@ -49,8 +49,8 @@ pub fn lines(out: &Out, review: &Review) -> Vec<String> {
     lines.push(format!(
         "  id {}, expires {} ({})",
         opened.review_id,
-        words::relative(opened.deadline, now()),
-        opened.on_timeout
+        words::relative(moment(&opened.deadline), now()),
+        safe::line(&opened.on_timeout)
     ));
     if !opened.reviewers.is_empty() {
         lines.push(format!("  asks {}", safe::line(&opened.reviewers.join(", "))));
@@ -63,10 +63,10 @@ pub fn lines(out: &Out, review: &Review) -> Vec<String> {
     lines
 }
 
-fn question(out: &Out, run_id: &str, review: &Review, name: &str) -> Asked {
+fn question(out: &Out, review: &ReviewDetail, name: &str) -> Asked {
     let mut answer = AnswerRequest {
-        run_id: run_id.to_owned(),
-        review_id: review.opened.review_id.clone(),
+        run_id: review.review.run_id.clone(),
+        review_id: review.review.review_id.clone(),
         reviewer: name.to_owned(),
         groups: Vec::new(),
         decision: Verdict::Approved,
@@ -77,7 +77,9 @@ fn question(out: &Out, run_id: &str, review: &Review, name: &str) -> Asked {
         request_id: None,
     };
     loop {
-        let Some(choice) = prompt(&format!("As {name}: [a]pprove, [e]dit, [r]eject, [l]ater? ")) else {
+        // Whoever has the token is known to the server only.
+        let whose = if name.is_empty() { String::new() } else { format!("As {name}: ") };
+        let Some(choice) = prompt(&format!("{whose}[a]pprove, [e]dit, [r]eject, [l]ater? ")) else {
             return Asked::Later;
         };
         match choice.trim().to_lowercase().as_str() {

@@ -4,7 +4,7 @@ pub mod forget;
 pub mod list;
 pub mod show;
 
-use bandstand_store::{Reader, ThreadKey};
+use bandstand_store::ThreadKey;
 use clap::{Args, Subcommand};
 
 use super::arguments;
@@ -46,11 +46,4 @@ impl ThreadArgs {
     fn key(&self) -> ThreadKey {
         ThreadKey { workflow: self.workflow.clone(), thread_id: self.thread.clone() }
     }
-}
-
-/// The run that has the thread, and how many wait for it.
-pub(crate) fn runs_of(reader: &Reader, key: &ThreadKey) -> Result<(Option<String>, Vec<String>), Failure> {
-    let runs = reader.thread_runs(key)?;
-    let queued = runs.queued.into_iter().map(|run| run.run_id).collect();
-    Ok((runs.holder.map(|run| run.run_id), queued))
 }

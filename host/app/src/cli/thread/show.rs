@@ -1,45 +1,47 @@
 //! `bandstand thread show`: what a thread keeps, and which runs have it or wait for it.
 
-use serde_json::{Value, json};
+use bandstand_store::{Reader, ThreadKey};
+use serde_json::json;
 
 use super::ThreadArgs;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::stored;
 use crate::cli::term::safe;
 use crate::host::HostError;
+use crate::view::ThreadDetail;
 
 /// Prints it.
 pub fn execute(args: &ThreadArgs, context: &Context) -> Result<Exit, Failure> {
-    let reader = stored::open(context)?;
-    let key = args.key();
-    let values = reader.thread_values(&key)?;
-    let (holder, queued) = super::runs_of(&reader, &key)?;
-    if values.is_empty() && holder.is_none() && queued.is_empty() {
-        return Err(HostError::NoSuchThread { workflow: key.workflow, thread_id: key.thread_id }.into());
-    }
-    let values: Value = values.into_iter().map(|(id, value)| (id.to_string(), (*value).clone())).collect();
+    let thread = context.site()?.thread(&args.key())?;
     let out = &context.out;
     if out.json {
-        out.json_line(&json!({
-            "workflow": key.workflow,
-            "thread_id": key.thread_id,
-            "values": values,
-            "holder": holder,
-            "queued": queued,
-        }));
+        out.json_line(&json!(thread));
         return Ok(Exit::Succeeded);
     }
-    out.data(&safe::line(&format!("workflow  {}", key.workflow)));
-    out.data(&safe::line(&format!("thread    {}", key.thread_id)));
-    if let Some(holder) = holder {
-        out.data(&format!("run       {holder}"));
+    out.data(&safe::line(&format!("workflow  {}", thread.workflow)));
+    out.data(&safe::line(&format!("thread    {}", thread.thread_id)));
+    if let Some(holder) = thread.holder {
+        out.data(&safe::line(&format!("run       {holder}")));
     }
-    for run in queued {
-        out.data(&format!("queued    {run}"));
+    for run in thread.queued {
+        out.data(&safe::line(&format!("queued    {run}")));
     }
-    for (channel, value) in values.as_object().into_iter().flatten() {
-        out.data(&format!("{channel}: {}", safe::json(value)));
+    for (channel, value) in thread.values.as_object().into_iter().flatten() {
+        out.data(&format!("{}: {}", safe::line(channel), safe::json(value)));
     }
     Ok(Exit::Succeeded)
+}
+
+/// What a thread of a store keeps. One that keeps nothing and that no run has is none.
+pub(crate) fn detail(reader: &Reader, key: &ThreadKey) -> Result<ThreadDetail, HostError> {
+    let values = reader.thread_values(key)?;
+    let runs = reader.thread_runs(key)?;
+    let holder = runs.holder.map(|run| run.run_id);
+    let queued: Vec<String> = runs.queued.into_iter().map(|run| run.run_id).collect();
+    let ThreadKey { workflow, thread_id } = key.clone();
+    if values.is_empty() && holder.is_none() && queued.is_empty() {
+        return Err(HostError::NoSuchThread { workflow, thread_id });
+    }
+    let values = values.into_iter().map(|(id, value)| (id.to_string(), (*value).clone())).collect();
+    Ok(ThreadDetail { workflow, thread_id, values, holder, queued })
 }

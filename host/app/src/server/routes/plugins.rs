@@ -5,7 +5,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bandstand_store::Reader;
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,7 +18,7 @@ use crate::server::caller::{Admin, Operator, Viewer};
 use crate::server::extract::{Body, Path};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
-use crate::view::{FileProblem, PluginSummary, Quarantine};
+use crate::view::{FileProblem, PluginDetail, PluginSummary, Quarantine, UploadedPlugin};
 
 /// The routes. `upload_bytes_max` is the largest component.
 pub fn routes(upload_bytes_max: usize) -> OpenApiRouter<AppState> {
@@ -77,9 +76,9 @@ async fn show(
     _: Viewer,
     State(state): State<AppState>,
     Path(plugin): Path<String>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<PluginDetail>, Problem> {
     let (data_dir, dir) = (state.host().data_dir().to_owned(), state.served().dir().to_owned());
-    let shown = state.read(move |reader: &Reader| -> Result<Value, Problem> {
+    let shown = state.read(move |reader: &Reader| -> Result<PluginDetail, Problem> {
         let bytes = match plugin.strip_prefix("builtin:") {
             Some(name) => builtin::named(name).map(|builtin| builtin.bytes.to_vec()),
             None if is_digest(&plugin) => Plugins::kept(&data_dir, &plugin).ok(),
@@ -90,8 +89,7 @@ async fn show(
         let mut shown = inspect::inspected(&plugin, &bytes, config.as_ref())
             .map_err(|error| Problem::new(Code::Conflict, error.to_string()))?;
         let breakers = reader.breakers()?;
-        let breaker = breakers.iter().find(|breaker| shown["digest"] == breaker.plugin);
-        shown["quarantine"] = serde_json::to_value(Quarantine::from(breaker)).unwrap_or_default();
+        shown.quarantine = Quarantine::from(breakers.iter().find(|breaker| breaker.plugin == shown.digest));
         Ok(shown)
     });
     shown.await.map(axum::Json)
@@ -106,19 +104,6 @@ fn is_digest(plugin: &str) -> bool {
 fn no_plugin(plugin: &str) -> Problem {
     let known = "GET /api/v1/plugins lists those that are kept; this is a digest, or `builtin:NAME`";
     Problem::new(Code::NotFound, format!("no plugin `{plugin}` is kept here; {known}"))
-}
-
-/// A plugin was taken.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct UploadedPlugin {
-    /// `sha256:` and 64 hexadecimal digits.
-    digest: String,
-    /// Its file, from the served directory.
-    file: String,
-    /// The workflows in service that are made of the file, with this plugin now.
-    workflows: Vec<String>,
-    /// The files that cannot be run with it. What of them was in service stays, with the plugin as it was.
-    problems: Vec<FileProblem>,
 }
 
 /// Put a component into the folder `plugins` of the directory, as `NAME.wasm`. The workflows made of that file are swapped

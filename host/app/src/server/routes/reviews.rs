@@ -21,7 +21,7 @@ use crate::server::conditions::tags;
 use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
-use crate::view::ReviewSummary;
+use crate::view::{Decided, ReviewDetail, ReviewSummary};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -41,6 +41,9 @@ pub struct ReviewsQuery {
     /// Of that run
     #[serde(deserialize_with = "given")]
     run: Option<String>,
+    /// The one review whose id begins so, whatever else is asked for; a problem if there is none, or several
+    #[serde(deserialize_with = "given")]
+    id: Option<String>,
     /// How many at most
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -79,6 +82,9 @@ async fn list(
     let filter = ReviewFilter { closed_too: query.all, workflow: query.workflow, run_id: query.run };
     let (rows, open) = state
         .read(move |reader| -> Result<_, Problem> {
+            if let Some(beginning) = &query.id {
+                return Ok((vec![reader.review(beginning)?.row], reader.open_review_count()?));
+            }
             let after = after.as_ref().map(|(deadline, id)| (*deadline, id.as_str()));
             // One more than asked for tells whether there is more.
             Ok((reader.reviews(&filter, after, limit + 1)?, reader.open_review_count()?))
@@ -97,25 +103,6 @@ fn cursor(row: &ReviewRow) -> String {
 fn parse_cursor(text: &str) -> Result<(Timestamp, String), Problem> {
     let parsed = text.split_once('.').and_then(|(at, id)| Some((Timestamp(at.parse().ok()?), id.to_owned())));
     parsed.ok_or_else(|| Problem::new(Code::BadRequest, "cursor: it is none of this list; begin without one"))
-}
-
-/// A review with what it proposes and all that was said about it.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ReviewDetail {
-    /// What lists show of it.
-    #[serde(flatten)]
-    pub review: ReviewSummary,
-    /// What is proposed; with the latest edit in it.
-    #[schema(value_type = Object)]
-    pub proposed: Value,
-    /// JSON Schema that an edit must satisfy, if there is one.
-    #[schema(value_type = Option<Object>)]
-    pub form: Value,
-    /// The answers in their order: `id`, `reviewer`, `decision`, `comments`, `changes`, `confidence`, `at`.
-    #[schema(value_type = Vec<Object>)]
-    pub answers: Vec<Value>,
-    /// `open`, or what it came to.
-    pub status: String,
 }
 
 /// Show a review. Its `ETag` changes with each answer: send it as `If-Match` with a decision.
@@ -204,15 +191,6 @@ pub struct Decision {
 enum Word {
     Approved,
     Rejected,
-}
-
-/// A decision that was taken.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Decided {
-    /// Whether it changed something; `false`: the same answer was there before.
-    changed: bool,
-    /// The review as it stands.
-    review: ReviewSummary,
 }
 
 /// Answer a review. The same answer again changes nothing, another one is a conflict.

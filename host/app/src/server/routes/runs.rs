@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::cli::runs::{replay, show};
+use crate::cli::runs::{replay, report};
 use crate::cli::stored;
 use crate::host::{Settled, StartRequest};
 use crate::project::server::Role;
@@ -22,7 +22,7 @@ use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given
 use crate::server::feed::until;
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
-use crate::view::{EventLine, RunSummary, event_value};
+use crate::view::{EventLine, Replayed, RunOutcome, RunSummary, event_value};
 
 /// Longest time that a request waits for a run. Seconds.
 pub const WAIT_S_MAX: u32 = 300;
@@ -70,23 +70,6 @@ pub struct Waiting {
     /// Answer when the run has ended or only people can move it, or after so many seconds.
     #[param(maximum = 300)]
     pub wait: Option<u32>,
-}
-
-/// A run, and what it came to if it was waited for.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct RunOutcome {
-    /// The run.
-    #[serde(flatten)]
-    pub run: RunSummary,
-    /// Whether it has ended or only people can move it.
-    pub settled: bool,
-    /// What it returned, if it succeeded and was waited for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub result: Option<Value>,
-    /// The reviews that it waits for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reviews: Vec<String>,
 }
 
 /// Start a run. It is durable when this answers; the same `Idempotency-Key` again finds the same run.
@@ -217,6 +200,9 @@ pub struct RunsQuery {
     until: Option<String>,
     /// Child runs, too
     children: bool,
+    /// The one run whose id begins so, whatever else is asked for; a problem if there is none, or several
+    #[serde(deserialize_with = "given")]
+    id: Option<String>,
     /// How many at most
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -260,6 +246,10 @@ async fn list(
         until: query.until.map(|text| instant("until", &text)).transpose()?,
     };
     let limit = limit(query.limit, 1_000)?;
+    if let Some(beginning) = query.id {
+        let found = state.read(move |reader| stored::run(reader, &beginning)).await?;
+        return Ok(axum::Json(RunList { items: vec![RunSummary::from(&found)], next_cursor: None }));
+    }
     let page = state.read(move |reader| reader.runs(&filter, query.cursor.as_deref(), limit)).await?;
     let items = page.runs.iter().map(RunSummary::from).collect();
     Ok(axum::Json(RunList { items, next_cursor: page.next }))
@@ -320,7 +310,7 @@ async fn show_one(
 ) -> Result<axum::Json<Value>, Problem> {
     let report = state.read(move |reader| -> Result<Value, Problem> {
         let row = reader.run(&run_id)?.ok_or_else(|| Problem::no_run(&run_id))?;
-        Ok(show::report(reader, row)?)
+        Ok(json!(report::of(reader, row)?))
     });
     report.await.map(axum::Json)
 }
@@ -419,6 +409,6 @@ async fn replay_one(
     _: Viewer,
     State(state): State<AppState>,
     Path(run_id): Path<String>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Replayed>, Problem> {
     state.read(move |reader| replay::report(reader, &run_id)).await.map(axum::Json)
 }

@@ -1,11 +1,11 @@
 //! What is done to runs: pause, resume, cancel, kill, retry, rerun, fork, signal, delete, export.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bandstand_engine::input::{ActorKind, By};
 use bandstand_store::{Deletion, PluginFile};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,16 +19,18 @@ use crate::cli::runs::{fork, rerun};
 use crate::cli::stored;
 use crate::driver::Plugins;
 use crate::host::{
-    ForkRequest, Latest, RetryRequest, SignalRequest, StartRequest, SteerRequest, Steering, Taken, Uses,
+    ForkRequest, HostError, Latest, RetryRequest, SignalRequest, StartRequest, SteerRequest, Steering, Taken,
+    Uses,
 };
 use crate::server::caller::{Admin, Caller, Operator, Viewer};
-use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query};
+use crate::server::extract::{Body, IdempotencyKey, Json, KeyHeader, Path, Query, name};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
-use crate::view::RunSummary;
+use crate::view::{Done, RunOutcome, RunSummary};
 
-/// The routes.
-pub fn routes() -> OpenApiRouter<AppState> {
+/// The routes. `upload_bytes_max` is the largest exported run that is taken in.
+pub fn routes(upload_bytes_max: usize) -> OpenApiRouter<AppState> {
+    let import = OpenApiRouter::new().routes(routes!(import)).layer(DefaultBodyLimit::max(upload_bytes_max));
     OpenApiRouter::new()
         .routes(routes!(pause))
         .routes(routes!(resume))
@@ -40,6 +42,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(signal))
         .routes(routes!(delete))
         .routes(routes!(export))
+        .merge(import)
 }
 
 /// Why somebody wants it.
@@ -48,21 +51,23 @@ pub fn routes() -> OpenApiRouter<AppState> {
 pub struct Reason {
     /// Why; it stands in the run's journal.
     #[schema(max_length = 4096)]
-    reason: String,
+    pub(in crate::server) reason: String,
+    /// Who wants it; a token says it by itself, and only a server without tokens believes it.
+    pub(in crate::server) by: Option<String>,
 }
 
-/// How a verb was taken.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Done {
-    /// Whether it changed something; `false`: it had come true before.
-    changed: bool,
-    /// The run as it stands.
-    run: RunSummary,
-}
-
-/// Who asks, for the journal.
-pub(super) fn by(caller: &Caller) -> By {
-    By { kind: ActorKind::Person, id: caller.by() }
+/// Who wants it, for the journal. A token says it by itself; only a server without tokens believes what a request says.
+fn by(caller: &Caller, said: Option<String>) -> Result<By, Problem> {
+    let id = match (&caller.user, name("by", said)?) {
+        (Some(user), Some(other)) if *user != other => {
+            let what =
+                format!("by: the token is `{user}`'s, so what is asked for with it is, too; leave `by` out");
+            return Err(Problem::new(Code::Forbidden, what));
+        }
+        (None, Some(said)) => said,
+        _ => caller.by(),
+    };
+    Ok(By { kind: ActorKind::Person, id })
 }
 
 async fn done(state: &AppState, run_id: String, taken: Taken) -> Result<Done, Problem> {
@@ -79,11 +84,11 @@ pub(in crate::server) async fn steer(
     caller: &Caller,
     run_id: String,
     steering: Steering,
-    reason: &str,
+    Reason { reason, by: said }: Reason,
 ) -> Result<Done, Problem> {
-    let reason = arguments::reason(reason)
+    let reason = arguments::reason(&reason)
         .map_err(|problem| Problem::new(Code::Invalid, format!("reason: {problem}")))?;
-    let request = SteerRequest { run_id: run_id.clone(), steering, by: by(caller), reason };
+    let request = SteerRequest { run_id: run_id.clone(), steering, by: by(caller, said)?, reason };
     let taken = state.host().steer(request).await?;
     done(state, run_id, taken).await
 }
@@ -105,7 +110,7 @@ macro_rules! steering {
             Path(run_id): Path<String>,
             Json(reason): Json<Reason>,
         ) -> Result<axum::Json<Done>, Problem> {
-            steer(&state, &caller, run_id, Steering::$steering, &reason.reason).await.map(axum::Json)
+            steer(&state, &caller, run_id, Steering::$steering, reason).await.map(axum::Json)
         }
     };
 }
@@ -115,10 +120,19 @@ steering!(resume, "/runs/{run_id}/resume", Resume, "Resume a paused run.");
 steering!(cancel, "/runs/{run_id}/cancel", Cancel, "Cancel a run: it ends in order.");
 steering!(kill, "/runs/{run_id}/kill", Kill, "Kill a run: it ends at once.");
 
+/// Who wants it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Wish {
+    /// Who; a token says it by itself, and only a server without tokens believes it.
+    by: Option<String>,
+}
+
 /// Retry a failed run: its failed visits are tried again, what finished stays.
 #[utoipa::path(
     post, path = "/runs/{run_id}/retry", tag = "runs",
     params(("run_id" = String, Path, description = "The run"), KeyHeader),
+    request_body = Option<Wish>,
     responses(
         (status = 200, description = "It goes on", body = Done),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
@@ -129,8 +143,9 @@ async fn retry(
     State(state): State<AppState>,
     Path(run_id): Path<String>,
     IdempotencyKey(request_id): IdempotencyKey,
+    Json(wish): Json<Wish>,
 ) -> Result<axum::Json<Done>, Problem> {
-    let request = RetryRequest { run_id: run_id.clone(), by: by(&caller), request_id };
+    let request = RetryRequest { run_id: run_id.clone(), by: by(&caller, wish.by)?, request_id };
     let taken = state.host().retry(request).await?;
     done(&state, run_id, taken).await.map(axum::Json)
 }
@@ -149,7 +164,7 @@ pub struct Rerun {
     params(("run_id" = String, Path, description = "The run"), Waiting, KeyHeader),
     request_body = Option<Rerun>,
     responses(
-        (status = 201, description = "The new run", body = super::runs::RunOutcome),
+        (status = 201, description = "The new run", body = RunOutcome),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -224,7 +239,7 @@ pub struct Fork {
     params(("run_id" = String, Path, description = "The run"), Waiting, KeyHeader),
     request_body = Fork,
     responses(
-        (status = 201, description = "The new run", body = super::runs::RunOutcome),
+        (status = 201, description = "The new run", body = RunOutcome),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -280,7 +295,9 @@ async fn fork_one(
 pub struct SignalBody {
     /// Checked against the schema of the `wait` that the workflow has for it.
     #[schema(value_type = Object)]
-    data: Value,
+    pub(in crate::server) data: Value,
+    /// Who sends it; a token says it by itself, and only a server without tokens believes it.
+    pub(in crate::server) by: Option<String>,
 }
 
 /// Send a run a signal. It is kept until the run waits for it.
@@ -300,7 +317,7 @@ async fn signal(
     IdempotencyKey(request_id): IdempotencyKey,
     Json(body): Json<SignalBody>,
 ) -> Result<axum::Json<Done>, Problem> {
-    send_signal(&state, &caller, run_id, name, body.data, request_id).await.map(axum::Json)
+    send_signal(&state, &caller, run_id, name, body, request_id).await.map(axum::Json)
 }
 
 /// Sends a signal, as whoever asks.
@@ -309,10 +326,11 @@ pub(in crate::server) async fn send_signal(
     caller: &Caller,
     run_id: String,
     name: String,
-    data: Value,
+    SignalBody { data, by: said }: SignalBody,
     request_id: Option<String>,
 ) -> Result<Done, Problem> {
-    let request = SignalRequest { run_id: run_id.clone(), name, data, by: by(caller), request_id };
+    let by = by(caller, said)?;
+    let request = SignalRequest { run_id: run_id.clone(), name, data, by, request_id };
     let taken = state.host().signal(request).await?;
     done(state, run_id, taken).await
 }
@@ -378,4 +396,36 @@ async fn export(
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
     Ok(response)
+}
+
+/// Take in a run that `GET /runs/RUN/export` or `bandstand runs export` gave out. Nobody drives it by that: it may still go on
+/// where it comes from.
+#[utoipa::path(
+    post, path = "/imports", tag = "runs",
+    request_body(content = String, content_type = "application/x-ndjson", description = "The file"),
+    responses(
+        (status = 201, description = "It is here, durably", body = RunSummary),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn import(_: Admin, State(state): State<AppState>, Body(bytes): Body) -> Result<Response, Problem> {
+    // The host takes in files.
+    let file = state.host().data_dir().join(format!("import-{}.part", uuid::Uuid::now_v7()));
+    let to = file.clone();
+    let written = tokio::task::spawn_blocking(move || std::fs::write(to, bytes)).await;
+    let imported = match written {
+        Ok(Ok(())) => state.host().import(&file).await,
+        Ok(Err(error)) => Err(HostError::Storage(format!("the run cannot be kept: {error}"))),
+        Err(_) => Err(HostError::Closing),
+    };
+    // One that stays does no harm: nobody looks at it.
+    let _ = std::fs::remove_file(&file);
+    let run_id = imported.map_err(|error| match error {
+        HostError::NotImported { problem, .. } => {
+            Problem::new(Code::Invalid, format!("the body is not imported: {problem}"))
+        }
+        error => error.into(),
+    })?;
+    let run = state.read(move |reader| stored::run(reader, &run_id)).await?;
+    Ok((StatusCode::CREATED, axum::Json(RunSummary::from(&run))).into_response())
 }

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::reviews::{self, Decision};
-use super::runs_control::{send_signal, steer};
+use super::runs_control::{Reason, SignalBody, send_signal, steer};
 use crate::host::Steering;
 use crate::project::catalogue::Precondition;
 use crate::project::server::Role;
@@ -210,8 +210,8 @@ impl Client {
             }
             Command::Signal { run, name, data, request } => {
                 self.needs(Role::Operator)?;
-                let data = data.unwrap_or_default();
-                Ok(json!(send_signal(&self.state, &self.caller, run, name, data, request).await?))
+                let body = SignalBody { data: data.unwrap_or_default(), by: None };
+                Ok(json!(send_signal(&self.state, &self.caller, run, name, body, request).await?))
             }
             Command::Pause { run, reason } => self.steer(run, Steering::Pause, reason).await,
             Command::Resume { run, reason } => self.steer(run, Steering::Resume, reason).await,
@@ -222,8 +222,8 @@ impl Client {
 
     async fn steer(&self, run: String, steering: Steering, reason: Option<String>) -> Result<Value, Problem> {
         self.needs(Role::Operator)?;
-        let reason = reason.unwrap_or_default();
-        Ok(json!(steer(&self.state, &self.caller, run, steering, &reason).await?))
+        let reason = Reason { reason: reason.unwrap_or_default(), by: None };
+        Ok(json!(steer(&self.state, &self.caller, run, steering, reason).await?))
     }
 
     async fn follow(

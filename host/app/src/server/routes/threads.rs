@@ -4,19 +4,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use bandstand_store::{Reader, ThreadKey};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::runs::limit;
-use crate::cli::thread::runs_of;
-use crate::host::HostError;
+use crate::cli::thread::show::detail;
 use crate::server::caller::{Admin, Viewer};
 use crate::server::extract::{Path, Query, given};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
-use crate::view::ThreadSummary;
+use crate::view::{ThreadDetail, ThreadSummary};
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<AppState> {
@@ -92,22 +90,6 @@ fn parse_cursor(text: &str) -> Result<ThreadKey, Problem> {
         .ok_or_else(|| Problem::new(Code::BadRequest, "cursor: it is none of this list; begin without one"))
 }
 
-/// A thread with what it keeps.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ThreadDetail {
-    /// The workflow.
-    workflow: String,
-    /// The thread.
-    thread_id: String,
-    /// What each channel keeps.
-    #[schema(value_type = Object)]
-    values: Value,
-    /// The run that may write it now.
-    holder: Option<String>,
-    /// The runs that wait for it, in their order.
-    queued: Vec<String>,
-}
-
 /// Show what a thread keeps.
 #[utoipa::path(
     get, path = "/threads/{workflow}/{thread_id}", tag = "threads",
@@ -123,18 +105,7 @@ async fn show(
     Path((workflow, thread_id)): Path<(String, String)>,
 ) -> Result<axum::Json<ThreadDetail>, Problem> {
     let key = ThreadKey { workflow, thread_id };
-    state.read(move |reader: &Reader| detail(reader, key)).await.map(axum::Json)
-}
-
-fn detail(reader: &Reader, key: ThreadKey) -> Result<ThreadDetail, Problem> {
-    let values = reader.thread_values(&key)?;
-    let (holder, queued) = runs_of(reader, &key)?;
-    let ThreadKey { workflow, thread_id } = key;
-    if values.is_empty() && holder.is_none() && queued.is_empty() {
-        return Err(HostError::NoSuchThread { workflow, thread_id }.into());
-    }
-    let values = values.into_iter().map(|(id, value)| (id.to_string(), (*value).clone())).collect();
-    Ok(ThreadDetail { workflow, thread_id, values, holder, queued })
+    state.read(move |reader: &Reader| detail(reader, &key)).await.map(axum::Json)
 }
 
 /// Forget what a thread keeps, for good. Its runs stay.
