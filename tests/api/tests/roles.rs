@@ -44,6 +44,7 @@ GET /api/v1/workflows/{workflow} viewer
 GET /api/v1/workflows/{workflow}/graph viewer
 GET /api/v1/workflows/{workflow}/schema viewer
 GET /api/v1/workflows/{workflow}/source viewer
+POST /api/v1/imports admin
 POST /api/v1/plugins/{plugin}/release operator
 POST /api/v1/reviews/{review_id}/decision reviewer
 POST /api/v1/runs operator

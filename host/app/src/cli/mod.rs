@@ -261,13 +261,19 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
 /// Why a server is not asked for this. What needs no runs is done here all the same when only the environment names one.
 fn refused(verb: &Verb, context: &Context) -> Option<Failure> {
     use plugin::PluginVerb;
+    let folder = "it is about a folder of this machine";
+    let components = "it works on components and settings of this machine";
     let (name, why) = match verb {
-        Verb::Init(_) | Verb::Serve(_) | Verb::Dev(_) => ("this", "it is about a folder of this machine"),
+        Verb::Init(_) => ("init", folder),
+        Verb::Serve(_) => ("serve", folder),
+        Verb::Dev(_) => ("dev", folder),
         Verb::Token(_) => ("token", "a token becomes known by the bandstand.toml that the server reads"),
-        Verb::Completions(_) | Verb::Schema(_) | Verb::Docs(_) => ("this", "it needs none"),
-        Verb::Plugin(PluginVerb::Precompile(_) | PluginVerb::Verify(_) | PluginVerb::Test(_)) => {
-            ("this verb of plugin", "it works on components and settings of this machine")
-        }
+        Verb::Completions(_) => ("completions", "it needs none"),
+        Verb::Schema(_) => ("schema", "it needs none"),
+        Verb::Docs(_) => ("docs", "it needs none"),
+        Verb::Plugin(PluginVerb::Precompile(_)) => ("plugin precompile", components),
+        Verb::Plugin(PluginVerb::Verify(_)) => ("plugin verify", components),
+        Verb::Plugin(PluginVerb::Test(_)) => ("plugin test", components),
         Verb::Prune(_) => {
             ("prune", "a server deletes ended runs by itself, as [retention] of its bandstand.toml says")
         }

@@ -107,7 +107,14 @@ fn at_server(api: &Api, args: &RunArgs, context: &Context) -> Result<Exit, Failu
         print: args.print.clone(),
     };
     block_on(async {
-        let run_id = api.begin(begin).await.map_err(Failure::from)?;
+        let run_id = api.begin(begin).await.map_err(|error| {
+            let failure = Failure::from(error);
+            match failure.exit {
+                Exit::NotFound if failure.help.is_none() => failure
+                    .help(format!("those that it has: bandstand workflow list{}", context.data_option())),
+                _ => failure,
+            }
+        })?;
         follow::to_the_end(&Access::at(api.clone()), &run_id, context, &manner).await
     })
 }
