@@ -214,7 +214,9 @@ fn shape(mut lines: Vec<Value>) -> Value {
         match value {
             Value::Object(members) => {
                 for (name, member) in members {
-                    if ["run_id", "review_id", "at", "events", "took_ms", "from"].contains(&name.as_str()) {
+                    if ["run_id", "review_id", "reviews", "at", "events", "took_ms", "from"]
+                        .contains(&name.as_str())
+                    {
                         *member = json!("...");
                     } else {
                         plain(member);
