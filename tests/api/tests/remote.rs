@@ -1,7 +1,7 @@
 //! R8.1 over HTTP: every verb of the command line works against a server by its address, and says the same as it does for
 //! the data directory.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{Read, Write};
