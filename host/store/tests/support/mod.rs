@@ -50,6 +50,7 @@ pub(crate) fn started(run_id: &str, workflow: &str, input: Value) -> Event {
         input: Payload::new(input),
         state: BTreeMap::new(),
         deadline: None,
+        start_at: None,
         request_id: None,
         rerun_of: None,
         parent: None,

@@ -28,6 +28,8 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("retried", retried()),
         ("retried-in-block", retried_in_block()),
         ("retried-in-map", retried_in_map()),
+        ("delayed", delayed("1h")),
+        ("delayed-without-timeout", delayed("none")),
         ("thread", thread()),
         ("thread-queued", thread_queued()),
         ("thread-forked", thread_forked()),
@@ -55,6 +57,29 @@ fn signal(tape: &mut Tape, number: u32, name: &str, data: Value, request: Option
         by: ann(),
         request_id: request.map(str::to_owned),
     }));
+}
+
+/// It is to begin later: a signal comes meanwhile, and the time that it has counts from its beginning.
+fn delayed(timeout: &str) -> Tape {
+    const HEARS: &str = "
+format: 1
+name: hears
+version: 1
+timeout: 1h
+plugins: { p: { builtin: echo } }
+nodes:
+  hear: { wait: { signal: go, timeout: 1d }, next: a }
+  a: { agent: p, next: end }
+";
+    let text = match timeout {
+        "none" => HEARS.replace("timeout: 1h\n", ""),
+        timeout => HEARS.replace("timeout: 1h", &format!("timeout: {timeout}")),
+    };
+    let mut tape = Tape::start_later(&text, 86_400_000);
+    signal(&mut tape, 1, "go", json!({ "n": 1 }), None);
+    tape.until_due();
+    done_plainly(&mut tape, "a@1#1", json!({}));
+    tape
 }
 
 const KEEPS: &str = "
