@@ -193,6 +193,17 @@ pub struct RunStarted {
     /// The request that asked for it, so that a repeated one finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// Digest of what that request said, as it was sent. Absent: it is compared by what it led to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_digest: Option<String>,
+    /// Who else began it, or the run that it comes from, beside `user_id`: none of them approves where `self-approval` is
+    /// off. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starters: Vec<String>,
+    /// Spans of other traces that led to it, as `traceparent` writes them: its caller's, and of a fork that of the run it
+    /// goes on from. Absent: none is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<String>,
     /// The run that this one does again from the start. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,

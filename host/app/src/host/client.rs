@@ -96,6 +96,9 @@ impl Client {
             request_id: request.request_id,
             seed: request.seed,
             rerun_of: request.rerun_of,
+            start_at: request.start_at,
+            starters: request.starters,
+            linked: request.linked,
         };
         match self.ask(Request::Start(Box::new(start))).await? {
             Reply::Started(run_id) => Ok(run_id),

@@ -12,7 +12,7 @@ use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Signal};
 use bandstand_sandbox::{Sandbox, Settings};
 use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Reader, Retention, RunLease, Store};
 
-use super::begin::{Beginning, How};
+use super::begin::{Asked, Beginning, How};
 use super::error::HostError;
 use super::lease::{self, Leases};
 use super::memory;
@@ -255,7 +255,12 @@ impl Host {
         request: StartRequest,
         digests: Uses<String>,
     ) -> Result<String, HostError> {
-        self.begin(request.request_id.clone(), move |host| host.prepare(request, digests)).await
+        let asked = Asked {
+            id: request.request_id.clone(),
+            digest: request.request_digest.clone(),
+            seed: request.seed,
+        };
+        self.begin(asked, move |host| host.prepare(request, digests)).await
     }
 
     /// Everything about a new run that takes time but no turn.
@@ -276,7 +281,11 @@ impl Host {
             thread_id: request.thread_id,
             user_id: request.user_id,
             input: request.input,
+            start_at: request.start_at,
             request_id: request.request_id,
+            request_digest: request.request_digest,
+            starters: request.starters,
+            linked: request.linked,
             rerun_of: request.rerun_of,
             thread: None,
         };

@@ -169,7 +169,20 @@ async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> std::io::Result<()> 
 }
 
 fn start_request(start: StartWire) -> (StartRequest, Uses<String>) {
-    let StartWire { graph, source, plugins, input, thread_id, user_id, request_id, seed, rerun_of } = start;
+    let StartWire {
+        graph,
+        source,
+        plugins,
+        input,
+        thread_id,
+        user_id,
+        request_id,
+        seed,
+        rerun_of,
+        start_at,
+        starters,
+        linked,
+    } = start;
     let request = StartRequest {
         graph: Arc::new(graph),
         source,
@@ -178,6 +191,10 @@ fn start_request(start: StartWire) -> (StartRequest, Uses<String>) {
         thread_id,
         user_id,
         request_id,
+        request_digest: None,
+        start_at,
+        starters,
+        linked,
         seed,
         rerun_of,
     };

@@ -1,7 +1,7 @@
 //! What goes over the socket: one JSON value a line. A connection carries one request; its answer is one line, or many
 //! when a run is followed.
 
-use bandstand_engine::Graph;
+use bandstand_engine::{Graph, Timestamp};
 use bandstand_store::Retention;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,6 +72,12 @@ pub(super) struct StartWire {
     pub(super) seed: Option<u64>,
     #[serde(default)]
     pub(super) rerun_of: Option<String>,
+    #[serde(default)]
+    pub(super) start_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) starters: Vec<String>,
+    #[serde(default)]
+    pub(super) linked: Vec<String>,
 }
 
 /// What comes back.

@@ -105,6 +105,12 @@ pub struct NewRun {
     pub start_at: Option<Timestamp>,
     /// The request that asks for it.
     pub request_id: Option<String>,
+    /// Digest of what it says.
+    pub request_digest: Option<String>,
+    /// Who else begins it, or began what it comes from, beside `user_id`.
+    pub starters: Vec<String>,
+    /// Spans of other traces that led to it, as `traceparent` writes them.
+    pub linked: Vec<String>,
     /// The run that it does again from the start.
     pub rerun_of: Option<String>,
     /// The run whose attempt it is.
@@ -132,6 +138,9 @@ impl NewRun {
             input,
             start_at: None,
             request_id: None,
+            request_digest: None,
+            starters: Vec::new(),
+            linked: Vec::new(),
             rerun_of: None,
             parent: None,
             children: BTreeMap::new(),

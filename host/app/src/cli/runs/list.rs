@@ -94,6 +94,9 @@ pub fn status_words(run: &RunRow) -> String {
         }
         return text;
     }
+    if let Some(starts_at) = run.starts_at.filter(|_| run.status == RunStatus::Waiting) {
+        return format!("waiting to start at {}", words::instant(starts_at));
+    }
     if let Some(held) = held(run).filter(|held| *held != run.status.name()) {
         text.push_str(&format!(" (held: {held})"));
     } else if let (RunStatus::Waiting, Some(until)) = (run.status, run.next_deadline) {

@@ -418,13 +418,22 @@ impl Report {
             }
             Some(RunLease::Held) | None => None,
         };
+        let start = self.run.starts_at.map(|until| json!({ "kind": "start", "until": until.to_string() }));
         let quarantined = self.quarantined.iter().map(|(id, name, breaker)| {
             json!({
                 "kind": "plugin", "path": id.path.to_string(), "until": quarantine::as_json(Some(breaker))["next_probe_at"],
                 "plugin": name, "digest": breaker.plugin, "quarantine": quarantine::as_json(Some(breaker)),
             })
         });
-        quarantined.chain(thread).chain(reviews).chain(signals).chain(children).chain(timers).collect()
+        start
+            .into_iter()
+            .chain(quarantined)
+            .chain(thread)
+            .chain(reviews)
+            .chain(signals)
+            .chain(children)
+            .chain(timers)
+            .collect()
     }
 
     /// The child runs that it waits for, each with the visit.
@@ -550,11 +559,16 @@ impl Report {
         };
         let children =
             self.children().into_iter().map(|(path, run_id)| format!("child run {run_id} at {path}"));
+        let start = self
+            .run
+            .starts_at
+            .map(|until| format!("its start, {} ({})", words::instant(until), words::relative(until, now())));
         let quarantined = self.quarantined.iter().map(|(id, name, breaker)| {
             format!("plugin {name} at {id}, in quarantine: {}", quarantine::sentence(breaker))
         });
         paused
             .into_iter()
+            .chain(start)
             .chain(quarantined)
             .chain(thread)
             .chain(reviews)
