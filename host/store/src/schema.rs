@@ -371,4 +371,8 @@ ALTER TABLE runs ADD COLUMN starts_at INTEGER;
 -- For lists. The first grows at its end only, the second has only runs that are for somebody.
 CREATE INDEX runs_started ON runs(started_at, id);
 CREATE INDEX runs_user ON runs(user_id, id) WHERE user_id IS NOT NULL;
+-- So that counting what was given up, and forgetting the oldest of it, costs little.
+CREATE INDEX deliveries_given_up ON deliveries(endpoint, number) WHERE next_at IS NULL;
+-- What becomes of a time that comes while the run before still goes on; empty: an older host wrote the row.
+ALTER TABLE schedules ADD COLUMN overlap TEXT NOT NULL DEFAULT '';
 "#;

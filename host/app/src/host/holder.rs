@@ -55,6 +55,8 @@ pub(super) struct Inner {
     documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     tidy: Arc<Tidy>,
     pub(super) leases: Leases,
+    /// How often notifications were to be sent again, so that the notifier looks.
+    pub(super) resends: std::sync::atomic::AtomicU64,
     pub(super) counters: Arc<Counters>,
     telemetry: Arc<Telemetry>,
     opened_at: Instant,
@@ -152,6 +154,7 @@ impl Host {
             telemetry,
             opened_at,
             early: Mutex::default(),
+            resends: std::sync::atomic::AtomicU64::new(0),
             held: Mutex::default(),
         }));
         tokio::spawn(lease::hand_on_left(Arc::downgrade(&host.0), left));

@@ -134,6 +134,7 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
             host.forget_thread(workflow, thread_id).await?;
             Reply::Done
         }
+        Request::Resend { which } => Reply::Resent(host.resend(which).await?),
         Request::Fork(request) => Reply::Started(host.fork(*request).await?),
         Request::Import { file } => Reply::Started(host.import(&file).await?),
         Request::Retry(request) => Reply::Taken(host.retry(request).await?),

@@ -2,7 +2,7 @@
 //! when a run is followed.
 
 use bandstand_engine::{Graph, Timestamp};
-use bandstand_store::Retention;
+use bandstand_store::{Resent, Retention};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -49,6 +49,8 @@ pub(super) enum Request {
     ReleasePlugin { digest: String },
     /// Forget what a thread keeps.
     ForgetThread { workflow: String, thread_id: String },
+    /// Send again what was given up.
+    Resend { which: Resent },
     /// Begin a fork of a run.
     Fork(Box<ForkRequest>),
     /// Make a failed run go on.
@@ -90,6 +92,8 @@ pub(super) enum Reply {
     Done,
     /// How it was taken.
     Taken(Taken),
+    /// How many are sent again.
+    Resent(u64),
     /// What became of runs that were to be deleted.
     Deleted(Deleted),
     /// What retention took.
