@@ -195,14 +195,18 @@ impl Reader {
         if let Some(since) = filter.since {
             after = self.query(|connection| {
                 connection
-                    .prepare_cached("SELECT ifnull(min(id), ?2) FROM runs INDEXED BY runs_started WHERE started_at >= ?1")?
+                    .prepare_cached(
+                        "SELECT ifnull(min(id), ?2) FROM runs INDEXED BY runs_started WHERE started_at >= ?1",
+                    )?
                     .query_row(params![since.0, i64::MAX], |row| row.get(0))
             })?;
         }
         if let Some(until) = filter.until {
             let last: i64 = self.query(|connection| {
                 connection
-                    .prepare_cached("SELECT ifnull(max(id), 0) FROM runs INDEXED BY runs_started WHERE started_at < ?1")?
+                    .prepare_cached(
+                        "SELECT ifnull(max(id), 0) FROM runs INDEXED BY runs_started WHERE started_at < ?1",
+                    )?
                     .query_row([until.0], |row| row.get(0))
             })?;
             before = before.min(last.saturating_add(1));
@@ -247,7 +251,8 @@ impl Reader {
         };
         let mut lines = explained(sql, values)?;
         if let Some(since) = filter.since {
-            let range = "SELECT ifnull(min(id), 0) FROM runs INDEXED BY runs_started WHERE started_at >= ?".to_owned();
+            let range = "SELECT ifnull(min(id), 0) FROM runs INDEXED BY runs_started WHERE started_at >= ?"
+                .to_owned();
             lines.extend(explained(range, vec![Sql::from(since.0)])?);
         }
         Ok(lines)
