@@ -94,6 +94,10 @@ fn request() -> StartRequest {
         user_id: None,
         request_id: None,
         seed: None,
+        request_digest: None,
+        start_at: None,
+        starters: Vec::new(),
+        linked: Vec::new(),
         rerun_of: None,
     }
 }

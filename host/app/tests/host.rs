@@ -226,6 +226,9 @@ async fn forks_with_one_request_are_one_fork() {
         edits: Vec::new(),
         latest: None,
         request_id: Some("once".to_owned()),
+        request_digest: None,
+        starters: Vec::new(),
+        linked: Vec::new(),
     };
     // Nobody but the run that is forked pins the plugin, and that may be deleted now.
     let file = std::fs::read_dir(project.data().join("plugins")).unwrap().next().unwrap().unwrap().path();

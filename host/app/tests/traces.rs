@@ -192,3 +192,46 @@ fn a_killed_host_leaves_a_trace_that_the_next_one_goes_on_with() {
     // The run began before the first process died.
     assert!(time(root, "startTimeUnixNano") <= time(one(&spans, "invoke_agent before"), "startTimeUnixNano"));
 }
+
+// The trace of a run links to the span of whoever began it, also after a restart; that of a fork to the run it comes from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_links_to_its_callers_span_and_a_fork_to_its_origin() {
+    let project = Project::new();
+    let (port, received) = receiver(|_| {});
+    let first = host(&project, port).await;
+    let caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    let request =
+        bandstand::host::StartRequest { linked: vec![caller.to_owned()], ..project.request("tour.yaml") };
+    let run_id = first.start_run(request).await.unwrap();
+    first.until_settled(&run_id).await.unwrap();
+    first.close().await.unwrap();
+    let second = host(&project, port).await;
+    project.answer(&second, &run_id, Verdict::Approved).await;
+    let request = bandstand::host::ForkRequest {
+        run_id: run_id.clone(),
+        seq: 1,
+        edits: Vec::new(),
+        latest: None,
+        request_id: None,
+        request_digest: None,
+        starters: Vec::new(),
+        linked: Vec::new(),
+    };
+    let fork = second.fork(request).await.unwrap();
+    second.until_settled(&fork).await.unwrap();
+    project.answer(&second, &fork, Verdict::Approved).await;
+    second.close().await.unwrap();
+    let spans = received.spans();
+    let root = |run_id: &str| {
+        let trace = run_id.replace('-', "");
+        let of_run = |span: &&Value| span["traceId"] == trace.as_str();
+        let roots: Vec<Value> = spans.iter().filter(of_run).cloned().collect();
+        one(&roots, "invoke_workflow tour").clone()
+    };
+    let (original, forked) = (root(&run_id), root(&fork));
+    let link = &original["links"][0];
+    assert_eq!(link["traceId"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(link["spanId"], "b7ad6b7169203331");
+    assert_eq!(forked["links"][0]["traceId"], original["traceId"]);
+    assert_eq!(forked["links"][0]["spanId"], original["spanId"]);
+}

@@ -62,6 +62,7 @@ fn kept(hours: u64, run_id: Option<&str>) -> KeptSchedule {
         trigger: 0,
         cron: "0 * * * *".to_owned(),
         zone: "Europe/Berlin".to_owned(),
+        overlap: "skip".to_owned(),
         up_to: Timestamp(now().0.saturating_sub_unsigned(hours * HOUR_MS)),
         queued_at: None,
         run_id: run_id.map(str::to_owned),

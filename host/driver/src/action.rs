@@ -166,6 +166,8 @@ pub struct NewChild {
     pub thread_id: Option<String>,
     /// As the parent's.
     pub user_id: Option<String>,
+    /// As the parent's.
+    pub starters: Vec<String>,
 }
 
 /// One decision of a run.

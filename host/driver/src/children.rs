@@ -90,6 +90,7 @@ impl Core {
                     pins,
                     thread_id: started.thread_id.clone(),
                     user_id: started.user_id.clone(),
+                    starters: started.starters.clone(),
                     child,
                 }),
             });

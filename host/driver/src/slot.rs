@@ -628,7 +628,9 @@ impl Slot {
                 Waiting::Child { .. } => {}
                 // It waits as a whole.
                 Waiting::Thread { .. } => {}
-                Waiting::Retry { due: time, .. } | Waiting::Time { until: time, .. } => {
+                Waiting::Retry { due: time, .. }
+                | Waiting::Time { until: time, .. }
+                | Waiting::Start { until: time } => {
                     next = Some(next.map_or(time, |next| next.min(time)));
                 }
             }

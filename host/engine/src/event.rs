@@ -82,6 +82,8 @@ pub type Actor = By;
 pub enum Event {
     #[serde(rename = "run.started")]
     RunStarted(Box<RunStarted>),
+    #[serde(rename = "run.due")]
+    RunDue(RunDue),
     #[serde(rename = "run.adopted")]
     RunAdopted(Box<RunAdopted>),
     #[serde(rename = "run.retried")]
@@ -185,9 +187,23 @@ pub struct RunStarted {
     /// When the run must have ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// It does nothing before that time: `run.due` says when it began. Absent: it begins at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
     /// The request that asked for it, so that a repeated one finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// Digest of what that request said, as it was sent. Absent: it is compared by what it led to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_digest: Option<String>,
+    /// Who else began it, or the run that it comes from, beside `user_id`: none of them approves where `self-approval` is
+    /// off. Absent: nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starters: Vec<String>,
+    /// Spans of other traces that led to it, as `traceparent` writes them: its caller's, and of a fork that of the run it
+    /// goes on from. Absent: none is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<String>,
     /// The run that this one does again from the start. Absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<String>,
@@ -257,6 +273,14 @@ impl RunStarted {
         of(&self.children, &mut found);
         found
     }
+}
+
+/// The time of a run that was to begin later has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunDue {
+    /// When the run must have ended. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
 }
 
 /// The run goes on from a point of another one, which stays as it is. Follows `run.started`.
@@ -1066,6 +1090,7 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Event::RunStarted(_) => "run.started",
+            Event::RunDue(_) => "run.due",
             Event::RunAdopted(_) => "run.adopted",
             Event::RunRetried(_) => "run.retried",
             Event::RunSucceeded(_) => "run.succeeded",
@@ -1109,6 +1134,7 @@ impl Event {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Event::RunStarted(_)
+            | Event::RunDue(_)
             | Event::RunAdopted(_)
             | Event::RunRetried(_)
             | Event::RunSucceeded(_)
@@ -1182,7 +1208,8 @@ impl Event {
             Event::SignalReceived(e) => vec![&mut e.data],
             Event::ThreadEntered(e) => e.values.values_mut().chain(e.snapshot.iter_mut()).collect(),
             Event::ThreadWritten(e) => e.values.values_mut().collect(),
-            Event::RunCancelled(_)
+            Event::RunDue(_)
+            | Event::RunCancelled(_)
             | Event::RunPaused(_)
             | Event::RunResumed(_)
             | Event::RunKilled(_)

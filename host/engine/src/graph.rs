@@ -114,6 +114,17 @@ pub enum Overlap {
     Allow,
 }
 
+impl Overlap {
+    /// The word of the workflow file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Overlap::Skip => "skip",
+            Overlap::Queue => "queue",
+            Overlap::Allow => "allow",
+        }
+    }
+}
+
 impl Trigger {
     /// The input of a run that it starts. `trigger` is what expressions see under that name.
     ///

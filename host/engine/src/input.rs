@@ -487,9 +487,9 @@ pub enum Rejected {
         /// Whom it asks.
         allowed: String,
     },
-    /// The run is for whoever wants to approve it.
+    /// The run is for whoever wants to approve it, or they began it.
     #[error(
-        "`{reviewer}` may not approve review `{review_id}`: the run is for them and the review has `self-approval: false`; \
+        "`{reviewer}` may not approve review `{review_id}`: the run is theirs (it is for them, or they began it or the run that it comes from) and the review has `self-approval: false`; \
          somebody else has to, and a rejection is taken from everybody it asks"
     )]
     SelfApproval {

@@ -89,7 +89,8 @@ fn again(connection: &Connection, run: i64, stand: &RunChange) -> rusqlite::Resu
             effect_apply::insert_run(&again, Some(run), started, at, &effect_apply::first_change())?;
             known = Some((workflow.clone(), at));
         }
-        let Some((workflow, started_at)) = &known else { continue };
+        let Some((workflow, started_at)) = &mut known else { continue };
+        *started_at = effect_apply::began_at(*started_at, &effects, at);
         let subject = Subject { run, workflow, started_at: *started_at, seq, pos, at };
         effects.iter().try_for_each(|effect| effect_apply::apply(&again, &subject, effect))?;
         last = (seq, at);

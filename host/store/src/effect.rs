@@ -32,7 +32,11 @@ pub enum Effect {
         parent: Option<(String, String)>,
         /// How it stands to its thread.
         lease: Option<Lease>,
+        /// When it is to begin, if not at once. Milliseconds since 1970.
+        starts_at: Option<i64>,
     },
+    /// A run that was to begin later begins.
+    RunDue,
     /// A child run is not wanted any more.
     ChildUnwanted {
         /// The child.
@@ -141,7 +145,9 @@ fn effect(event: &Event) -> Option<Effect> {
             rerun_of: started.rerun_of.clone(),
             parent: started.parent.as_ref().map(|parent| (parent.run.clone(), parent.command().to_string())),
             lease: started.lease,
+            starts_at: started.start_at.map(|at| at.0),
         },
+        Event::RunDue(_) => Effect::RunDue,
         Event::RunAdopted(adopted) => {
             Effect::RunAdopted { from: adopted.from.run.clone(), seq: adopted.from.seq }
         }

@@ -29,6 +29,12 @@ pub(crate) struct Subject<'a> {
 pub(crate) fn apply(connection: &Connection, subject: &Subject<'_>, effect: &Effect) -> rusqlite::Result<()> {
     match effect {
         Effect::RunStarted { lease, .. } => threads::take_part(connection, subject, *lease),
+        Effect::RunDue => {
+            connection
+                .prepare_cached("UPDATE runs SET started_at = ?2, starts_at = NULL WHERE id = ?1")?
+                .execute(params![subject.run, subject.at])?;
+            Ok(())
+        }
         Effect::ThreadEntered => threads::entered(connection, subject.run),
         Effect::ThreadWritten { .. } => Ok(()),
         Effect::RunAdopted { from, seq } => link(connection, subject.run, from, "fork", Some(*seq), None),
@@ -292,6 +298,7 @@ pub(crate) fn insert_run(
         rerun_of,
         parent,
         lease: _,
+        starts_at,
     } = started
     else {
         return Ok(0);
@@ -299,12 +306,12 @@ pub(crate) fn insert_run(
     let pins = pins::keep(connection, pins)?;
     connection
         .prepare_cached(
-            "INSERT INTO runs(id, run_id, workflow, version, thread_id, user_id, started_at, status, owed, head_seq, pins) \
+            "INSERT INTO runs(id, run_id, workflow, version, thread_id, user_id, started_at, status, owed, head_seq, pins, starts_at) \
              VALUES (ifnull(?1, 1 + max(ifnull((SELECT max(id) FROM runs), 0), \
              ifnull((SELECT number FROM deleted_up_to WHERE what = 'run'), 0))), \
-             ?2, ?3, ?4, ?5, ?6, ?7, 'running', 1, 0, ?8)",
+             ?2, ?3, ?4, ?5, ?6, ?7, 'running', 1, 0, ?8, ?9)",
         )?
-        .execute(params![run, run_id, workflow, signed(*version), thread_id, user_id, at, pins])?;
+        .execute(params![run, run_id, workflow, signed(*version), thread_id, user_id, at, pins, starts_at])?;
     let run = connection.last_insert_rowid();
     if let Some(key) = request_id {
         connection
@@ -362,6 +369,11 @@ pub(crate) fn forget_held(connection: &Connection) -> rusqlite::Result<()> {
         connection.execute(&format!("UPDATE runs SET held = NULL WHERE {held}"), [])?;
     }
     Ok(())
+}
+
+/// When a run whose next row has these effects counts as begun: at that row, if it was to begin later.
+pub(crate) fn began_at(before: i64, effects: &[Effect], at: i64) -> i64 {
+    if effects.contains(&Effect::RunDue) { at } else { before }
 }
 
 /// SQLite counts in signed 64 bits; what is above (nothing real) stays at the end.

@@ -74,7 +74,7 @@ pub use memory::{
 };
 pub use open::{Durability, OnFatal, OpenError, Options};
 pub use open_run::{From, OpenRunError, OpenedRun, Pins, StoredSnapshot};
-pub use outbox::{Delivery, DeliveryEnd, EndpointState, NewDelivery, Notable, NotablePage, Parent};
+pub use outbox::{Delivery, DeliveryEnd, EndpointState, NewDelivery, Notable, NotablePage, Parent, Resent};
 pub use reader::{ReadError, Reader};
 pub use rebuild::{RebuildError, Rebuilt};
 pub use retention::{Because, Chooser, Going, Keep, Retention, Rule};

@@ -4,7 +4,7 @@
 //!
 //! No read model: what was delivered is known here only, so a rebuild leaves it as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use bandstand_engine::event::Event;
@@ -21,6 +21,21 @@ use crate::store::Store;
 
 /// Given-up deliveries that are forgotten at a time.
 const FORGOTTEN_MAX: i64 = 1_000;
+
+/// Notifications of one endpoint that wait at most.
+pub const WAITING_MAX: u32 = 10_000;
+/// Given-up notifications of one endpoint that are kept at most.
+pub const GIVEN_UP_MAX: u32 = 10_000;
+
+/// Which given-up notifications are to be sent again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resent {
+    /// Of that id; one for each endpoint that has it.
+    Id(String),
+    /// All of an endpoint.
+    Endpoint(String),
+}
 
 /// An event that somebody may be notified of.
 #[derive(Clone, Debug, PartialEq)]
@@ -318,6 +333,29 @@ impl Reader {
         )
     }
 
+    /// Notifications that are not delivered, of all endpoints or one, in order: those given up, those that wait, or both.
+    /// `after` is the number of the last one of the former page.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn all_deliveries(
+        &self,
+        endpoint: Option<&str>,
+        failed: Option<bool>,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, ReadError> {
+        let which = match failed {
+            None => "",
+            Some(true) => "AND d.next_at IS NULL ",
+            Some(false) => "AND d.next_at IS NOT NULL ",
+        };
+        self.deliveries_where(
+            &format!("(?1 IS NULL OR d.endpoint = ?1) AND d.number > ?2 {which}ORDER BY d.number LIMIT ?3"),
+            params![endpoint, after, limit],
+        )
+    }
+
     fn deliveries_where(
         &self,
         condition: &str,
@@ -409,8 +447,9 @@ impl Store {
         receiver.recv().map_err(|_| Refused::Stopped)
     }
 
-    /// Writes notifications down and moves these endpoints on, at once. One that is written down already stays as it is.
-    /// Durable when this returns.
+    /// Writes notifications down and moves these endpoints on, at once. One that is written down already stays as it is. Of
+    /// an endpoint of which more than [`WAITING_MAX`] wait then, the oldest are given up; how many. Of those given up only
+    /// the newest [`GIVEN_UP_MAX`] are kept. Durable when this returns.
     ///
     /// # Errors
     /// When the store does not take it now: the endpoints are where they were.
@@ -418,9 +457,9 @@ impl Store {
         &self,
         deliveries: Vec<NewDelivery>,
         places: Vec<(String, i64)>,
-    ) -> Result<(), Refused> {
+    ) -> Result<u64, Refused> {
         let (sender, receiver) = sync_channel(1);
-        self.push_job(Box::new(Plan { deliveries, places, sender }))?;
+        self.push_job(Box::new(Plan { deliveries, places, given_up: 0, sender }))?;
         receiver.recv().map_err(|_| Refused::Stopped)
     }
 
@@ -431,6 +470,16 @@ impl Store {
     pub fn end_delivery(&self, number: i64, at: Timestamp, end: DeliveryEnd) -> Result<(), Refused> {
         let (sender, receiver) = sync_channel(1);
         self.push_job(Box::new(End { number, at, end, sender }))?;
+        receiver.recv().map_err(|_| Refused::Stopped)
+    }
+
+    /// Notifications that were given up wait again, with all their attempts; how many. Durable when this returns.
+    ///
+    /// # Errors
+    /// When the store does not take it now.
+    pub fn resend_deliveries(&self, which: Resent, at: Timestamp) -> Result<u64, Refused> {
+        let (sender, receiver) = sync_channel(1);
+        self.push_job(Box::new(Resend { which, at, resent: 0, sender }))?;
         receiver.recv().map_err(|_| Refused::Stopped)
     }
 
@@ -486,11 +535,13 @@ impl Job for Begin {
 struct Plan {
     deliveries: Vec<NewDelivery>,
     places: Vec<(String, i64)>,
-    sender: SyncSender<()>,
+    given_up: u64,
+    sender: SyncSender<u64>,
 }
 
 impl Job for Plan {
     fn apply(&mut self, connection: &Connection) -> rusqlite::Result<JobEnd> {
+        self.given_up = 0;
         for new in &self.deliveries {
             connection
                 .prepare_cached(
@@ -504,15 +555,85 @@ impl Job for Plan {
                 .prepare_cached("UPDATE endpoints SET pos = ?2 WHERE name = ?1 AND pos < ?2")?
                 .execute(params![name, pos])?;
         }
+        // The store has no clock: it is given up when what did not fit any more happened.
+        let at = self.deliveries.iter().map(|new| new.at.0).max().unwrap_or(0);
+        let endpoints: BTreeSet<&str> = self.deliveries.iter().map(|new| new.endpoint.as_str()).collect();
+        for endpoint in endpoints {
+            self.given_up += bound(connection, endpoint, at)?;
+        }
         Ok(JobEnd::Keep)
     }
 
     fn answer(self: Box<Self>) {
-        self.sender.send(()).unwrap_or_default();
+        self.sender.send(self.given_up).unwrap_or_default();
     }
 
     fn bytes(&self) -> u64 {
         256 + self.deliveries.iter().map(|new| 256 + new.body.len() as u64).sum::<u64>()
+    }
+}
+
+/// Gives up the oldest of an endpoint's notifications above the limit, and forgets the oldest given up above theirs.
+fn bound(connection: &Connection, endpoint: &str, at: i64) -> rusqlite::Result<u64> {
+    let over = |condition: &str, most: u32| -> rusqlite::Result<i64> {
+        let sql = format!("SELECT count(*) - ?2 FROM deliveries WHERE endpoint = ?1 AND next_at {condition}");
+        connection.prepare_cached(&sql)?.query_row(params![endpoint, most], |row| row.get(0))
+    };
+    let mut given_up = 0;
+    let waiting = over("IS NOT NULL", WAITING_MAX)?;
+    if waiting > 0 {
+        given_up = connection
+            .prepare_cached(
+                "UPDATE deliveries SET next_at = NULL, tried_at = ?2, problem = ?3 WHERE number IN (\
+                 SELECT number FROM deliveries WHERE endpoint = ?1 AND next_at IS NOT NULL ORDER BY number LIMIT ?4)",
+            )?
+            .execute(params![
+                endpoint,
+                at,
+                format!("given up: more than {WAITING_MAX} waited for this endpoint, and this was the oldest"),
+                waiting
+            ])? as u64;
+    }
+    let kept = over("IS NULL", GIVEN_UP_MAX)?;
+    if kept > 0 {
+        connection
+            .prepare_cached(
+                "DELETE FROM deliveries WHERE number IN (\
+                 SELECT number FROM deliveries WHERE endpoint = ?1 AND next_at IS NULL ORDER BY number LIMIT ?2)",
+            )?
+            .execute(params![endpoint, kept])?;
+    }
+    Ok(given_up)
+}
+
+struct Resend {
+    which: Resent,
+    at: Timestamp,
+    resent: u64,
+    sender: SyncSender<u64>,
+}
+
+impl Job for Resend {
+    fn apply(&mut self, connection: &Connection) -> rusqlite::Result<JobEnd> {
+        let (column, value) = match &self.which {
+            Resent::Id(id) => ("id", id),
+            Resent::Endpoint(endpoint) => ("endpoint", endpoint),
+        };
+        // Its age counts from now on, else it would be given up again at the first refusal.
+        let sql = format!(
+            "UPDATE deliveries SET next_at = ?2, created_at = ?2, attempts = 0, problem = NULL \
+             WHERE next_at IS NULL AND {column} = ?1"
+        );
+        self.resent = connection.prepare_cached(&sql)?.execute(params![value, self.at.0])? as u64;
+        Ok(JobEnd::Keep)
+    }
+
+    fn answer(self: Box<Self>) {
+        self.sender.send(self.resent).unwrap_or_default();
+    }
+
+    fn bytes(&self) -> u64 {
+        512
     }
 }
 

@@ -156,7 +156,8 @@ impl Replay {
             self.done.runs += 1;
             self.run_ids.push(run_id.clone());
         }
-        let Some(run) = known.get(&row.run) else { return Ok(()) };
+        let Some(run) = known.get_mut(&row.run) else { return Ok(()) };
+        run.started_at = effect_apply::began_at(run.started_at, &effects, row.at);
         let subject = Subject {
             run: row.run,
             workflow: &run.workflow,

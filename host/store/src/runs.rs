@@ -28,8 +28,10 @@ pub struct RunRow {
     pub thread_id: Option<String>,
     /// The user.
     pub user_id: Option<String>,
-    /// When it started.
+    /// When it started; of one that is to begin later, when it was asked for.
     pub started_at: Timestamp,
+    /// When it is to begin, if it has not.
+    pub starts_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
     /// Where it stands.
@@ -99,7 +101,7 @@ const COLUMNS: &str = "run_id, workflow, version, thread_id, user_id, started_at
      (SELECT from_run FROM run_links l WHERE l.run = runs.id AND l.kind = 'child'), \
      (SELECT l.held FROM thread_leases l WHERE l.run = runs.id), \
      (SELECT w.run_id FROM thread_leases l JOIN thread_leases o ON o.workflow = l.workflow AND o.thread_id = l.thread_id \
-     JOIN runs w ON w.id = o.run WHERE l.run = runs.id AND l.held = 0 AND o.held = 1)";
+     JOIN runs w ON w.id = o.run WHERE l.run = runs.id AND l.held = 0 AND o.held = 1), starts_at";
 
 impl Reader {
     /// How many runs that have not ended stand how. Costs a look at the index of those.
@@ -186,48 +188,74 @@ impl Reader {
             Some(text) => text.parse().map_err(|_| ReadError::BadCursor(text.to_owned()))?,
         };
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        let mut conditions = vec!["id < ?".to_owned()];
-        let mut values = vec![Sql::from(before)];
-        for (column, wanted) in
-            [("workflow", &filter.workflow), ("thread_id", &filter.thread_id), ("user_id", &filter.user_id)]
-        {
-            if let Some(wanted) = wanted {
-                conditions.push(format!("{column} = ?"));
-                values.push(Sql::from(wanted.clone()));
-            }
+        let mut after = 0_i64;
+        let mut before = before;
+        // Numbers grow with times but for runs that were imported or began later than asked for, so the times give a range of
+        // numbers, in which each run is then looked at.
+        if let Some(since) = filter.since {
+            after = self.query(|connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT ifnull(min(id), ?2) FROM runs INDEXED BY runs_started WHERE started_at >= ?1",
+                    )?
+                    .query_row(params![since.0, i64::MAX], |row| row.get(0))
+            })?;
         }
-        for (condition, bound) in [("started_at >= ?", filter.since), ("started_at < ?", filter.until)] {
-            if let Some(bound) = bound {
-                conditions.push(condition.to_owned());
-                values.push(Sql::from(bound.0));
-            }
+        if let Some(until) = filter.until {
+            let last: i64 = self.query(|connection| {
+                connection
+                    .prepare_cached(
+                        "SELECT ifnull(max(id), 0) FROM runs INDEXED BY runs_started WHERE started_at < ?1",
+                    )?
+                    .query_row([until.0], |row| row.get(0))
+            })?;
+            before = before.min(last.saturating_add(1));
         }
-        if !filter.children_too {
-            conditions.push(
-                "NOT EXISTS (SELECT 1 FROM run_links l WHERE l.run = runs.id AND l.kind = 'child')"
-                    .to_owned(),
-            );
+        let mut page = RunPage::default();
+        let mut found: Vec<(i64, RunRow)> = Vec::new();
+        // One status at a time: each is a walk along an index in the right order, several together would be sorted.
+        let statuses = filter.statuses.iter().map(Some).collect::<Vec<_>>();
+        for status in if statuses.is_empty() { vec![None] } else { statuses } {
+            let (sql, values) = page_of(filter, status.copied(), (after, before), limit);
+            self.query(|connection| {
+                let mut statement = connection.prepare_cached(&sql)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(&values))?;
+                while let Some(row) = rows.next()? {
+                    found.push((row.get(12)?, run_row(row)?));
+                }
+                Ok(())
+            })?;
         }
-        if !filter.statuses.is_empty() {
-            let marks = vec!["?"; filter.statuses.len()].join(", ");
-            conditions.push(format!("status IN ({marks})"));
-            values.extend(filter.statuses.iter().map(|status| Sql::from(status.name().to_owned())));
+        found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+        found.dedup_by_key(|(number, _)| *number);
+        found.truncate(limit as usize);
+        page.next = found.last().filter(|_| found.len() == limit as usize).map(|(last, _)| last.to_string());
+        page.runs = found.into_iter().map(|(_, run)| run).collect();
+        Ok(page)
+    }
+
+    /// How SQLite goes about a list of runs, a line for each step: a test holds it against the indices.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    #[doc(hidden)]
+    pub fn explain_runs(&self, filter: &RunFilter) -> Result<Vec<String>, ReadError> {
+        let (sql, values) = page_of(filter, filter.statuses.first().copied(), (0, i64::MAX), 50);
+        let explained = |sql: String, values: Vec<Sql>| {
+            self.query(|connection| {
+                connection
+                    .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?
+                    .query_map(rusqlite::params_from_iter(&values), |row| row.get::<_, String>(3))?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+        };
+        let mut lines = explained(sql, values)?;
+        if let Some(since) = filter.since {
+            let range = "SELECT ifnull(min(id), 0) FROM runs INDEXED BY runs_started WHERE started_at >= ?"
+                .to_owned();
+            lines.extend(explained(range, vec![Sql::from(since.0)])?);
         }
-        values.push(Sql::from(i64::from(limit)));
-        let sql =
-            format!("SELECT {COLUMNS} FROM runs WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
-        self.query(|connection| {
-            let mut page = RunPage::default();
-            let mut last = 0_i64;
-            let mut statement = connection.prepare_cached(&sql)?;
-            let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-            while let Some(row) = rows.next()? {
-                page.runs.push(run_row(row)?);
-                last = row.get(12)?;
-            }
-            page.next = (page.runs.len() == limit as usize).then(|| last.to_string());
-            Ok(page)
-        })
+        Ok(lines)
     }
 
     /// The one run whose id begins so.
@@ -281,6 +309,51 @@ impl Reader {
     }
 }
 
+/// The statement for a page, and its values. Of the columns that are asked for, the one that leaves the fewest runs gives the
+/// index; a `+` keeps the others from it, since without statistics SQLite would take any.
+fn page_of(
+    filter: &RunFilter,
+    status: Option<RunStatus>,
+    (after, before): (i64, i64),
+    limit: u32,
+) -> (String, Vec<Sql>) {
+    let status_name = status.map(|status| status.name().to_owned());
+    // Most runs have ended well; of other statuses there are few.
+    let rare = status_name.clone().filter(|_| status != Some(RunStatus::Succeeded));
+    let common = status_name.filter(|_| status == Some(RunStatus::Succeeded));
+    let mut conditions = vec!["id >= ?".to_owned(), "id < ?".to_owned()];
+    let mut values = vec![Sql::from(after), Sql::from(before)];
+    let mut first = true;
+    for (column, wanted) in [
+        ("thread_id", &filter.thread_id),
+        ("user_id", &filter.user_id),
+        ("status", &rare),
+        ("workflow", &filter.workflow),
+        ("status", &common),
+    ] {
+        if let Some(wanted) = wanted {
+            conditions.push(format!("{}{column} = ?", if first { "" } else { "+" }));
+            values.push(Sql::from(wanted.clone()));
+            first = false;
+        }
+    }
+    for (condition, bound) in [("+started_at >= ?", filter.since), ("+started_at < ?", filter.until)] {
+        if let Some(bound) = bound {
+            conditions.push(condition.to_owned());
+            values.push(Sql::from(bound.0));
+        }
+    }
+    if !filter.children_too {
+        conditions.push(
+            "NOT EXISTS (SELECT 1 FROM run_links l WHERE l.run = runs.id AND l.kind = 'child')".to_owned(),
+        );
+    }
+    values.push(Sql::from(i64::from(limit)));
+    let sql =
+        format!("SELECT {COLUMNS} FROM runs WHERE {} ORDER BY id DESC LIMIT ?", conditions.join(" AND "));
+    (sql, values)
+}
+
 fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     Ok(RunRow {
         run_id: row.get(0)?,
@@ -289,6 +362,11 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         thread_id: row.get(3)?,
         user_id: row.get(4)?,
         started_at: Timestamp(row.get(5)?),
+        // Of one that ended before it began it says no more than that.
+        starts_at: match row.get::<_, Option<i64>>(6)? {
+            None => row.get::<_, Option<i64>>(16)?.map(Timestamp),
+            Some(_) => None,
+        },
         ended_at: row.get::<_, Option<i64>>(6)?.map(Timestamp),
         status: status(row.get(7)?),
         stage: row.get(8)?,

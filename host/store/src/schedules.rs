@@ -24,6 +24,8 @@ pub struct KeptSchedule {
     pub cron: String,
     /// In which time zone.
     pub zone: String,
+    /// What becomes of a time that comes while the run before still goes on: `skip`, `queue`, `allow`.
+    pub overlap: String,
     /// Everything up to this time has fired, or was passed over.
     pub up_to: Timestamp,
     /// A time that came while the last run was still going, and whose run begins after it.
@@ -67,7 +69,7 @@ impl Reader {
         self.query(|connection| {
             connection
                 .prepare_cached(
-                    "SELECT workflow, number, cron, zone, up_to, queued_at, run_id, problem FROM schedules \
+                    "SELECT workflow, number, cron, zone, up_to, queued_at, run_id, problem, overlap FROM schedules \
                      ORDER BY workflow, number",
                 )?
                 .query_map([], |row| {
@@ -80,6 +82,7 @@ impl Reader {
                         queued_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
                         run_id: row.get(6)?,
                         problem: row.get(7)?,
+                        overlap: row.get(8)?,
                     })
                 })?
                 .collect()
@@ -97,8 +100,8 @@ impl Job for Keep {
         let kept = &self.schedule;
         connection
             .prepare_cached(
-                "INSERT OR REPLACE INTO schedules(workflow, number, cron, zone, up_to, queued_at, run_id, problem) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT OR REPLACE INTO schedules(workflow, number, cron, zone, up_to, queued_at, run_id, problem, overlap) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute(params![
                 kept.workflow,
@@ -109,6 +112,7 @@ impl Job for Keep {
                 kept.queued_at.map(|at| at.0),
                 kept.run_id,
                 kept.problem,
+                kept.overlap,
             ])?;
         Ok(JobEnd::Keep)
     }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use crate::upgrade;
 
 /// The version this host reads and writes: `PRAGMA user_version`.
-pub(crate) const VERSION: i64 = 8;
+pub(crate) const VERSION: i64 = 9;
 
 /// Marks the file as ours for `file(1)` and for a person's mistake: `BAND`.
 pub(crate) const APPLICATION_ID: i64 = 0x4241_4e44;
@@ -18,7 +18,7 @@ struct Step {
 }
 
 /// Step `n` leads from version `n` to `n + 1`. A step is never changed once released.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { sql: V1, fill: |_| Ok(()) },
     Step { sql: V2, fill: upgrade::to_v2 },
     // Runs of an earlier version come from no other run.
@@ -33,6 +33,8 @@ const STEPS: [Step; 8] = [
     Step { sql: V7, fill: |_| Ok(()) },
     // Nobody was notified, nothing began by itself, and which runs were imported is not known.
     Step { sql: V8, fill: |_| Ok(()) },
+    // No run was to begin later before.
+    Step { sql: V9, fill: |_| Ok(()) },
 ];
 
 /// Brings the file up to [`VERSION`], each step in its own transaction.
@@ -361,4 +363,16 @@ CREATE TABLE schedules(
   problem TEXT,
   PRIMARY KEY(workflow, number)
 ) STRICT, WITHOUT ROWID;
+"#;
+
+const V9: &str = r#"
+-- Of a run that is to begin later and has not begun: when it is to.
+ALTER TABLE runs ADD COLUMN starts_at INTEGER;
+-- For lists. The first grows at its end only, the second has only runs that are for somebody.
+CREATE INDEX runs_started ON runs(started_at, id);
+CREATE INDEX runs_user ON runs(user_id, id) WHERE user_id IS NOT NULL;
+-- So that counting what was given up, and forgetting the oldest of it, costs little.
+CREATE INDEX deliveries_given_up ON deliveries(endpoint, number) WHERE next_at IS NULL;
+-- What becomes of a time that comes while the run before still goes on; empty: an older host wrote the row.
+ALTER TABLE schedules ADD COLUMN overlap TEXT NOT NULL DEFAULT '';
 "#;

@@ -191,6 +191,7 @@ impl Writer {
                 seq: append.seq,
             }));
         }
+        head.started_at = effect_apply::began_at(head.started_at, &append.effects, append.at.0);
         insert_blobs(connection, head.run, &append.blobs)?;
         let pos = insert_row(connection, head, append)?;
         apply_effects(connection, head, append, pos)?;
@@ -453,6 +454,7 @@ pub(crate) fn insert_whole(
     };
     insert_blobs(connection, run, blobs)?;
     for append in appends {
+        head.started_at = effect_apply::began_at(head.started_at, &append.effects, append.at.0);
         let pos = insert_row(connection, &mut head, append)?;
         apply_effects(connection, &head, append, pos)?;
     }

@@ -376,8 +376,8 @@ fn a_newer_file_or_anothers_is_refused_by_name() {
     store.close();
     raw(directory.path()).pragma_update(None, "user_version", 99).expect("set");
     let newer = Store::open(directory.path(), Options::default()).expect_err("newer");
-    assert!(matches!(newer, OpenError::NewerSchema { found: 99, known: 8, .. }), "{newer}");
-    assert!(newer.to_string().contains("has schema 99, this host reads up to 8"), "{newer}");
+    assert!(matches!(newer, OpenError::NewerSchema { found: 99, known: 9, .. }), "{newer}");
+    assert!(newer.to_string().contains("has schema 99, this host reads up to 9"), "{newer}");
     assert!(matches!(Reader::open(directory.path()), Err(OpenError::NewerSchema { .. })));
 
     let other = tempfile::tempdir().expect("a directory");

@@ -6,7 +6,7 @@ mod support;
 use bandstand_engine::event::{Event, ReviewOutcome};
 use bandstand_engine::input::Verdict;
 use bandstand_engine::time::Timestamp;
-use bandstand_store::{DeliveryEnd, KeptSchedule, NewDelivery, Notable, Options, RunStatus, Store};
+use bandstand_store::{DeliveryEnd, KeptSchedule, NewDelivery, Notable, Options, Resent, RunStatus, Store};
 use serde_json::json;
 use support::*;
 
@@ -122,6 +122,7 @@ fn how_far_triggers_are_outlives_the_process() {
         trigger: 1,
         cron: "0 6 * * *".to_owned(),
         zone: "UTC".to_owned(),
+        overlap: "skip".to_owned(),
         up_to: Timestamp(60_000),
         queued_at: None,
         run_id: None,
@@ -142,4 +143,48 @@ fn how_far_triggers_are_outlives_the_process() {
     assert_eq!(store.reader().schedules().expect("read"), [later]);
     store.forget_schedule("w", 1).expect("taken");
     assert_eq!(store.reader().schedules().expect("read"), []);
+}
+
+// R2.8: what waits is bounded without holding the journal back: the oldest is given up, and can be sent again.
+#[test]
+fn above_the_limit_the_oldest_is_given_up_and_can_be_sent_again() {
+    let (_directory, store) = store();
+    store.begin_endpoints(vec!["chat".to_owned()]).expect("taken");
+    let many = |from: u32, count: u32| {
+        let new = |number: u32| NewDelivery {
+            endpoint: "chat".to_owned(),
+            id: format!("id-{number}"),
+            event: "run.ended".to_owned(),
+            run_id: format!("run-{}", number / 2),
+            body: "{}".to_owned(),
+            at: Timestamp(i64::from(number)),
+        };
+        store.plan_deliveries((from..from + count).map(new).collect(), vec![("chat".to_owned(), 9)])
+    };
+    assert_eq!(many(0, 10_000).expect("taken"), 0);
+    assert_eq!(many(10_000, 5).expect("taken"), 5);
+    let reader = store.reader();
+    let state = &reader.endpoints().expect("read")[0];
+    assert_eq!((state.waiting, state.failed), (10_000, 5));
+    let failed = reader.all_deliveries(None, Some(true), 0, 10).expect("read");
+    assert_eq!(failed[0].id, "id-0");
+    assert!(failed[0].problem.as_deref().is_some_and(|problem| problem.contains("more than 10000 waited")));
+    assert_eq!(many(20_000, 10_000).expect("taken"), 10_000);
+    let state = &reader.endpoints().expect("read")[0];
+    assert_eq!((state.waiting, state.failed), (10_000, 10_000), "of those given up only the newest are kept");
+
+    // One that is sent again comes before what is told of its run later.
+    let failed = reader.all_deliveries(Some("chat"), Some(true), 0, 10).expect("read");
+    let first = &failed[1];
+    let at = Timestamp(40_000);
+    assert_eq!(store.resend_deliveries(Resent::Id(first.id.clone()), at).expect("taken"), 1);
+    assert_eq!(
+        store.resend_deliveries(Resent::Id(first.id.clone()), at).expect("taken"),
+        0,
+        "it waits already"
+    );
+    let again = reader.all_deliveries(None, Some(false), 0, 1).expect("read").remove(0);
+    assert_eq!((again.id, again.attempts, again.next_at), (first.id.clone(), 0, Some(at)));
+    assert_eq!(store.resend_deliveries(Resent::Endpoint("chat".to_owned()), at).expect("taken"), 9_999);
+    assert_eq!(store.resend_deliveries(Resent::Endpoint("desk".to_owned()), at).expect("taken"), 0);
 }

@@ -29,7 +29,7 @@ pub(crate) const RESERVED_ITEM: &[&str] = &[
 ];
 
 /// `90s`, `3d`: milliseconds, above 0, at most 365 days.
-pub(crate) fn duration_ms(text: &str) -> Option<u64> {
+pub fn duration_ms(text: &str) -> Option<u64> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (digits, unit) = text.split_at(unit_at);
     let factor = match unit {

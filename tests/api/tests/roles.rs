@@ -21,6 +21,7 @@ DELETE /api/v1/workflows/{workflow} admin
 GET /api/v1/memory/{workflow}/facts viewer
 GET /api/v1/memory/{workflow}/threads/{thread_id}/audit viewer
 GET /api/v1/memory/{workflow}/threads/{thread_id}/slots viewer
+GET /api/v1/notifications viewer
 GET /api/v1/plugins viewer
 GET /api/v1/plugins/{plugin} viewer
 GET /api/v1/reviews viewer
@@ -33,6 +34,7 @@ GET /api/v1/runs/{run_id}/export viewer
 GET /api/v1/runs/{run_id}/replay viewer
 GET /api/v1/runs/{run_id}/stream viewer
 GET /api/v1/runs/{run_id}/wait viewer
+GET /api/v1/schedules viewer
 GET /api/v1/schema/workflow viewer
 GET /api/v1/stream viewer
 GET /api/v1/threads viewer
@@ -45,6 +47,7 @@ GET /api/v1/workflows/{workflow}/graph viewer
 GET /api/v1/workflows/{workflow}/schema viewer
 GET /api/v1/workflows/{workflow}/source viewer
 POST /api/v1/imports admin
+POST /api/v1/notifications/{id}/resend operator
 POST /api/v1/plugins/{plugin}/release operator
 POST /api/v1/reviews/{review_id}/decision reviewer
 POST /api/v1/runs operator

@@ -122,7 +122,7 @@ fn deleted_runs_leave_no_gap_in_which_a_stream_gets_lost() {
     let runs: Vec<String> = (1..=3).map(|n| end(&start(n))).collect();
     // One in the middle of the journal and one at its end.
     for id in &runs[1..] {
-        assert_eq!(client.send("DELETE", &format!("/api/v1/runs/{id}"), &[], None).status, 200);
+        assert_eq!(client.send("DELETE", &format!("/api/v1/runs/{id}"), &[], None).status, 204);
     }
     let stream = client.stream("/api/v1/stream?from=0", None).filter(|message| message.id.is_some());
     let later = end(&start(4));

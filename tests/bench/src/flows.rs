@@ -127,6 +127,10 @@ pub(crate) fn request(text: &str, agent: &Arc<[u8]>, input: Value) -> Result<Sta
         thread_id: None,
         user_id: None,
         request_id: None,
+        request_digest: None,
+        start_at: None,
+        starters: Vec::new(),
+        linked: Vec::new(),
         rerun_of: None,
         seed: Some(1),
     })

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bandstand_engine::input::Verdict::{Approved, Rejected as No};
+use bandstand_engine::run::NewRun;
 use bandstand_engine::{Class, Event, Input, Outcome, Rejected, Status};
-use bandstand_rules::{START, Table, asks, chooses};
+use bandstand_rules::{START, Table, asks, chooses, graph};
 use serde_json::json;
 
 fn reviewed(review: &str) -> String {
@@ -148,7 +149,7 @@ fn whoever_the_run_is_for_may_reject_but_not_approve_where_the_file_says_so() {
     };
     let refused = editor(&mut table, "ann").unwrap_err();
     assert!(matches!(&refused, Rejected::SelfApproval { reviewer, .. } if reviewer == "ann"));
-    assert!(refused.to_string().contains("the run is for them and the review has `self-approval: false`"));
+    assert!(refused.to_string().contains("the review has `self-approval: false`"));
     editor(&mut table, "bob").unwrap();
     assert!(editor(&mut table, "ann").is_err(), "nor as the second one");
     editor(&mut table, "eve").unwrap();
@@ -171,6 +172,23 @@ fn whoever_the_run_is_for_may_reject_but_not_approve_where_the_file_says_so() {
     let approval = table.answer(&id, "ann", Approved);
     table.handle(Input::Answer(approval)).unwrap();
     assert_eq!(table.run.status(), Status::Succeeded, "by default they may");
+}
+
+// R8.2: whoever began the run for somebody else, or the run that it comes from, counts as those it is for.
+#[test]
+fn whoever_began_the_run_does_not_approve_it_either() {
+    let graph = graph(&reviewed("self-approval: false"));
+    let new = Table::new_run(&graph, "run-1", json!({}));
+    let starters = vec!["bob".to_owned(), "eve".to_owned()];
+    let mut table = Table::start_new(graph, NewRun { starters, ..new });
+    let id = table.review();
+    for who in ["ann", "bob", "eve"] {
+        let approval = table.answer(&id, who, Approved);
+        assert!(matches!(table.handle(Input::Answer(approval)), Err(Rejected::SelfApproval { .. })), "{who}");
+    }
+    let approval = table.answer(&id, "kim", Approved);
+    table.handle(Input::Answer(approval)).unwrap();
+    assert_eq!(table.run.status(), Status::Succeeded);
 }
 
 // R2.2, R2.3

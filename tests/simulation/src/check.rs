@@ -82,6 +82,8 @@ pub struct Checker {
     run_deadline: Option<Timestamp>,
     /// It waits for its thread.
     queued: bool,
+    /// It is to begin then, and has not.
+    starts_at: Option<Timestamp>,
     started: BTreeSet<Path>,
     finished: BTreeSet<Path>,
     visited: BTreeMap<Path, u32>,
@@ -150,6 +152,7 @@ impl Checker {
             passes: None,
             run_deadline: None,
             queued: false,
+            starts_at: None,
             started: BTreeSet::new(),
             finished: BTreeSet::new(),
             visited: BTreeMap::new(),
@@ -202,6 +205,9 @@ impl Checker {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         if self.ended.is_some() {
             return None;
+        }
+        if let Some(starts_at) = self.starts_at {
+            return Some(starts_at).filter(|_| !self.paused);
         }
         let retries = self.retries.values().filter(|_| !self.paused);
         let timers = self.timers.values().chain(self.deadlines.values());
@@ -299,6 +305,9 @@ impl Checker {
             return problem(format!("the run is {}, by the journal it is otherwise", run.status().name()));
         }
         let waits = waits || self.is_paused() || !self.waits.is_empty() || self.is_queued();
+        if run.waits_for_start() != self.starts_at.filter(|_| self.ended.is_none()) {
+            return problem(format!("the run waits for its start: {:?}", run.waits_for_start()));
+        }
         if run.waits_for_thread().is_some() != self.is_queued() {
             return problem(format!("the run waits for its thread: {}", !self.is_queued()));
         }
@@ -356,6 +365,9 @@ impl Checker {
         if self.queued && !rests {
             return problem("it waits for its thread");
         }
+        if self.starts_at.is_some() && !rests && !matches!(event, Event::RunDue(_)) {
+            return problem("it was to begin later");
+        }
         if let Some(path) = event.path()
             && !matches!(event, Event::StageEntered(_) | Event::Warning(_) | Event::CheckpointNamed(_))
         {
@@ -385,6 +397,22 @@ impl Checker {
             Event::RunStarted(e) => {
                 self.run_deadline = e.deadline;
                 self.queued = e.lease == Some(Lease::Queued);
+                self.starts_at = e.start_at;
+                if e.start_at.is_some_and(|start_at| start_at <= at || e.deadline.is_some()) {
+                    return problem("a time that had passed, or a deadline before it begins");
+                }
+            }
+            Event::RunDue(e) => {
+                match self.starts_at.take() {
+                    None => return problem("it had begun"),
+                    Some(starts_at) if at < starts_at => return problem("it begins early"),
+                    Some(_) if self.paused => return problem("it begins while it is paused"),
+                    Some(_) => {}
+                }
+                if e.deadline != self.graph.timeout_ms.map(|timeout_ms| at.plus_ms(timeout_ms)) {
+                    return problem("the run's deadline does not count from its beginning");
+                }
+                self.run_deadline = e.deadline;
             }
             Event::RunAdopted(_) => {}
             Event::ThreadEntered(_) if !self.queued => return problem("it had its thread"),
@@ -1033,6 +1061,7 @@ impl Checker {
         prefix.lay_down(then, now, None);
         prefix.inputs.clear();
         prefix.paused = false;
+        prefix.starts_at = None;
         // Nothing was sent to the fork itself yet.
         prefix.signals.clear();
         prefix.requests.clear();

@@ -81,7 +81,8 @@ struct Subject<'w> {
 /// Runs the world's workflow on the engine alone; gives the checker's books. `shows`: a problem tells
 /// the journal before it.
 pub fn run(world: &World, tape: &mut Tape, shows: bool) -> Result<Checker, Problem> {
-    let start = Start::new(&world.graph, new_run(world), START)
+    let start_at = world.starts_after_ms.map(|after_ms| START.plus_ms(after_ms));
+    let start = Start::new(&world.graph, NewRun { start_at, ..new_run(world) }, START)
         .map_err(|error| Problem(format!("the run does not start: {error}")))?;
     let (run, decision) = Run::start(world.graph.clone(), start, START);
     let mut subject = Subject {

@@ -91,6 +91,8 @@ pub struct World {
     pub children: BTreeMap<Id, World>,
     /// The run's seed.
     pub seed: u64,
+    /// How long after it was asked for it is to begin. A child run begins at once.
+    pub starts_after_ms: Option<u64>,
 }
 
 /// Makes a world. `runs_children`: child runs are runs of their own, else they are scripted.
@@ -250,6 +252,7 @@ impl Generator<'_> {
             awaited: self.awaited,
             children: self.children,
             seed: self.tape.below(1 << 32),
+            starts_after_ms: self.tape.chance(20).then(|| *self.tape.pick(&[1, 700, 4_000, 86_400_000])),
         }
     }
 

@@ -552,6 +552,9 @@ impl Host<'_> {
                 }
                 let now = self.wall();
                 let case = &self.cases[&run_id];
+                if new.thread.is_none() {
+                    new.start_at = case.world.starts_after_ms.map(|after_ms| now.plus_ms(after_ms));
+                }
                 let start = Start::new(&case.world.graph, new, now)
                     .map_err(|error| Problem(format!("the run does not start: {error}")))?;
                 let (run, decision) = Run::start(case.world.graph.clone(), start, now);

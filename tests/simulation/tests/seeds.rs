@@ -33,6 +33,7 @@ fn every_seed_comes_to_what_the_language_says() {
         "branch.ended Cancelled",
         "branch.ended Skipped",
         "thread.entered",
+        "run.due",
         "edge.taken Approved",
         "edge.taken Below",
         "edge.taken Default",

@@ -1,6 +1,7 @@
 //! What names and ids on the command line must look like, whatever verb takes them. Whether there is such a run, review
 //! or person is the verb's business.
 
+use bandstand_engine::Timestamp;
 use bandstand_engine::input::REASON_BYTES_MAX;
 
 /// Longest name or id that is taken. Characters.
@@ -34,6 +35,26 @@ pub fn reason(text: &str) -> Result<String, String> {
         return Err(format!("it has {bytes} bytes; {REASON_BYTES_MAX} are the most"));
     }
     Ok(text.to_owned())
+}
+
+/// A time as RFC 3339 writes it, with its offset.
+///
+/// # Errors
+/// When it is none.
+pub fn instant(text: &str) -> Result<Timestamp, String> {
+    let parsed = text.parse::<jiff::Timestamp>();
+    parsed
+        .map(|at| Timestamp(at.as_millisecond()))
+        .map_err(|_| "a time is written as 2026-11-29T08:00:00+01:00 or 2026-11-29T07:00:00Z".to_owned())
+}
+
+/// A duration as workflow files write it. Milliseconds.
+///
+/// # Errors
+/// When it is none.
+pub fn duration(text: &str) -> Result<u64, String> {
+    bandstand_workflow::duration_ms(text)
+        .ok_or_else(|| "a duration is written as 500ms, 90s, 15m, 2h or 3d, at most 365d".to_owned())
 }
 
 /// The beginning of a run's or a review's id. An empty one would be the beginning of all.

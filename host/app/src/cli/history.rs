@@ -464,6 +464,7 @@ impl History {
             | Event::EdgeTaken(_)
             | Event::BranchesStarted(_)
             | Event::WaitStarted(_)
+            | Event::RunDue(_)
             | Event::ThreadEntered(_)
             | Event::ThreadWritten(_) => {}
         }
@@ -673,7 +674,11 @@ pub fn merge(target: &mut Value, patch: &Value) {
 pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
     Some(match event {
         Event::RunStarted(e) => {
-            let waits = if e.lease == Some(Lease::Queued) { "waits for its thread" } else { "started" };
+            let waits = match (e.start_at, e.lease) {
+                (Some(start_at), _) => format!("is to start at {start_at}"),
+                (None, Some(Lease::Queued)) => "waits for its thread".to_owned(),
+                (None, _) => "started".to_owned(),
+            };
             let of = format!("run {} of {} version {}", e.run_id, e.workflow.name, e.workflow.version);
             (Tone::Strong, format!("{of} {waits}"))
         }
@@ -783,6 +788,7 @@ pub fn describe(event: &Event, verbose: bool) -> Option<(Tone, String)> {
         Event::WaitStarted(e) => (Tone::Attention, waits_for(e)),
         Event::SignalReceived(e) => (Tone::Busy, by_whom(&format!("signal {} sent", e.name), &e.by.id, "")),
         Event::CheckpointNamed(e) => (Tone::Faint, format!("passes checkpoint {}", e.name)),
+        Event::RunDue(_) => (Tone::Strong, "its time has come: it starts".to_owned()),
         Event::ThreadEntered(_) => (Tone::Busy, "has its thread now".to_owned()),
         Event::ThreadWritten(e) => {
             let channels: Vec<&str> = e.values.keys().map(|id| id.as_str()).collect();

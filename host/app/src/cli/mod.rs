@@ -23,6 +23,7 @@ pub mod review;
 pub mod routing;
 pub mod run;
 pub mod runs;
+pub mod schedule;
 pub mod schema;
 pub mod serve;
 pub mod site;
@@ -143,6 +144,9 @@ pub enum Verb {
     /// Look at who is told of reviews and runs, and test it
     #[command(subcommand)]
     Notify(notify::NotifyVerb),
+    /// Show what begins by itself, and when
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleVerb),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
     /// Print a schema of Bandstand's own formats
@@ -252,6 +256,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Plugin(verb) => plugin::execute(&verb, context),
         Verb::Token(verb) => token::execute(&verb, context),
         Verb::Notify(verb) => notify::execute(&verb, context),
+        Verb::Schedule(verb) => schedule::execute(&verb, context),
         Verb::Completions(args) => completions::execute(&args, context),
         Verb::Schema(verb) => schema::execute(&verb, context),
         Verb::Docs(verb) => docs::execute(&verb, context),

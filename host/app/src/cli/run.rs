@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bandstand_engine::Timestamp;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use super::json_input;
 use super::stored;
 use super::workflow;
 use crate::api::{Api, Begin};
+use crate::driver::now;
 use crate::host::{Access, Drive, StartRequest};
 use crate::project::load::{self, Loaded, Resolve};
 
@@ -40,6 +42,12 @@ pub struct RunArgs {
     /// The same id again finds the same run instead of starting another
     #[arg(long, value_name = "ID", value_parser = super::arguments::name)]
     pub request: Option<String>,
+    /// Start it at that time, not now: RFC 3339 with an offset. Says the run's id and does not follow it
+    #[arg(long, value_name = "TIME", value_parser = super::arguments::instant)]
+    pub start_at: Option<Timestamp>,
+    /// Start it after so long, not now: 90s, 2h, 3d
+    #[arg(long, value_name = "DURATION", value_parser = super::arguments::duration, conflicts_with = "start_at")]
+    pub start_in: Option<u64>,
     /// Answer every call of a model from this file of recorded replies, instead of asking a provider
     #[arg(long, value_name = "FILE", conflicts_with = "record")]
     pub replies: Option<PathBuf>,
@@ -134,6 +142,7 @@ async fn start_and_follow(
         user_id: args.user.clone(),
         request_id: args.request.clone(),
         seed: args.seed,
+        start_at: args.start_at.or_else(|| args.start_in.map(|span_ms| now().plus_ms(span_ms))),
         ..loaded.into_start_request()?
     };
     let models = context.models(config.as_ref(), args.replies.as_deref(), args.record.as_deref())?;
@@ -149,6 +158,7 @@ async fn start_and_follow(
         print: args.print.clone(),
     };
     let ended = match access.start_run(request).await {
+        Ok(run_id) if waits_for_its_start(&access, &run_id, args, context)? => Ok(Exit::Succeeded),
         Ok(run_id) => {
             let ended = follow::to_the_end(&access, &run_id, context, &manner).await;
             stored::name_other_open_runs(context, &run_id);
@@ -171,6 +181,41 @@ async fn start_and_follow(
     let exit = ended?;
     closed?;
     Ok(exit)
+}
+
+/// Whether it is to start later, and says so. A request that comes again may find a run that has started.
+fn waits_for_its_start(
+    access: &Access,
+    run_id: &str,
+    args: &RunArgs,
+    context: &Context,
+) -> Result<bool, Failure> {
+    if args.start_at.is_none() && args.start_in.is_none() {
+        return Ok(false);
+    }
+    let run = stored::open(context)?.run(run_id)?;
+    let Some(starts_at) = run.and_then(|run| run.starts_at) else { return Ok(false) };
+    if context.out.json {
+        context.out.json_line(&json!({
+            "type": "outcome", "run_id": run_id, "status": "waiting", "starts_at": starts_at.to_string(),
+            "exit_code": Exit::Succeeded.code(),
+        }));
+        return Ok(true);
+    }
+    context.out.data(run_id);
+    let who = if access.is_holder() {
+        format!(
+            "while a host drives it: bandstand serve, or bandstand runs drive {run_id}{}",
+            context.data_option()
+        )
+    } else {
+        "if the process that holds the data directory is there then, or another one drives all runs"
+            .to_owned()
+    };
+    context
+        .out
+        .note(&format!("run {run_id} waits and starts at {}, {who}", super::term::words::instant(starts_at)));
+    Ok(true)
 }
 
 /// Whether the run could not start because of what its thread keeps. A host that another process is tells no more than

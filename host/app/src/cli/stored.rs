@@ -198,7 +198,9 @@ pub fn can_be_driven(reader: &Reader, run: &RunRow) -> bool {
     }
     // Its row does not tell a wait for a time from a signal's deadline, or that of a block.
     folded(reader, &run.run_id).map_or(true, |run| {
-        run.waiting().iter().any(|waits| matches!(waits, Waiting::Retry { .. } | Waiting::Time { .. }))
+        run.waiting().iter().any(|waits| {
+            matches!(waits, Waiting::Retry { .. } | Waiting::Time { .. } | Waiting::Start { .. })
+        })
     })
 }
 

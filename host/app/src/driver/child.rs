@@ -69,6 +69,7 @@ impl Children {
                 seed: new.child.seed,
                 thread_id: new.thread_id,
                 user_id: new.user_id,
+                starters: new.starters,
                 parent: Some(new.parent),
                 ..NewRun::new(new.child.run_id, (*new.child.input).clone())
             },

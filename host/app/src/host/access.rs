@@ -182,6 +182,14 @@ impl Access {
         by_either_way!(self, release_plugin(digest), api => api.release_plugin(digest).await)
     }
 
+    /// Has notifications that were given up sent again; how many.
+    ///
+    /// # Errors
+    /// When the store does not take it now.
+    pub async fn resend(&self, which: &bandstand_store::Resent) -> Result<u64, HostError> {
+        by_either_way!(self, resend(which.clone()))
+    }
+
     /// Forgets what a thread keeps, for good. Asked again by itself when a holder left meanwhile: then a thread that it
     /// forgot already is told as unknown.
     ///

@@ -11,12 +11,13 @@ use bandstand_engine::run::{Edit, Fork, ForkError, NewRun, NotAnEditPath, NotRet
 use bandstand_engine::{Graph, Input};
 use bandstand_store::{Document, DocumentKind, LinkKind, Pins, ThreadKey};
 
-use super::begin::{Beginning, How};
+use super::begin::{Asked, Beginning, How};
 use super::error::HostError;
 use super::holder::{self, Host};
 use super::request::{ForkRequest, RetryRequest, Taken};
 use super::uses::Uses;
 use crate::driver::unopened;
+use crate::telemetry::trace;
 
 impl Host {
     /// Begins a fork; it is durable when this returns its id.
@@ -24,12 +25,15 @@ impl Host {
     /// # Errors
     /// When there is no such run or point, the edits do not fit, or there is no room on the disk.
     pub async fn fork(&self, request: ForkRequest) -> Result<String, HostError> {
-        self.begin(request.request_id.clone(), move |host| host.prepare_fork(request)).await
+        let asked =
+            Asked { id: request.request_id.clone(), digest: request.request_digest.clone(), seed: None };
+        self.begin(asked, move |host| host.prepare_fork(request)).await
     }
 
     /// Everything about a fork that takes time but no turn.
     fn prepare_fork(&self, request: ForkRequest) -> Result<Beginning, HostError> {
-        let ForkRequest { run_id, seq, edits, latest, request_id } = request;
+        let ForkRequest { run_id, seq, edits, latest, request_id, request_digest, mut starters, mut linked } =
+            request;
         let cannot = |problem| unread(&run_id, problem);
         let (mut rows, graph) = self.0.loader.rows(&run_id).map_err(cannot)?;
         let (pinned, uses) = (pinned(rows.pins()), Uses::pinned(rows.pins()));
@@ -56,6 +60,9 @@ impl Host {
             |kind| documents.iter().find(|document| document.kind == kind).map(|it| it.digest.clone());
         let input = first.input.value().map(|input| (**input).clone()).unwrap_or_default();
         let pins = plugins.into_pins();
+        starters.extend(first.starters);
+        starters.dedup();
+        linked.push(trace::of_run(&run_id));
         // A child run never had what its thread keeps, so a fork of it must not overwrite that.
         let has_thread = first.parent.is_none() || graph.second_run().is_none();
         let new = NewRun {
@@ -72,7 +79,11 @@ impl Host {
             thread_id: first.thread_id.filter(|_| has_thread),
             user_id: first.user_id,
             input,
+            start_at: None,
             request_id,
+            request_digest,
+            starters,
+            linked,
             rerun_of: None,
             thread: None,
         };

@@ -14,6 +14,9 @@ use super::holder::Host;
 use super::lease;
 use crate::driver::now;
 
+/// What differs, where only that it does is known; follows `began a run with`.
+const ANOTHER_REQUEST: &str = "another body, or for somebody else";
+
 /// A run that is ready to begin but for its thread; nothing of it is recorded.
 pub(super) struct Beginning {
     /// What it runs.
@@ -31,6 +34,17 @@ pub(super) enum How {
     Anew(Box<NewRun>),
     /// At a point of another one.
     Fork(Box<Fork>),
+}
+
+/// What a request says of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    /// Its id; none: it is no other one's repetition.
+    pub(super) id: Option<String>,
+    /// Digest of what it says, as it was sent.
+    pub(super) digest: Option<String>,
+    /// The seed that it names.
+    pub(super) seed: Option<u64>,
 }
 
 impl How {
@@ -66,13 +80,42 @@ async fn in_memory(
 }
 
 impl Host {
+    /// The run that a request began before, if it was this very request: whatever became of the workflow since.
+    ///
+    /// # Errors
+    /// [`HostError::RequestTaken`] when a request of that id said something else.
+    pub fn begun_before(&self, request_id: Option<&str>, digest: &str) -> Result<Option<String>, HostError> {
+        let (Some(request), Some(run_id)) = (request_id, self.known(request_id)?) else { return Ok(None) };
+        let rows = self.0.store.reader().history(&run_id, 0, 1)?.rows;
+        let Some(Event::RunStarted(started)) = rows.first().and_then(|row| row.events.first()) else {
+            return Ok(None);
+        };
+        match &started.request_digest {
+            // It was begun otherwise, or by an older host: what it leads to is compared.
+            None => Ok(None),
+            Some(said) if said == digest => Ok(Some(run_id)),
+            Some(_) => Err(HostError::RequestTaken {
+                request: request.to_owned(),
+                run_id,
+                differs: ANOTHER_REQUEST.to_owned(),
+            }),
+        }
+    }
+
     /// Begins what is prepared; durable when this returns its id. `prepare` is everything that takes time but no turn;
     /// it is asked also if the request is known, to compare.
     pub(super) async fn begin(
         &self,
-        request: Option<String>,
+        asked: Asked,
         prepare: impl FnOnce(&Host) -> Result<Beginning, HostError> + Send + 'static,
     ) -> Result<String, HostError> {
+        let Asked { id: request, digest, seed } = asked;
+        if let Some(digest) = &digest
+            && let Some(run_id) = self.begun_before(request.as_deref(), digest)?
+        {
+            self.drive(&run_id).await?;
+            return Ok(run_id);
+        }
         let mut known = self.known(request.as_deref())?;
         if known.is_none() && self.0.store.low_space() {
             let free = "free some space, or name a data directory on another disk with --data";
@@ -106,7 +149,7 @@ impl Host {
         // What the run is begun with stands in these two at most.
         let again: Vec<Event> = decision.events.iter().take(2).cloned().collect();
         if let Some(run_id) = known {
-            self.same_request(&run_id, &again)?;
+            self.same_request(&run_id, &again, seed)?;
             self.drive(&run_id).await?;
             return Ok(run_id);
         }
@@ -133,7 +176,7 @@ impl Host {
                     Refusal::Stuck { problem, .. } => HostError::Storage(problem),
                     refusal => HostError::Refused(refusal),
                 })?;
-                self.same_request(&run_id, &again)?;
+                self.same_request(&run_id, &again, seed)?;
                 Ok(run_id)
             }
         }
@@ -148,13 +191,19 @@ impl Host {
     }
 
     /// Whether a request asks again for the run that one of its name began.
-    fn same_request(&self, run_id: &str, again: &[Event]) -> Result<(), HostError> {
+    fn same_request(&self, run_id: &str, again: &[Event], seed: Option<u64>) -> Result<(), HostError> {
         let rows = self.0.store.reader().history(run_id, 0, 1)?.rows;
         let first = rows.first().map(|row| row.events.as_slice()).unwrap_or_default();
         let (Some(first), Some(again)) = (Begun::of(first), Begun::of(again)) else {
             return Err(HostError::Storage(format!("the journal of run {run_id} has no beginning")));
         };
-        let Some(differs) = first.differs(&again) else { return Ok(()) };
+        let other_seed =
+            || seed.filter(|seed| first.started.seed != *seed).map(|_| "another seed".to_owned());
+        let differs = match (&first.started.request_digest, &again.started.request_digest) {
+            (Some(said), Some(says)) => (said != says).then(|| ANOTHER_REQUEST.to_owned()),
+            _ => first.differs(&again).or_else(other_seed),
+        };
+        let Some(differs) = differs else { return Ok(()) };
         Err(HostError::RequestTaken {
             request: again.started.request_id.clone().unwrap_or_default(),
             run_id: run_id.to_owned(),
@@ -214,6 +263,11 @@ impl<'a> Begun<'a> {
             if of != wanted {
                 return Some(of.as_ref().map_or(format!("no {what}"), |of| format!("{what} `{of}`")));
             }
+        }
+        if this.start_at.is_some() != that.start_at.is_some() {
+            return Some(
+                if this.start_at.is_some() { "a later beginning" } else { "no later beginning" }.to_owned(),
+            );
         }
         if this.rerun_of != that.rerun_of {
             return Some(match (&this.rerun_of, &that.rerun_of) {

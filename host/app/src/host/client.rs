@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bandstand_store::{Lock, Retention};
+use bandstand_store::{Lock, Resent, Retention};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Take};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -96,6 +96,9 @@ impl Client {
             request_id: request.request_id,
             seed: request.seed,
             rerun_of: request.rerun_of,
+            start_at: request.start_at,
+            starters: request.starters,
+            linked: request.linked,
         };
         match self.ask(Request::Start(Box::new(start))).await? {
             Reply::Started(run_id) => Ok(run_id),
@@ -187,6 +190,17 @@ impl Client {
         let (workflow, thread_id) = (workflow.to_owned(), thread_id.to_owned());
         match self.ask(Request::ForgetThread { workflow, thread_id }).await? {
             Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Has notifications that were given up sent again; how many.
+    ///
+    /// # Errors
+    /// As for [`Client::start_run`].
+    pub async fn resend(&self, which: Resent) -> Result<u64, HostError> {
+        match self.ask(Request::Resend { which }).await? {
+            Reply::Resent(count) => Ok(count),
             other => Err(unexpected(&other)),
         }
     }

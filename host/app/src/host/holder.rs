@@ -12,7 +12,7 @@ use bandstand_engine::{Answer, CommandId, Graph, Input, Outcome, Signal};
 use bandstand_sandbox::{Sandbox, Settings};
 use bandstand_store::{Document, DocumentKind, InFlight, Lock, Mark, Reader, Retention, RunLease, Store};
 
-use super::begin::{Beginning, How};
+use super::begin::{Asked, Beginning, How};
 use super::error::HostError;
 use super::lease::{self, Leases};
 use super::memory;
@@ -55,6 +55,8 @@ pub(super) struct Inner {
     documents: Arc<Mutex<HashMap<RunId, Vec<Document>>>>,
     tidy: Arc<Tidy>,
     pub(super) leases: Leases,
+    /// How often notifications were to be sent again, so that the notifier looks.
+    pub(super) resends: std::sync::atomic::AtomicU64,
     pub(super) counters: Arc<Counters>,
     telemetry: Arc<Telemetry>,
     opened_at: Instant,
@@ -152,6 +154,7 @@ impl Host {
             telemetry,
             opened_at,
             early: Mutex::default(),
+            resends: std::sync::atomic::AtomicU64::new(0),
             held: Mutex::default(),
         }));
         tokio::spawn(lease::hand_on_left(Arc::downgrade(&host.0), left));
@@ -255,7 +258,12 @@ impl Host {
         request: StartRequest,
         digests: Uses<String>,
     ) -> Result<String, HostError> {
-        self.begin(request.request_id.clone(), move |host| host.prepare(request, digests)).await
+        let asked = Asked {
+            id: request.request_id.clone(),
+            digest: request.request_digest.clone(),
+            seed: request.seed,
+        };
+        self.begin(asked, move |host| host.prepare(request, digests)).await
     }
 
     /// Everything about a new run that takes time but no turn.
@@ -276,7 +284,11 @@ impl Host {
             thread_id: request.thread_id,
             user_id: request.user_id,
             input: request.input,
+            start_at: request.start_at,
             request_id: request.request_id,
+            request_digest: request.request_digest,
+            starters: request.starters,
+            linked: request.linked,
             rerun_of: request.rerun_of,
             thread: None,
         };

@@ -110,6 +110,15 @@ pub struct StartRequest {
     pub user_id: Option<String>,
     /// The same id again finds the same run.
     pub request_id: Option<String>,
+    /// Digest of what was asked, as it was sent; a request of that id with another one is refused. None: what it leads to is
+    /// compared.
+    pub request_digest: Option<String>,
+    /// When the run is to begin; none, or a time that has passed: at once.
+    pub start_at: Option<Timestamp>,
+    /// Who else begins it, or began what it comes from, beside `user_id`: with `self-approval: false` none of them approves.
+    pub starters: Vec<String>,
+    /// Spans of other traces that led to it, as `traceparent` writes them.
+    pub linked: Vec<String>,
     /// Source of the run's randomness; none: the host picks one.
     pub seed: Option<u64>,
     /// The run that it does again from the start.
@@ -127,6 +136,10 @@ impl StartRequest {
             thread_id: None,
             user_id: None,
             request_id: None,
+            request_digest: None,
+            start_at: None,
+            starters: Vec::new(),
+            linked: Vec::new(),
             seed: None,
             rerun_of: None,
         }
@@ -165,6 +178,15 @@ pub struct ForkRequest {
     pub latest: Option<Box<Latest>>,
     /// The same id again finds the same fork.
     pub request_id: Option<String>,
+    /// As of a [`StartRequest`].
+    #[serde(default)]
+    pub request_digest: Option<String>,
+    /// Who begins it: with `self-approval: false` neither they nor who began the other run approve.
+    #[serde(default)]
+    pub starters: Vec<String>,
+    /// Spans of other traces that led to it, as `traceparent` writes them.
+    #[serde(default)]
+    pub linked: Vec<String>,
 }
 
 /// A workflow as it is now; its plugins are in the data directory already.

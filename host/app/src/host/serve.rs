@@ -134,6 +134,7 @@ async fn answer(host: &Host, request: Request) -> Result<Reply, HostError> {
             host.forget_thread(workflow, thread_id).await?;
             Reply::Done
         }
+        Request::Resend { which } => Reply::Resent(host.resend(which).await?),
         Request::Fork(request) => Reply::Started(host.fork(*request).await?),
         Request::Import { file } => Reply::Started(host.import(&file).await?),
         Request::Retry(request) => Reply::Taken(host.retry(request).await?),
@@ -169,7 +170,20 @@ async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> std::io::Result<()> 
 }
 
 fn start_request(start: StartWire) -> (StartRequest, Uses<String>) {
-    let StartWire { graph, source, plugins, input, thread_id, user_id, request_id, seed, rerun_of } = start;
+    let StartWire {
+        graph,
+        source,
+        plugins,
+        input,
+        thread_id,
+        user_id,
+        request_id,
+        seed,
+        rerun_of,
+        start_at,
+        starters,
+        linked,
+    } = start;
     let request = StartRequest {
         graph: Arc::new(graph),
         source,
@@ -178,6 +192,10 @@ fn start_request(start: StartWire) -> (StartRequest, Uses<String>) {
         thread_id,
         user_id,
         request_id,
+        request_digest: None,
+        start_at,
+        starters,
+        linked,
         seed,
         rerun_of,
     };

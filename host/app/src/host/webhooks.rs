@@ -18,6 +18,7 @@ use super::outgoing::SecretFrom;
 use super::request::{Deployed, StartRequest};
 use super::schedule::{Deployments, begin_with};
 use super::signature::{ID_HEADER, NotSigned, SIGNATURE_HEADER, SigningKey, TIMESTAMP_HEADER};
+use crate::telemetry::trace::{self, TRACEPARENT};
 
 /// The largest body that is taken, whatever a workflow allows. Bytes.
 pub const WEBHOOK_BODY_BYTES_MAX: usize = 1 << 20;
@@ -156,7 +157,8 @@ impl Webhooks {
         let (input, key) = evaluate(&graph, trigger, call)?;
         let request_id = key.or_else(|| header(ID_HEADER).map(|id| format!("id:{id}")));
         let request_id = request_id.map(|key| request_id_of(&graph.name, call.webhook, &key));
-        let request = begin_with(&deployed, input, request_id);
+        let linked = header(TRACEPARENT).and_then(trace::of_caller).into_iter().collect();
+        let request = StartRequest { linked, ..begin_with(&deployed, input, request_id) };
         Ok((deployed, request))
     }
 

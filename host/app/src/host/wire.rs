@@ -1,8 +1,8 @@
 //! What goes over the socket: one JSON value a line. A connection carries one request; its answer is one line, or many
 //! when a run is followed.
 
-use bandstand_engine::Graph;
-use bandstand_store::Retention;
+use bandstand_engine::{Graph, Timestamp};
+use bandstand_store::{Resent, Retention};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -49,6 +49,8 @@ pub(super) enum Request {
     ReleasePlugin { digest: String },
     /// Forget what a thread keeps.
     ForgetThread { workflow: String, thread_id: String },
+    /// Send again what was given up.
+    Resend { which: Resent },
     /// Begin a fork of a run.
     Fork(Box<ForkRequest>),
     /// Make a failed run go on.
@@ -72,6 +74,12 @@ pub(super) struct StartWire {
     pub(super) seed: Option<u64>,
     #[serde(default)]
     pub(super) rerun_of: Option<String>,
+    #[serde(default)]
+    pub(super) start_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) starters: Vec<String>,
+    #[serde(default)]
+    pub(super) linked: Vec<String>,
 }
 
 /// What comes back.
@@ -84,6 +92,8 @@ pub(super) enum Reply {
     Done,
     /// How it was taken.
     Taken(Taken),
+    /// How many are sent again.
+    Resent(u64),
     /// What became of runs that were to be deleted.
     Deleted(Deleted),
     /// What retention took.

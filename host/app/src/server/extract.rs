@@ -10,6 +10,7 @@ use utoipa::IntoParams;
 
 use super::problem::{Code, Problem};
 use crate::cli::arguments;
+use crate::telemetry::trace;
 
 /// A body that takes longer is given up, so that nobody keeps a connection by sending none.
 pub const BODY_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
@@ -87,6 +88,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         query.map(|query| Query(query.0)).map_err(|rejected: rejection::QueryRejection| {
             Problem::new(Code::BadRequest, format!("the parameters: {}", rejected.body_text()))
         })
+    }
+}
+
+/// The span that the caller names in `traceparent`, as runs keep it. What is none is passed over.
+#[derive(Clone, Debug)]
+pub struct CallerSpan(pub Vec<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for CallerSpan {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<CallerSpan, Self::Rejection> {
+        let named = parts.headers.get(trace::TRACEPARENT).and_then(|value| value.to_str().ok());
+        Ok(CallerSpan(named.and_then(trace::of_caller).into_iter().collect()))
     }
 }
 

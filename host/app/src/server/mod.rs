@@ -73,6 +73,8 @@ fn api(upload_bytes_max: usize) -> OpenApiRouter<AppState> {
         .merge(routes::reviews::routes())
         .merge(routes::threads::routes())
         .merge(routes::routing::routes())
+        .merge(routes::schedules::routes())
+        .merge(routes::notifications::routes())
         .merge(routes::memory::routes())
         .merge(routes::streams::routes())
         .merge(routes::workflows::routes())

@@ -84,6 +84,8 @@ impl Counting {
         let name = run.workflow.as_str();
         match event {
             Event::RunStarted(_) => drop(self.workflow(name).started.inc()),
+            // What it waited before is no part of how long it took.
+            Event::RunDue(_) => run.at = at,
             Event::RunSucceeded(_) => self.run_ended(run, at, "succeeded"),
             Event::RunFailed(_) => self.run_ended(run, at, "failed"),
             Event::RunCancelled(_) => self.run_ended(run, at, "cancelled"),

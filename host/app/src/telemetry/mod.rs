@@ -10,7 +10,7 @@ pub mod log;
 mod metrics;
 pub mod names;
 mod process;
-mod trace;
+pub(crate) mod trace;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

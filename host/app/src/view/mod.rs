@@ -2,16 +2,19 @@
 //! command line, for the HTTP API and for its OpenAPI document. Only shapes: what is read where is the callers' business.
 
 mod event;
+mod notification;
 mod page;
 mod plugin;
 mod report;
 mod review;
 mod route;
 mod run;
+mod schedule;
 mod thread;
 mod workflow;
 
 pub use event::{EventLine, LiveLine, event_of, event_text, event_value, live_of, live_value};
+pub use notification::NotificationSummary;
 pub use page::{Decided, Done, Page, Replayed, ReplayedDifference, RunOutcome, ThreadDetail, UploadedPlugin};
 pub use plugin::{PluginDetail, PluginImport, PluginLimit, PluginLimits, PluginSummary, Quarantine};
 pub use report::{
@@ -22,6 +25,7 @@ pub use report::{
 pub use review::{ReviewDetail, ReviewParent, ReviewSummary};
 pub use route::RouteSummary;
 pub use run::{Lease, LeaseIs, RunSummary, held, problem};
+pub use schedule::ScheduleSummary;
 pub use thread::ThreadSummary;
 pub use workflow::{FileProblem, WorkflowSummary, diagnostics};
 

@@ -145,6 +145,8 @@ pub struct ReportStage {
 #[serde(tag = "kind", rename_all = "lowercase")]
 #[allow(missing_docs, reason = "each member is what its name says, as in the journal")]
 pub enum WaitsFor {
+    /// The time at which it is to start.
+    Start { until: String },
     /// A plugin that is in quarantine.
     Plugin {
         path: String,

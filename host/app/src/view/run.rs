@@ -29,8 +29,10 @@ pub struct RunSummary {
     pub problem: Option<String>,
     /// How it stands to its thread.
     pub lease: Option<Lease>,
-    /// When it started.
+    /// When it started; of one that waits for its start, when it was asked for.
     pub started_at: String,
+    /// Of a run that waits for its start: when it is to start.
+    pub starts_at: Option<String>,
     /// When it ended.
     pub ended_at: Option<String>,
     /// When it must next be looked at.
@@ -89,6 +91,7 @@ impl From<&RunRow> for RunSummary {
             problem: problem(run).map(str::to_owned),
             lease: run.lease.as_ref().map(Lease::of),
             started_at: run.started_at.to_string(),
+            starts_at: run.starts_at.map(|at| at.to_string()),
             ended_at: run.ended_at.map(|at| at.to_string()),
             next_deadline: run.next_deadline.map(|at| at.to_string()),
         }

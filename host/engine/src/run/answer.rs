@@ -69,9 +69,10 @@ impl Run {
         Ok(Some(p.clone()))
     }
 
-    /// Four eyes: whoever wants the run may say no to it, not yes.
+    /// Four eyes: whoever wants or began the run, or the one that it comes from, may say no to it, not yes.
     fn check_self_approval(&self, review: &ReviewState, answer: &Answer) -> Result<(), Rejected> {
-        let by_self = self.state.started.user_id.as_deref() == Some(answer.reviewer.as_str());
+        let started = &self.state.started;
+        let by_self = started.user_id.iter().chain(&started.starters).any(|who| *who == answer.reviewer);
         if review.not_by_self && by_self && answer.decision == Verdict::Approved {
             return Err(Rejected::SelfApproval {
                 review_id: review.id.clone(),

@@ -53,6 +53,7 @@ impl State {
             closed_reviews: Default::default(),
             retries: 0,
             gate: begun.gate,
+            starts_at: started.start_at,
             unwritten: begun.unwritten,
             spent: Spent::default(),
         })
@@ -69,6 +70,12 @@ impl Run {
         match event {
             Event::RunStarted(_) if self.state.seq > 0 => return Err("a second start".to_owned()),
             Event::RunStarted(_) | Event::Warning(_) => {}
+            Event::RunDue(e) => {
+                self.state.starts_at.take().ok_or("it has begun already")?;
+                self.state.started.deadline = e.deadline;
+                self.state.started_at = self.state.now;
+                self.stand_at(self.state.root.clone());
+            }
             Event::RunAdopted(e) => self.adopted(e)?,
             Event::RunRetried(e) => self.retried(e)?,
             Event::RunSucceeded(e) => {

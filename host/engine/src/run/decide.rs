@@ -11,10 +11,11 @@ use super::state::{Attempt, End, Index, OpenReview, Phase, State, Timer, Waiting
 use super::thread::Begin;
 use super::{
     Command, Corrupt, Decision, ErrorRecord, Event, Graph, Id, Input, NewRun, Outcome, Path, Payload, RULES,
-    Rejected, Run, RunStarted, Snapshot, Stage, Start, StartError, Status, Timestamp, apply, write,
+    Rejected, Run, RunStarted, START_DAYS_MAX, Snapshot, Stage, Start, StartError, Status, Timestamp, apply,
+    write,
 };
 use crate::event::{
-    CancelCause, Lease, RunCancelled, RunKilled, RunPaused, RunResumed, WaitCause, WaitEnded,
+    CancelCause, Lease, RunCancelled, RunDue, RunKilled, RunPaused, RunResumed, WaitCause, WaitEnded,
 };
 use crate::expression;
 use crate::failure::{Class, Failure};
@@ -43,6 +44,15 @@ impl Start {
             return Err(StartError::InputTooLarge { bytes, bytes_max });
         }
         let input = Arc::new(input);
+        let start_at = new.start_at.filter(|start_at| *start_at > now);
+        if let Some(at) = start_at {
+            if at > now.plus_ms(u64::from(START_DAYS_MAX) * 86_400_000) {
+                return Err(StartError::TooLate { at });
+            }
+            if new.thread.is_some() {
+                return Err(StartError::DelayedInThread { workflow: graph.name.clone() });
+            }
+        }
         let begin = super::thread::begin(graph, &new.thread, new.thread_id.as_deref());
         let state = first_values(graph, &input, &begin)?;
         Ok(Start(RunStarted {
@@ -63,9 +73,13 @@ impl Start {
             state,
             deadline: graph
                 .timeout_ms
-                .filter(|_| begin.lease != Some(Lease::Queued))
+                .filter(|_| begin.lease != Some(Lease::Queued) && start_at.is_none())
                 .map(|timeout_ms| now.plus_ms(timeout_ms)),
+            start_at,
             request_id: new.request_id,
+            request_digest: new.request_digest,
+            starters: new.starters,
+            linked: new.linked,
             rerun_of: new.rerun_of,
             parent: new.parent,
             children: new.children,
@@ -292,6 +306,13 @@ impl Run {
             let error = self.record(&Path::root(), failure, (1, 1), None);
             return self.fail_run(error);
         }
+        if let Some(at) = self.state.starts_at {
+            if at <= self.clock && !self.state.paused {
+                let deadline = self.graph.timeout_ms.map(|timeout_ms| self.clock.plus_ms(timeout_ms));
+                self.emit(Event::RunDue(RunDue { deadline }));
+            }
+            return;
+        }
         for _ in 0..TIMERS_PER_DECISION_MAX {
             let Some((at, p, timer)) = self.index.next_timer(self.state.paused).cloned() else { return };
             let early_ms = if mistake::is(Mistake::TimerEarly) { 500 } else { 0 };
@@ -386,9 +407,14 @@ impl Run {
         &self.state.started
     }
 
-    /// When it began.
+    /// When it began; of a run that is to begin later, when it was asked for.
     pub fn started_at(&self) -> Timestamp {
         self.state.started_at
+    }
+
+    /// Until when the whole run waits, since it is to begin later. `None`: it has begun.
+    pub fn waits_for_start(&self) -> Option<Timestamp> {
+        self.state.starts_at.filter(|_| self.state.end.is_none())
     }
 
     /// How often it was retried after it had failed.
@@ -475,6 +501,10 @@ impl Run {
         if !self.index.ready.is_empty() && !self.state.paused {
             return Some(self.state.now);
         }
+        if let Some(starts_at) = self.waits_for_start() {
+            // What starts something does not while the run is paused.
+            return Some(starts_at).filter(|_| !self.state.paused);
+        }
         let timer = self.index.next_timer(self.state.paused).map(|(at, _, _)| *at);
         timer.into_iter().chain(self.state.started.deadline).min()
     }
@@ -540,7 +570,8 @@ impl Run {
             thread_id: self.state.started.thread_id.clone().unwrap_or_default(),
             since,
         });
-        thread.into_iter().chain(timed).chain(children).chain(signals).collect()
+        let start = self.waits_for_start().map(|until| Waiting::Start { until });
+        start.into_iter().chain(thread).chain(timed).chain(children).chain(signals).collect()
     }
 
     /// Its whole state, for opening it later without its history.

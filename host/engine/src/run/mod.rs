@@ -59,6 +59,9 @@ pub use thread::ThreadNow;
 /// Version of the deciding logic, recorded in `run.started`. It grows when the same inputs would give other events.
 pub const RULES: u32 = 1;
 
+/// A run begins so many days after it was asked for at the latest.
+pub const START_DAYS_MAX: u32 = 366;
+
 /// One run. Not shared: its driver owns it.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -98,8 +101,16 @@ pub struct NewRun {
     pub user_id: Option<String>,
     /// The input as given.
     pub input: Value,
+    /// When it is to begin. `None`, or not later than now: at once.
+    pub start_at: Option<Timestamp>,
     /// The request that asks for it.
     pub request_id: Option<String>,
+    /// Digest of what it says.
+    pub request_digest: Option<String>,
+    /// Who else begins it, or began what it comes from, beside `user_id`.
+    pub starters: Vec<String>,
+    /// Spans of other traces that led to it, as `traceparent` writes them.
+    pub linked: Vec<String>,
     /// The run that it does again from the start.
     pub rerun_of: Option<String>,
     /// The run whose attempt it is.
@@ -125,7 +136,11 @@ impl NewRun {
             thread_id: None,
             user_id: None,
             input,
+            start_at: None,
             request_id: None,
+            request_digest: None,
+            starters: Vec::new(),
+            linked: Vec::new(),
             rerun_of: None,
             parent: None,
             children: BTreeMap::new(),
@@ -164,6 +179,21 @@ pub enum StartError {
         channel: Id,
         /// What is wrong.
         problem: String,
+    },
+    /// It may write its thread, and is to begin later.
+    #[error(
+        "a run of workflow `{workflow}` takes its place in its thread when it is asked for, so it cannot begin later: leave out \
+         the time or the thread"
+    )]
+    DelayedInThread {
+        /// The workflow's name.
+        workflow: String,
+    },
+    /// It is to begin too late.
+    #[error("a run begins {START_DAYS_MAX} days from now at the latest, not on {at}")]
+    TooLate {
+        /// When it was to begin.
+        at: Timestamp,
     },
 }
 

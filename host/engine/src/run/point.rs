@@ -258,7 +258,7 @@ impl Run {
             root: self.state.root.clone(),
             signals: self.state.signals.clone(),
             failed: Vec::new(),
-            fresh: self.state.gate.is_some_and(|gate| !gate.begun),
+            fresh: self.state.starts_at.is_some() || self.state.gate.is_some_and(|gate| !gate.begun),
         }
     }
 

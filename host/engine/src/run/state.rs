@@ -57,6 +57,9 @@ pub(super) struct State {
     /// The run waits for its thread: nothing in it moves. Absent: it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) gate: Option<Gate>,
+    /// The run was to begin later and has not begun: nothing in it moves before that time. Absent: it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) starts_at: Option<Timestamp>,
     /// Channels of a thread's writer whose values the thread does not keep yet.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(super) unwritten: BTreeSet<Id>,
@@ -515,7 +518,7 @@ impl Index {
     /// The index of a state that was read from a snapshot.
     pub(super) fn of(graph: &Graph, state: &State) -> Index {
         let mut index = Index::default();
-        if state.end.is_none() && state.gate.is_none() {
+        if state.end.is_none() && state.gate.is_none() && state.starts_at.is_none() {
             index.add_scope(graph, &Path::root(), &state.root);
         }
         index.opened.clear();
@@ -674,6 +677,11 @@ pub struct OpenReview {
 /// What a part of a run waits for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Waiting {
+    /// The time at which the whole run is to begin.
+    Start {
+        /// Its time.
+        until: Timestamp,
+    },
     /// People.
     Review {
         /// Which.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bandstand_engine::input::{ActorKind, By, Usage};
-use bandstand_engine::run::{Edit, ThreadNow};
+use bandstand_engine::run::{Edit, NewRun, ThreadNow};
 use bandstand_engine::{Input, Signal};
 use bandstand_rules::kept;
 use serde_json::{Value, json};
@@ -28,6 +28,9 @@ pub(crate) fn all() -> Vec<(&'static str, Tape)> {
         ("retried", retried()),
         ("retried-in-block", retried_in_block()),
         ("retried-in-map", retried_in_map()),
+        ("by-others", by_others()),
+        ("delayed", delayed("1h")),
+        ("delayed-without-timeout", delayed("none")),
         ("thread", thread()),
         ("thread-queued", thread_queued()),
         ("thread-forked", thread_forked()),
@@ -55,6 +58,44 @@ fn signal(tape: &mut Tape, number: u32, name: &str, data: Value, request: Option
         by: ann(),
         request_id: request.map(str::to_owned),
     }));
+}
+
+/// What a caller over HTTP says of a run: its request's digest, who else began it, and the span that led to it.
+fn by_others() -> Tape {
+    const LINE: &str = "format: 1\nname: line\nversion: 1\nnodes: { a: { wait: { for: 1s }, next: end } }\n";
+    let mut tape = Tape::start_as(bandstand_rules::graph(LINE), |new| NewRun {
+        user_id: Some("ann".to_owned()),
+        request_id: Some("http:1".to_owned()),
+        request_digest: Some("00ff".to_owned()),
+        starters: vec!["bob".to_owned()],
+        linked: vec!["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00".to_owned()],
+        ..new
+    });
+    tape.until_due();
+    tape
+}
+
+/// It is to begin later: a signal comes meanwhile, and the time that it has counts from its beginning.
+fn delayed(timeout: &str) -> Tape {
+    const HEARS: &str = "
+format: 1
+name: hears
+version: 1
+timeout: 1h
+plugins: { p: { builtin: echo } }
+nodes:
+  hear: { wait: { signal: go, timeout: 1d }, next: a }
+  a: { agent: p, next: end }
+";
+    let text = match timeout {
+        "none" => HEARS.replace("timeout: 1h\n", ""),
+        timeout => HEARS.replace("timeout: 1h", &format!("timeout: {timeout}")),
+    };
+    let mut tape = Tape::start_later(&text, 86_400_000);
+    signal(&mut tape, 1, "go", json!({ "n": 1 }), None);
+    tape.until_due();
+    done_plainly(&mut tape, "a@1#1", json!({}));
+    tape
 }
 
 const KEEPS: &str = "

@@ -44,6 +44,12 @@ impl Tape {
         Tape::start_new(graph, new(plain))
     }
 
+    /// Starts a run that is to begin after that time.
+    pub(crate) fn start_later(text: &str, span_ms: u64) -> Tape {
+        let graph: Arc<Graph> = bandstand_rules::graph(text);
+        Tape::start_as(graph, |new| NewRun { start_at: Some(START.plus_ms(span_ms)), ..new })
+    }
+
     fn new_run(graph: &Graph, run_id: &str, input: Value, named: Option<&str>) -> NewRun {
         let digest = |id: &str| PluginPin { digest: format!("sha256:{id}") };
         NewRun {

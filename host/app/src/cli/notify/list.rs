@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use bandstand_store::{Delivery, EndpointState, Reader};
+use bandstand_store::{EndpointState, Reader};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::cli::arguments;
 use crate::cli::context::Context;
@@ -13,6 +13,7 @@ use crate::cli::stored;
 use crate::cli::term::table::Table;
 use crate::cli::term::words;
 use crate::host::Endpoint;
+use crate::view::NotificationSummary;
 
 /// What `list` is given.
 #[derive(Args, Debug)]
@@ -123,7 +124,7 @@ fn deliveries(reader: &Reader, name: &str, context: &Context) -> Result<Exit, Fa
             after = last.number;
             for delivery in page {
                 if context.out.json {
-                    context.out.json_line(&as_json(&delivery));
+                    context.out.json_line(&json!(NotificationSummary::from(&delivery)));
                 } else {
                     table.row([
                         delivery.id,
@@ -147,19 +148,4 @@ fn deliveries(reader: &Reader, name: &str, context: &Context) -> Result<Exit, Fa
         }
     }
     Ok(Exit::Succeeded)
-}
-
-fn as_json(delivery: &Delivery) -> Value {
-    json!({
-        "id": delivery.id,
-        "endpoint": delivery.endpoint,
-        "event": delivery.event,
-        "run_id": delivery.run_id,
-        "at": delivery.created_at.to_string(),
-        "state": if delivery.next_at.is_none() { "failed" } else { "waiting" },
-        "attempts": delivery.attempts,
-        "next_at": delivery.next_at.map(|at| at.to_string()),
-        "tried_at": delivery.tried_at.map(|at| at.to_string()),
-        "problem": delivery.problem,
-    })
 }

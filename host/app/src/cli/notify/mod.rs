@@ -1,6 +1,7 @@
 //! `bandstand notify ...`: who is told when reviews open, are answered or expire, and when runs end (R2.8).
 
 pub mod list;
+pub mod resend;
 pub mod test;
 
 use clap::Subcommand;
@@ -13,6 +14,8 @@ use super::exit::{Exit, Failure};
 pub enum NotifyVerb {
     /// List who is told of what, what waits to be delivered, and what was given up and why
     List(list::ListArgs),
+    /// Send again what was given up: one delivery by its id, or all of an endpoint
+    Resend(resend::ResendArgs),
     /// Send somebody something that never happened, signed as everything is
     Test(test::TestArgs),
 }
@@ -21,6 +24,7 @@ pub enum NotifyVerb {
 pub fn execute(verb: &NotifyVerb, context: &Context) -> Result<Exit, Failure> {
     match verb {
         NotifyVerb::List(args) => list::execute(args, context),
+        NotifyVerb::Resend(args) => resend::execute(args, context),
         NotifyVerb::Test(args) => test::execute(args, context),
     }
 }

@@ -65,7 +65,16 @@ pub fn execute(args: &ForkArgs, context: &Context) -> Result<Exit, Failure> {
             Some(Box::new(Latest { graph: (*request.graph).clone(), source: request.source, plugins }))
         }
     };
-    let request = ForkRequest { run_id: run.run_id.clone(), seq, edits, latest, request_id: request.clone() };
+    let request = ForkRequest {
+        run_id: run.run_id.clone(),
+        seq,
+        edits,
+        latest,
+        request_id: request.clone(),
+        request_digest: None,
+        starters: Vec::new(),
+        linked: Vec::new(),
+    };
     block_on(async {
         let access = context.access(config.as_ref(), Drive::Only(Vec::new())).await?;
         let begun = access.fork(request).await;

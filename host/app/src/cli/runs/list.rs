@@ -95,6 +95,9 @@ pub fn status_words(run: &RunSummary) -> String {
         }
         return text;
     }
+    if let (Some(starts_at), "waiting") = (&run.starts_at, run.status.as_str()) {
+        return format!("waiting to start at {}", words::instant(moment(starts_at)));
+    }
     if let Some(held) = run.held.as_ref().filter(|held| **held != run.status) {
         text.push_str(&format!(" (held: {held})"));
     } else if let ("waiting", Some(until)) = (run.status.as_str(), &run.next_deadline) {

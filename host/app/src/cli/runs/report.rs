@@ -317,6 +317,7 @@ impl Material {
 
     fn waiting_for(&self) -> Vec<WaitsFor> {
         let history = &self.history;
+        let start = self.run.starts_at.map(|until| WaitsFor::Start { until: until.to_string() });
         let quarantined = self.quarantined.iter().map(|(id, name, breaker)| {
             let quarantine = Quarantine::from(Some(breaker));
             WaitsFor::Plugin {
@@ -356,7 +357,8 @@ impl Material {
             let (path, until) = (path.to_string(), until.to_string());
             if *kind == "retry" { WaitsFor::Retry { path, until } } else { WaitsFor::Wait { path, until } }
         });
-        quarantined.chain(thread).chain(reviews).chain(signals).chain(children).chain(timers).collect()
+        let held = start.into_iter().chain(quarantined).chain(thread);
+        held.chain(reviews).chain(signals).chain(children).chain(timers).collect()
     }
 }
 

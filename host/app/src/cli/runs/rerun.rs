@@ -59,6 +59,7 @@ pub fn execute(args: &RerunArgs, context: &Context) -> Result<Exit, Failure> {
         input,
         thread_id: started.thread_id.clone(),
         user_id: started.user_id.clone(),
+        starters: started.starters.clone(),
         request_id: request_id.clone(),
         rerun_of: Some(run.run_id.clone()),
         ..request

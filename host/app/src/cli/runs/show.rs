@@ -383,6 +383,9 @@ fn waiting_line(waits: &WaitsFor) -> String {
             let told = quarantine::sentence(quarantine);
             format!("plugin {plugin} at {path}#{attempt}, in quarantine: {told}")
         }
+        WaitsFor::Start { until } => {
+            format!("its start, {} ({})", words::instant(moment(until)), relative(until))
+        }
         WaitsFor::Thread { thread_id, behind } => {
             let thread = thread_id.as_deref().unwrap_or_default();
             match behind {

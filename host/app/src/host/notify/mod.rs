@@ -14,18 +14,19 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bandstand_engine::Timestamp;
-use bandstand_store::{Delivery, DeliveryEnd, Store};
+use bandstand_store::{Delivery, DeliveryEnd, Resent, Store};
 use tokio::task::JoinSet;
 
 pub use endpoint::{Endpoint, EventKind, Persistence};
 use send::{Sender, Sent};
 
 use super::error::HostError;
-use super::holder::Inner;
+use super::holder::{Host, Inner};
 use super::signature::SigningKey;
 use crate::driver::now;
 
@@ -37,8 +38,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAGE_ROWS: u32 = 1_000;
 /// An endpoint's place is written down after so many rows at least, though there was nothing to tell.
 const ROWS_UNWRITTEN_MAX: i64 = 10_000;
-/// Deliveries of one endpoint that wait at most; what comes after stays in the journal until there is room.
-const WAITING_MAX: u64 = 10_000;
 /// How long given-up deliveries are shown. Milliseconds.
 const FAILED_KEPT_MS: u64 = 30 * 24 * 3_600_000;
 /// How often older ones are looked for. Milliseconds.
@@ -95,6 +94,23 @@ pub(super) async fn begin(host: &Arc<Inner>, notify: Notify) -> Result<(), HostE
     Ok(())
 }
 
+impl Host {
+    /// Has notifications that were given up sent again; how many. Durable when this returns. A host that notifies nobody
+    /// leaves them to the next one that does.
+    ///
+    /// # Errors
+    /// When the store does not take it now.
+    pub async fn resend(&self, which: Resent) -> Result<u64, HostError> {
+        let store = self.0.store.clone();
+        let resent = tokio::task::spawn_blocking(move || store.resend_deliveries(which, now()))
+            .await
+            .map_err(|_| HostError::Closing)?
+            .map_err(|refused| HostError::Storage(refused.to_string()))?;
+        self.0.resends.fetch_add(1, Ordering::Release);
+        Ok(resent)
+    }
+}
+
 /// Follows the journal for all endpoints.
 #[derive(Clone, Debug)]
 struct Follower {
@@ -108,12 +124,8 @@ struct Follower {
 impl Follower {
     /// Writes down what is to be told of, up to the journal's end. Whether there was anything. Blocks.
     fn follow(&mut self, store: &Store) -> Result<bool, HostError> {
-        let mut open = Vec::new();
-        for endpoint in &self.endpoints {
-            if store.reader().waiting_deliveries(&endpoint.name)? < WAITING_MAX {
-                open.push(endpoint.clone());
-            }
-        }
+        // Nobody is left behind, however much waits: retention deletes runs, and what is not written down goes with them.
+        let open = self.endpoints.clone();
         let mut planned = false;
         let place = |places: &BTreeMap<String, i64>, name: &str| places.get(name).copied().unwrap_or(0);
         while let Some(from) = open.iter().map(|endpoint| place(&self.places, &endpoint.name)).min() {
@@ -144,15 +156,24 @@ impl Follower {
                     .iter()
                     .map(|endpoint| (endpoint.name.clone(), place(&self.places, &endpoint.name)))
                     .collect();
-                if let Err(refused) = store.plan_deliveries(deliveries, places.clone()) {
-                    // Nothing of it is in the file: all is read again.
-                    self.places.clone_from(&self.written);
-                    return Err(HostError::Storage(refused.to_string()));
+                match store.plan_deliveries(deliveries, places.clone()) {
+                    Ok(0) => {}
+                    Ok(given_up) => {
+                        tracing::warn!(
+                            given_up,
+                            "too much waits for an endpoint: the oldest is given up (bandstand notify list)"
+                        );
+                    }
+                    Err(refused) => {
+                        // Nothing of it is in the file: all is read again.
+                        self.places.clone_from(&self.written);
+                        return Err(HostError::Storage(refused.to_string()));
+                    }
                 }
                 self.written.extend(places);
             }
             if !page.more || planned {
-                // What waits may be too much by now; the next look counts it.
+                // Sending begins before the next look.
                 break;
             }
         }
@@ -194,6 +215,7 @@ async fn work(host: Weak<Inner>, sender: Sender, mut follower: Follower, mut lin
     let mut sending: JoinSet<Ended> = JoinSet::new();
     let mut commits = None;
     let mut forgotten_at = None;
+    let mut resends = 0;
     loop {
         tokio::select! {
             Some(ended) = sending.join_next(), if !sending.is_empty() => {
@@ -206,10 +228,14 @@ async fn work(host: Weak<Inner>, sender: Sender, mut follower: Follower, mut lin
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
         // Asleep, it keeps nothing of a host that was closed.
-        let Some(store) = host.upgrade().filter(|inner| inner.is_held()).map(|inner| inner.store.clone())
-        else {
-            return;
-        };
+        let Some(inner) = host.upgrade().filter(|inner| inner.is_held()) else { return };
+        let store = inner.store.clone();
+        let wanted = inner.resends.load(Ordering::Acquire);
+        drop(inner);
+        if wanted != resends {
+            resends = wanted;
+            lines.iter_mut().for_each(|line| line.look_at = Some(Timestamp(0)));
+        }
         let seen = store.stats().commits;
         if commits != Some(seen) {
             match follow(&store, follower).await {

@@ -135,13 +135,20 @@ impl Scheduler {
         let now = now();
         let known = self.kept.get(key).filter(|kept| kept.cron == due.cron && kept.zone == due.zone);
         let kept = match known {
-            Some(kept) => kept.clone(),
+            Some(kept) if kept.overlap == due.overlap.name() => kept.clone(),
+            // Nothing of what has fired changes by that.
+            Some(kept) => {
+                let kept = KeptSchedule { overlap: due.overlap.name().to_owned(), ..kept.clone() };
+                self.keep(&host.0.store, key, kept.clone()).await?;
+                kept
+            }
             None => {
                 let new = KeptSchedule {
                     workflow: key.0.clone(),
                     trigger: key.1,
                     cron: due.cron.to_owned(),
                     zone: due.zone.to_owned(),
+                    overlap: due.overlap.name().to_owned(),
                     up_to: now,
                     queued_at: None,
                     run_id: None,

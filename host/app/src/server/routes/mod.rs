@@ -3,11 +3,13 @@
 pub mod health;
 pub mod hooks;
 pub mod memory;
+pub mod notifications;
 pub mod plugins;
 pub mod reviews;
 pub mod routing;
 pub mod runs;
 pub mod runs_control;
+pub mod schedules;
 pub mod socket;
 pub mod streams;
 pub mod threads;

@@ -13,12 +13,14 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::cli::arguments;
 use crate::cli::runs::{replay, report};
 use crate::cli::stored;
+use crate::driver::now;
 use crate::host::{Settled, StartRequest};
 use crate::project::server::Role;
-use crate::server::caller::{Operator, Viewer};
-use crate::server::extract::{IdempotencyKey, Json, KeyHeader, Path, Query, given, name, whole};
+use crate::server::caller::{Caller, Operator, Viewer};
+use crate::server::extract::{CallerSpan, IdempotencyKey, Json, KeyHeader, Path, Query, given, name, whole};
 use crate::server::feed::until;
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
@@ -56,6 +58,32 @@ pub struct StartRun {
     /// Source of the run's randomness; by default the host picks one.
     #[serde(default, deserialize_with = "whole")]
     pub seed: Option<u64>,
+    /// When it is to start, at most 366 days from now: RFC 3339 with an offset. A time that has passed: at once.
+    #[schema(format = DateTime)]
+    pub start_at: Option<String>,
+    /// After how long it is to start, instead of `start_at`: `500ms`, `90s`, `15m`, `2h`, `3d`.
+    #[schema(pattern = "^[0-9]{1,11}(ms|s|m|h|d)$")]
+    pub start_in: Option<String>,
+}
+
+impl StartRun {
+    fn starts_at(&self) -> Result<Option<Timestamp>, Problem> {
+        match (&self.start_at, &self.start_in) {
+            (Some(_), Some(_)) => {
+                Err(Problem::new(Code::Invalid, "start_at and start_in: one of them says when, not both"))
+            }
+            (Some(at), None) => {
+                let at = arguments::instant(at);
+                at.map(Some).map_err(|problem| Problem::new(Code::Invalid, format!("start_at: {problem}")))
+            }
+            (None, Some(span)) => {
+                let span = arguments::duration(span);
+                span.map(|span_ms| Some(now().plus_ms(span_ms)))
+                    .map_err(|problem| Problem::new(Code::Invalid, format!("start_in: {problem}")))
+            }
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 fn empty() -> Value {
@@ -86,9 +114,18 @@ async fn start(
     State(state): State<AppState>,
     Query(waiting): Query<Waiting>,
     IdempotencyKey(request_id): IdempotencyKey,
+    CallerSpan(linked): CallerSpan,
     Json(body): Json<StartRun>,
 ) -> Result<Response, Problem> {
     let waiting = waited(waiting.wait)?;
+    let start_at = body.starts_at()?;
+    let digest = digest(&json!({
+        "start": body.workflow, "input": body.input, "thread_id": body.thread_id, "user_id": body.user_id,
+        "seed": body.seed, "start_at": body.start_at, "start_in": body.start_in, "by": caller.user,
+    }));
+    if let Some(run_id) = state.host().begun_before(request_id.as_deref(), &digest)? {
+        return begun(&state, run_id, waiting).await;
+    }
     let deployed = state.served().start(&body.workflow).ok_or_else(|| {
         let served = "GET /api/v1/workflows lists those that are served";
         Problem::new(Code::NotFound, format!("no workflow `{}` is served here; {served}", body.workflow))
@@ -105,13 +142,27 @@ async fn start(
     let request = StartRequest {
         input: body.input,
         thread_id: name("thread_id", body.thread_id)?,
+        starters: starters(&caller, user_id.as_deref()),
         user_id: user_id.or(caller.user),
         request_id,
+        request_digest: Some(digest),
+        start_at,
+        linked,
         seed: body.seed,
         ..deployed.request()
     };
     let run_id = state.host().start_deployed(deployed, request).await?;
     begun(&state, run_id, waiting).await
+}
+
+/// What a request says, in one line: the same one again has the same.
+pub(super) fn digest(said: &Value) -> String {
+    blake3::hash(said.to_string().as_bytes()).to_hex().to_string()
+}
+
+/// Whoever asks counts as one who begins the run, if it is for somebody else.
+pub(super) fn starters(caller: &Caller, user_id: Option<&str>) -> Vec<String> {
+    caller.user.iter().filter(|user| user_id.is_some_and(|of| of != user.as_str())).cloned().collect()
 }
 
 /// The answer to whoever began a run.

@@ -6,14 +6,14 @@ use axum::response::{IntoResponse, Response};
 use bandstand_engine::input::{ActorKind, By};
 use bandstand_store::{Deletion, PluginFile};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::runs::{Waiting, begun, waited};
+use super::runs::{Waiting, begun, digest, starters, waited};
 use crate::cli::arguments;
 use crate::cli::runs::{fork, rerun};
 use crate::cli::stored;
@@ -23,7 +23,7 @@ use crate::host::{
     Uses,
 };
 use crate::server::caller::{Admin, Caller, Operator, Viewer};
-use crate::server::extract::{Body, IdempotencyKey, Json, KeyHeader, Path, Query, name};
+use crate::server::extract::{Body, CallerSpan, IdempotencyKey, Json, KeyHeader, Path, Query, name};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
 use crate::view::{Done, RunOutcome, RunSummary};
@@ -169,14 +169,19 @@ pub struct Rerun {
     )
 )]
 async fn rerun_one(
-    _: Operator,
+    Operator(caller): Operator,
     State(state): State<AppState>,
     Path(run_id): Path<String>,
     Query(waiting): Query<Waiting>,
     IdempotencyKey(request_id): IdempotencyKey,
+    CallerSpan(linked): CallerSpan,
     Json(body): Json<Rerun>,
 ) -> Result<Response, Problem> {
     let waiting = waited(waiting.wait)?;
+    let digest = digest(&json!({ "rerun": run_id, "latest": body.latest, "by": caller.user }));
+    if let Some(again) = state.host().begun_before(request_id.as_deref(), &digest)? {
+        return begun(&state, again, waiting).await;
+    }
     let (of, data_dir) = (run_id.clone(), state.host().data_dir().to_owned());
     let (row, started, as_it_was) = state
         .read(move |reader| -> Result<_, Problem> {
@@ -192,7 +197,13 @@ async fn rerun_one(
         input: started.input.value().map(|input| (**input).clone()).unwrap_or_default(),
         thread_id: started.thread_id.clone(),
         user_id: started.user_id.clone(),
+        starters: with(
+            starters(&caller, Some(started.user_id.as_deref().unwrap_or_default())),
+            &started.starters,
+        ),
         request_id,
+        request_digest: Some(digest),
+        linked,
         rerun_of: Some(run_id),
         ..of
     };
@@ -205,6 +216,12 @@ async fn rerun_one(
         }
     };
     begun(&state, again, waiting).await
+}
+
+/// With those of the run that another one comes from.
+fn with(mut starters: Vec<String>, before: &[String]) -> Vec<String> {
+    starters.extend(before.iter().filter(|who| !starters.contains(who)).cloned().collect::<Vec<_>>());
+    starters
 }
 
 fn served(state: &AppState, workflow: &str) -> Result<crate::host::Deployed, Problem> {
@@ -244,14 +261,21 @@ pub struct Fork {
     )
 )]
 async fn fork_one(
-    _: Operator,
+    Operator(caller): Operator,
     State(state): State<AppState>,
     Path(run_id): Path<String>,
     Query(waiting): Query<Waiting>,
     IdempotencyKey(request_id): IdempotencyKey,
+    CallerSpan(linked): CallerSpan,
     Json(body): Json<Fork>,
 ) -> Result<Response, Problem> {
     let waiting = waited(waiting.wait)?;
+    let digest = digest(&json!({
+        "fork": run_id, "from": body.from, "set": body.set, "latest": body.latest, "by": caller.user,
+    }));
+    if let Some(fork) = state.host().begun_before(request_id.as_deref(), &digest)? {
+        return begun(&state, fork, waiting).await;
+    }
     let from = match &body.from {
         Value::String(from) => from.clone(),
         Value::Number(seq) => seq.to_string(),
@@ -284,7 +308,16 @@ async fn fork_one(
         None
     };
     let edits = body.set.into_iter().collect();
-    let request = ForkRequest { run_id, seq, edits, latest, request_id };
+    let request = ForkRequest {
+        run_id,
+        seq,
+        edits,
+        latest,
+        request_id,
+        request_digest: Some(digest),
+        starters: starters(&caller, Some(row.user_id.as_deref().unwrap_or_default())),
+        linked,
+    };
     let fork = state.host().fork(request).await?;
     begun(&state, fork, waiting).await
 }

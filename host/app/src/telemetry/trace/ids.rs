@@ -33,6 +33,38 @@ fn first<const N: usize>(run_id: &str, place: &str) -> [u8; N] {
     bytes
 }
 
+/// As `traceparent` of the W3C's Trace Context writes a span, sampled or not: that is not kept.
+pub(super) fn traceparent(trace: TraceId, span: SpanId) -> String {
+    format!("00-{}-{}-00", hex(&trace.0), hex(&span.0))
+}
+
+/// The span that a `traceparent` names. None: it is none.
+pub(super) fn read_traceparent(text: &str) -> Option<(TraceId, SpanId)> {
+    let (known, more) = text.split_at_checked(55)?;
+    let parts: Vec<&str> = known.split('-').collect();
+    let [version, trace, span, flags] = parts.as_slice() else { return None };
+    let (version, _) = (bytes::<1>(version)?, bytes::<1>(flags)?);
+    // Of later versions the beginning is the same; 255 is none.
+    if version == [255] || !(more.is_empty() || version != [0] && more.starts_with('-')) {
+        return None;
+    }
+    let (trace, span) = (bytes::<16>(trace)?, bytes::<8>(span)?);
+    (trace != [0; 16] && span != [0; 8]).then_some((TraceId(trace), SpanId(span)))
+}
+
+/// Small hexadecimal digits, two for each byte.
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    if text.len() != 2 * N || !text.as_bytes().iter().all(is_hex) {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
 /// As OTLP's JSON writes ids.
 pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
@@ -43,8 +75,31 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_traceparent_is_passed_over() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let (trace, span) = read_traceparent(good).unwrap();
+        assert_eq!(traceparent(trace, span), good.replace("-01", "-00"));
+        assert!(read_traceparent(&good.replacen("00-", "cc-", 1)).is_some(), "a later version");
+        assert!(read_traceparent(&format!("{}-more", good.replacen("00-", "cc-", 1))).is_some());
+        for bad in [
+            "",
+            "00",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b71692033310-1",
+            "00-0af7651916cd43dd8448eb211c8031\u{e4}-b7ad6b7169203331-01",
+        ] {
+            assert!(read_traceparent(bad).is_none(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_run_and_its_trace_have_one_number() {

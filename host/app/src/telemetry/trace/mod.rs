@@ -60,6 +60,9 @@ impl From<u64> for Value {
     }
 }
 
+/// The header in which callers name their span.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
 /// Makes spans of rows.
 pub(crate) struct Traces {
     exporter: Exporter,
@@ -78,6 +81,8 @@ struct Traced {
     retries: u32,
     /// Where it comes from: the attempt that it is, or the run that it does again.
     from: Option<(TraceId, SpanId)>,
+    /// Spans of other traces that led to it.
+    linked: Vec<(TraceId, SpanId)>,
     /// Attempts that were scheduled and have not ended.
     open: HashMap<CommandId, Scheduled>,
 }
@@ -90,6 +95,18 @@ struct Scheduled {
     /// The run that it is.
     child: Option<String>,
     interruptions: u32,
+}
+
+/// The span that a caller's `traceparent` names, in the form in which runs keep it. None: it is none, and is passed over as
+/// the W3C's Trace Context says.
+pub(crate) fn of_caller(traceparent: &str) -> Option<String> {
+    let (trace, span) = ids::read_traceparent(traceparent)?;
+    Some(ids::traceparent(trace, span))
+}
+
+/// The span of a run, in that form.
+pub(crate) fn of_run(run_id: &str) -> String {
+    ids::traceparent(ids::trace(run_id), ids::span(run_id, &run_place(0)))
 }
 
 impl Traces {
@@ -142,6 +159,7 @@ impl Traced {
             started_at: at,
             retries: 0,
             from: parent.or(again),
+            linked: started.linked.iter().filter_map(|text| ids::read_traceparent(text)).collect(),
             open: HashMap::new(),
             run_id,
         }
@@ -168,6 +186,7 @@ impl Traced {
                 self.attempt_ended(at, id, &Usage::default(), Ended::Outside("cancelled"), exporter);
             }
             Event::RunRetried(_) => self.retries += 1,
+            Event::RunDue(_) => self.started_at = at,
             Event::RunSucceeded(_) => self.run_ended(at, "succeeded", None, exporter),
             Event::RunFailed(e) => self.run_ended(at, "failed", Some(e.error.failure.class.name()), exporter),
             Event::RunCancelled(_) => self.run_ended(at, "cancelled", Some("cancelled"), exporter),
@@ -184,7 +203,7 @@ impl Traced {
     }
 
     fn run_ended(&self, at: Timestamp, outcome: &str, failed: Option<&str>, exporter: &Exporter) {
-        let mut links: Vec<_> = self.from.into_iter().collect();
+        let mut links: Vec<_> = self.from.into_iter().chain(self.linked.iter().copied()).collect();
         if let Some(before) = self.retries.checked_sub(1) {
             links.push((self.trace, ids::span(&self.run_id, &run_place(before))));
         }
