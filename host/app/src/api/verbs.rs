@@ -174,7 +174,7 @@ impl Api {
     /// # Errors
     /// As [`Api::json`].
     pub async fn import(&self, file: Vec<u8>) -> Result<RunSummary, ApiError> {
-        self.json(Asked::new(Method::POST, "/imports").body("application/x-ndjson", file)).await
+        self.json(Asked::new(Method::POST, "/imports").body("application/octet-stream", file)).await
     }
 
     /// Waits until a run has ended or only people can move it, or for so many seconds.

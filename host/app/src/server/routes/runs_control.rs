@@ -435,7 +435,7 @@ async fn export(
 /// where it comes from.
 #[utoipa::path(
     post, path = "/imports", tag = "runs",
-    request_body(content = String, content_type = "application/x-ndjson", description = "The file"),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file"),
     responses(
         (status = 201, description = "It is here, durably", body = RunSummary),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
