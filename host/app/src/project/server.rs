@@ -21,9 +21,6 @@ pub const CONNECTIONS_DEFAULT: u32 = 2_048;
 /// How long a server that ends waits for what it does, when nobody says. Milliseconds.
 pub const GRACE_MS_DEFAULT: u64 = 10_000;
 
-/// How long a reader of a stream may take nothing, when nobody says. Milliseconds.
-pub const STALL_MS_DEFAULT: u64 = 60_000;
-
 /// `[server]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
@@ -48,9 +45,6 @@ pub struct ServerSettings {
     pub connections: Option<NonZeroU32>,
     /// Requests of one token, or of one address, in a second; none: as many as come.
     pub rate: Option<NonZeroU32>,
-    /// How long a reader of a stream may take nothing before it is hung up on, in milliseconds.
-    #[serde(deserialize_with = "duration")]
-    pub stall: Option<u64>,
     /// How long a server that was told to end waits for what it does, in milliseconds.
     #[serde(deserialize_with = "duration")]
     pub grace: Option<u64>,

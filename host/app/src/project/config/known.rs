@@ -126,8 +126,7 @@ pub fn all() -> Vec<Known> {
         "server.body", size(server::BODY_BYTES_DEFAULT), "\"4MiB\"", "The body of a request.";
         "server.upload", size(server::UPLOAD_BYTES_DEFAULT), "\"64MiB\"", "An uploaded plugin.";
         "server.connections", plain(server::CONNECTIONS_DEFAULT), "2048", "Connections at once.";
-        "server.rate", None, "100", "Requests of one token, or of one address, in a second, commands of WebSockets among them; none: as many as come.";
-        "server.stall", span(server::STALL_MS_DEFAULT), "\"60s\"", "How long a reader of a stream may take nothing before it is hung up on.";
+        "server.rate", None, "100", "Requests of one token, or of one address, in a second; none: as many as come.";
         "server.grace", span(server::GRACE_MS_DEFAULT), "\"10s\"", "How long a server that ends waits for what is under way.";
         "server.metrics-for-all", plain(false), "true", "Whether /metrics is for everybody; else for those who may look.";
 
