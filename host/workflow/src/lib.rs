@@ -47,7 +47,7 @@ pub use editor::json_schema;
 pub use feature::{Feature, Features, features};
 pub use files::beside;
 pub use grants::grant_example;
-pub use quantity::duration_ms;
+pub use quantity::{duration_ms, nearest};
 pub use resolver::{FileProblem, Need, Needs, Permitted, PluginFacts, PluginProblem, Resolver};
 
 use diagnostic::Report;

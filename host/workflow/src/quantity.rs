@@ -103,7 +103,7 @@ const COMPARED_BYTES_MAX: usize = 64;
 const COMPARED_MAX: usize = 300;
 
 /// The candidate that is written most alike, if one is near enough to be meant.
-pub(crate) fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(text: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     if text.len() > COMPARED_BYTES_MAX {
         return None;
     }

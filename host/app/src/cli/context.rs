@@ -299,7 +299,9 @@ fn config_help(error: &config::Error) -> &'static str {
     match error {
         config::Error::Read { .. } => "see that the file and its folder are there and that you may read them",
         config::Error::TooLarge { .. } => "it holds settings and grants only; take out what is neither",
-        config::Error::Invalid { .. } => "to see a valid one: bandstand init hello",
+        config::Error::Invalid { .. }
+        | config::Error::Environment { .. }
+        | config::Error::Together { .. } => "all settings, with what each means: bandstand config template",
     }
 }
 

@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod backup;
 pub mod check;
 pub mod completions;
+pub mod config;
 pub mod context;
 pub mod dev;
 pub mod docs;
@@ -147,6 +148,9 @@ pub enum Verb {
     /// Show what begins by itself, and when
     #[command(subcommand)]
     Schedule(schedule::ScheduleVerb),
+    /// Show the settings in force and where each comes from, or all that there are
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
     /// Print the completion script of a shell
     Completions(completions::CompletionsArgs),
     /// Print a schema of Bandstand's own formats
@@ -186,7 +190,8 @@ pub fn main() -> ExitCode {
     };
     let out = Out::new(cli.global.json, cli.global.quiet, cli.global.verbose);
     log_to_stderr(&out, &cli);
-    let done = Context::new(&cli.global, typed, out.clone()).and_then(|context| execute(cli.verb, &context));
+    let done = Context::new(&cli.global, typed, out.clone())
+        .and_then(|context| execute(cli.verb, &cli.global, &context));
     let exit = match done {
         Ok(exit) => exit,
         Err(failure) => {
@@ -236,7 +241,7 @@ fn log_to_stderr(out: &Out, cli: &Cli) {
     log::begin(LogOptions { format, level, colour: out.can_redraw && !out.json, serves: served });
 }
 
-fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+fn execute(verb: Verb, global: &GlobalArgs, context: &Context) -> Result<Exit, Failure> {
     if let Some(refused) = context.api().and_then(|_| refused(&verb, context)) {
         return Err(refused);
     }
@@ -257,6 +262,7 @@ fn execute(verb: Verb, context: &Context) -> Result<Exit, Failure> {
         Verb::Token(verb) => token::execute(&verb, context),
         Verb::Notify(verb) => notify::execute(&verb, context),
         Verb::Schedule(verb) => schedule::execute(&verb, context),
+        Verb::Config(verb) => config::execute(&verb, global, context),
         Verb::Completions(args) => completions::execute(&args, context),
         Verb::Schema(verb) => schema::execute(&verb, context),
         Verb::Docs(verb) => docs::execute(&verb, context),
@@ -273,6 +279,7 @@ fn refused(verb: &Verb, context: &Context) -> Option<Failure> {
         Verb::Serve(_) => ("serve", folder),
         Verb::Dev(_) => ("dev", folder),
         Verb::Token(_) => ("token", "a token becomes known by the bandstand.toml that the server reads"),
+        Verb::Config(_) => ("config", "it shows the settings of a folder of this machine"),
         Verb::Completions(_) => ("completions", "it needs none"),
         Verb::Schema(_) => ("schema", "it needs none"),
         Verb::Docs(_) => ("docs", "it needs none"),

@@ -13,7 +13,7 @@ pub struct Directory {
     pub root: PathBuf,
     /// The workflow file's own folder, absolute, links resolved.
     pub base: PathBuf,
-    /// What `bandstand.toml` says; none: there is no such file.
+    /// What `bandstand.toml` and the environment say; none: there is no such file, and the environment says nothing.
     pub config: Option<Config>,
 }
 
@@ -56,7 +56,7 @@ impl Directory {
     /// The project of a workflow file.
     ///
     /// # Errors
-    /// When the file's folder cannot be found, or `bandstand.toml` is not valid.
+    /// When the file's folder cannot be found, or the settings are not valid.
     pub fn of(workflow_file: &Path) -> Result<Directory, config::Error> {
         let folder = workflow_file.parent().filter(|folder| !folder.as_os_str().is_empty());
         Directory::at(folder.unwrap_or(Path::new(".")))
@@ -67,17 +67,21 @@ impl Directory {
     /// # Errors
     /// As [`Directory::of`].
     pub fn at(folder: &Path) -> Result<Directory, config::Error> {
+        Ok(Directory::with_layers(folder)?.0)
+    }
+
+    /// As [`Directory::at`], and who set what of its settings.
+    ///
+    /// # Errors
+    /// As [`Directory::of`].
+    pub fn with_layers(folder: &Path) -> Result<(Directory, config::Layers), config::Error> {
         let base = folder
             .canonicalize()
             .map_err(|source| config::Error::Read { path: folder.to_owned(), source })?;
-        for candidate in base.ancestors() {
-            let file = candidate.join(config::FILE_NAME);
-            if file.is_file() {
-                let config = Some(Config::read(&file)?);
-                return Ok(Directory { root: candidate.to_owned(), base, config });
-            }
-        }
-        Ok(Directory { root: base.clone(), base, config: None })
+        let file = base.ancestors().map(|folder| folder.join(config::FILE_NAME)).find(|file| file.is_file());
+        let root = file.as_deref().and_then(Path::parent).unwrap_or(&base).to_owned();
+        let (config, layers) = Config::read(&root, file.as_deref(), &config::Environment::of_process()?)?;
+        Ok((Directory { root, base, config }, layers))
     }
 
     /// Where the `bandstand.toml` of a workflow file's project is looked for, in this order, up to the first that is there.

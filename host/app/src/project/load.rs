@@ -394,9 +394,10 @@ impl Resolver for Files<'_> {
     fn permitted(&self, source: &PluginSource, digest: &str) -> Option<Permitted> {
         let nothing = Config::default();
         let (config, root) = match (&self.directory.config, self.served) {
-            (Some(config), _) => (config, &*self.directory.root),
-            (None, Some(served)) => (&nothing, served.dir),
-            (None, None) => return None,
+            (Some(config), None) if config.rules_grants() => (config, &*self.directory.root),
+            (Some(config), Some(_)) if config.has_file => (config, &*self.directory.root),
+            (config, Some(served)) => (config.as_ref().unwrap_or(&nothing), served.dir),
+            (_, None) => return None,
         };
         let name = match source {
             PluginSource::Path(path) => self.directory.name_below(root, path),

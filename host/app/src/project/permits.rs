@@ -113,7 +113,8 @@ pub fn lending(config: Option<&Config>) -> Lending {
         // The path of a scratch directory says nothing.
         let of_tools = of_tools.filter(|files| files.access == FilesAccess::Read).map(|files| &files.path);
         let directories = config.grants.values().flat_map(|line| &line.files).chain(of_tools);
-        lending.directories = Some(directories.map(|path| config.folder.join(path)).collect());
+        let directories = directories.map(|path| config.folder.join(path)).collect();
+        lending.directories = config.rules_grants().then_some(directories);
         let secrets = config.secrets.values().filter_map(|secret| secret.file.as_ref());
         let signs = config.notify.values().filter_map(|settings| settings.secret_file());
         let models = config.models.values().flat_map(|choices| &choices.0);
@@ -125,7 +126,8 @@ pub fn lending(config: Option<&Config>) -> Lending {
             .map(|path| config.folder.join(path))
             .collect();
         let permitted = config.grants.values().flat_map(|line| &line.env);
-        lending.env = Some(permitted.chain(tools().flat_map(|grants| &grants.env)).cloned().collect());
+        let permitted = permitted.chain(tools().flat_map(|grants| &grants.env)).cloned().collect();
+        lending.env = config.rules_grants().then_some(permitted);
     }
     lending
 }

@@ -6,7 +6,7 @@ use super::config::Config;
 use crate::telemetry::{Headers, LogFormat, Otlp, OtlpError};
 
 /// The name that traces carry when nobody gives one.
-const SERVICE_DEFAULT: &str = "bandstand";
+pub(super) const SERVICE_DEFAULT: &str = "bandstand";
 
 /// `[telemetry]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
