@@ -75,6 +75,7 @@ impl Store {
             let job = Delete { run_ids: some.to_vec(), ends: Vec::new(), sender };
             self.push_job(Box::new(job))?;
             ends.extend(receiver.recv().map_err(|_| Refused::Stopped)?);
+            self.reader().count_deletion();
         }
         Ok(ends)
     }

@@ -11,6 +11,9 @@ use crate::reader::{ReadError, Reader};
 use crate::runs::PAGE_ROWS_MAX;
 use crate::threads::ThreadKey;
 
+/// A stretch of the journal is read up to this, and its last row to the end. Bytes.
+const STRETCH_BYTES: usize = 512 << 10;
+
 /// One decision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HistoryRow {
@@ -101,13 +104,15 @@ impl Reader {
         Ok(unsigned(seq).saturating_add(count))
     }
 
-    /// Every run's decisions after that place in the journal, in commit order, at most `limit` rows.
+    /// Every run's decisions after that place in the journal, in commit order, at most `limit` rows and about half a
+    /// megabyte; whether there may be more.
     ///
     /// # Errors
     /// When a row cannot be read.
-    pub fn journal_after(&self, pos: i64, limit: u32) -> Result<Vec<HistoryRow>, ReadError> {
+    pub fn journal_after(&self, pos: i64, limit: u32) -> Result<(Vec<HistoryRow>, bool), ReadError> {
         let sql = format!("{ROW} WHERE j.pos > ?1 ORDER BY j.pos LIMIT ?2");
-        self.read(|connection| self.rows(connection, &sql, params![pos, limit.clamp(1, PAGE_ROWS_MAX)]))
+        let limit = limit.clamp(1, PAGE_ROWS_MAX);
+        self.read(|connection| self.stretch(connection, &sql, params![pos, limit], limit))
     }
 
     /// As [`journal_after`](Reader::journal_after), of the runs of one thread.
@@ -119,12 +124,13 @@ impl Reader {
         key: &ThreadKey,
         pos: i64,
         limit: u32,
-    ) -> Result<Vec<HistoryRow>, ReadError> {
+    ) -> Result<(Vec<HistoryRow>, bool), ReadError> {
         let sql = format!(
             "{ROW} WHERE r.thread_id = ?1 AND r.workflow = ?2 AND j.pos > ?3 ORDER BY j.pos LIMIT ?4"
         );
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        self.read(|connection| self.rows(connection, &sql, params![key.thread_id, key.workflow, pos, limit]))
+        let parameters = params![key.thread_id, key.workflow, pos, limit];
+        self.read(|connection| self.stretch(connection, &sql, parameters, limit))
     }
 
     /// The place of the next row after that one, whatever is in it.
@@ -139,13 +145,18 @@ impl Reader {
         })
     }
 
-    /// The place of the journal's last row; 0 when it is empty.
+    /// The place of the last row that the journal ever had; 0 when it had none.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn journal_end(&self) -> Result<i64, ReadError> {
         self.query(|connection| {
-            connection.query_row("SELECT ifnull(max(pos), 0) FROM journal", [], |row| row.get(0))
+            connection.query_row(
+                "SELECT max(ifnull((SELECT max(pos) FROM journal), 0), \
+                 ifnull((SELECT number FROM deleted_up_to WHERE what = 'pos'), 0))",
+                [],
+                |row| row.get(0),
+            )
         })
     }
 
@@ -155,16 +166,49 @@ impl Reader {
         sql: &str,
         parameters: impl rusqlite::Params,
     ) -> Result<Vec<HistoryRow>, ReadError> {
+        Ok(self.rows_within(connection, sql, parameters, usize::MAX)?.0)
+    }
+
+    /// Rows up to so many and so much, and whether there may be more.
+    fn stretch(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        limit: u32,
+    ) -> Result<(Vec<HistoryRow>, bool), ReadError> {
+        let (rows, full) = self.rows_within(connection, sql, parameters, STRETCH_BYTES)?;
+        let more = full || rows.len() >= limit as usize;
+        Ok((rows, more))
+    }
+
+    /// Rows until there are so many bytes of them, and whether there were.
+    fn rows_within(
+        &self,
+        connection: &Connection,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+        bytes_max: usize,
+    ) -> Result<(Vec<HistoryRow>, bool), ReadError> {
+        let mut bytes = 0;
         let mut statement = connection.prepare_cached(sql).map_err(|error| self.error(error))?;
         let mut rows = statement.query(parameters).map_err(|error| self.error(error))?;
         let mut page = Vec::new();
         while let Some(row) = rows.next().map_err(|error| self.error(error))? {
             let (row, text) = bare_row(row).map_err(|error| self.error(error))?;
-            let decoded = codec::decode(&text, |digest| load_blob(connection, digest));
+            bytes += text.len();
+            let decoded = codec::decode(&text, |digest| {
+                let blob = load_blob(connection, digest)?;
+                bytes += blob.as_ref().map_or(0, Vec::len);
+                Ok::<_, rusqlite::Error>(blob)
+            });
             let events = decoded.map_err(|error| unreadable(&row, error))?;
             page.push(HistoryRow { events, ..row });
+            if bytes >= bytes_max {
+                return Ok((page, true));
+            }
         }
-        Ok(page)
+        Ok((page, false))
     }
 }
 

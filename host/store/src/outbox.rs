@@ -585,7 +585,7 @@ fn bound(connection: &Connection, endpoint: &str, at: i64) -> rusqlite::Result<u
         given_up = connection
             .prepare_cached(
                 "UPDATE deliveries SET next_at = NULL, tried_at = ?2, problem = ?3 WHERE number IN (\
-                 SELECT number FROM deliveries WHERE endpoint = ?1 AND next_at IS NOT NULL ORDER BY number LIMIT ?4)",
+                 SELECT number FROM deliveries WHERE endpoint = ?1 AND next_at IS NOT NULL ORDER BY created_at, number LIMIT ?4)",
             )?
             .execute(params![
                 endpoint,
@@ -620,11 +620,16 @@ impl Job for Resend {
             Resent::Endpoint(endpoint) => ("endpoint", endpoint),
         };
         // Its age counts from now on, else it would be given up again at the first refusal.
+        // As many as there is room for, the newest: what is above the limit would be given up at once.
+        let waiting: u32 = connection
+            .prepare_cached("SELECT count(*) FROM deliveries WHERE endpoint = ?1 AND next_at IS NOT NULL")?
+            .query_row([value], |row| row.get(0))?;
         let sql = format!(
-            "UPDATE deliveries SET next_at = ?2, created_at = ?2, attempts = 0, problem = NULL \
-             WHERE next_at IS NULL AND {column} = ?1"
+            "UPDATE deliveries SET next_at = ?2, created_at = ?2, attempts = 0, problem = NULL WHERE number IN (\
+             SELECT number FROM deliveries WHERE next_at IS NULL AND {column} = ?1 ORDER BY number DESC LIMIT ?3)"
         );
-        self.resent = connection.prepare_cached(&sql)?.execute(params![value, self.at.0])? as u64;
+        let room = WAITING_MAX.saturating_sub(waiting);
+        self.resent = connection.prepare_cached(&sql)?.execute(params![value, self.at.0, room])? as u64;
         Ok(JobEnd::Keep)
     }
 

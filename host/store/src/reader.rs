@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -26,6 +27,7 @@ struct Pool {
     path: PathBuf,
     options: Options,
     idle: Mutex<Idle>,
+    deletions: AtomicU64,
 }
 
 #[derive(Default)]
@@ -75,7 +77,9 @@ impl Reader {
         let path = directory.join(FILE_NAME);
         let first = open::reader(&path, options)?;
         let idle = Mutex::new(Idle { connections: vec![first], closed: false });
-        Ok(Reader { pool: Arc::new(Pool { path, options: options.clone(), idle }) })
+        Ok(Reader {
+            pool: Arc::new(Pool { path, options: options.clone(), idle, deletions: AtomicU64::new(0) }),
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -84,6 +88,15 @@ impl Reader {
 
     pub(crate) fn options(&self) -> &Options {
         &self.pool.options
+    }
+
+    /// Counts how often runs were deleted through this store since it was opened: whoever keeps what it read looks at it.
+    pub fn deletions(&self) -> u64 {
+        self.pool.deletions.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn count_deletion(&self) {
+        self.pool.deletions.fetch_add(1, Ordering::Release);
     }
 
     /// Closes the idle connections, and the others when they are given back.

@@ -188,44 +188,40 @@ impl Reader {
             Some(text) => text.parse().map_err(|_| ReadError::BadCursor(text.to_owned()))?,
         };
         let limit = limit.clamp(1, PAGE_ROWS_MAX);
-        let mut after = 0_i64;
-        let mut before = before;
-        // Numbers grow with times but for runs that were imported or began later than asked for, so the times give a range of
-        // numbers, in which each run is then looked at.
-        if let Some(since) = filter.since {
-            after = self.query(|connection| {
-                connection
+        // One look at all of it: a run that changes its status in between must not be missed.
+        let mut found = self.query(|connection| {
+            let (mut after, mut before) = (0_i64, before);
+            // Numbers grow with times but for runs that were imported or began later than asked for, so the times give a range
+            // of numbers, in which each run is then looked at.
+            if let Some(since) = filter.since {
+                after = connection
                     .prepare_cached(
                         "SELECT ifnull(min(id), ?2) FROM runs INDEXED BY runs_started WHERE started_at >= ?1",
                     )?
-                    .query_row(params![since.0, i64::MAX], |row| row.get(0))
-            })?;
-        }
-        if let Some(until) = filter.until {
-            let last: i64 = self.query(|connection| {
-                connection
+                    .query_row(params![since.0, i64::MAX], |row| row.get(0))?;
+            }
+            if let Some(until) = filter.until {
+                let last: i64 = connection
                     .prepare_cached(
                         "SELECT ifnull(max(id), 0) FROM runs INDEXED BY runs_started WHERE started_at < ?1",
                     )?
-                    .query_row([until.0], |row| row.get(0))
-            })?;
-            before = before.min(last.saturating_add(1));
-        }
-        let mut page = RunPage::default();
-        let mut found: Vec<(i64, RunRow)> = Vec::new();
-        // One status at a time: each is a walk along an index in the right order, several together would be sorted.
-        let statuses = filter.statuses.iter().map(Some).collect::<Vec<_>>();
-        for status in if statuses.is_empty() { vec![None] } else { statuses } {
-            let (sql, values) = page_of(filter, status.copied(), (after, before), limit);
-            self.query(|connection| {
+                    .query_row([until.0], |row| row.get(0))?;
+                before = before.min(last.saturating_add(1));
+            }
+            let mut found: Vec<(i64, RunRow)> = Vec::new();
+            // One status at a time: each is a walk along an index in the right order, several together would be sorted.
+            let statuses = filter.statuses.iter().map(Some).collect::<Vec<_>>();
+            for status in if statuses.is_empty() { vec![None] } else { statuses } {
+                let (sql, values) = page_of(filter, status.copied(), (after, before), limit);
                 let mut statement = connection.prepare_cached(&sql)?;
                 let mut rows = statement.query(rusqlite::params_from_iter(&values))?;
                 while let Some(row) = rows.next()? {
                     found.push((row.get(12)?, run_row(row)?));
                 }
-                Ok(())
-            })?;
-        }
+            }
+            Ok(found)
+        })?;
+        let mut page = RunPage::default();
         found.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
         found.dedup_by_key(|(number, _)| *number);
         found.truncate(limit as usize);

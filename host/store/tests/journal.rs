@@ -437,7 +437,7 @@ fn another_reader_sees_what_was_answered() {
     let page = reader.history("run-1", 0, 10).expect("read");
     let Event::RunStarted(event) = &page.rows[0].events[0] else { unreachable!() };
     assert_eq!(event.input, Payload::new(json!({ "big": "y".repeat(5_000) })));
-    assert_eq!(reader.journal_after(0, 10).expect("read").len(), 1);
+    assert_eq!(reader.journal_after(0, 10).expect("read").0.len(), 1);
     store.close();
     drop(reader);
 

@@ -185,6 +185,17 @@ fn above_the_limit_the_oldest_is_given_up_and_can_be_sent_again() {
     );
     let again = reader.all_deliveries(None, Some(false), 0, 1).expect("read").remove(0);
     assert_eq!((again.id, again.attempts, again.next_at), (first.id.clone(), 0, Some(at)));
-    assert_eq!(store.resend_deliveries(Resent::Endpoint("chat".to_owned()), at).expect("taken"), 9_999);
+    // What is above the limit would be given up again at once.
+    assert_eq!(store.resend_deliveries(Resent::Endpoint("chat".to_owned()), at).expect("taken"), 0);
+    for waiting in reader.all_deliveries(Some("chat"), Some(false), 0, 100).expect("read") {
+        store.end_delivery(waiting.number, at, DeliveryEnd::Delivered).expect("taken");
+    }
+    let resent = store.resend_deliveries(Resent::Endpoint("chat".to_owned()), at).expect("taken");
+    let state = &reader.endpoints().expect("read")[0];
+    assert_eq!(
+        (resent, state.waiting),
+        (99, 10_000),
+        "as many as there is room for, one of 10,001 being sent again before"
+    );
     assert_eq!(store.resend_deliveries(Resent::Endpoint("desk".to_owned()), at).expect("taken"), 0);
 }

@@ -122,7 +122,7 @@ fn a_deleted_run_leaves_nothing_and_the_others_keep_what_is_theirs() {
     assert!(matches!(store.reader().open_run("run-1", From::Start), Err(OpenRunError::Unknown(_))));
     assert!(store.reader().history("run-1", 0, 10).is_err());
     assert!(store.reader().reviews(&Default::default(), None, 10).expect("read").is_empty());
-    assert_eq!(store.reader().journal_after(0, 10).expect("read").len(), 1);
+    assert_eq!(store.reader().journal_after(0, 10).expect("read").0.len(), 1);
     let late = try_append(&store, "run-1", 5, 9, vec![node_succeeded("a@1", json!(1))], None);
     assert_eq!(late, Err(AppendError::UnknownRun(Arc::from("run-1"))));
     assert!(store.reader().has_leftovers().expect("read"));

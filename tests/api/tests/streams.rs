@@ -120,12 +120,20 @@ fn deleted_runs_leave_no_gap_in_which_a_stream_gets_lost() {
         id
     };
     let runs: Vec<String> = (1..=3).map(|n| end(&start(n))).collect();
+    let mut seen = client.stream("/api/v1/stream?from=0", None).filter(|message| message.id.is_some());
+    let last = seen.find(|message| message.event == "run.succeeded" && message.data["run_id"] == runs[2]);
+    let last = last.unwrap().id.unwrap();
     // One in the middle of the journal and one at its end.
     for id in &runs[1..] {
         assert_eq!(client.send("DELETE", &format!("/api/v1/runs/{id}"), &[], None).status, 204);
     }
     let stream = client.stream("/api/v1/stream?from=0", None).filter(|message| message.id.is_some());
+    let mut back =
+        client.stream("/api/v1/stream", Some(&last)).filter(|message| !message.event.starts_with("live."));
     let later = end(&start(4));
+    // Whoever had seen all of it goes on where it was.
+    let first = back.next().unwrap();
+    assert_eq!((first.event.as_str(), &first.data["run_id"]), ("run.started", &json!(later)));
     let mut of: Vec<String> = Vec::new();
     for message in stream {
         of.push(message.data["run_id"].as_str().unwrap().to_owned());

@@ -52,6 +52,15 @@ fn what_is_no_setting_is_refused_with_what_was_meant() {
     let refused =
         config(&site, &["config", "show"], &[secret, ("BANDSTAND__NOTIFY__DESK__URL", "https://a.example/")]);
     assert!(!text(&refused.stderr).contains("hunter2") && text(&refused.stdout).is_empty());
+    // A secret where its place belongs.
+    for name in ["BANDSTAND__SECRETS__API", "BANDSTAND__TOKENS__ADA"] {
+        let refused = config(&site, &["config", "show"], &[(name, "hunter2")]);
+        let told = text(&refused.stderr);
+        assert!(
+            refused.status.code() == Some(2) && told.contains(name) && !told.contains("hunter2"),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -45,6 +45,11 @@ pub enum ApiError {
         /// What happened.
         problem: String,
     },
+    /// What was typed cannot be sent.
+    #[error(
+        "the value for the header `{0}` has characters that no header may have; see that it was copied whole"
+    )]
+    Header(String),
     /// Something else listens there.
     #[error("{origin} answers, but not as a Bandstand server does: {problem}")]
     NotOurs {
@@ -95,7 +100,7 @@ impl ApiError {
     /// The exit code that a command ends with.
     pub fn exit_code(&self) -> u8 {
         let ApiError::Problem { told, .. } = self else {
-            return if matches!(self, ApiError::Written(_)) { 2 } else { 1 };
+            return if matches!(self, ApiError::Written(_) | ApiError::Header(_)) { 2 } else { 1 };
         };
         match told.code.as_str() {
             "bad-request" | "invalid" | "too-large" | "unsupported-type" => 2,
@@ -131,7 +136,9 @@ impl ApiError {
                 ("unavailable" | "too-many", _) => "ask again in a moment",
                 _ => return None,
             },
-            ApiError::TooLarge { .. } | ApiError::Written(_) | ApiError::NotAsked => return None,
+            ApiError::TooLarge { .. } | ApiError::Written(_) | ApiError::Header(_) | ApiError::NotAsked => {
+                return None;
+            }
         };
         Some(help.to_owned())
     }

@@ -30,6 +30,8 @@ const PROBLEM_BYTES_MAX: u64 = 1 << 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long an answer may take to begin, beyond what it was asked to wait for, and to go on.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A line may be as slow as this. Bytes a second.
+const SENT_A_SECOND_MIN: usize = 64 << 10;
 /// What the path of a server's own answer that knows no such path begins with.
 const NO_SUCH_PATH: &str = "there is nothing at this path";
 
@@ -43,13 +45,15 @@ pub struct Asked {
     body: Bytes,
     /// So long it may wait before it answers.
     waits: Duration,
+    /// A header whose value cannot be sent.
+    wrong: Option<HeaderName>,
 }
 
 impl Asked {
     /// A request without a body. `path` begins with a slash.
     pub fn new(method: Method, path: impl Into<String>) -> Asked {
         let (headers, body) = (Vec::new(), Bytes::new());
-        Asked { method, path: path.into(), headers, body, waits: Duration::ZERO }
+        Asked { method, path: path.into(), headers, body, waits: Duration::ZERO, wrong: None }
     }
 
     /// GET.
@@ -69,9 +73,13 @@ impl Asked {
         self
     }
 
-    /// With a header, if there is a value that can stand in one.
+    /// With a header, if there is a value. One that cannot stand in a header is refused when it is asked.
     pub fn header(mut self, name: HeaderName, value: Option<&str>) -> Asked {
-        self.headers.extend(value.and_then(|value| Some((name, HeaderValue::from_str(value).ok()?))));
+        match value.map(HeaderValue::from_str) {
+            Some(Ok(value)) => self.headers.push((name, value)),
+            Some(Err(_)) => self.wrong = Some(name),
+            None => {}
+        }
         self
     }
 
@@ -143,7 +151,12 @@ impl Api {
 
     /// Asks; the answer says that it was done.
     pub(super) async fn ask(&self, asked: Asked) -> Result<Answered, ApiError> {
-        let within = asked.waits + SILENCE_MAX;
+        if let Some(name) = asked.wrong {
+            return Err(ApiError::Header(name.to_string()));
+        }
+        // What is large takes its time on a slow line.
+        let sending = Duration::from_secs((asked.body.len() / SENT_A_SECOND_MIN) as u64);
+        let within = asked.waits + sending + SILENCE_MAX;
         let request = self.request(asked);
         let answered = tokio::time::timeout(within, self.exchange(request));
         let answered = answered.await.map_err(|_| self.broken("it did not answer in time"))??;

@@ -114,7 +114,10 @@ impl Following {
         loop {
             if stream.is_none() && self.next_seq != NO_ROWS {
                 stream = match self.open().await {
-                    Ok(stream) => Some(stream),
+                    Ok(stream) => {
+                        away = Away::default();
+                        Some(stream)
+                    }
                     Err(error) => {
                         away.wait(error).await?;
                         continue;
@@ -144,6 +147,9 @@ impl Following {
                 },
                 outcome = answer_of(&mut standing) => {
                     standing = None;
+                    if outcome.is_ok() {
+                        away = Away::default();
+                    }
                     match outcome {
                         Ok(outcome) if !outcome.settled => standing = Some(Box::pin(api.wait(&run_id, WAIT_S))),
                         Ok(outcome) => self.settled(&outcome).await?,

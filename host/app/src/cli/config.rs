@@ -53,7 +53,8 @@ pub fn execute(verb: &ConfigVerb, global: &GlobalArgs, context: &Context) -> Res
 fn show(args: &ShowArgs, global: &GlobalArgs, context: &Context) -> Result<Exit, Failure> {
     let (_, mut layers) = Directory::with_layers(&args.dir)?;
     if let Some(format) = global.log_format.and_then(|format| format.to_possible_value()) {
-        let typed = std::env::args().any(|argument| argument.starts_with("--log-format"));
+        let typed =
+            std::env::args_os().any(|argument| argument.to_string_lossy().starts_with("--log-format"));
         let source =
             if typed { Source::Flag("--log-format") } else { Source::Environment(LOG_ENV.to_owned()) };
         layers.put_flag(&["telemetry", "log"], format.get_name(), source);

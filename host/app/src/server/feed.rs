@@ -27,7 +27,7 @@ const BEHIND_MAX: usize = 256;
 /// A piece that is larger is not handed out: whoever listens reads it from the store, when it has room. Bytes.
 const HANDED_BYTES_MAX: usize = 64 << 10;
 /// Rows read from the journal at a time.
-const PAGE_ROWS: u32 = 100;
+const PAGE_ROWS: u32 = 64;
 /// Rows that a page which is read again ends at a multiple of, so that those who are behind come to share pages.
 const PAGE_STEP: i64 = 64;
 /// Pages that are read again at once.
@@ -182,7 +182,7 @@ impl Feed {
 
     /// The page of the journal with that row, if it is at hand.
     pub(super) fn page_kept(&self, pos: i64) -> Option<Arc<Page>> {
-        self.0.pages.with(pos)
+        self.0.pages.with(pos, self.0.reader.deletions())
     }
 
     /// The page of the journal with that row.
@@ -197,6 +197,7 @@ impl Feed {
         if let Some(page) = self.page_kept(pos) {
             return Ok(page);
         }
+        let deletions = self.0.reader.deletions();
         let last = ((stretch + 1) * PAGE_STEP - 1).min(*self.0.written.borrow());
         let page = self.read(move |reader| -> Result<_, ReadError> {
             let mut read = journal_page(reader, None, pos - 1, PAGE_ROWS)?;
@@ -208,7 +209,7 @@ impl Feed {
             Ok(Arc::new(Page::write(pos, &read).0))
         });
         let page = page.await?;
-        self.0.pages.keep(&page);
+        self.0.pages.keep(&page, deletions);
         Ok(page)
     }
 
@@ -307,13 +308,14 @@ impl Feed {
             self.0.written.send_replace(end);
             return Ok((end, true));
         };
+        let deletions = self.0.reader.deletions();
         let mut read = journal_page(&self.0.reader, None, pos, PAGE_ROWS)?;
         if self.is_topic_heard(|topic| matches!(topic, Topic::All)) && read.next > pos {
             let (page, rows) = Page::write(pos + 1, &read);
             read.more |= rows < read.rows.len();
             read.rows.truncate(rows);
             read.next = page.end().pos;
-            self.0.pages.keep(&Arc::new(page));
+            self.0.pages.keep(&Arc::new(page), deletions);
         }
         // Nobody is handed a row unless all who wait for it are known.
         let of_threads = self.is_topic_heard(|topic| matches!(topic, Topic::Thread(_)));
@@ -448,8 +450,7 @@ pub(super) fn journal_page(
         None => reader.journal_after(after, limit),
     };
     match read(after, limit) {
-        Ok(rows) => {
-            let more = rows.len() >= limit as usize;
+        Ok((rows, more)) => {
             let next = rows.last().map_or(after, |row| row.pos);
             Ok(JournalPage { rows, next, more })
         }
@@ -458,7 +459,7 @@ pub(super) fn journal_page(
             let (mut rows, mut next) = (Vec::new(), after);
             for _ in 0..limit {
                 match read(next, 1) {
-                    Ok(row) => {
+                    Ok((row, _)) => {
                         let Some(row) = row.into_iter().next() else {
                             return Ok(JournalPage { rows, next, more: false });
                         };

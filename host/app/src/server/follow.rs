@@ -192,22 +192,23 @@ impl Listener {
     /// Reads the next page from the store.
     async fn catch_up(&mut self) -> Result<(), Problem> {
         let at = self.at.clone();
-        let read = self.feed.read(move |reader| -> Result<(Vec<HistoryRow>, bool), ReadError> {
+        let read = self.feed.read(move |reader| -> Result<(Vec<HistoryRow>, bool, Option<i64>), ReadError> {
             match at {
                 At::Run { run_id, next_seq } => {
                     let rows = reader.history_with(&run_id, next_seq, PAGE_ROWS)?.rows;
                     let none = !rows.iter().any(|row| row.seq + row.events.len() as u64 > next_seq);
                     let ended = none && reader.run(&run_id)?.is_none_or(|run| run.status.is_ended());
-                    Ok((rows, ended))
+                    Ok((rows, ended, None))
                 }
                 At::Thread { key, last } => {
                     // The row of the last one may have more.
                     let after = last.pos.saturating_sub(1);
-                    Ok((journal_page(reader, Some(&key), after, PAGE_ROWS)?.rows, false))
+                    let page = journal_page(reader, Some(&key), after, PAGE_ROWS)?;
+                    Ok((page.rows, false, page.more.then_some(page.next)))
                 }
             }
         });
-        let (rows, ended) = read.await?;
+        let (rows, ended, more_after) = read.await?;
         let mut bytes = 0;
         let new = rows.iter().flat_map(pieces).filter(|piece| self.is_new(piece));
         let read: Vec<Piece> = new
@@ -218,6 +219,14 @@ impl Listener {
             })
             .collect();
         self.behind = !read.is_empty();
+        if read.is_empty()
+            && let (At::Thread { last, .. }, Some(next)) = (&mut self.at, more_after)
+            && next > last.pos
+        {
+            // Rows that are damaged, or of other runs: what comes after them is the thread's.
+            *last = Place { pos: next, index: u32::MAX };
+            self.behind = true;
+        }
         self.ended = ended;
         self.read.extend(read);
         Ok(())

@@ -13,6 +13,9 @@ const SHARED_RATE: u32 = 32 << 20;
 /// What was left over of it is not kept for longer than this.
 const SHARED_BURST: Duration = Duration::from_millis(100);
 
+/// No stream waits longer for its turn, whoever reserved what and went away.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// The bandwidth that streams share. Clones are the same.
 #[derive(Clone, Debug)]
 pub(super) struct Bandwidth(Arc<Mutex<Instant>>);
@@ -26,7 +29,7 @@ impl Bandwidth {
     /// Takes so much; how long it is until that may be written.
     fn take(&self, bytes: usize, now: Instant) -> Duration {
         let mut taken_until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = (*taken_until).max(now.checked_sub(SHARED_BURST).unwrap_or(now));
+        let from = (*taken_until).max(now.checked_sub(SHARED_BURST).unwrap_or(now)).min(now + WAIT_MAX);
         *taken_until = from + time_of(bytes, SHARED_RATE);
         from.saturating_duration_since(now)
     }
@@ -88,6 +91,17 @@ mod tests {
         for second in 0..10 {
             assert_eq!(little.wait_for(30 << 10, start + SECOND * second), Duration::ZERO, "{second}");
         }
+    }
+
+    // R8.2
+    #[test]
+    fn what_others_reserved_and_left_holds_nobody_up_for_long() {
+        let start = Instant::now();
+        let shared = Bandwidth::new(start);
+        for _ in 0..1_000 {
+            let _ = Pace::new(&shared, start).wait_for(4 << 20, start);
+        }
+        assert_eq!(Pace::new(&shared, start).wait_for(1 << 20, start), WAIT_MAX);
     }
 
     // R8.2

@@ -19,7 +19,7 @@ const PAGE_BYTES: usize = 128 << 10;
 const KEPT_BYTES_MAX: usize = 24 << 20;
 /// Pages that are kept.
 const KEPT_MAX: usize = 1_024;
-/// What is older is not told from here: a run that was deleted must not live on.
+/// What is older is not told from here: another process may have deleted it.
 const KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// A stretch of the journal.
@@ -100,6 +100,15 @@ fn within(piece: Piece, text: &Bytes, range: Range<usize>) -> Piece {
     }
 }
 
+impl Kept {
+    /// Forgets all if runs were deleted since.
+    fn renew(&mut self, deletions: u64) {
+        if self.deletions < deletions {
+            *self = Kept { deletions, ..Kept::default() };
+        }
+    }
+}
+
 /// The pages that are kept.
 #[derive(Debug, Default)]
 pub(super) struct Pages(Mutex<Kept>);
@@ -109,14 +118,17 @@ struct Kept {
     /// By their first place; they do not overlap, except where one was written twice.
     pages: BTreeMap<i64, (u64, Arc<Page>)>,
     bytes: usize,
+    /// How often runs had been deleted: pages of before may tell of those.
+    deletions: u64,
     /// Counts what was asked for, so that what nobody asks for goes first.
     asked: u64,
 }
 
 impl Pages {
     /// The page with that row, if it is kept.
-    pub(super) fn with(&self, pos: i64) -> Option<Arc<Page>> {
+    pub(super) fn with(&self, pos: i64, deletions: u64) -> Option<Arc<Page>> {
         let mut kept = self.lock();
+        kept.renew(deletions);
         kept.asked += 1;
         let asked = kept.asked;
         let (last, page) = kept.pages.range_mut(..=pos).next_back().map(|(_, kept)| kept)?;
@@ -127,12 +139,16 @@ impl Pages {
         Some(page.clone())
     }
 
-    /// Keeps a page, if it is not so large that it would drive out too many others.
-    pub(super) fn keep(&self, page: &Arc<Page>) {
+    /// Keeps a page, if it is not so large that it would drive out too many others. `deletions` had been made when it was read.
+    pub(super) fn keep(&self, page: &Arc<Page>, deletions: u64) {
         if page.bytes() > KEPT_BYTES_MAX / 4 {
             return;
         }
         let mut kept = self.lock();
+        kept.renew(deletions);
+        if kept.deletions != deletions {
+            return;
+        }
         let asked = kept.asked;
         kept.bytes += page.bytes();
         if let Some((_, replaced)) = kept.pages.insert(page.first, (asked, page.clone())) {
@@ -226,10 +242,19 @@ mod tests {
         let pages = Pages::default();
         let all: i64 = 150;
         for pos in 1..=all {
-            pages.keep(&Arc::new(Page::write(pos, &rows(&[(pos, &["a@1"; MANY])])).0));
-            assert!(pages.with(1).is_some(), "{pos}");
+            pages.keep(&Arc::new(Page::write(pos, &rows(&[(pos, &["a@1"; MANY])])).0), 0);
+            assert!(pages.with(1, 0).is_some(), "{pos}");
         }
-        assert!(pages.with(2).is_none() && pages.with(all).is_some() && pages.with(all + 1).is_none());
+        assert!(
+            pages.with(2, 0).is_none() && pages.with(all, 0).is_some() && pages.with(all + 1, 0).is_none()
+        );
+        // Of runs that were deleted nothing is told, nor is kept what was read before.
+        let old = pages.with(all, 0).unwrap();
+        assert!(pages.with(all, 1).is_none());
+        pages.keep(&old, 0);
+        assert!(pages.with(all, 1).is_none());
+        pages.keep(&old, 1);
+        assert!(pages.with(all, 1).is_some());
         let kept = pages.lock();
         assert!(kept.bytes <= KEPT_BYTES_MAX);
         assert_eq!(kept.bytes, kept.pages.values().map(|(_, page)| page.bytes()).sum::<usize>());

@@ -1,6 +1,6 @@
 //! What requests are answered with besides one thing: pages, and what became of what was asked for.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -25,12 +25,17 @@ pub struct RunOutcome {
     /// Whether it has ended or only people can move it.
     pub settled: bool,
     /// What it returned, if it succeeded and was waited for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     pub result: Option<Value>,
     /// The reviews that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<String>,
+}
+
+/// What stands there; `null`, too, is something that a run may come to.
+pub(super) fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 /// How a verb was taken.

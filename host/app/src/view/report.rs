@@ -74,6 +74,7 @@ pub struct RunReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
     /// What it came to, if it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "super::page::present")]
     pub result: Option<Value>,
     /// Why it failed, if it did.
     pub error: Option<VisibleError>,

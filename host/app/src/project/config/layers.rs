@@ -125,7 +125,7 @@ impl Layers {
         match Config::deserialize(Value::Table(table.clone())) {
             // Another variable may bring what is missing.
             Err(error) if !error.message().starts_with("missing field") => {
-                Err(with_suggestion(error.to_string().trim_end().to_owned()))
+                Err(with_suggestion(without_value(&error)))
             }
             _ => Ok(table),
         }
@@ -331,6 +331,21 @@ fn place_of(name: &str, known: &[Known], there: &Table) -> Result<Vec<String>, S
 }
 
 /// The problem, with the word that was meant, if one is near.
+/// What is wrong, without the value: it may be a secret that was set where only its place belongs.
+pub(super) fn without_value(error: &toml::de::Error) -> String {
+    let shown = ["invalid type: ", "invalid value: ", "invalid length "];
+    let whole = error.to_string();
+    match error.message().rsplit_once(", expected ") {
+        Some((_, expected)) if shown.iter().any(|begins| error.message().starts_with(begins)) => {
+            // The last line says in which setting.
+            let place = whole.trim_end().lines().last().filter(|line| line.starts_with("in `"));
+            let place = place.map(|place| format!("\n{place}")).unwrap_or_default();
+            format!("the value does not fit: expected {expected}{place}")
+        }
+        _ => whole.trim_end().to_owned(),
+    }
+}
+
 pub(super) fn with_suggestion(problem: String) -> String {
     let wrong = ["unknown field `", "unknown variant `"].iter().find_map(|begins| {
         let rest = &problem[problem.rfind(begins)? + begins.len()..];

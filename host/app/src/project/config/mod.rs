@@ -162,7 +162,7 @@ impl Config {
             layers.put_over(environment)?;
             let together = |problem| Error::Together { names: environment.names(), problem };
             let merged = Config::deserialize(Value::Table(layers.table().clone()))
-                .map_err(|error| together(error.to_string().trim_end().to_owned()))?;
+                .map_err(|error| together(layers::without_value(&error)))?;
             config = Some(merged.checked().map_err(together)?);
         }
         if let Some(config) = &mut config {
