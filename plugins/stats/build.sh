@@ -45,7 +45,36 @@ build_python() {
         -p "$source" -p "$root/plugins/sdk-python" -o "$out/stats-python.wasm"
 }
 
-for language in "${@:-python}"; do
+# javascript DIR FILE NAME: the component of the agent in DIR/FILE. The author's file, the SDK and a generated entry become one
+# module, the WIT's interfaces stay outside; jco's own `--bundle` fails on that.
+javascript() {
+    local source=$1 build=$work/$3 interfaces
+    interfaces=$(uses "$source")
+    # shellcheck disable=SC2086
+    write_world "$build" $interfaces
+    (cd "$source" && npm install --offline --no-audit --no-fund --no-package-lock --silent)
+    # The entry lies beside the author's file only in name: rolldown finds `bandstand` from there.
+    # shellcheck disable=SC2086
+    node "$root/plugins/sdk-javascript/entry.mjs" "$source/$2" $interfaces >"$build/entry.js"
+    cat >"$build/rolldown.config.mjs" <<END
+export default {
+  input: '$build/entry.js',
+  external: /^(bandstand|wasi):/,
+  resolve: { alias: { 'bandstand/wasm': '$root/plugins/sdk-javascript/wasm.js', bandstand: '$root/plugins/sdk-javascript/bandstand.js' } },
+  output: { file: '$build/bundle.js', format: 'esm', sourcemap: true },
+};
+END
+    rolldown -c "$build/rolldown.config.mjs"
+    jco componentize "$build/bundle.js" --wit "$build/wit" -n "$world" --backend qjs --backend-qjs-disable-async \
+        -o "$out/stats-$3.wasm"
+}
+
+# JavaScript: npm install -g @bytecodealliance/jco@1.35.0 (which brings rolldown)
+build_javascript() {
+    javascript "$here/javascript" agent.js javascript
+}
+
+for language in "${@:-python javascript}"; do
     start=$(date +%s%N)
     "build_$language" >&2
     echo "stats-$language.wasm: $(stat -c %s "$out/stats-$language.wasm") bytes in $((($(date +%s%N) - start) / 1000000)) ms"
