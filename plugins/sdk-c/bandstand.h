@@ -12,8 +12,8 @@
  *     }
  *
  * Nothing here is ever freed, and agents need not free either: the instance with all its memory is thrown away after the call.
- * Without memory left the agent crashes. What the code does not call is not imported, so it needs no grant. `assert` and `abort`
- * tell the host where they stood before they crash. On wasm `bandstand_wasm.c` is linked in, in tests `bandstand_fake.c`. */
+ * Without memory left the agent crashes. What the code does not call is not imported, so it needs no grant. On wasm
+ * `bandstand_wasm.c` is linked in, in tests `bandstand_fake.c`. */
 #ifndef BANDSTAND_H
 #define BANDSTAND_H
 
@@ -216,6 +216,9 @@ _Noreturn void bandstand_crash_at(const char *message, const char *place);
 #define BANDSTAND_PLACE_(line) #line
 #define BANDSTAND_PLACE(line) BANDSTAND_PLACE_(line)
 #define bandstand_crash(message) bandstand_crash_at(message, __FILE__ ":" BANDSTAND_PLACE(__LINE__))
+/* Crashes where the claim is false. The C library's `assert` and `abort` crash, too, but the host hears no words, and zig's
+ * optimised builds leave `assert` out. */
+#define bandstand_assert(claim) ((claim) ? (void)0 : bandstand_crash("assertion failed: " #claim))
 
 /* The functions below ask the host. They give false where it refuses, and say why in `error`. */
 

@@ -71,20 +71,6 @@ _Noreturn void bandstand_crash_at(const char *message, const char *place) {
     __builtin_trap();
 }
 
-/* In place of the C library's, which would say nothing that the host hears. */
-_Noreturn void abort(void) { bandstand_crash_at("abort() was called", ""); }
-
-_Noreturn void __assert_fail(const char *claim, const char *file, int line, const char *function) {
-    (void)line;
-    char place[512] = "";
-    strncat(place, file, sizeof place - 1);
-    strncat(place, " in ", sizeof place - strlen(place) - 1);
-    strncat(place, function, sizeof place - strlen(place) - 1);
-    char said[512] = "assertion failed: ";
-    strncat(said, claim, sizeof said - strlen(said) - 1);
-    bandstand_crash_at(said, place);
-}
-
 bool bandstand_audit_append(const char *action, const bandstand_json *payload, bandstand_error *error) {
     bandstand_agent_memory_audit_entry_t entry = {lend_word(action), lend(bandstand_json_write(payload)), {NULL, 0}};
     agent_string_t id;
