@@ -39,10 +39,7 @@ impl AllListener {
     /// When the store cannot be read, or the server is closing.
     pub(super) async fn open(feed: &Feed, from: Option<Place>) -> Result<AllListener, Problem> {
         let said = feed.listen(&Topic::All).await?;
-        let end = feed.read(bandstand_store::Reader::journal_end).await?;
-        // A place beyond the end was of another store.
-        let reset = from.is_some_and(|place| place.pos > end);
-        let last = from.filter(|_| !reset).unwrap_or(Place { pos: end, index: u32::MAX });
+        let (last, reset) = feed.last_told(from).await?;
         let (written, closed) = (feed.written(), feed.closed());
         Ok(AllListener { feed: feed.counted(), said, written, closed, last, reset })
     }

@@ -16,7 +16,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::pace::{Bandwidth, Pace};
 use super::pages::{Page, Pages};
-use super::problem::{Code, Problem};
+use super::problem::Problem;
 use super::reading::Reading;
 use crate::driver::Hub;
 use crate::host::Live;
@@ -26,10 +26,9 @@ use crate::view::{event_text, live_value};
 const BEHIND_MAX: usize = 256;
 /// A piece that is larger is not handed out: whoever listens reads it from the store, when it has room. Bytes.
 const HANDED_BYTES_MAX: usize = 64 << 10;
-/// Rows read from the journal at a time.
+/// Rows read from the journal at a time. A page that is read again ends at a multiple of it, so that those who are behind come
+/// to share pages.
 const PAGE_ROWS: u32 = 64;
-/// Rows that a page which is read again ends at a multiple of, so that those who are behind come to share pages.
-const PAGE_STEP: i64 = 64;
 /// Pages that are read again at once.
 const PAGES_AT_ONCE: usize = 8;
 /// Between two looks at the journal at least: what comes in between is read at once.
@@ -190,7 +189,7 @@ impl Feed {
     /// # Errors
     /// When the store cannot be read, or the server is closing.
     pub(super) async fn page_with(&self, pos: i64) -> Result<Arc<Page>, Problem> {
-        let stretch = pos.div_euclid(PAGE_STEP);
+        let stretch = pos.div_euclid(PAGE_ROWS.into());
         let turn = usize::try_from(stretch).unwrap_or_default() % PAGES_AT_ONCE;
         // Who waits for its turn finds what the one before it wrote.
         let _turn = self.0.page_turns[turn].lock().await;
@@ -198,7 +197,7 @@ impl Feed {
             return Ok(page);
         }
         let deletions = self.0.reader.deletions();
-        let last = ((stretch + 1) * PAGE_STEP - 1).min(*self.0.written.borrow());
+        let last = ((stretch + 1) * i64::from(PAGE_ROWS) - 1).min(*self.0.written.borrow());
         let page = self.read(move |reader| -> Result<_, ReadError> {
             let mut read = journal_page(reader, None, pos - 1, PAGE_ROWS)?;
             if !read.more || read.next > last {
@@ -223,10 +222,19 @@ impl Feed {
         let (mut follows, mut closed) = (self.0.follows.subscribe(), self.closed());
         tokio::select! {
             () = until(&mut follows) => Ok(pieces),
-            () = until(&mut closed) => {
-                Err(Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1))
-            }
+            () = until(&mut closed) => Err(Problem::closing()),
         }
+    }
+
+    /// The last place that a listener of several runs was told, by default the journal's end; and whether the place that it
+    /// names is of another store, being beyond the end.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the server is closing.
+    pub(super) async fn last_told(&self, from: Option<Place>) -> Result<(Place, bool), Problem> {
+        let end = self.read(Reader::journal_end).await?;
+        let reset = from.is_some_and(|place| place.pos > end);
+        Ok((from.filter(|_| !reset).unwrap_or(Place { pos: end, index: u32::MAX }), reset))
     }
 
     fn subscribe(&self, topic: &Topic) -> broadcast::Receiver<Piece> {

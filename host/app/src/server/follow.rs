@@ -73,11 +73,9 @@ impl Listener {
                 At::Run { run_id, next_seq }
             }
             Of::Thread(key, from) => {
-                let end = feed.read(bandstand_store::Reader::journal_end).await?;
-                // A place beyond the end was of another store.
-                reset = from.is_some_and(|place| place.pos > end);
+                let last;
+                (last, reset) = feed.last_told(from).await?;
                 behind = from.is_some() && !reset;
-                let last = from.filter(|_| !reset).unwrap_or(Place { pos: end, index: u32::MAX });
                 At::Thread { key, last }
             }
         };

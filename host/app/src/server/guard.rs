@@ -217,7 +217,7 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Problem> {
         None => return Ok(()),
     };
     if state.is_closing() && !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return Err(Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1));
+        return Err(Problem::closing());
     }
     request.extensions_mut().insert(caller);
     Ok(())

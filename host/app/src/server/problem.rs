@@ -124,6 +124,11 @@ impl Problem {
         self
     }
 
+    /// The server takes nothing more; the next one will.
+    pub fn closing() -> Problem {
+        Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1)
+    }
+
     /// There is no such run.
     pub fn no_run(run_id: &str) -> Problem {
         Problem::new(

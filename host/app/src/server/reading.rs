@@ -34,8 +34,7 @@ impl Reading {
         Problem: From<E>,
         E: Send + 'static,
     {
-        let closing = || Problem::new(Code::Unavailable, "the server is closing; ask again").retry_after(1);
-        let place = self.places.clone().acquire_owned().await.map_err(|_| closing())?;
+        let place = self.places.clone().acquire_owned().await.map_err(|_| Problem::closing())?;
         let reader = self.reader.clone();
         let done = tokio::task::spawn_blocking(move || {
             let _place = place;
@@ -45,7 +44,7 @@ impl Reading {
             if error.is_panic() {
                 Problem::new(Code::Internal, "reading the store did not come to an end")
             } else {
-                closing()
+                Problem::closing()
             }
         })?;
         done.map_err(Problem::from)
