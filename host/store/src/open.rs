@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::kept::CacheLimits;
@@ -242,10 +243,14 @@ pub(crate) fn checkpointer(path: &Path, options: &Options) -> rusqlite::Result<C
 }
 
 fn connect(path: &Path, flags: OpenFlags, options: &Options) -> rusqlite::Result<Connection> {
-    match &options.vfs {
+    let connection = match &options.vfs {
         Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs.as_str()),
         None => Connection::open_with_flags(path, flags),
-    }
+    }?;
+    // A plan does not depend on what is bound. Else SQLite, built with statistics of values as it is here, would prepare a
+    // cached statement anew for each use with other values.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(connection)
 }
 
 /// A connection to a file that nobody changes: without locks, log or shared memory.
