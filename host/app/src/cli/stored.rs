@@ -114,10 +114,11 @@ pub fn folded(reader: &Reader, run_id: &str) -> Result<Run, String> {
     let graph =
         serde_json::from_str(&graph).map_err(|error| format!("its pinned graph cannot be read: {error}"))?;
     let graph = std::sync::Arc::new(graph);
-    let snapshot = opened.snapshot.and_then(|kept| serde_json::from_slice::<Snapshot>(&kept.bytes).ok());
-    let whole = match snapshot {
-        Some(snapshot) => Run::fold(graph, Some(snapshot), opened.tail),
-        None => {
+    let snapshot = opened.snapshot.map(|kept| serde_json::from_slice::<Snapshot>(&kept.bytes));
+    let whole = match snapshot.transpose() {
+        Ok(snapshot) => Run::fold(graph, snapshot, opened.tail),
+        // A host wrote it that this one does not understand.
+        Err(_) => {
             let opened = reader.open_run(run_id, From::Start).map_err(|error| error.to_string())?;
             Run::fold(graph, None, opened.tail)
         }
