@@ -219,7 +219,7 @@ fn read_all(
     stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
 ) -> std::thread::JoinHandle<u64> {
     std::thread::spawn(move || {
-        let _ = rustix::process::setpriority_process(None, 19);
+        bandstand::server::listen::stand_behind();
         let (mut bytes, mut buffer) = (0, vec![0; 256 << 10]);
         while !stop.load(std::sync::atomic::Ordering::Relaxed) {
             for (number, mut stream) in readers.iter().enumerate() {

@@ -134,8 +134,9 @@ async fn serve(
     };
     let address = listener.local_addr().map_err(cannot)?;
     let scheme = if tls.is_some() { "https" } else { "http" };
+    // Whoever listens: what is written for them must not slow the runs they listen to.
     let feed = {
-        let _in_requests = handle.enter();
+        let _in_streams = streams.enter();
         Feed::start(host.reader().clone(), host.hub())
     };
     let upload_bytes_max = settings.upload.unwrap_or(UPLOAD_BYTES_DEFAULT).min(PLUGIN_BYTES_MAX);

@@ -71,7 +71,7 @@ pub struct Place(#[expect(dead_code, reason = "it is held")] Arc<(OwnedSemaphore
 #[derive(Clone, Copy, Debug)]
 pub struct GoesOn;
 
-/// How far behind all others the threads for streams stand (`nice`): many who listen must not slow the runs they listen to.
+/// How far behind all others the threads for streams stand where there is no more to be had (`nice`).
 const STREAMS_NICE: i32 = 19;
 /// Threads that write to those who listen. One writes more than they may have together.
 const STREAMS_THREADS: usize = 1;
@@ -87,13 +87,29 @@ pub fn threads_for_streams() -> io::Result<Runtime> {
         .thread_name("stream")
         .worker_threads(STREAMS_THREADS)
         .max_blocking_threads(STREAMS_READING_THREADS)
-        .on_thread_start(|| {
-            // Where that fails, they stay beside the others.
-            let _ = rustix::process::setpriority_process(None, STREAMS_NICE);
-        })
+        .on_thread_start(stand_behind)
         .enable_all()
         .build()
 }
+
+/// Lets this thread run only where no other one would: many who listen must not slow the runs they listen to. For good; where
+/// that fails, it stays beside the others.
+pub fn stand_behind() {
+    let _ = rustix::process::setpriority_process(None, STREAMS_NICE);
+    run_when_idle();
+}
+
+/// Unlike the last `nice`, this makes a processor count as idle that has nothing else to do: what wakes up may go there.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "neither the standard library nor rustix sets how a thread is scheduled")]
+fn run_when_idle() {
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: it reads the value it is given a pointer to, and changes this thread only.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const priority) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn run_when_idle() {}
 
 /// Serves until `stop` says so; then takes no more and waits for what is under way, so long at most.
 pub async fn serve(
