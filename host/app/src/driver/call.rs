@@ -161,6 +161,8 @@ impl Caller {
     ) {
         let (run_id, id) = (of.run_id.clone(), command.id.clone());
         let judged = of.plugin(&command).is_some_and(|(_, plugin)| convert::is_judged(plugin));
+        let digest = of.plugin(&command).map(|(digest, _)| digest.to_owned()).unwrap_or_default();
+        let plugins = self.plugins.clone();
         let sandbox = self.sandbox.clone();
         // Texts are made on the guests' threads, not on the one that decides.
         let prepare = move || {
@@ -179,7 +181,11 @@ impl Caller {
             }
             self.request(Arc::new(of), &command, observer, cancel)
         };
-        sandbox.start(&plugin, prepare, move |outcome| tell(convert::message(run_id, id, outcome, judged)));
+        sandbox.start(&plugin, prepare, move |outcome| {
+            let ended = convert::message(run_id, id, outcome, judged);
+            plugins.tally.count(&digest, &ended, now());
+            tell(ended);
+        });
     }
 
     fn request(

@@ -13,6 +13,7 @@ mod hub;
 mod load;
 mod plugins;
 mod shell;
+mod tally;
 mod tap;
 mod tools;
 
@@ -24,5 +25,6 @@ pub use load::{Loader, stand, unopened};
 pub use plugins::{PLUGIN_SPARED, PluginError, Plugins};
 pub(crate) use plugins::{compiled_dir, digest, grants};
 pub use shell::{Ended, Mailbox, Parts, Shell, Unseen};
+pub use tally::{Calls, Tally};
 pub use tap::Tap;
 pub use tools::OutOfService;

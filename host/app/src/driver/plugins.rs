@@ -12,6 +12,8 @@ use bandstand_engine::graph::{FilesAccess, Grants, MemoryAccess};
 use bandstand_sandbox::{FilesDirectory, FilesGrant, HttpGrant, LoadError, MemoryGrant, Plugin, Sandbox};
 use sha2::{Digest, Sha256};
 
+use super::tally::{Calls, Tally};
+
 /// How long a plugin's file stays after a run that pins it was last asked for, though none does: it may be beginning.
 pub const PLUGIN_SPARED: Duration = Duration::from_secs(3_600);
 
@@ -20,6 +22,8 @@ pub struct Plugins {
     directory: PathBuf,
     sandbox: Arc<Sandbox>,
     loaded: Mutex<BTreeMap<String, Plugin>>,
+    /// How their calls ended.
+    pub(super) tally: Tally,
 }
 
 /// A plugin cannot be kept or used.
@@ -55,7 +59,12 @@ pub enum PluginError {
 impl Plugins {
     /// The plugins of a data directory.
     pub fn new(data_dir: &Path, sandbox: Arc<Sandbox>) -> Plugins {
-        Plugins { directory: data_dir.join("plugins"), sandbox, loaded: Mutex::default() }
+        Plugins {
+            directory: data_dir.join("plugins"),
+            sandbox,
+            loaded: Mutex::default(),
+            tally: Tally::default(),
+        }
     }
 
     /// Keeps bytes; returns their digest. Writes nothing that is there already, but says that it is needed again: a run
@@ -157,6 +166,11 @@ impl Plugins {
             }
         }
         Ok(found)
+    }
+
+    /// How the calls of a plugin ended since this process began.
+    pub fn calls(&self, digest: &str) -> Calls {
+        self.tally.of(digest)
     }
 
     /// The bytes that were kept under a digest.

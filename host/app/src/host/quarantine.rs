@@ -11,6 +11,7 @@ use bandstand_store::{KeptBreaker, Store};
 use super::error::HostError;
 use super::holder::Host;
 use super::request::Taken;
+use crate::driver::Calls;
 
 /// Counters of quarantine since the host was opened, and what is so now. The names are those of the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +58,11 @@ impl Host {
     /// Counters of quarantine since the host was opened.
     pub fn quarantine_stats(&self) -> QuarantineStats {
         self.0.counters.read()
+    }
+
+    /// How the calls of a plugin ended since the host was opened, by digest.
+    pub fn plugin_calls(&self, digest: &str) -> Calls {
+        self.plugins().calls(digest)
     }
 
     /// Puts a plugin back in service, by digest: it leaves quarantine, and its faults are forgotten. Durable when this

@@ -16,7 +16,9 @@ mod workflow;
 pub use event::{EventLine, LiveLine, event_of, event_text, event_value, live_of, live_value};
 pub use notification::NotificationSummary;
 pub use page::{Decided, Done, Page, Replayed, ReplayedDifference, RunOutcome, ThreadDetail, UploadedPlugin};
-pub use plugin::{PluginDetail, PluginImport, PluginLimit, PluginLimits, PluginSummary, Quarantine};
+pub use plugin::{
+    PluginCalls, PluginDetail, PluginImport, PluginLimit, PluginLimits, PluginSummary, Quarantine,
+};
 pub use report::{
     ByWhom, PausedBy, ReportAudit, ReportBlock, ReportBranch, ReportCached, ReportCheckpoint, ReportEdit,
     ReportError, ReportLink, ReportNode, ReportPins, ReportRetried, ReportRetries, ReportReview, ReportRoute,

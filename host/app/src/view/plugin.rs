@@ -1,8 +1,12 @@
 //! A plugin that is kept for runs, and what is known against it.
 
+use std::collections::BTreeMap;
+
 use bandstand_store::KeptBreaker;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::driver::Calls;
 
 /// A plugin as lists show it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -36,6 +40,36 @@ pub struct Quarantine {
     pub name: Option<String>,
     /// That workflow.
     pub workflow: Option<String>,
+}
+
+/// How the calls of a plugin ended since the server began. Those as a tool are the caller's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct PluginCalls {
+    /// With a reply.
+    pub succeeded: u64,
+    /// Without one, by the class of the failure.
+    pub failed: BTreeMap<String, u64>,
+    /// What they took, all together. Milliseconds.
+    pub wall_ms: u64,
+    /// Processor time of it. Milliseconds.
+    pub cpu_ms: u64,
+    /// The most linear memory that one held. Bytes.
+    pub memory_bytes_max: u64,
+    /// When the last one ended.
+    pub last_at: Option<String>,
+}
+
+impl From<Calls> for PluginCalls {
+    fn from(calls: Calls) -> PluginCalls {
+        PluginCalls {
+            succeeded: calls.succeeded,
+            failed: calls.failed.into_iter().map(|(class, count)| (class.to_owned(), count)).collect(),
+            wall_ms: calls.wall_us / 1_000,
+            cpu_ms: calls.cpu_us / 1_000,
+            memory_bytes_max: calls.memory_bytes_max,
+            last_at: calls.last_at.map(|at| at.to_string()),
+        }
+    }
 }
 
 impl From<Option<&KeptBreaker>> for Quarantine {

@@ -18,7 +18,7 @@ use crate::server::caller::{Admin, Operator, Viewer};
 use crate::server::extract::{Body, Path};
 use crate::server::problem::{Code, Problem};
 use crate::server::state::AppState;
-use crate::view::{FileProblem, PluginDetail, PluginSummary, Quarantine, UploadedPlugin};
+use crate::view::{FileProblem, PluginCalls, PluginDetail, PluginSummary, Quarantine, UploadedPlugin};
 
 /// The routes. `upload_bytes_max` is the largest component.
 pub fn routes(upload_bytes_max: usize) -> OpenApiRouter<AppState> {
@@ -41,6 +41,8 @@ pub struct PluginEntry {
     plugin: PluginSummary,
     /// The workflows in service that call it, or a child of which does.
     workflows: Vec<String>,
+    /// How its calls ended since the server began.
+    calls: PluginCalls,
 }
 
 /// List the plugins that are kept for runs and workflows, and what is known against them.
@@ -58,7 +60,8 @@ async fn all(_: Viewer, State(state): State<AppState>) -> Result<axum::Json<Plug
     let entry = |plugin: PluginSummary| {
         let uses = |name: &&String| served.workflows[*name].digests.digests().contains(&plugin.digest);
         let workflows = served.workflows.keys().filter(uses).cloned().collect();
-        PluginEntry { plugin, workflows }
+        let calls = PluginCalls::from(state.host().plugin_calls(&plugin.digest));
+        PluginEntry { plugin, workflows, calls }
     };
     Ok(axum::Json(PluginList { items: listed.iter().map(|listed| entry(listed.summary())).collect() }))
 }
