@@ -103,18 +103,29 @@ impl Rate {
         Rate { per_second, left: Mutex::default() }
     }
 
+    /// Takes one.
+    ///
+    /// # Errors
+    /// When there is none left for now.
+    pub fn admit(&self, who: &CountedAs, now: Instant) -> Result<(), Problem> {
+        self.take(&who.0, now).map_err(|seconds| {
+            let what = "more requests than [server] rate of bandstand.toml permits; send them more slowly";
+            Problem::new(Code::TooMany, what).retry_after(seconds)
+        })
+    }
+
     /// Takes one; the seconds until there is another if there is none.
-    fn take(&self, who: String, now: Instant) -> Result<(), u32> {
+    fn take(&self, who: &str, now: Instant) -> Result<(), u32> {
         let Some(per_second) = self.per_second.map(f64::from) else { return Ok(()) };
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.len() >= COUNTED_MAX && !left.contains_key(&who) {
+        if left.len() >= COUNTED_MAX && !left.contains_key(who) {
             // Whoever rested for a second has all again.
             left.retain(|_, (_, at)| now.duration_since(*at).as_secs() == 0);
             if left.len() >= COUNTED_MAX {
                 left.clear();
             }
         }
-        let (tokens, at) = left.entry(who).or_insert((per_second, now));
+        let (tokens, at) = left.entry(who.to_owned()).or_insert((per_second, now));
         *tokens = (*tokens + now.duration_since(*at).as_secs_f64() * per_second).min(per_second);
         *at = now;
         if *tokens < 1.0 {
@@ -124,6 +135,10 @@ impl Rate {
         Ok(())
     }
 }
+
+/// Under which name a caller's requests are counted.
+#[derive(Clone, Debug)]
+pub struct CountedAs(pub String);
 
 /// The middleware.
 pub async fn guard(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
@@ -208,10 +223,8 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Problem> {
         Some(Ok(caller)) => caller.token.clone().map_or(from, |token| format!("token {token}")),
         _ => from,
     };
-    if let Err(seconds) = state.rate().take(who, Instant::now()) {
-        let what = "more requests than [server] rate of bandstand.toml permits; send them more slowly";
-        return Err(Problem::new(Code::TooMany, what).retry_after(seconds));
-    }
+    let who = CountedAs(who);
+    state.rate().admit(&who, Instant::now())?;
     let caller = match caller {
         Some(caller) => caller?,
         None => return Ok(()),
@@ -220,6 +233,7 @@ fn admit(state: &AppState, request: &mut Request) -> Result<(), Problem> {
         return Err(Problem::closing());
     }
     request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(who);
     Ok(())
 }
 
@@ -278,7 +292,7 @@ mod tests {
     #[test]
     fn so_many_requests_a_second_and_no_more() {
         let (rate, now) = (Rate::new(Some(2)), Instant::now());
-        let take = |who: &str, ms| rate.take(who.to_owned(), now + Duration::from_millis(ms)).is_ok();
+        let take = |who: &str, ms| rate.take(who, now + Duration::from_millis(ms)).is_ok();
         assert_eq!([take("a", 0), take("a", 0), take("a", 0)], [true, true, false]);
         assert!(take("b", 0));
         assert_eq!([take("a", 500), take("a", 500)], [true, false]);

@@ -30,6 +30,7 @@ use crate::server::all::{AllListener, Heard};
 use crate::server::caller::{Caller, Viewer};
 use crate::server::feed::{self, Piece, until};
 use crate::server::follow::{Listener, Of};
+use crate::server::guard::CountedAs;
 use crate::server::listen::Place;
 use crate::server::pace::Pace;
 use crate::server::problem::{Code, Problem};
@@ -58,6 +59,7 @@ async fn open(
     Viewer(caller): Viewer,
     State(state): State<AppState>,
     place: Option<Extension<Place>>,
+    Extension(counted_as): Extension<CountedAs>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let upgrade =
@@ -65,7 +67,7 @@ async fn open(
     upgrade.on_upgrade(move |socket| async move {
         // The connection's place among those at once is taken until here, and the server waits for it when it ends.
         let _until_here = place;
-        speak(socket, state, caller).await;
+        speak(socket, state, caller, counted_as).await;
     })
 }
 
@@ -108,17 +110,18 @@ struct ThreadName {
 struct Client {
     state: AppState,
     caller: Caller,
+    counted_as: CountedAs,
     out: mpsc::Sender<Message>,
     follows: HashMap<u64, AbortHandle>,
 }
 
-async fn speak(socket: WebSocket, state: AppState, caller: Caller) {
+async fn speak(socket: WebSocket, state: AppState, caller: Caller, counted_as: CountedAs) {
     let (sink, mut stream) = socket.split();
     let (out, queue) = mpsc::channel(QUEUE_MAX);
     let mut closed = state.feed().closed();
     // What is told takes its turn behind what is asked.
     let writer = state.streams().spawn(write(sink, queue, state.feed().pace()));
-    let mut client = Client { state, caller, out, follows: HashMap::new() };
+    let mut client = Client { state, caller, counted_as, out, follows: HashMap::new() };
     loop {
         let text = tokio::select! {
             text = next_text(&mut stream) => text,
@@ -179,6 +182,10 @@ impl Client {
             }
         };
         let id = message.remove("id").unwrap_or_default();
+        // A command counts as a request does.
+        if let Err(problem) = self.state.rate().admit(&self.counted_as, Instant::now()) {
+            return json!({ "answer": id, "problem": problem });
+        }
         let done = match serde_json::from_value(Value::Object(message)) {
             Ok(command) => self.command(&id, command).await,
             Err(error) => Err(Problem::new(Code::Invalid, format!("the message: {error}"))),
