@@ -240,16 +240,16 @@ fn dev_shows_what_is_wrong_as_files_are_saved() {
     let refused = site.call(&["dev", "--listen", "0.0.0.0:0"]);
     assert_eq!(refused.code, Some(2), "{refused}");
     let mut dev = site.start(&["dev", "--listen", "127.0.0.1:0"]);
-    let line = dev.line("what is in service", |line| line["type"] == "in-service");
+    let line = dev.line("what is in service", |line| line["type"] == "workflow.in-service");
     assert_eq!((&line["workflow"], &line["file"]), (&json!("a"), &json!("a.yaml")));
     dev.line("that it serves", |line| line["type"] == "serving");
     fs::write(site.path().join("a.yaml"), "format: 1\nname: a\nnods: 1\n").unwrap();
-    let line = dev.line("what is wrong", |line| line["type"] == "refused");
+    let line = dev.line("what is wrong", |line| line["type"] == "workflow.refused");
     assert_eq!((&line["workflow"], &line["diagnostics"][0]["code"]), (&json!("a"), &json!("BW105")));
     fs::write(site.path().join("a.yaml"), value("a", 1)).unwrap();
-    dev.line("that it is mended", |line| line["type"] == "mended");
+    dev.line("that it is mended", |line| line["type"] == "workflow.mended");
     fs::remove_file(site.path().join("a.yaml")).unwrap();
-    dev.line("that it is gone", |line| line["type"] == "removed");
+    dev.line("that it is gone", |line| line["type"] == "workflow.removed");
     dev.terminate();
     assert_eq!(dev.wait().code, Some(0));
 }

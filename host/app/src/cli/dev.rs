@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::context::Context;
@@ -17,7 +16,7 @@ use crate::project::catalogue::{Catalogue, Change, Deployed, Problem};
 use crate::project::directory::Directory;
 use crate::project::server::LISTEN_DEFAULT;
 use crate::server::caller::Doorkeeper;
-use crate::view::diagnostics;
+use crate::view::{change_value, deployed_value, refused_value};
 
 /// What `dev` is given.
 #[derive(Args, Debug)]
@@ -80,18 +79,15 @@ fn all(served: &Catalogue, context: &Context) {
 }
 
 fn show(change: &Change, context: &Context) {
+    if context.out.json {
+        return context.out.json_line(&change_value(change));
+    }
     match change {
         Change::Deployed(deployed) => in_service(deployed, context),
         Change::Refused(problem) => refused(problem, context),
-        Change::Mended { file } if context.out.json => {
-            context.out.json_line(&json!({ "type": "mended", "file": file }));
-        }
         Change::Mended { file } => {
             let ok = context.out.paint_err(Tone::Good, "ok");
             context.out.note(&format!("{}: {ok}, as it is in service", safe::line(file)));
-        }
-        Change::Removed { name, file } if context.out.json => {
-            context.out.json_line(&json!({ "type": "removed", "file": file, "workflow": name }));
         }
         Change::Removed { name, file } => {
             context.out.note(&safe::line(&format!("{file}: gone; {name} is out of service")));
@@ -101,10 +97,7 @@ fn show(change: &Change, context: &Context) {
 
 fn in_service(deployed: &Deployed, context: &Context) {
     if context.out.json {
-        return context.out.json_line(&json!({
-            "type": "in-service", "file": deployed.file, "workflow": deployed.name, "version": deployed.version,
-            "diagnostics": diagnostics(&deployed.diagnostics),
-        }));
+        return context.out.json_line(&deployed_value(deployed));
     }
     deployed.rendered.iter().for_each(|found| context.out.data(&safe::block(found)));
     let ok = context.out.paint_err(Tone::Good, "ok");
@@ -115,10 +108,7 @@ fn in_service(deployed: &Deployed, context: &Context) {
 
 fn refused(problem: &Problem, context: &Context) {
     if context.out.json {
-        return context.out.json_line(&json!({
-            "type": "refused", "file": problem.file, "workflow": problem.in_service, "what": problem.what,
-            "diagnostics": diagnostics(&problem.diagnostics),
-        }));
+        return context.out.json_line(&refused_value(problem));
     }
     problem.rendered.iter().for_each(|found| context.out.data(&safe::block(found)));
     let now = match &problem.in_service {

@@ -19,8 +19,8 @@ use crate::project::catalogue::{Catalogue, Pace};
 use crate::project::directory::Directory;
 use crate::project::load::PLUGIN_BYTES_MAX;
 use crate::project::server::{
-    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, ServerSettings,
-    UPLOAD_BYTES_DEFAULT,
+    BODY_BYTES_DEFAULT, CONNECTIONS_DEFAULT, GRACE_MS_DEFAULT, LISTEN_DEFAULT, STALLED_MS_DEFAULT,
+    ServerSettings, UPLOAD_BYTES_DEFAULT,
 };
 use crate::server::caller::Doorkeeper;
 use crate::server::feed::Feed;
@@ -142,6 +142,10 @@ async fn serve(
     let upload_bytes_max = settings.upload.unwrap_or(UPLOAD_BYTES_DEFAULT).min(PLUGIN_BYTES_MAX);
     let body_bytes_max = settings.body.unwrap_or(BODY_BYTES_DEFAULT);
     let served = open_catalogue(&handle, &dir, host, manner).await?;
+    {
+        let _in_streams = streams.enter();
+        feed.tell_changes(served.subscribe());
+    }
     match manner {
         Manner::Serve => tell(&served, context),
         Manner::Dev => {
@@ -165,17 +169,13 @@ async fn serve(
         streams: streams.clone(),
     });
     let (stop, stopped) = watch::channel(false);
-    let connections = settings.connections.map_or(CONNECTIONS_DEFAULT, std::num::NonZeroU32::get) as usize;
-    let grace = Duration::from_millis(settings.grace.unwrap_or(GRACE_MS_DEFAULT));
-    let serving = handle.spawn(listen::serve(
-        listener,
-        tls,
-        router(state.clone()),
-        streams.clone(),
-        connections,
-        stopped,
-        grace,
-    ));
+    let bounds = listen::Bounds {
+        connections: settings.connections.map_or(CONNECTIONS_DEFAULT, std::num::NonZeroU32::get) as usize,
+        stalled: Duration::from_millis(settings.stalled.unwrap_or(STALLED_MS_DEFAULT)),
+        grace: Duration::from_millis(settings.grace.unwrap_or(GRACE_MS_DEFAULT)),
+    };
+    let serving =
+        handle.spawn(listen::serve(listener, tls, router(state.clone()), streams.clone(), bounds, stopped));
     if context.out.json {
         context.out.json_line(&json!({ "type": "serving", "url": format!("{scheme}://{address}") }));
     } else {

@@ -20,6 +20,8 @@ pub const UPLOAD_BYTES_DEFAULT: u64 = 64 << 20;
 pub const CONNECTIONS_DEFAULT: u32 = 2_048;
 /// How long a server that ends waits for what it does, when nobody says. Milliseconds.
 pub const GRACE_MS_DEFAULT: u64 = 10_000;
+/// How long a client may take nothing of what it is sent, when nobody says. Milliseconds.
+pub const STALLED_MS_DEFAULT: u64 = 60_000;
 
 /// `[server]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,6 +50,9 @@ pub struct ServerSettings {
     /// How long a server that was told to end waits for what it does, in milliseconds.
     #[serde(deserialize_with = "duration")]
     pub grace: Option<u64>,
+    /// How long a client may take nothing of what it is sent, in milliseconds; then its connection is cut.
+    #[serde(deserialize_with = "duration")]
+    pub stalled: Option<u64>,
     /// Whether `/metrics` is for everybody; else for those who may look.
     pub metrics_for_all: bool,
 }

@@ -20,7 +20,8 @@ use super::problem::Problem;
 use super::reading::Reading;
 use crate::driver::Hub;
 use crate::host::Live;
-use crate::view::{event_text, live_value};
+use crate::project::catalogue::Change;
+use crate::view::{change_name, change_value, event_text, live_value};
 
 /// Pieces that a listener may be behind before it reads the store.
 const BEHIND_MAX: usize = 256;
@@ -69,9 +70,9 @@ pub enum Piece {
     },
     /// There is something in the store that is too large to be handed out.
     Large,
-    /// What an attempt says; not kept.
+    /// What an attempt says, or what became of a workflow file; not kept.
     Live {
-        /// `live.log`, ...
+        /// `live.log`, ..., `workflow.in-service`, ...
         kind: &'static str,
         /// It, as JSON.
         json: Bytes,
@@ -369,6 +370,30 @@ impl Feed {
         }
         known.insert(run_id.to_owned(), key.clone());
         Ok(key)
+    }
+
+    /// Tells those who listen to all runs what is no part of any, from now until the catalogue is gone or the server closes.
+    pub fn tell_changes(&self, mut changes: broadcast::Receiver<Change>) {
+        let (feed, mut closed) = (self.clone(), self.closed());
+        tokio::spawn(async move {
+            loop {
+                let change = tokio::select! {
+                    change = changes.recv() => change,
+                    () = until(&mut closed) => return,
+                };
+                match change {
+                    Ok(change) => {
+                        let json = change_value(&change).to_string().into();
+                        let piece = Piece::Live { kind: change_name(&change), json };
+                        for listener in feed.listeners_of([Topic::All].into_iter()) {
+                            let _ = listener.send(piece.clone());
+                        }
+                    }
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return,
+                }
+            }
+        });
     }
 
     async fn said(self, mut said: broadcast::Receiver<Arc<Live>>) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls_pki_types::pem::PemObject;
@@ -22,6 +23,7 @@ use tokio_rustls::rustls;
 use tower::ServiceExt;
 
 use super::feed::until;
+use super::linger::{Lingering, Wish};
 
 /// From a connection to the end of a request's headers. Whoever sends them byte by byte is cut off.
 const HEAD_TIME: Duration = Duration::from_secs(15);
@@ -111,17 +113,27 @@ fn run_when_idle() {
 #[cfg(not(target_os = "linux"))]
 fn run_when_idle() {}
 
-/// Serves until `stop` says so; then takes no more and waits for what is under way, so long at most.
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How many there may be at once.
+    pub connections: usize,
+    /// How long a client may take nothing of what it is sent; then its connection is cut.
+    pub stalled: Duration,
+    /// How long a server that ends waits for what is under way.
+    pub grace: Duration,
+}
+
+/// Serves until `stop` says so; then takes no more and waits for what is under way.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     routes: Router,
     streams: Handle,
-    connections_max: usize,
+    bounds: Bounds,
     mut stop: watch::Receiver<bool>,
-    grace: Duration,
 ) {
-    let room = Arc::new(Semaphore::new(connections_max));
+    let room = Arc::new(Semaphore::new(bounds.connections));
     // Dropped by each connection when it ends.
     let (alive, mut all_ended) = mpsc::channel::<()>(1);
     loop {
@@ -139,6 +151,7 @@ pub async fn serve(
         };
         // What is streamed is to leave at once.
         let _ = stream.set_nodelay(true);
+        cut_when_stalled(&stream, bounds.stalled);
         let (tls, routes, streams) = (tls.clone(), routes.clone(), streams.clone());
         let (stop, alive) = (stop.clone(), alive.clone());
         tokio::spawn(async move {
@@ -154,10 +167,22 @@ pub async fn serve(
         });
     }
     drop((listener, alive));
-    if tokio::time::timeout(grace, all_ended.recv()).await.is_err() {
+    if tokio::time::timeout(bounds.grace, all_ended.recv()).await.is_err() {
         tracing::warn!("some requests did not end within [server] grace and are cut off");
     }
 }
+
+/// Has the system cut the connection when what was sent is not taken for so long: nobody else would notice a client that reads
+/// nothing, since a stream waits for its reader. A client that has nothing to take is not meant.
+#[cfg(target_os = "linux")]
+fn cut_when_stalled(stream: &TcpStream, after: Duration) {
+    let after = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    // Where that fails it keeps its place until it goes.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, after);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cut_when_stalled(_: &TcpStream, _: Duration) {}
 
 async fn accept(
     listener: &TcpListener,
@@ -181,6 +206,8 @@ async fn connection<S>(
 {
     let goes_on = Arc::new(Notify::new());
     let tell = goes_on.clone();
+    let linger = Wish::default();
+    let stream = Lingering::new(stream, place.clone(), linger.clone());
     let service = routes
         .map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));
@@ -190,6 +217,9 @@ async fn connection<S>(
         .map_response(move |response: axum::response::Response| {
             if response.extensions().get::<GoesOn>().is_some() {
                 tell.notify_one();
+            }
+            if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                linger.make();
             }
             response
         });

@@ -11,6 +11,7 @@ pub mod extract;
 pub mod feed;
 pub mod follow;
 pub mod guard;
+mod linger;
 pub mod listen;
 mod pace;
 mod pages;

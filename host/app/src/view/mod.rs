@@ -29,7 +29,9 @@ pub use route::RouteSummary;
 pub use run::{Lease, LeaseIs, RunSummary, held, problem};
 pub use schedule::ScheduleSummary;
 pub use thread::ThreadSummary;
-pub use workflow::{FileProblem, WorkflowSummary, diagnostics};
+pub use workflow::{
+    FileProblem, WorkflowSummary, change_name, change_value, deployed_value, diagnostics, refused_value,
+};
 
 /// The time that a view says. What is no time, which nothing of ours writes, is the beginning of 1970.
 pub fn moment(text: &str) -> bandstand_engine::Timestamp {

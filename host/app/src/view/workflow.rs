@@ -1,10 +1,10 @@
 //! A workflow that is served, and a file that is not as it should be.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::project::catalogue::{Deployed, Problem};
+use crate::project::catalogue::{Change, Deployed, Problem};
 
 /// A workflow in service, as lists show it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -72,4 +72,42 @@ impl From<&Problem> for FileProblem {
 pub fn diagnostics(found: &[bandstand_workflow::Diagnostic]) -> Vec<Value> {
     // Plain data, so writing it cannot fail.
     found.iter().map(|found| serde_json::to_value(found).unwrap_or_default()).collect()
+}
+
+/// A change of what is in service, as streams and `bandstand dev --json` tell it.
+pub fn change_value(change: &Change) -> Value {
+    match change {
+        Change::Deployed(deployed) => deployed_value(deployed),
+        Change::Refused(problem) => refused_value(problem),
+        Change::Mended { file } => json!({ "type": "workflow.mended", "file": file }),
+        Change::Removed { name, file } => {
+            json!({ "type": "workflow.removed", "file": file, "workflow": name })
+        }
+    }
+}
+
+/// The name of a change: what its `type` is.
+pub fn change_name(change: &Change) -> &'static str {
+    match change {
+        Change::Deployed(_) => "workflow.in-service",
+        Change::Refused(_) => "workflow.refused",
+        Change::Mended { .. } => "workflow.mended",
+        Change::Removed { .. } => "workflow.removed",
+    }
+}
+
+/// That it is in service, with its warnings.
+pub fn deployed_value(deployed: &Deployed) -> Value {
+    json!({
+        "type": "workflow.in-service", "file": deployed.file, "workflow": deployed.name, "version": deployed.version,
+        "diagnostics": diagnostics(&deployed.diagnostics),
+    })
+}
+
+/// That a file is not in service as it is, and why; `workflow` is what stays in service meanwhile.
+pub fn refused_value(problem: &Problem) -> Value {
+    json!({
+        "type": "workflow.refused", "file": problem.file, "workflow": problem.in_service, "what": problem.what,
+        "diagnostics": diagnostics(&problem.diagnostics),
+    })
 }

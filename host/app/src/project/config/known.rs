@@ -128,6 +128,7 @@ pub fn all() -> Vec<Known> {
         "server.connections", plain(server::CONNECTIONS_DEFAULT), "2048", "Connections at once.";
         "server.rate", None, "100", "Requests of one token, or of one address, in a second; none: as many as come.";
         "server.grace", span(server::GRACE_MS_DEFAULT), "\"10s\"", "How long a server that ends waits for what is under way.";
+        "server.stalled", span(server::STALLED_MS_DEFAULT), "\"60s\"", "How long a client may take nothing of what it is sent; then its connection is cut.";
         "server.metrics-for-all", plain(false), "true", "Whether /metrics is for everybody; else for those who may look.";
 
         "tokens.NAME.digest", None, "\"sha256:0000000000000000000000000000000000000000000000000000000000000000\"", "The token's digest.";

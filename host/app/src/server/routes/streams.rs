@@ -74,7 +74,8 @@ async fn of_thread(
     sse::answer(state.feed(), topic, &headers, query.from).await
 }
 
-/// Follow all runs, from now on or from where a client was. `event: reset` says that the number is of another store, so that
+/// Follow all runs, from now on or from where a client was, and what becomes of workflow files (`workflow.in-service`,
+/// `workflow.refused`, `workflow.mended`, `workflow.removed`; no `id:`). `event: reset` says that the number is of another store, so that
 /// what was known by it is to be forgotten.
 #[utoipa::path(
     get, path = "/stream", tag = "streams",
