@@ -57,6 +57,38 @@ fn every_setting_that_is_named_is_there() {
     assert!(found > 15, "{found}");
 }
 
+// R8.4: a setting that were read and not known could be set by no variable and would be in no template.
+#[test]
+fn every_setting_that_is_read_is_known() {
+    let known = known::all();
+    // Read only to be refused without being shown: a secret may stand there.
+    let refused_always = ["models.NAME.key"];
+    let is_known = |path: &str| {
+        let place: Vec<String> = path.split('.').map(str::to_owned).collect();
+        known.iter().any(|one| one.is_at(&place) || one.path.starts_with(&format!("{path}.")))
+    };
+    for (section, _) in known::SECTIONS {
+        // Whoever is asked for what it does not know tells all that it knows.
+        let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
+        let asked = header.replace("NAME", "n").replace("PLUGIN", "p").replace("[tools.ID", "[tools.i");
+        let asked = asked.replace("STATUS", "failed");
+        let refused = toml::from_str::<Config>(&format!("{asked}not-there = 1\n")).unwrap_err().to_string();
+        let told = refused
+            .lines()
+            .find(|line| line.contains("expected"))
+            .unwrap_or_else(|| panic!("{section}: {refused}"));
+        let names: Vec<&str> = told.split('`').skip(3).step_by(2).collect();
+        assert!(!names.is_empty(), "{section}: {refused}");
+        for name in names {
+            let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+            assert!(
+                is_known(&path) || refused_always.contains(&path.as_str()),
+                "`{path}` is read and stands not in known.rs"
+            );
+        }
+    }
+}
+
 /// `[table]` and `key`, with whatever value it takes.
 fn is_a_key(name: &str) -> bool {
     let Some((table, key)) = name.rsplit_once('.') else { return false };
