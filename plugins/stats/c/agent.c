@@ -103,11 +103,13 @@ bandstand_outcome bandstand_run(const bandstand_call *call) {
     bandstand_input input = bandstand_read_input(call);
     bandstand_text text = bandstand_need_text(&input, "text");
     /* Ends the call another way, so that hosts can be tried out. */
-    bandstand_text fail = bandstand_may_one_of(&input, "fail", "recoverable", "permanent", "crash", NULL);
+    bandstand_text fail = bandstand_may_one_of(&input, "fail", "recoverable", "permanent", "crash", "spin", "hoard", NULL);
     if (input.misfit) return bandstand_misfit(&input);
     if (bandstand_text_is(fail, "recoverable")) return bandstand_recoverable("try-later", "asked to fail for now", 1500);
     if (bandstand_text_is(fail, "permanent")) return bandstand_permanent("asked-to-fail", "asked to fail for good");
     if (bandstand_text_is(fail, "crash")) bandstand_crash("asked to crash");
+    for (volatile unsigned turns = 0; bandstand_text_is(fail, "spin"); turns++) continue;
+    while (bandstand_text_is(fail, "hoard")) memset(bandstand_keep(NULL, 1 << 20), 1, 1 << 20);
 
     size_t count, sentences;
     bandstand_text *words = find_words(text, &count, &sentences);

@@ -15,7 +15,7 @@ FREQUENT_MAX = 5
 class Input:
     text: str
     #: Ends the call another way, so that hosts can be tried out.
-    fail: Literal["recoverable", "permanent", "crash"] | None = None
+    fail: Literal["recoverable", "permanent", "crash", "spin", "hoard"] | None = None
 
 
 @dataclass
@@ -43,6 +43,11 @@ def run(input: Input) -> Output:
         raise Permanent("asked-to-fail", "asked to fail for good")
     if input.fail == "crash":
         raise RuntimeError("asked to crash")
+    while input.fail == "spin":
+        pass
+    hoard = []
+    while input.fail == "hoard":
+        hoard.append(bytearray(1 << 20))
     words = [word.lower() for word in WORD.findall(input.text)]
     if not words:
         raise Permanent("text-empty", "`text` holds no word")

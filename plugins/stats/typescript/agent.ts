@@ -8,7 +8,7 @@ const FREQUENT_MAX = 5;
 const Input = shape.object({
   text: shape.string,
   // Ends the call another way, so that hosts can be tried out.
-  fail: shape.optional(shape.oneOf('recoverable', 'permanent', 'crash')),
+  fail: shape.optional(shape.oneOf('recoverable', 'permanent', 'crash', 'spin', 'hoard')),
 });
 
 interface Frequent {
@@ -33,6 +33,8 @@ function run({ text, fail }: shape.Infer<typeof Input>): Output {
     case 'recoverable': throw new Recoverable('try-later', 'asked to fail for now', { retryAfter: 1500 });
     case 'permanent': throw new Permanent('asked-to-fail', 'asked to fail for good');
     case 'crash': throw new Error('asked to crash');
+    case 'spin': for (;;);
+    case 'hoard': for (const hoard = [];;) hoard.push(new Uint8Array(1 << 20).fill(1));
   }
   const words = (text.match(WORD) ?? []).map((word) => word.toLowerCase());
   if (words.length === 0) throw new Permanent('text-empty', '`text` holds no word');

@@ -23,8 +23,10 @@ struct Input {
 #[serde(rename_all = "kebab-case")]
 enum Ending {
     Crash,
+    Hoard,
     Permanent,
     Recoverable,
+    Spin,
 }
 
 #[derive(Serialize)]
@@ -44,12 +46,24 @@ struct Frequent {
     count: usize,
 }
 
+/// Takes memory until there is none.
+fn hoard() -> ! {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
 /// The agent; see the top of this file.
 #[allow(clippy::panic)] // The point of `crash`.
 pub(crate) fn run(call: &Call) -> Result<Reply, Failure> {
     let Input { text, fail } = call.input()?;
     match fail {
         Some(Ending::Crash) => panic!("asked to crash"),
+        Some(Ending::Hoard) => hoard(),
+        Some(Ending::Spin) => loop {
+            std::hint::spin_loop();
+        },
         Some(Ending::Permanent) => {
             return Err(Failure::permanent("asked-to-fail", "asked to fail for good"));
         }
