@@ -13,14 +13,14 @@ use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::Types;
 use wasmparser::{Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
-/// Where an SDK or the packer leaves the manifest.
-const MANIFEST_SECTION: &str = "bandstand:manifest";
+/// The custom section in which an SDK or the packer leaves the manifest.
+pub const MANIFEST_SECTION: &str = "bandstand:manifest";
 /// Where the standard tools leave what a component is for.
 const DESCRIPTION_SECTION: &str = "description";
 /// The largest description that is kept. Bytes.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
-/// The largest manifest that is kept. Bytes.
-const MANIFEST_BYTES_MAX: usize = 64 << 10;
+/// The largest manifest that is read. Bytes.
+pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// Components and modules inside each other. Those that toolchains compose nest a few deep, and the work that wasmtime
 /// does for one grows with the square of its depth.
 const DEPTH_MAX: usize = 64;
@@ -38,10 +38,28 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// Everything it exports, in its own order.
     pub exports: Vec<String>,
-    /// The manifest that an SDK embedded, as text. Says nothing about powers: those are read from `imports`.
-    pub manifest: Option<String>,
+    /// What stands in the section [`MANIFEST_SECTION`], of the component itself before those inside it: as text, read no
+    /// further. Says nothing about powers: those are read from `imports`.
+    pub manifest: Option<Result<String, NoManifestText>>,
     /// What it says that it is for, in its standard section `description`: for people and models, proof of nothing.
     pub description: Option<String>,
+}
+
+/// The section of the manifest holds no text that is read. The component is none the worse for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoManifestText {
+    /// There is too much of it.
+    #[error("it has {size_bytes} bytes, {MANIFEST_BYTES_MAX} are the most")]
+    TooLarge {
+        /// Bytes.
+        size_bytes: usize,
+    },
+    /// It is something else.
+    #[error("it is not UTF-8 text (byte {})", valid_up_to + 1)]
+    NotText {
+        /// How many bytes of it are text.
+        valid_up_to: usize,
+    },
 }
 
 impl Inspection {
@@ -156,16 +174,22 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
         size_bytes: bytes.len(),
         imports: imports.into_iter().map(|name| describe(name, &types)).collect(),
         exports,
-        manifest: outer
-            .or(inner)
-            .filter(|data| data.len() <= MANIFEST_BYTES_MAX)
-            .and_then(|data| std::str::from_utf8(data).ok())
-            .map(str::to_owned),
+        manifest: outer.or(inner).map(manifest_text),
         description: description
             .filter(|data| data.len() <= DESCRIPTION_BYTES_MAX)
             .and_then(|data| std::str::from_utf8(data).ok())
             .map(|text| sanitise(text, DESCRIPTION_BYTES_MAX)),
     })
+}
+
+fn manifest_text(data: &[u8]) -> Result<String, NoManifestText> {
+    if data.len() > MANIFEST_BYTES_MAX {
+        return Err(NoManifestText::TooLarge { size_bytes: data.len() });
+    }
+    match std::str::from_utf8(data) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => Err(NoManifestText::NotText { valid_up_to: error.valid_up_to() }),
+    }
 }
 
 /// Where a native file says for which system it is, and what wasmtime says there.

@@ -19,6 +19,7 @@ use super::builtin;
 use super::config::{Config, Origin, duration, inside, size};
 use super::directory::open_file;
 use super::load::PLUGIN_BYTES_MAX;
+use super::manifest::Manifest;
 use super::permits;
 
 /// No larger file is read for a schema. Bytes.
@@ -235,19 +236,15 @@ pub(super) struct Told {
 impl Told {
     /// From its manifest, else its standard section; of a builtin what the host says.
     pub(super) fn of(source: &PluginSource, inspection: &Inspection) -> Told {
-        let manifest: Option<Value> =
-            inspection.manifest.as_ref().and_then(|text| serde_json::from_str(text).ok());
-        let member = |key: &str| manifest.as_ref().and_then(|manifest| manifest.get(key)).cloned();
+        // One that is damaged says nothing.
+        let manifest = Manifest::of(inspection).ok().flatten().unwrap_or_default();
         let builtin = match source {
             PluginSource::Builtin(name) => builtin::named(name).map(|builtin| builtin.description.to_owned()),
             PluginSource::Path(_) => None,
         };
         Told {
-            description: member("description")
-                .and_then(|text| text.as_str().map(str::to_owned))
-                .or_else(|| inspection.description.clone())
-                .or(builtin),
-            parameters: member("input").filter(Value::is_object),
+            description: manifest.description.or_else(|| inspection.description.clone()).or(builtin),
+            parameters: manifest.input.filter(Value::is_object),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::driver::Calls;
+use crate::project::manifest::Manifest;
 
 /// A plugin as lists show it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -105,8 +106,11 @@ pub struct PluginDetail {
     pub imports: Vec<PluginImport>,
     /// What it exports.
     pub exports: Vec<String>,
-    /// What it says of itself.
-    pub manifest: Option<String>,
+    /// What it says of itself; none: nothing, or nothing that can be read.
+    pub manifest: Option<Manifest>,
+    /// What is doubtful about that: a manifest that is damaged, `uses` that are not what it imports. It runs all the same.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// The limits that hold here.
     pub limits: PluginLimits,
     /// Whether this host can run it.

@@ -4,11 +4,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use bandstand_sandbox::{Limit, LoadError, SetBy};
+use bandstand_sandbox::{Inspection, Limit, LoadError, SetBy};
 use bandstand_store::{KeptBreaker, OpenError, Reader};
 use bandstand_workflow::grant_example;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::quarantine;
 use crate::cli::context::{Context, attempt_limits, sandbox_settings};
@@ -19,6 +19,7 @@ use crate::project::builtin;
 use crate::project::config::Config;
 use crate::project::directory::open_file;
 use crate::project::load::PLUGIN_BYTES_MAX;
+use crate::project::manifest::Manifest;
 use crate::view::{PluginDetail, PluginImport, PluginLimit, PluginLimits, Quarantine};
 
 /// What `inspect` is given.
@@ -108,6 +109,7 @@ pub(crate) fn inspected(
 ) -> Result<PluginDetail, LoadError> {
     let inspection = bandstand_sandbox::inspect(bytes)?;
     let problem = inspection.runnable().err().map(|error| error.to_string());
+    let (manifest, warnings) = said(&inspection);
     let grants_needed = inspection.capabilities().into_iter().map(str::to_owned).collect();
     let imports = inspection.imports.iter().map(|import| PluginImport {
         interface: import.interface.clone(),
@@ -123,7 +125,8 @@ pub(crate) fn inspected(
         grants_needed,
         imports: imports.collect(),
         exports: inspection.exports.clone(),
-        manifest: inspection.manifest.clone(),
+        manifest,
+        warnings,
         limits: PluginLimits {
             attempt: limits(&attempt_limits(config).all()),
             host: limits(&sandbox_settings(config).all()),
@@ -133,6 +136,20 @@ pub(crate) fn inspected(
         problem,
         quarantine: Quarantine::from(None),
     })
+}
+
+/// Its manifest, and what is doubtful about it.
+fn said(inspection: &Inspection) -> (Option<Manifest>, Vec<String>) {
+    match Manifest::of(inspection) {
+        Ok(manifest) => {
+            let warnings = manifest.as_ref().map(|manifest| manifest.doubts(inspection)).unwrap_or_default();
+            (manifest, warnings)
+        }
+        Err(error) => {
+            let help = "the plugin counts as one without a manifest; `bandstand plugin pack` writes one anew";
+            (None, vec![format!("{error}; {help}")])
+        }
+    }
 }
 
 fn limits(limits: &[Limit]) -> Vec<PluginLimit> {
@@ -151,12 +168,35 @@ fn limits(limits: &[Limit]) -> Vec<PluginLimit> {
     each.collect()
 }
 
+/// `name      stats 0.1.0` and the like, as the component says it.
+fn manifest_lines(manifest: &Manifest) -> Vec<String> {
+    let named =
+        [&manifest.name, &manifest.version].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    let schema = |schema: &Option<Value>| schema.as_ref().map(|schema| safe::short(&schema.to_string(), 300));
+    let list = |list: &[String]| if list.is_empty() { "nothing".to_owned() } else { list.join(", ") };
+    let said = [
+        ("name", Some(named).filter(|named| !named.is_empty())),
+        ("for", manifest.description.clone()),
+        ("made by", manifest.sdk.clone()),
+        ("uses", manifest.uses.as_deref().map(list)),
+        ("secrets", Some(&manifest.secrets[..]).filter(|secrets| !secrets.is_empty()).map(list)),
+        ("input", schema(&manifest.input)),
+        ("output", schema(&manifest.output)),
+    ];
+    let line = |(of, text): (&str, Option<String>)| Some(safe::line(&format!("{of:10}{}", text?)));
+    said.into_iter().filter_map(line).collect()
+}
+
 fn lines(detail: &PluginDetail) -> Vec<String> {
     let mut lines = vec![
         format!("file      {}", safe::line(&detail.file)),
         format!("digest    {}", safe::line(&detail.digest)),
         format!("size      {}", words::size(detail.size_bytes)),
     ];
+    if let Some(manifest) = &detail.manifest {
+        lines.extend(manifest_lines(manifest));
+    }
+    lines.extend(detail.warnings.iter().map(|warning| format!("warning   {}", safe::line(warning))));
     let needed = &detail.grants_needed;
     if needed.is_empty() {
         lines.push("grants    none needed".to_owned());
@@ -195,10 +235,6 @@ fn lines(detail: &PluginDetail) -> Vec<String> {
                 limit.setting.as_ref().map_or("fixed by the host".to_owned(), |key| format!("setting {key}"));
             safe::line(&format!("  {:16}{} {}  ({set_by})", limit.name, limit.value, limit.unit))
         }));
-    }
-    if let Some(manifest) = &detail.manifest {
-        lines.push("manifest".to_owned());
-        lines.extend(safe::block(manifest).lines().map(|line| format!("  {line}")));
     }
     lines
 }

@@ -346,7 +346,7 @@ pub(super) fn without_value(error: &toml::de::Error) -> String {
     }
 }
 
-pub(super) fn with_suggestion(problem: String) -> String {
+pub(in crate::project) fn with_suggestion(problem: String) -> String {
     let wrong = ["unknown field `", "unknown variant `"].iter().find_map(|begins| {
         let rest = &problem[problem.rfind(begins)? + begins.len()..];
         rest.split_once('`')
