@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod cost;
+
 /// A valid JSON Schema 2020-12. Cheap to clone.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "Arc<Value>", into = "Arc<Value>")]
@@ -34,12 +36,31 @@ pub struct Unsatisfied {
     pub message: String,
 }
 
+/// Most patterns in the schema of a stranger.
+const PATTERNS_MAX: usize = 100;
+/// The largest compiled pattern in it. Bytes.
+const PATTERN_BYTES_MAX: usize = 32 << 10;
+
 /// Longest piece of a value that an error text quotes, in characters.
 const QUOTE_CHARS_MAX: usize = 300;
 
 impl Schema {
     /// Compiles a schema.
     pub fn new(source: Arc<Value>) -> Result<Schema, NotASchema> {
+        Schema::compile(source, None)
+    }
+
+    /// Compiles a schema of somebody who need not be trusted: what its patterns may take is bounded.
+    pub fn of_stranger(source: Arc<Value>) -> Result<Schema, NotASchema> {
+        let patterns = count_patterns(&source);
+        if patterns > PATTERNS_MAX {
+            let message = format!("it has {patterns} patterns, {PATTERNS_MAX} are the most");
+            return Err(NotASchema { pointer: String::new(), message });
+        }
+        Schema::compile(source, Some(PATTERN_BYTES_MAX))
+    }
+
+    fn compile(source: Arc<Value>, pattern_bytes_max: Option<usize>) -> Result<Schema, NotASchema> {
         if let Err(error) = jsonschema::draft202012::meta::validate(&source) {
             return Err(NotASchema {
                 pointer: error.instance_path().to_string(),
@@ -51,8 +72,13 @@ impl Schema {
             return Err(NotASchema { pointer, message });
         }
         // The linear-time engine: a pattern in a workflow file must not be able to stall the host.
+        let patterns = jsonschema::PatternOptions::regex();
+        let patterns = match pattern_bytes_max {
+            Some(bytes_max) => patterns.size_limit(bytes_max),
+            None => patterns,
+        };
         let built = jsonschema::draft202012::options()
-            .with_pattern_options(jsonschema::PatternOptions::regex())
+            .with_pattern_options(patterns)
             .should_validate_formats(false)
             .build(&source);
         match built {
@@ -77,6 +103,12 @@ impl Schema {
         })
     }
 
+    /// As [`Schema::check`] where that cannot take long, however the schema was made. `None`: it could, or how long it takes
+    /// cannot be told; nothing was checked.
+    pub fn check_if_cheap(&self, value: &Value) -> Option<Result<(), Unsatisfied>> {
+        cost::is_affordable(&self.source, value).then(|| self.check(value))
+    }
+
     /// Fills in the `default` of each top-level property that `value` leaves out.
     pub fn fill_defaults(&self, value: &mut Value) {
         let (Some(members), Some(properties)) =
@@ -89,6 +121,21 @@ impl Schema {
                 members.insert(name.clone(), default.clone());
             }
         }
+    }
+}
+
+fn count_patterns(schema: &Value) -> usize {
+    match schema {
+        Value::Object(members) => {
+            let own = |(key, value): (&String, &Value)| match (key.as_str(), value) {
+                ("pattern", _) => 1,
+                ("patternProperties", Value::Object(patterns)) => patterns.len(),
+                _ => 0,
+            };
+            members.iter().map(own).sum::<usize>() + members.values().map(count_patterns).sum::<usize>()
+        }
+        Value::Array(items) => items.iter().map(count_patterns).sum(),
+        _ => 0,
     }
 }
 
