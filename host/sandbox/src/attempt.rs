@@ -60,6 +60,7 @@ pub(crate) async fn make(
             reply::check(answer, &request.limits)
                 .map_err(|failure| blame_grant(failure, denied))
                 .map_err(|failure| blame_http(failure, guest.http.refusal()))
+                .and_then(|reply| plugin.gives(&reply.output).map(|()| reply))
         }
         Err(cause) => {
             if cause.is_none() {

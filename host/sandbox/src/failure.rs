@@ -11,7 +11,7 @@ pub enum Class {
     Trap,
     /// The wall clock ran out: code `attempt-timeout`.
     Timeout,
-    /// The reply is not one: `bad-reply`, `not-object`, `too-large`.
+    /// The reply is not one: `bad-reply`, `not-object`, `too-large`, `output-invalid`.
     InvalidOutput,
     /// One of [`CallLimits`](crate::CallLimits) other than the wall clock.
     Limit,

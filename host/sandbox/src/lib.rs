@@ -21,6 +21,7 @@ mod clocks;
 mod compile_child;
 mod compile_times;
 mod compiler;
+mod contract;
 mod disk;
 mod engine;
 mod failure;
@@ -55,6 +56,7 @@ pub use cancel::CancelToken;
 pub use compile_child::compile_main;
 pub use compile_times::{COMPILE_SECONDS, CompileTimes};
 pub use compiler::Compiler;
+pub use contract::{Breach, Contract, INPUT_INVALID, OUTPUT_INVALID};
 pub use failure::{Class, Failure};
 pub use http::{
     HttpLimits, Network, Outbound, Resolved, Resolver, Secret, SecretValue, Secrets, SystemResolver,

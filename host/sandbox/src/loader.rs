@@ -126,7 +126,7 @@ impl Loader {
 
     fn find_loaded(&self, digest: &str) -> Option<Plugin> {
         let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(digest)?.upgrade().map(Plugin)
+        known.get(digest)?.upgrade().map(Plugin::new)
     }
 
     fn make(&self, bytes: &[u8], inspection: Inspection) -> Result<Plugin, LoadError> {
@@ -147,7 +147,7 @@ impl Loader {
         let mut known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, plugin| plugin.strong_count() > 0);
         known.insert(digest, Arc::downgrade(&loaded));
-        Ok(Plugin(loaded))
+        Ok(Plugin::new(loaded))
     }
 
     fn code(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {

@@ -1,6 +1,8 @@
 //! A component that was read, checked and compiled, ready to be called any number of times.
 
 use crate::bindings::AgentPre;
+use crate::contract::Contract;
+use crate::failure::Failure;
 use crate::guest::Guest;
 use crate::inspect::Inspection;
 use crate::lane::Habit;
@@ -33,7 +35,7 @@ impl Import {
 
 /// A loaded agent. Clones are the same plugin; it belongs to the sandbox that loaded it.
 #[derive(Clone)]
-pub struct Plugin(pub(crate) Arc<Loaded>);
+pub struct Plugin(pub(crate) Arc<Loaded>, Option<Arc<dyn Contract>>);
 
 pub(crate) struct Loaded {
     pub(crate) inspection: Inspection,
@@ -45,6 +47,26 @@ pub(crate) struct Loaded {
 }
 
 impl Plugin {
+    pub(crate) fn new(loaded: Arc<Loaded>) -> Plugin {
+        Plugin(loaded, None)
+    }
+
+    /// The same, held to this from now on: called by a node, as a tool or by hand.
+    #[must_use]
+    pub fn with_contract(self, contract: Arc<dyn Contract>) -> Plugin {
+        Plugin(self.0, Some(contract))
+    }
+
+    pub(crate) fn takes(&self, input: &str) -> Result<(), Failure> {
+        let Some(contract) = &self.1 else { return Ok(()) };
+        contract.input(input).map_err(|breach| breach.of_input())
+    }
+
+    pub(crate) fn gives(&self, output: &str) -> Result<(), Failure> {
+        let Some(contract) = &self.1 else { return Ok(()) };
+        contract.output(output).map_err(|breach| breach.of_output())
+    }
+
     /// `sha256:` and 64 hexadecimal digits, over the component's bytes.
     #[must_use]
     pub fn digest(&self) -> &str {

@@ -238,6 +238,10 @@ impl Shared {
             let code = crate::offered::capability(&first.interface).unwrap_or("grant");
             return failed(Failure::new(Class::Denied, code, LoadError::NotGranted(missing).to_string()), 0);
         }
+        // Without a slot, and without a trace of it in what the attempt took: the guest never began.
+        if let Err(failure) = plugin.takes(&request.input) {
+            return failed(failure, 0);
+        }
         let asked = Instant::now();
         let slot = self.slot(&request, nesting.depth).await;
         let queued_ms = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);

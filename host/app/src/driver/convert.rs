@@ -26,6 +26,8 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome, j
     // Its time may have gone by while it waited for a tool, which is judged by itself.
     let waited = outcome.usage.tools.last().is_some_and(|tool| tool.failed.as_deref() == Some("cancelled"));
     let late = matches!(&outcome.result, Err(failure) if failure.class == sandbox::Class::Timeout);
+    // An input that the plugin's manifest refuses shows nothing of the plugin: it never began.
+    let began = outcome.usage.wall_us > 0;
     let usage = usage(outcome.usage);
     let input = match outcome.result {
         Ok(reply) => match convert_reply(reply) {
@@ -43,8 +45,11 @@ pub(super) fn message(run_id: RunId, id: CommandId, outcome: sandbox::Outcome, j
             Ended::Refused => return Message::CallRefused { run_id, id },
         },
     };
-    let evidence =
-        if of_host || (late && waited) { Evidence::Nothing } else { judge(judged, Evidence::of(&input)) };
+    let evidence = if of_host || !began || (late && waited) {
+        Evidence::Nothing
+    } else {
+        judge(judged, Evidence::of(&input))
+    };
     Message::CallEnded { run_id, id, input, evidence }
 }
 
@@ -93,6 +98,9 @@ pub(super) fn tool_evidence(outcome: &sandbox::Outcome) -> (Evidence, String) {
         Ok(_) => return (Evidence::Works, String::new()),
         Err(failure) => failure,
     };
+    if outcome.usage.wall_us == 0 {
+        return (Evidence::Nothing, String::new());
+    }
     let class = match (failure.class, class(failure.class)) {
         // It had the time that its caller had left: how much says nothing of the tool.
         (sandbox::Class::Host | sandbox::Class::Timeout, _) => return (Evidence::Nothing, String::new()),

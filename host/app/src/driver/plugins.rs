@@ -13,6 +13,7 @@ use bandstand_sandbox::{FilesDirectory, FilesGrant, HttpGrant, LoadError, Memory
 use sha2::{Digest, Sha256};
 
 use super::tally::{Calls, Tally};
+use crate::project::contract;
 
 /// How long a plugin's file stays after a run that pins it was last asked for, though none does: it may be beginning.
 pub const PLUGIN_SPARED: Duration = Duration::from_secs(3_600);
@@ -200,7 +201,7 @@ impl Plugins {
             let path = file_path(&self.directory, pinned);
             return Err(PluginError::Damaged { path });
         }
-        let plugin = self.sandbox.load(&bytes, &grants(asked))?;
+        let plugin = contract::bind(self.sandbox.load(&bytes, &grants(asked))?);
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(pinned.to_owned(), plugin.clone());
         Ok(plugin)
     }

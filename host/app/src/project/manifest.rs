@@ -37,11 +37,11 @@ pub struct Manifest {
     pub description: Option<String>,
     /// JSON Schema 2020-12 of its input.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub input: Option<Value>,
     /// JSON Schema 2020-12 of its output.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     pub output: Option<Value>,
     /// The interfaces that it says it uses, such as `memory-slots`; none: it says nothing. Never a grant.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +151,7 @@ impl Manifest {
         }
         for (member, schema) in [("input", &self.input), ("output", &self.output)] {
             let Some(schema) = schema else { continue };
-            Schema::new(Arc::new(schema.clone()))
+            Schema::of_stranger(Arc::new(schema.clone()))
                 .map_err(|source| ManifestError::Schema { member, source })?;
         }
         Ok(())

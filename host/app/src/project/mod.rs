@@ -4,6 +4,7 @@
 pub mod builtin;
 pub mod catalogue;
 pub mod config;
+pub mod contract;
 pub mod directory;
 pub mod find;
 pub mod load;
