@@ -10,7 +10,7 @@ use crate::source::{Source, Span};
 /// One problem of a workflow file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// The stable code, `BW101` to `BW610`.
+    /// The stable code, `BW101` to `BW611`.
     pub code: &'static str,
     /// Whether the file can be run all the same.
     pub severity: Severity,
@@ -156,6 +156,7 @@ pub const CODES: &[Code] = &[
     files("BW608", "the plugin's digest differs"),
     files("BW609", "unknown builtin"),
     files("BW610", "a tool that is not there, or cannot be used"),
+    files("BW611", "an input that the plugin does not take, by its manifest"),
 ];
 
 /// The table's line of a code.

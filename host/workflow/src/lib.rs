@@ -14,6 +14,7 @@ mod channels;
 mod children;
 pub mod cron;
 mod diagnostic;
+mod document;
 mod drawing;
 mod editor;
 mod expressions;
@@ -22,6 +23,7 @@ mod files;
 mod grammar;
 mod grants;
 mod graph_paths;
+mod inputs;
 mod literal;
 mod lower;
 mod outline;
@@ -42,6 +44,7 @@ use std::collections::BTreeMap;
 use bandstand_engine::Graph;
 
 pub use diagnostic::{CODES, Code, Diagnostic, Severity, code, render};
+pub use document::document;
 pub use drawing::{graph_dot, graph_mermaid};
 pub use editor::json_schema;
 pub use feature::{Feature, Features, features};
@@ -164,6 +167,7 @@ fn check_tree(
     if let Some(resolver) = options.resolver {
         files.children(&mut report, root, &options.file);
         needs.plugins = plugins::check(&mut report, root, resolver);
+        inputs::check(&mut report, &outline, &needs.plugins);
     }
     let mut children = children::Children::default();
     if !report.has(&["BW606"]) {

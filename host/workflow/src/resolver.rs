@@ -2,8 +2,10 @@
 //! file, what plugins are, what the host permits.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bandstand_engine::graph::{HttpOrigin, MemoryAccess, PluginSource};
+use serde_json::Value;
 
 /// Answers the questions of `check`. Paths are as written in the file: relative to the workflow file.
 pub trait Resolver {
@@ -99,6 +101,8 @@ pub struct PluginFacts {
     pub digest: String,
     /// The powers it imports.
     pub needs: Vec<Need>,
+    /// JSON Schema of the input that it says it takes; none: it says nothing.
+    pub input: Option<Arc<Value>>,
 }
 
 /// A power that a plugin imports.

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bandstand_engine::graph::{MemoryAccess, PluginSource};
 use bandstand_workflow::{
     CODES, Checked, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, check,
     render,
 };
+use serde_json::{Value, json};
 
 /// Files are real; plugins are what their names say.
 struct Desk(PathBuf);
@@ -38,12 +40,17 @@ impl Resolver for Desk {
     fn plugin(&self, source: &PluginSource) -> Result<PluginFacts, PluginProblem> {
         let digest = format!("sha256:{}", "12".repeat(32));
         match source {
-            PluginSource::Builtin(_) => Ok(PluginFacts { digest, needs: Vec::new() }),
+            PluginSource::Builtin(_) => Ok(PluginFacts { digest, needs: Vec::new(), input: None }),
+            PluginSource::Path(path) if path.ends_with("counts.wasm") => {
+                let input = Some(Arc::new(counts_input()));
+                Ok(PluginFacts { digest, needs: Vec::new(), input })
+            }
             PluginSource::Path(path) if path.ends_with("memory.wasm") => {
                 let import = "bandstand:agent/memory-facts@0.1.0".to_owned();
                 Ok(PluginFacts {
                     digest,
                     needs: vec![Need { import, grant: "memory".to_owned(), writes: true }],
+                    input: None,
                 })
             }
             PluginSource::Path(path) => {
@@ -63,6 +70,25 @@ impl Resolver for Desk {
         let place = "in bandstand.toml, [grants]: \"files/memory.wasm\"".to_owned();
         Some(Permitted { memory: Some(MemoryAccess::Read), place, ..Permitted::default() })
     }
+}
+
+/// What `counts.wasm` says that it takes.
+fn counts_input() -> Value {
+    json!({
+        "type": "object",
+        "required": ["text", "how"],
+        "additionalProperties": false,
+        "properties": {
+            "text": { "type": "string", "minLength": 1 },
+            "how": { "$ref": "#/$defs/how" },
+            "limits": {
+                "type": "object",
+                "required": ["words"],
+                "properties": { "words": { "type": "integer", "maximum": 100 }, "tags": { "items": { "type": "string" } } },
+            },
+        },
+        "$defs": { "how": { "enum": ["fast", "exact"] } },
+    })
 }
 
 fn directory() -> PathBuf {

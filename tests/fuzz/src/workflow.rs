@@ -62,7 +62,7 @@ impl Resolver for Everything {
     }
 
     fn plugin(&self, _: &PluginSource) -> Result<PluginFacts, PluginProblem> {
-        Ok(PluginFacts { digest: "sha256:00".to_owned(), needs: Vec::new() })
+        Ok(PluginFacts { digest: "sha256:00".to_owned(), needs: Vec::new(), input: None })
     }
 
     fn builtins(&self) -> Vec<String> {

@@ -67,7 +67,7 @@ impl Resolver for Shelf {
     }
 
     fn plugin(&self, _: &PluginSource) -> Result<PluginFacts, PluginProblem> {
-        Ok(PluginFacts { digest: "sha256:00".to_owned(), needs: Vec::new() })
+        Ok(PluginFacts { digest: "sha256:00".to_owned(), needs: Vec::new(), input: None })
     }
 
     fn builtins(&self) -> Vec<String> {

@@ -19,6 +19,7 @@ use bandstand_workflow::{
 use super::builtin;
 use super::config::{self, Config};
 use super::directory::{Directory, FileError, open_file};
+use super::manifest::Manifest;
 use super::permits;
 use super::reads::Reads;
 use super::tools::{self, HostTool, Told};
@@ -321,7 +322,10 @@ pub(super) fn facts(inspection: &bandstand_sandbox::Inspection) -> PluginFacts {
         let grant = import.capability?.to_owned();
         Some(Need { import: import.interface.clone(), grant, writes: import.writes() })
     });
-    PluginFacts { digest: inspection.digest.clone(), needs: needs.collect() }
+    // A damaged manifest says nothing.
+    let manifest = Manifest::of(inspection).ok().flatten();
+    let input = manifest.and_then(|manifest| manifest.input).map(Arc::new);
+    PluginFacts { digest: inspection.digest.clone(), needs: needs.collect(), input }
 }
 
 impl Files<'_> {
