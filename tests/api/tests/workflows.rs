@@ -202,6 +202,16 @@ fn a_plugin_is_uploaded_and_swapped() {
         assert_eq!((&shown["usable"], &shown["grants_needed"]), (&json!(true), &json!([])), "{name}");
         assert!(shown["limits"]["host"].as_array().unwrap().len() > 3);
     }
+    // R8.5: what it says of itself is shown, and what it needs is read from what it imports.
+    let said = br#"{"name":"m","uses":["model"]}"#;
+    let size = u8::try_from(said.len() + 19).unwrap();
+    let section = [&[0, size, 18][..], b"bandstand:manifest", said].concat();
+    let digest_said = upload(&client, "m", &[ECHO, &section].concat()).ok()["digest"].clone();
+    let put = put(&client, "says", &[], &calls("says").replace("plugins/p.wasm", "plugins/m.wasm"));
+    assert_eq!(put.status, 201);
+    let shown = client.get(&format!("/api/v1/plugins/{}", digest_said.as_str().unwrap())).ok();
+    assert_eq!(shown["manifest"], json!({ "name": "m", "uses": ["model"] }));
+    assert_eq!((&shown["grants_needed"], shown["warnings"].as_array().unwrap().len()), (&json!([]), 1));
     let released = client.send("POST", &format!("/api/v1/plugins/{digest}/release"), &[], None).ok();
     assert_eq!(released, json!({ "digest": digest, "changed": false }));
     for name in ["p", "builtin:none", "sha256:00", "..%2f..%2fx"] {

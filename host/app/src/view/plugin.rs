@@ -92,7 +92,7 @@ impl From<Option<&KeptBreaker>> for Quarantine {
 }
 
 /// What a plugin needs and offers, the limits under which it would run, and what is known against it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginDetail {
     /// Its file, its digest or `builtin:NAME`, as it was asked for.
     pub file: String,
@@ -122,7 +122,7 @@ pub struct PluginDetail {
 }
 
 /// An interface that a plugin imports.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginImport {
     /// The interface.
     pub interface: String,
@@ -137,7 +137,7 @@ pub struct PluginImport {
 }
 
 /// The limits that hold here.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct PluginLimits {
     /// Of an attempt whose workflow file says nothing.
     pub attempt: Vec<PluginLimit>,
@@ -148,7 +148,7 @@ pub struct PluginLimits {
 }
 
 /// A limit.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PluginLimit {
     /// The code of the failure of whoever exceeds it, or what is dropped.
     pub name: String,

@@ -3,6 +3,7 @@
 
 pub mod inspect;
 pub mod list;
+pub mod pack;
 pub mod precompile;
 pub mod put;
 pub mod quarantine;
@@ -25,6 +26,8 @@ use crate::project::config::Config;
 pub enum PluginVerb {
     /// Show what a plugin needs and offers, running nothing of it
     Inspect(inspect::InspectArgs),
+    /// Write what plugin.toml says of an agent into its component
+    Pack(pack::PackArgs),
     /// Compile plugins now, so that their first call need not wait for it
     Precompile(precompile::PrecompileArgs),
     /// Tell whether plugins load here: digest, imports, grants by bandstand.toml, compiled code
@@ -43,6 +46,7 @@ pub enum PluginVerb {
 pub fn execute(verb: &PluginVerb, context: &Context) -> Result<Exit, Failure> {
     match verb {
         PluginVerb::Inspect(args) => inspect::execute(args, context),
+        PluginVerb::Pack(args) => pack::execute(args, context),
         PluginVerb::Precompile(args) => precompile::execute(args, context),
         PluginVerb::Verify(args) => verify::execute(args, context),
         PluginVerb::Test(args) => test::execute(args, context),

@@ -71,7 +71,7 @@ async fn all(_: Viewer, State(state): State<AppState>) -> Result<axum::Json<Plug
     get, path = "/plugins/{plugin}", tag = "plugins",
     params(("plugin" = String, Path, description = "Its digest, or `builtin:NAME`")),
     responses(
-        (status = 200, description = "The plugin, as `bandstand plugin inspect --json` prints it", body = Object),
+        (status = 200, description = "The plugin, as `bandstand plugin inspect --json` prints it", body = PluginDetail),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
