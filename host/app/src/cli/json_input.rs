@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -36,6 +37,20 @@ pub fn read(option: &str, argument: &str) -> Result<Value, Failure> {
                 "JSON needs double quotes round texts and names; in a shell, single quotes round the whole",
             )
         }
+    })
+}
+
+/// Reads a file of JSON, or of YAML where its name ends in `.yaml` or `.yml`.
+pub fn document(option: &str, path: &Path) -> Result<Value, Failure> {
+    let shown = path.display().to_string();
+    if !path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml") {
+        return read(option, &format!("@{shown}"));
+    }
+    let file = std::fs::File::open(path)
+        .map_err(|error| Failure::usage(format!("{option}: cannot read `{shown}`: {error}")))?;
+    let text = bounded(option, &shown, file)?;
+    bandstand_workflow::document(&text).map_err(|problem| {
+        Failure::usage(format!("{option}: `{shown}` is not the YAML it must be: {problem}"))
     })
 }
 

@@ -24,7 +24,8 @@ use crate::driver;
 use crate::host::memory;
 use crate::project::config::{Config, span_ms};
 use crate::project::directory::Directory;
-use crate::project::{permits, trial};
+use crate::project::plugin_toml::{self, PluginToml};
+use crate::project::{contract, permits, trial};
 
 /// How the call is named towards the plugin, and in what it remembers.
 const NAME: &str = "plugin-test";
@@ -32,13 +33,14 @@ const NAME: &str = "plugin-test";
 /// What `test` is given.
 #[derive(Args, Debug)]
 pub struct TestArgs {
-    /// The component, or `builtin:NAME`
-    #[arg(value_name = "FILE")]
+    /// The component, `builtin:NAME`, or the folder of an agent that is built
+    #[arg(value_name = "DIR|FILE", default_value = ".")]
     pub file: String,
     /// What the agent is given: JSON, `@FILE`, or `-` for stdin [default: {}]
     #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     pub input: Option<String>,
-    /// Instead of one input, cases with what is expected of each: a file of JSON, or a folder of them
+    /// Instead of one input, cases with what is expected of each: a file of JSON or YAML, or a folder of them [default: the
+    /// folder `cases` of DIR, if it is there]
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "input")]
     pub cases: Option<PathBuf>,
     /// What it is granted, as in a workflow file: `{ memory: write }` [default: what bandstand.toml permits it]
@@ -57,9 +59,11 @@ pub struct TestArgs {
 
 /// Calls it, once or once a case.
 pub fn execute(args: &TestArgs, context: &Context) -> Result<Exit, Failure> {
-    let bench = Bench::new(args, context)?;
-    if let Some(path) = &args.cases {
-        let cases = test_cases::read(path)?;
+    let tested = Tested::of(args)?;
+    // First: whoever mistyped a case need not wait for a compiler.
+    let cases = tested.cases.as_deref().map(test_cases::read).transpose()?;
+    let bench = Bench::new(&tested.file, args, context)?;
+    if let Some(cases) = cases {
         return block_on(test_cases::run(&cases, &bench, context));
     }
     let input = match &args.input {
@@ -79,6 +83,64 @@ pub fn execute(args: &TestArgs, context: &Context) -> Result<Exit, Failure> {
     Ok(test_report::tell(&outcome, &context.out))
 }
 
+/// What is called, and with which cases.
+struct Tested {
+    /// The component, or `builtin:NAME`.
+    file: String,
+    cases: Option<PathBuf>,
+}
+
+impl Tested {
+    fn of(args: &TestArgs) -> Result<Tested, Failure> {
+        let dir = Path::new(&args.file);
+        if args.file.starts_with("builtin:") || !dir.is_dir() {
+            return Ok(Tested { file: args.file.clone(), cases: args.cases.clone() });
+        }
+        let file = built(dir)?.to_string_lossy().into_owned();
+        let own = dir.join(CASES);
+        let cases = args.cases.clone().or_else(|| (args.input.is_none() && own.exists()).then_some(own));
+        Ok(Tested { file, cases })
+    }
+}
+
+/// The folder of an agent's cases.
+const CASES: &str = "cases";
+
+/// The component in the folder of an agent: `NAME.wasm` by its `plugin.toml`, else the only one.
+fn built(dir: &Path) -> Result<PathBuf, Failure> {
+    let told = dir.join(plugin_toml::FILE_NAME);
+    if told.exists() {
+        let name = PluginToml::read(&told).map_err(Failure::usage)?.name;
+        let named = dir.join(format!("{name}.wasm"));
+        if named.is_file() {
+            return Ok(named);
+        }
+    }
+    let cannot = |error| Failure::usage(format!("cannot read {}: {error}", dir.display()));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(cannot)? {
+        let path = entry.map_err(cannot)?.path();
+        if path.is_file() && path.extension().is_some_and(|ending| ending == "wasm") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    match <[PathBuf; 1]>::try_from(found) {
+        Ok([only]) => Ok(only),
+        Err(none) if none.is_empty() => {
+            Err(Failure::not_found(format!("there is no component in {}", dir.display())).help(format!(
+                "build it there first, or name the component: bandstand plugin test {}",
+                dir.join("NAME.wasm").display()
+            )))
+        }
+        Err(several) => {
+            let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
+            Err(Failure::usage(format!("there are several components in {}", dir.display()))
+                .help(format!("name one of them: {}", names.join(", "))))
+        }
+    }
+}
+
 /// A plugin, ready to be called.
 pub(super) struct Bench {
     sandbox: Sandbox,
@@ -92,17 +154,17 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    fn new(args: &TestArgs, context: &Context) -> Result<Bench, Failure> {
-        let is_missing = !args.file.starts_with("builtin:") && !Path::new(&args.file).exists();
-        let bytes = read(&args.file).map_err(|failure| {
+    fn new(file: &str, args: &TestArgs, context: &Context) -> Result<Bench, Failure> {
+        let is_missing = !file.starts_with("builtin:") && !Path::new(file).exists();
+        let bytes = read(file).map_err(|failure| {
             if is_missing { Failure { exit: Exit::NotFound, ..failure } } else { failure }
         })?;
-        let unusable = |error| Failure { what: format!("{}: {error}", args.file), ..unloaded(&error) };
+        let unusable = |error| Failure { what: format!("{file}: {error}"), ..unloaded(&error) };
         let inspection = bandstand_sandbox::inspect(&bytes).map_err(unusable)?;
         inspection.runnable().map_err(unusable)?;
         let directory = Directory::at(Path::new("."))?;
         let config = directory.config.as_ref();
-        let name = verify::name_in_project(&args.file, &directory);
+        let name = verify::name_in_project(file, &directory);
         let mut env = Vec::new();
         let grants = match (&args.grants, config) {
             (Some(asked), _) => {
@@ -123,7 +185,7 @@ impl Bench {
         };
         let scratch = Folder::new("scratch directories")?;
         let sandbox = open(context, config, &scratch)?;
-        let plugin = sandbox.load(&bytes, &grants).map_err(unusable)?;
+        let plugin = contract::bind(sandbox.load(&bytes, &grants).map_err(unusable)?);
         let limits = permits::effective_limits(config, &PluginLimits::default());
         Ok(Bench {
             models: context.models(config, args.replies.as_deref(), args.record.as_deref())?,

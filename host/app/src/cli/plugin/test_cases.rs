@@ -1,11 +1,14 @@
 //! The cases of `bandstand plugin test --cases`: inputs, and what is expected of each. A case is `{ name, input, expect }`;
 //! `expect` is a part of what `--json` tells of a call: what it does not name may be anything. A failure is expected by
-//! naming `error`: `{ "error": { "code": "input-invalid" } }`.
+//! naming `error`: `{ "error": { "code": "input-invalid" } }`. In place of a text may stand `{ "$contains": "..." }` or
+//! `{ "$matches": "..." }`, a regular expression.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bandstand_engine::schema::Schema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::test::Bench;
 use super::test_report::as_json;
@@ -17,7 +20,10 @@ use crate::cli::term::{safe, words};
 
 /// How a file of cases looks.
 const FORM: &str = "a case is { \"name\": \"...\", \"input\": {...}, \"expect\": { \"output\": {...} } }, or in place of `output` \
-                    `error`: { \"code\": \"...\" }; a file holds one, or a list of them";
+                    `error`: { \"code\": \"...\" }; a file of JSON or YAML holds one, or a list of them";
+/// What a text is held against instead of another text.
+const CONTAINS: &str = "$contains";
+const MATCHES: &str = "$matches";
 /// How many differences of a case are told.
 const DIFFERENCES_MAX: usize = 10;
 
@@ -36,7 +42,7 @@ fn empty() -> Value {
     json!({})
 }
 
-/// The cases of a file, or of all `.json` files of a folder by name. Each has a name afterwards.
+/// The cases of a file, or of all files of JSON and YAML of a folder by name. Each has a name afterwards.
 pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
     let cannot = |error: std::io::Error| {
         let what = format!("--cases: cannot read {}: {error}", path.display());
@@ -48,13 +54,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
         let entries: Result<Vec<PathBuf>, _> =
             std::fs::read_dir(path).map_err(cannot)?.map(|entry| Ok(entry?.path())).collect();
         files = entries.map_err(cannot)?;
-        files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+        files.retain(|file| {
+            file.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+        });
         files.sort();
     }
     let mut cases = Vec::new();
     for file in files {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let document = json_input::read("--cases", &format!("@{}", file.display()))?;
+        let document = json_input::document("--cases", &file)?;
         let found = match document {
             Value::Array(found) => found,
             one => vec![one],
@@ -69,6 +77,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
             if !case.input.is_object() || !case.expect.is_object() {
                 return Err(invalid("`input` and `expect` are objects".to_owned()));
             }
+            if let Some(problem) = text_problem(&case.expect) {
+                return Err(invalid(problem));
+            }
             let unnamed = if are_many { format!("{stem} {}", index + 1) } else { stem.clone() };
             case.name.get_or_insert(unnamed);
             cases.push(case);
@@ -78,6 +89,46 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
         return Err(Failure::usage(format!("--cases: there is no case in {}", path.display())).help(FORM));
     }
     Ok(cases)
+}
+
+/// How files of cases end.
+const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
+
+/// What is wrong with an expectation of texts, anywhere in it.
+fn text_problem(expected: &Value) -> Option<String> {
+    if let Some(wanted) = as_text(expected) {
+        return wanted.iter().find_map(|(how, wanted)| {
+            let Some(wanted) = wanted.as_str() else { return Some(format!("`{how}` is a text")) };
+            let pattern = (how == MATCHES).then(|| pattern(wanted))?;
+            pattern.err().map(|problem| format!("`{how}`: {problem}"))
+        });
+    }
+    match expected {
+        Value::Object(members) => members.values().find_map(text_problem),
+        Value::Array(items) => items.iter().find_map(text_problem),
+        _ => None,
+    }
+}
+
+/// The members of an object that stands for a text.
+fn as_text(expected: &Value) -> Option<&Map<String, Value>> {
+    let members = expected.as_object()?;
+    let known = |name: &String| name == CONTAINS || name == MATCHES;
+    (!members.is_empty() && members.keys().all(known)).then_some(members)
+}
+
+/// The engine's schemas have the patterns of this host: in linear time, found anywhere in the text.
+fn pattern(wanted: &str) -> Result<Schema, String> {
+    let schema = json!({ "type": "string", "pattern": wanted });
+    Schema::new(Arc::new(schema)).map_err(|problem| problem.message)
+}
+
+fn fits(how: &str, wanted: &Value, found: &str) -> bool {
+    let Some(wanted) = wanted.as_str() else { return false };
+    match how {
+        CONTAINS => found.contains(wanted),
+        _ => pattern(wanted).is_ok_and(|schema| schema.check(&json!(found)).is_ok()),
+    }
 }
 
 /// Runs them one after the other; exit code 1 when one is not as expected.
@@ -132,6 +183,13 @@ fn differences(expected: &Value, found: &Value) -> Vec<String> {
 }
 
 fn compare(path: &str, expected: &Value, found: &Value, into: &mut Vec<String>) {
+    if let Some(wanted) = as_text(expected) {
+        let fit = |found: &str| wanted.iter().all(|(how, wanted)| fits(how, wanted, found));
+        if !found.as_str().is_some_and(fit) {
+            into.push(format!("{path}: expected {}, found {}", short(expected), short(found)));
+        }
+        return;
+    }
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => {
             for (name, expected) in expected {
@@ -186,6 +244,38 @@ mod tests {
         ] {
             let differences = differences(&other, &found);
             assert!(differences.len() == 1 && differences[0].contains(told), "{differences:?}");
+        }
+    }
+
+    // R8.5
+    #[test]
+    fn a_text_can_be_expected_in_part() {
+        let found = json!({ "status": "failed", "error": { "class": "trap", "last_words": "panicked at src/lib.rs:17:\nno" } });
+        for same in [
+            json!({ "$contains": "src/lib.rs" }),
+            json!({ "$matches": "^panicked at .*:[0-9]+" }),
+            json!({ "$contains": "no", "$matches": "17" }),
+        ] {
+            let expected = json!({ "error": { "last_words": same } });
+            assert_eq!(text_problem(&expected), None);
+            assert_eq!(differences(&expected, &found), Vec::<String>::new(), "{expected}");
+        }
+        for other in [json!({ "$contains": "yes" }), json!({ "$matches": "^no" })] {
+            let expected = json!({ "error": { "last_words": other } });
+            let told = differences(&expected, &found);
+            assert!(
+                told[0].starts_with("error.last_words: expected {") && told[0].contains("found"),
+                "{told:?}"
+            );
+        }
+        let expected = json!({ "error": { "class": { "$contains": "trap", "else": 1 } } });
+        assert_eq!(differences(&expected, &found).len(), 1, "it is an ordinary object");
+        let absent = json!({ "error": { "backtrace": { "$contains": "a" } } });
+        assert!(differences(&absent, &found)[0].contains("there is none"));
+        for (wrong, told) in
+            [(json!({ "a": [{ "$contains": 1 }] }), "is a text"), (json!({ "$matches": "(" }), "$matches")]
+        {
+            assert!(text_problem(&wrong).is_some_and(|problem| problem.contains(told)), "{wrong}");
         }
     }
 
