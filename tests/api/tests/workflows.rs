@@ -207,8 +207,8 @@ fn a_plugin_is_uploaded_and_swapped() {
     let size = u8::try_from(said.len() + 19).unwrap();
     let section = [&[0, size, 18][..], b"bandstand:manifest", said].concat();
     let digest_said = upload(&client, "m", &[ECHO, &section].concat()).ok()["digest"].clone();
-    let put = put(&client, "says", &[], &calls("says").replace("plugins/p.wasm", "plugins/m.wasm"));
-    assert_eq!(put.status, 201);
+    let says = put(&client, "says", &[], &calls("says").replace("plugins/p.wasm", "plugins/m.wasm"));
+    assert_eq!(says.status, 201);
     let shown = client.get(&format!("/api/v1/plugins/{}", digest_said.as_str().unwrap())).ok();
     assert_eq!(shown["manifest"], json!({ "name": "m", "uses": ["model"] }));
     assert_eq!((&shown["grants_needed"], shown["warnings"].as_array().unwrap().len()), (&json!([]), 1));
