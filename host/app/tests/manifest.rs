@@ -99,6 +99,14 @@ fn uses_are_compared_with_imports_and_grant_nothing() {
     let packed = folder.call(&["plugin", "pack", "facts.wasm", "--json"]).expect(0, &[]).json();
     assert_eq!(packed["warnings"], json!([]));
     folder.call(&["plugin", "test", "facts.wasm"]).expect(2, &["not granted", "memory"]);
+    // Grants are asked for without an input, whatever input it takes.
+    folder.write("plugin.toml", "name = \"facts\"\ninput = { required = [\"a\"] }\n");
+    folder.call(&["plugin", "pack", "facts.wasm"]).expect(0, &[]);
+    let granted = ["plugin", "test", "facts.wasm", "--grants", "{ memory: write }", "--input"];
+    folder.call(&[&granted[..], &[r#"{"a":1}"#]].concat()).expect(0, &[]);
+    folder
+        .call(&[&granted[..], &[r#"{}"#]].concat())
+        .expect(1, &["agent/input-invalid", "\"a\" is a required property"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bandstand_engine::schema::{NotASchema, Schema};
 use bandstand_sandbox::{
     AGENT_PACKAGE, Import, Inspection, LoadError, MANIFEST_BYTES_MAX, MANIFEST_SECTION, NoManifestText,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -47,7 +47,7 @@ pub struct Manifest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<Vec<String>>,
     /// The secrets that it wants to be lent, by name. Never a grant.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "or_none", skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<String>,
     /// What it was made with, such as `python 0.1.0`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +193,11 @@ impl Manifest {
         }
         Ok(text)
     }
+}
+
+/// A list, or `null` for none, as for all other members.
+fn or_none<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(list)?.unwrap_or_default())
 }
 
 /// What `uses` calls the interface of an import, if that has a power.

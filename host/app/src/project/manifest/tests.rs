@@ -38,6 +38,9 @@ fn what_is_written_is_read_again_and_replaces_what_was_there() {
     let again = append(&packed, &other).unwrap();
     assert_eq!(read(&again).unwrap(), Some(other.clone()));
     assert_eq!(again, append(&component, &other).unwrap(), "there is one manifest, not two");
+    let null = br#"{"name":null,"uses":null,"secrets":null,"input":null}"#;
+    let null = [component.clone(), raw(MANIFEST_SECTION, null)].concat();
+    assert_eq!(read(&null).unwrap(), Some(Manifest::default()));
     // Whoever writes more than is known here is read all the same.
     let later = [component.clone(), raw(MANIFEST_SECTION, br#"{"name":"a","licence":"MIT"}"#)].concat();
     assert_eq!(read(&later).unwrap().unwrap().name.as_deref(), Some("a"));
