@@ -10,6 +10,7 @@ mod fan;
 mod flows;
 mod growth;
 mod hostile;
+mod languages;
 mod line;
 mod measure;
 mod open;
@@ -40,9 +41,10 @@ bandstand-bench [FIGURE]... [OPTIONS]
   waiting    (f) 10,000 runs that wait for a review; with --large 1,000,000
   attempt    (g) one attempt against bare wasmtime
   hostile    (i) ordinary runs beside each attack of tests/sandbox, made 100 times at once
+  languages  (m) calls of the agent `stats` in each language that plugins/stats/build.sh built; only when named
   server     (l) the server under load made by wrk; with --large lists of 100,000 runs; only when named
   soak       (j) 5,000,000 calls (or --calls): what the process holds meanwhile; only when named
-No figure: all of them but server and soak, the large one only with --large.
+No figure: all of them but languages, server and soak, the large one only with --large.
 
   --rounds N     how often each is measured; the best counts [default: 5]
   --turns N      (d) steps of the loop [default: 1000]; with --turns 100000 it takes a minute or more
@@ -75,9 +77,21 @@ impl Bench {
     }
 }
 
-const FIGURES: [&str; 13] = [
-    "parts", "line", "many", "kept", "fan", "growth", "open", "start", "waiting", "attempt", "hostile",
-    "server", "soak",
+const FIGURES: [&str; 14] = [
+    "parts",
+    "line",
+    "many",
+    "kept",
+    "fan",
+    "growth",
+    "open",
+    "start",
+    "waiting",
+    "attempt",
+    "hostile",
+    "languages",
+    "server",
+    "soak",
 ];
 
 fn main() -> Result<()> {
@@ -121,7 +135,7 @@ fn main() -> Result<()> {
     let bench = Bench { agent: bytes.into(), dir, rounds, turns, calls, large };
     let named = |name: &str| {
         figures.iter().any(|figure| figure == name)
-            || (figures.is_empty() && !["soak", "server"].contains(&name))
+            || (figures.is_empty() && !["soak", "server", "languages"].contains(&name))
     };
     println!("load average before: {}", measure::load_average());
     let runtime = bandstand::host::runtime()?;
@@ -137,6 +151,7 @@ fn main() -> Result<()> {
             "start" => start::measure(&bench),
             "waiting" => waiting::measure(&bench, &runtime),
             "attempt" => attempt::measure(&bench, &runtime),
+            "languages" => languages::measure(&bench, &runtime),
             "server" => server::measure(&bench),
             "hostile" => runtime.block_on(hostile::measure(&bench)),
             _ => runtime.block_on(soak::measure(&bench)),
