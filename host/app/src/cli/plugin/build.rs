@@ -39,7 +39,10 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     let project = Project { dir, settings };
     let commands = std::cell::RefCell::new(Vec::new());
     let say = |command: &str| {
-        out.note(&out.paint_err(Tone::Faint, &format!("$ {}", safe::line(command))));
+        // As data they stand in `commands`.
+        if !out.json {
+            out.note(&out.paint_err(Tone::Faint, &format!("$ {}", safe::line(command))));
+        }
         commands.borrow_mut().push(command.to_owned());
     };
     let live = !out.quiet && !out.json;
