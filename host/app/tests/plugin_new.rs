@@ -63,7 +63,7 @@ fn a_new_project_holds_the_files_that_are_told() {
         let ended = ended.expect(0, &["not yet:", "To install it:", "now try: cd", "plugin build"]);
         let told: BTreeSet<PathBuf> = ended.stdout.lines().map(|line| folder.path().join(line)).collect();
         assert_eq!(told, files_below(&folder.path().join(&dir)), "{language}");
-        for file in ["plugin.toml", "README.md", ".gitignore", "wit/agent.wit", "cases/reading.json"] {
+        for file in ["plugin.toml", "README.md", ".gitignore", "wit/agent.wit", "cases/reading.yaml"] {
             assert!(told.contains(&folder.path().join(&dir).join(file)), "{language}: {file}");
         }
     }
@@ -127,8 +127,7 @@ fn a_build_says_what_it_runs_and_what_came_of_it() {
     tool(&folder, "componentize-py", &format!("{of_version}{last}echo working; cp ../agent.wasm $out"));
     let ended = call(&folder, &["plugin", "build", "read"]);
     let command = "$ componentize-py -d target/wit -w plugin componentize bandstand.entry -p . -o target/component.wasm";
-    let ended = ended
-        .expect(0, &[command, "working", "now try: bandstand plugin test read/read.wasm --cases read/cases"]);
+    let ended = ended.expect(0, &[command, "working", "now try: bandstand plugin test read\n"]);
     for line in [
         "file      read/read.wasm\n",
         "digest    sha256:",
@@ -141,6 +140,9 @@ fn a_build_says_what_it_runs_and_what_came_of_it() {
     let world = std::fs::read_to_string(folder.path().join("read/target/wit/world.wit")).unwrap();
     assert!(world.contains("include bandstand:agent/minimal@0.1.0;"), "{world}");
     // Built again it is the same file; with --json the commands are data.
+    let shown = call(&folder, &["plugin", "inspect", "read/read.wasm", "--json"]).expect(0, &[]).json();
+    let manifest = &shown["manifest"];
+    assert_eq!((&manifest["name"], &manifest["sdk"]), (&json!("read"), &json!("python 0.1.0")), "{shown}");
     let told = call(&folder, &["plugin", "build", "read", "--json"]).expect(0, &[]).json();
     assert_eq!((&told["changed"], &told["file"]), (&json!(false), &json!("read/read.wasm")), "{told}");
     assert!(told["commands"][0].as_str().unwrap().starts_with("componentize-py -d"), "{told}");
@@ -149,7 +151,8 @@ fn a_build_says_what_it_runs_and_what_came_of_it() {
     // What is used is in the world, and nothing else.
     let settings = std::fs::read_to_string(folder.path().join("read/plugin.toml")).unwrap();
     folder.write("read/plugin.toml", settings.replace("uses = []", "uses = [\"model\"]"));
-    call(&folder, &["plugin", "build", "read"]).expect(0, &[]);
+    let doubt = "warning: `uses` of its manifest names model, which it does not import";
+    call(&folder, &["plugin", "build", "read"]).expect(0, &[doubt]);
     let world = std::fs::read_to_string(folder.path().join("read/target/wit/world.wit")).unwrap();
     assert!(world.contains("import bandstand:agent/model@0.1.0;") && !world.contains("tools"), "{world}");
 }
@@ -185,7 +188,7 @@ fn from_nothing(language: &str, prepare: impl Fn(&mut Command)) {
     run(&["plugin", "new", "read", "--lang", language]).expect(0, &[]);
     let ended = run(&["plugin", "build", "read"]).expect(0, &["$ ", "built in"]);
     assert!(ended.stdout.contains("grants    none needed"), "{ended:#?}");
-    let ended = run(&["plugin", "test", "read/read.wasm", "--cases", "read/cases"]);
+    let ended = run(&["plugin", "test", "read"]);
     ended.expect(0, &["3 of 3 cases as expected"]);
 }
 

@@ -8,12 +8,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::inspect;
+use super::pack::replace;
 use crate::cli::context::{Context, shell_word};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::out::Tone;
 use crate::cli::term::{safe, words};
 use crate::project::guest::tool::Tools;
-use crate::project::guest::{BuildError, PluginToml, PluginTomlError, Project, Runner, recipe};
+use crate::project::guest::{BuildError, Language, Project, Runner, recipe};
+use crate::project::manifest::{self, Manifest};
+use crate::project::plugin_toml::{FILE_NAME, PluginToml};
 use crate::view::PluginDetail;
 
 /// What `build` is given.
@@ -31,12 +34,21 @@ pub struct BuildArgs {
 pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     let out = &context.out;
     let begun = Instant::now();
-    let settings = PluginToml::read(&args.dir)?;
+    let toml = args.dir.join(FILE_NAME);
+    let settings = settings(&args.dir, &toml)?;
+    let language = settings.language.ok_or_else(|| {
+        Failure::usage(format!("{} does not say what the agent is written in", toml.display())).help(format!(
+            "such as language = \"rust\"; there is {}",
+            Language::ALL.map(Language::id).join(", ")
+        ))
+    })?;
+    // First: whoever mistyped a schema need not wait for a compiler.
+    let said = settings.manifest(&toml).map_err(Failure::usage)?;
     let dir = std::fs::canonicalize(&args.dir)
         .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.dir.display())))?;
     let file = args.out.clone().unwrap_or_else(|| args.dir.join(format!("{}.wasm", settings.name)));
     let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
-    let project = Project { dir, settings };
+    let project = Project { dir, language, settings };
     let commands = std::cell::RefCell::new(Vec::new());
     let say = |command: &str| {
         // As data they stand in `commands`.
@@ -48,7 +60,7 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     let live = !out.quiet && !out.json;
     let runner = Runner { dir: &project.dir, say: &say, live };
     let component = recipe::build(&project, &Tools::of_this_process(&project.dir), &runner)?;
-    let component = with_manifest(component, &project.settings);
+    let component = with_manifest(&component, said, language)?;
 
     let name = file.to_string_lossy().into_owned();
     let detail = inspect::inspected(&name, &component, None)
@@ -63,7 +75,7 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     if out.json {
         out.json_line(&json!({
             "file": name, "changed": is_new, "digest": detail.digest, "size_bytes": detail.size_bytes,
-            "imports": detail.imports, "grants_needed": detail.grants_needed, "commands": commands.into_inner(),
+            "imports": detail.imports, "grants_needed": detail.grants_needed, "warnings": detail.warnings, "commands": commands.into_inner(),
             "took_ms": took_ms,
         }));
         return Ok(Exit::Succeeded);
@@ -71,26 +83,40 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     for line in lines(&detail, is_new) {
         out.data(&line);
     }
+    for warning in &detail.warnings {
+        out.note(&safe::line(&format!("warning: {warning}")));
+    }
     out.note(&format!("built in {}", words::span(took_ms)));
-    out.note(&format!("now try: {}", next_command(&file, &args.dir, &detail)));
+    out.note(&format!("now try: {}", next_command(args, &detail)));
     Ok(Exit::Succeeded)
 }
 
-/// The component with the section in it that says what it is. The one place between building and writing where bytes are added.
-fn with_manifest(component: Vec<u8>, _settings: &PluginToml) -> Vec<u8> {
-    component
+/// What the folder's `plugin.toml` says.
+fn settings(dir: &Path, toml: &Path) -> Result<PluginToml, Failure> {
+    if !toml.exists() {
+        return Err(Failure::not_found(format!("{} has no {FILE_NAME}, which says what is to be built", dir.display()))
+            .help("name the project's folder: bandstand plugin build DIR; a new project: bandstand plugin new NAME --lang rust"));
+    }
+    PluginToml::read(toml).map_err(|error| {
+        Failure::usage(error).help("it has name, version, description, language, and if need be uses, input, output, secrets and sdk")
+    })
 }
 
-/// By rename, so that a host which reads the file meanwhile gets the old one or the new one, whole. Equal bytes are left alone:
-/// what the host compiled of them stays.
+/// The component with the section in it that says what it is. The one place between building and writing where bytes are added.
+fn with_manifest(component: &[u8], said: Manifest, language: Language) -> Result<Vec<u8>, Failure> {
+    let made_with = format!("{} {}", language.id(), env!("CARGO_PKG_VERSION"));
+    let manifest = Manifest { sdk: said.sdk.or(Some(made_with)), ..said };
+    manifest::append(component, &manifest).map_err(|error| {
+        Failure::usage(format!("what was built does not load: {error}")).help(inspect::HOW_TO_BUILD)
+    })
+}
+
+/// Equal bytes are left alone: what the host compiled of them stays.
 fn write_if_changed(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
     if std::fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(false);
     }
-    let part = path.with_extension(format!("part-{}", std::process::id()));
-    std::fs::write(&part, bytes)?;
-    std::fs::rename(&part, path).inspect_err(|_| drop(std::fs::remove_file(&part)))?;
-    Ok(true)
+    replace(path, bytes).map(|()| true)
 }
 
 fn lines(detail: &PluginDetail, is_new: bool) -> Vec<String> {
@@ -113,32 +139,18 @@ fn lines(detail: &PluginDetail, is_new: bool) -> Vec<String> {
     ]
 }
 
-fn next_command(file: &Path, dir: &Path, detail: &PluginDetail) -> String {
-    let mut command = format!("bandstand plugin test {}", shell_word(&file.to_string_lossy()));
-    let cases = dir.join("cases");
-    if cases.is_dir() {
-        let cases = cases.strip_prefix(".").map(Path::to_owned).unwrap_or(cases);
-        command.push_str(&format!(" --cases {}", shell_word(&cases.to_string_lossy())));
-    } else {
-        command.push_str(" --input '{}'");
+/// In the project's folder the component and its cases are found by themselves.
+fn next_command(args: &BuildArgs, detail: &PluginDetail) -> String {
+    let mut command = "bandstand plugin test".to_owned();
+    match &args.out {
+        Some(file) => command.push_str(&format!(" {} --input '{{}}'", shell_word(&file.to_string_lossy()))),
+        None if args.dir == Path::new(".") => {}
+        None => command.push_str(&format!(" {}", shell_word(&args.dir.to_string_lossy()))),
     }
     if !detail.grants_needed.is_empty() {
         command.push_str(" --grants '{ ... }'");
     }
     command
-}
-
-impl From<PluginTomlError> for Failure {
-    fn from(error: PluginTomlError) -> Failure {
-        match &error {
-            PluginTomlError::Missing(_) => Failure::not_found(&error)
-                .help("name the project's folder: bandstand plugin build DIR; a new project: bandstand plugin new NAME --lang rust"),
-            PluginTomlError::Read { .. } => Failure::usage(&error).help("see that it is a file which you may read"),
-            PluginTomlError::Invalid { .. } => Failure::usage(&error).help(
-                "it has name, version, description, language (rust, python, javascript, typescript, c), and if need be uses and sdk",
-            ),
-        }
-    }
 }
 
 impl From<BuildError> for Failure {

@@ -75,10 +75,7 @@ fn tell(dir: &Path, files: &[(String, String)], lacks: &[Lack], args: &NewArgs, 
             out.note(&format!("  {lack}"));
         }
     }
-    out.note(&format!(
-        "now try: cd {go} && bandstand plugin build && bandstand plugin test {}.wasm --cases cases",
-        args.name
-    ));
+    out.note(&format!("now try: cd {go} && bandstand plugin build && bandstand plugin test"));
 }
 
 /// A tool that is missing, as `--json` tells it.

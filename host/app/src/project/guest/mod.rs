@@ -1,28 +1,32 @@
 //! Projects of agents: what `plugin new` writes and `plugin build` makes components of, in five languages.
 //!
-//! `plugin.toml` says what a project is ([`PluginToml`]); [`new`] writes one that stands alone, with the SDK and the interface
+//! `plugin.toml` says what a project is; [`new`] writes one that stands alone, with the SDK and the interface
 //! of this host in it; [`tool`] finds what the language's toolchain needs; [`recipe`] builds. Nothing here prints.
 
 mod component;
 mod language;
+mod name;
 pub mod new;
-mod plugin_toml;
 pub mod recipe;
 mod run;
 mod sdk;
 pub mod tool;
 
 pub use language::Language;
-pub use plugin_toml::{FILE_NAME, PluginToml, PluginTomlError, name_problem};
+pub use name::name_problem;
 pub use run::{BuildError, Runner};
 
 use std::path::PathBuf;
+
+use super::plugin_toml::PluginToml;
 
 /// A project on the disk.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// Its folder, absolute.
     pub dir: PathBuf,
+    /// What it is written in.
+    pub language: Language,
     /// What its `plugin.toml` says.
     pub settings: PluginToml,
 }
@@ -36,6 +40,11 @@ impl Project {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(sdk::WIT.to_owned()),
             Err(source) => Err(BuildError::Read { path, source }),
         }
+    }
+
+    /// The interfaces that it says it uses.
+    fn uses(&self) -> &[String] {
+        self.settings.uses.as_deref().unwrap_or_default()
     }
 
     /// Where the SDK lies, from the project's folder; in a project that stands alone `alone`.

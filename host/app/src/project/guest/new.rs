@@ -72,7 +72,7 @@ pub fn files(name: &str, language: Language) -> Vec<(String, String)> {
         files.push(("Cargo.lock".to_owned(), sdk::lock(name)));
     }
     files.push(("plugin.toml".to_owned(), plugin_toml(name, language)));
-    files.push(("cases/reading.json".to_owned(), template!("shared/cases.json").to_owned()));
+    files.push(("cases/reading.yaml".to_owned(), template!("shared/cases.yaml").to_owned()));
     files.push(("README.md".to_owned(), readme(name, language)));
     files.push((".gitignore".to_owned(), ignored(language)));
     files.extend(sdk::files(language));
@@ -199,7 +199,7 @@ fn words(language: Language) -> Words {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::guest::PluginToml;
+    use crate::project::plugin_toml::{FILE_NAME, PluginToml};
 
     // R8.5
     #[test]
@@ -208,8 +208,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let files = files("read-it", language);
             write(folder.path(), &files).unwrap();
-            let settings = PluginToml::read(folder.path()).unwrap();
-            assert_eq!((settings.name.as_str(), settings.language), ("read-it", language));
+            let settings = PluginToml::read(&folder.path().join(FILE_NAME)).unwrap();
+            assert_eq!((settings.name.as_str(), settings.language), ("read-it", Some(language)));
             for (path, text) in &files {
                 assert!(!text.replace("${{", "").contains("{{"), "{path}: {text}");
                 assert!(text.is_ascii(), "{path}");

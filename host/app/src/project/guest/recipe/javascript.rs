@@ -6,7 +6,7 @@ use super::super::tool::{JAVASCRIPT_TOOLS, Program, TYPESCRIPT_TOOLS, Tools};
 use super::{Language, Project, WORLD, must_have, must_have_sdk, read, write, write_world};
 
 pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
-    let is_typed = project.settings.language == Language::Typescript;
+    let is_typed = project.language == Language::Typescript;
     let (file, needed) =
         if is_typed { ("agent.ts", &TYPESCRIPT_TOOLS[..]) } else { ("agent.js", &JAVASCRIPT_TOOLS[..]) };
     let found = tools.javascript(needed).map_err(BuildError::Lacking)?;
@@ -25,7 +25,7 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
     let entry = format!("{sdk}/entry.mjs");
     let agent = format!("../{file}");
     let mut args = vec![entry.as_str(), agent.as_str()];
-    args.extend(project.settings.uses.iter().map(String::as_str));
+    args.extend(project.uses().iter().map(String::as_str));
     let entry = runner.stdout(&found.node, &args)?;
     write(&project.dir.join("target/entry.js"), &entry)?;
     write(&project.dir.join("target/rolldown.config.mjs"), config(&sdk).as_bytes())?;

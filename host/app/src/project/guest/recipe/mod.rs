@@ -19,7 +19,7 @@ const WORLD: &str = "plugin";
 /// # Errors
 /// When the toolchain is not whole, which is looked at before anything runs; when a tool fails; when what comes out is no agent.
 pub fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
-    match project.settings.language {
+    match project.language {
         Language::C => c::build(project, tools, runner),
         Language::Javascript | Language::Typescript => javascript::build(project, tools, runner),
         Language::Python => python::build(project, tools, runner),
@@ -32,7 +32,13 @@ pub fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Ve
 fn write_world(project: &Project) -> Result<(), BuildError> {
     let mut world =
         format!("package local:plugin;\n\nworld {WORLD} {{\n  include bandstand:agent/minimal@0.1.0;\n");
-    for interface in &project.settings.uses {
+    for interface in project.uses() {
+        if interface == "http" {
+            return Err(BuildError::Source {
+                what: format!("uses: the SDK for {} has no `http` yet", project.language.title()),
+                help: "a workflow makes requests with `builtin:http`; agents of Rust with the crate `bandstand-http`".to_owned(),
+            });
+        }
         world.push_str(&format!("  import bandstand:agent/{interface}@0.1.0;\n"));
     }
     world.push_str("}\n");

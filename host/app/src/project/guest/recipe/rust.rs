@@ -12,6 +12,12 @@ use super::{Project, must_have, read};
 pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
     let rust = tools.rust().map_err(BuildError::Lacking)?;
     must_have(project, "Cargo.toml")?;
+    if project.settings.sdk.is_some() {
+        return Err(BuildError::Source {
+            what: "plugin.toml: `sdk` says nothing in Rust".to_owned(),
+            help: "leave it out: Cargo.toml says where the SDK is".to_owned(),
+        });
+    }
     let flags = flags(&project.dir);
     let mut args = vec!["build", "--release", "--target", RUST_TARGET, "--config", flags.as_str()];
     args.extend(["--message-format", "json-render-diagnostics"]);
