@@ -109,9 +109,19 @@ pub(super) fn lock(name: &str) -> String {
             }));
         }
     }
+    // As cargo writes it, so that it has nothing to change: versions only where a name has several.
+    let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, _) in found.keys() {
+        *versions.entry(name).or_default() += 1;
+    }
+    let as_cargo = |line: &str| match line.strip_prefix(" \"").and_then(|need| need.split_once(' ')) {
+        Some((name, _)) if versions.get(name) == Some(&1) => format!(" \"{name}\","),
+        _ => line.to_owned(),
+    };
+    let blocks =
+        found.values().map(|block| block.trim_end().lines().map(as_cargo).collect::<Vec<_>>().join("\n"));
     let head = RUST_LOCK.split("[[package]]").next().unwrap_or_default();
-    let blocks: Vec<&str> = found.into_values().map(str::trim_end).collect();
-    format!("{head}{}\n", blocks.join("\n\n"))
+    format!("{head}{}\n", blocks.collect::<Vec<_>>().join("\n\n"))
 }
 
 fn field<'b>(block: &'b str, key: &str) -> &'b str {
