@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The bindings ask for it, to have an object file linked in which holds the component's type. `bandstand plugin build` embeds the
+ * type itself. */
+void __component_type_object_force_link_agent(void);
+void __component_type_object_force_link_agent(void) {}
+
 /* Borrowed by the host for one call. */
 static agent_string_t lend(bandstand_text text) {
     return (agent_string_t){(uint8_t *)text.ptr, text.len};

@@ -118,8 +118,8 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
             return None;
         }
         Err(PluginProblem::NotAnAgent { what }) => {
-            let help = "a plugin is a component that exports `bandstand:agent/node`; build it with the SDK in plugins/sdk, \
-                        or from wit/agent.wit in any language";
+            let help = "a plugin is a component that exports `bandstand:agent/node`; begin one with: \
+                        bandstand plugin new NAME --lang rust";
             report.add("BW602", at, what, help);
             return None;
         }

@@ -1,4 +1,4 @@
-/* The agent off wasm: `build.sh test_c`, or any C compiler over `agent.c`, this file and all of `../../sdk-c` but its wasm border. */
+/* The agent off wasm: any C compiler over `agent.c`, this file and all of `../../sdk-c` but its wasm border. */
 #undef NDEBUG
 #include <assert.h>
 #include <math.h>

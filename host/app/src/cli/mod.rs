@@ -136,7 +136,7 @@ pub enum Verb {
     /// Look at workflow files
     #[command(subcommand)]
     Workflow(workflow::WorkflowVerb),
-    /// Look at plugins
+    /// Make plugins, look at them, try them out
     #[command(subcommand)]
     Plugin(plugin::PluginVerb),
     /// Make tokens for the HTTP API
@@ -283,6 +283,8 @@ fn refused(verb: &Verb, context: &Context) -> Option<Failure> {
         Verb::Completions(_) => ("completions", "it needs none"),
         Verb::Schema(_) => ("schema", "it needs none"),
         Verb::Docs(_) => ("docs", "it needs none"),
+        Verb::Plugin(PluginVerb::New(_)) => ("plugin new", folder),
+        Verb::Plugin(PluginVerb::Build(_)) => ("plugin build", folder),
         Verb::Plugin(PluginVerb::Precompile(_)) => ("plugin precompile", components),
         Verb::Plugin(PluginVerb::Verify(_)) => ("plugin verify", components),
         Verb::Plugin(PluginVerb::Test(_)) => ("plugin test", components),

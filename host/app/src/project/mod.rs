@@ -7,6 +7,7 @@ pub mod config;
 pub mod contract;
 pub mod directory;
 pub mod find;
+pub mod guest;
 pub mod load;
 pub mod manifest;
 pub mod models;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::config::layers::with_suggestion;
 use super::directory::open_file;
+use super::guest::Language;
 use super::manifest::{Manifest, ManifestError};
 
 /// What the file is called.
@@ -37,9 +38,7 @@ pub struct PluginToml {
     pub description: Option<String>,
     /// What it is written in; `plugin build` needs it.
     pub language: Option<Language>,
-    /// Its main file, for languages that have one; else what `plugin new` calls it.
-    pub source: Option<String>,
-    /// Where the SDK is, if not where `plugin new` put it.
+    /// Where the SDK is, from the folder of this file, if not where `plugin new` put it.
     pub sdk: Option<String>,
     /// The interfaces that it imports, out of [`USES`]. Python and JavaScript import these and no others; none: it says
     /// nothing.
@@ -51,31 +50,6 @@ pub struct PluginToml {
     pub input: Option<Value>,
     /// JSON Schema of its output, likewise.
     pub output: Option<Value>,
-}
-
-/// What an agent is written in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)] // their names
-pub enum Language {
-    Rust,
-    Python,
-    Javascript,
-    Typescript,
-    C,
-}
-
-impl Language {
-    /// As `plugin.toml` and the command line write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Language::Rust => "rust",
-            Language::Python => "python",
-            Language::Javascript => "javascript",
-            Language::Typescript => "typescript",
-            Language::C => "c",
-        }
-    }
 }
 
 /// A `plugin.toml` cannot be used.
@@ -240,11 +214,11 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         std::fs::write(folder.path().join("in.json"), r#"{ "required": ["text"] }"#).unwrap();
         let text = "name = \"stats\"\nversion = \"0.1.0\"\ndescription = \"Counts.\"\nlanguage = \"python\"\n\
-                    source = \"agent.py\"\nuses = [\"memory-slots\", \"http\"]\nsecrets = [\"token\"]\n\
+                    uses = [\"memory-slots\", \"http\"]\nsecrets = [\"token\"]\n\
                     input = \"in.json\"\n[output]\ntype = \"object\"\n";
         std::fs::write(&path, text).unwrap();
         let told = PluginToml::read(&path).unwrap();
-        assert_eq!(told.language.unwrap().name(), "python");
+        assert_eq!(told.language.unwrap().id(), "python");
         let manifest = told.manifest(&path).unwrap();
         assert_eq!(
             json!(manifest),

@@ -66,8 +66,8 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
     }
 }
 
-pub(super) const HOW_TO_BUILD: &str = "an agent is a component that exports `bandstand:agent/node@0.1.0`; build it with the SDK in \
-                            plugins/sdk, or from wit/agent.wit in any language";
+pub(super) const HOW_TO_BUILD: &str = "an agent is a component that exports `bandstand:agent/node@0.1.0`; \
+                            begin one with: bandstand plugin new NAME --lang rust";
 
 /// What is known against it where runs are kept. Nothing needs to be kept anywhere.
 fn breaker(digest: &str, context: &Context) -> Result<Option<KeptBreaker>, Failure> {

@@ -1,8 +1,10 @@
-//! `bandstand plugin ...`: what plugins are, what is compiled of them, and which of them are in quarantine; and one
-//! call by hand. Nothing of a plugin runs but in `test`.
+//! `bandstand plugin ...`: projects of agents and how they are built; what plugins are, what is compiled of them, and which of
+//! them are in quarantine; and one call by hand. Nothing of a plugin runs but in `test`.
 
+pub mod build;
 pub mod inspect;
 pub mod list;
+pub mod new;
 pub mod pack;
 pub mod precompile;
 pub mod put;
@@ -24,6 +26,10 @@ use crate::project::config::Config;
 /// What is wanted of plugins.
 #[derive(Debug, Subcommand)]
 pub enum PluginVerb {
+    /// Start a project of an agent: sources, tests, cases, README, the SDK and the interface
+    New(new::NewArgs),
+    /// Build the component of a project, in any of the languages
+    Build(build::BuildArgs),
     /// Show what a plugin needs and offers, running nothing of it
     Inspect(inspect::InspectArgs),
     /// Write what plugin.toml says of an agent into its component
@@ -45,6 +51,8 @@ pub enum PluginVerb {
 /// Does it.
 pub fn execute(verb: &PluginVerb, context: &Context) -> Result<Exit, Failure> {
     match verb {
+        PluginVerb::New(args) => new::execute(args, context),
+        PluginVerb::Build(args) => build::execute(args, context),
         PluginVerb::Inspect(args) => inspect::execute(args, context),
         PluginVerb::Pack(args) => pack::execute(args, context),
         PluginVerb::Precompile(args) => precompile::execute(args, context),

@@ -1,0 +1,43 @@
+//! From a core module to a component, in this process: whoever builds an agent needs no further tool for it.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+
+/// A component of a module that says itself what its type is, as bindings of Rust do. It imports what the module uses.
+///
+/// # Errors
+/// When it is no agent.
+pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
+    ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| format!("{error:#}"))
+}
+
+/// The same of a module that says nothing: its type is the world `agent` of this interface.
+///
+/// # Errors
+/// When the module does not fit the interface.
+pub(super) fn encode_as_agent(mut module: Vec<u8>, wit: &str) -> Result<Vec<u8>, String> {
+    let mut resolve = wit_parser::Resolve::default();
+    let embedded = resolve
+        .push_str("agent.wit", wit)
+        .and_then(|package| resolve.select_world(&[package], Some("agent")))
+        .and_then(|world| embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8));
+    embedded.map_err(|error| format!("{error:#}"))?;
+    encode(&module)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_agent_is_refused() {
+        assert!(encode(b"text").is_err());
+        let module = wat::parse_str("(module (func (export \"x\")))").unwrap();
+        let wit = super::super::sdk::WIT;
+        assert!(encode_as_agent(module.clone(), wit).unwrap_err().contains("bandstand:agent/node"));
+        assert!(encode_as_agent(module, "package a:b").is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! How each language becomes a component. Everything that is made on the way lies in the project's folder `target`.
+
+mod c;
+mod javascript;
+mod python;
+mod rust;
+
+use std::path::Path;
+
+use super::run::{BuildError, Runner};
+use super::tool::Tools;
+use super::{Language, Project};
+
+/// The name of the only world that bindings of Python and JavaScript are made of.
+const WORLD: &str = "plugin";
+
+/// Builds the component of a project.
+///
+/// # Errors
+/// When the toolchain is not whole, which is looked at before anything runs; when a tool fails; when what comes out is no agent.
+pub fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
+    match project.language {
+        Language::C => c::build(project, tools, runner),
+        Language::Javascript | Language::Typescript => javascript::build(project, tools, runner),
+        Language::Python => python::build(project, tools, runner),
+        Language::Rust => rust::build(project, tools, runner),
+    }
+}
+
+/// A world of what every agent may import and of what the project uses, into `target/wit`: Python and JavaScript import all of their
+/// world, so it holds nothing else.
+fn write_world(project: &Project) -> Result<(), BuildError> {
+    let mut world =
+        format!("package local:plugin;\n\nworld {WORLD} {{\n  include bandstand:agent/minimal@0.1.0;\n");
+    for interface in project.uses() {
+        if interface == "http" {
+            return Err(BuildError::Source {
+                what: format!("uses: the SDK for {} has no `http` yet", project.language.title()),
+                help: "a workflow makes requests with `builtin:http`; agents of Rust with the crate `bandstand-http`".to_owned(),
+            });
+        }
+        world.push_str(&format!("  import bandstand:agent/{interface}@0.1.0;\n"));
+    }
+    world.push_str("}\n");
+    let wit = project.target()?.join("wit");
+    let package = wit.join("deps/bandstand-agent");
+    std::fs::create_dir_all(&package)
+        .map_err(|source| BuildError::Write { path: package.clone(), source })?;
+    write(&package.join("agent.wit"), project.wit()?.as_bytes())?;
+    write(&wit.join("world.wit"), world.as_bytes())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    std::fs::write(path, bytes).map_err(|source| BuildError::Write { path: path.to_owned(), source })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    std::fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
+}
+
+/// The source without which there is no agent.
+fn must_have(project: &Project, file: &str) -> Result<(), BuildError> {
+    if project.dir.join(file).is_file() {
+        return Ok(());
+    }
+    Err(BuildError::Source {
+        what: format!("{} has no {file}, which an agent in this language begins with", project.dir.display()),
+        help: "how one looks: bandstand plugin new hello --lang LANGUAGE".to_owned(),
+    })
+}
+
+/// The SDK that a project builds with.
+fn must_have_sdk(project: &Project, sdk: &str, file: &str) -> Result<(), BuildError> {
+    if project.dir.join(sdk).join(file).is_file() {
+        return Ok(());
+    }
+    Err(BuildError::Source {
+        what: format!("{}: there is no {file} in `{sdk}`, where the SDK should be", project.dir.display()),
+        help: "`sdk` in plugin.toml says where it is; left out it is in the project, as `bandstand plugin new` leaves it".to_owned(),
+    })
+}

@@ -1,0 +1,229 @@
+//! `bandstand plugin new` and `plugin build`: projects of agents in every language, what is told when something is missing, and
+//! real builds: of Rust always, of the languages that `BANDSTAND_GUEST_LANGUAGES` names (`python javascript typescript c`) too.
+//! R8.5
+
+#![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
+
+mod bandstand;
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bandstand::{Ended, Folder};
+use bandstand_test_guests as guests;
+use serde_json::json;
+
+const LANGUAGES: [&str; 5] = ["rust", "python", "javascript", "typescript", "c"];
+
+/// A call on a machine that has nothing but the tools in the folder `bin`.
+fn bare(folder: &Folder, args: &[&str]) -> Ended {
+    with_path(folder, args, folder.path().join("bin").display().to_string())
+}
+
+/// The same on one that has what scripts need, too.
+fn call(folder: &Folder, args: &[&str]) -> Ended {
+    with_path(folder, args, format!("{}:/usr/bin:/bin", folder.path().join("bin").display()))
+}
+
+fn with_path(folder: &Folder, args: &[&str], path: String) -> Ended {
+    let mut command = folder.command(args);
+    command.env("PATH", path);
+    for name in ["RUSTC", "WASI_SDK_PATH", "WASI_SYSROOT"] {
+        command.env_remove(name);
+    }
+    Ended::of(command.output().unwrap())
+}
+
+fn tool(folder: &Folder, name: &str, script: &str) {
+    let path = folder.write(&format!("bin/{name}"), format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn files_below(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.insert(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_new_project_holds_the_files_that_are_told() {
+    let folder = Folder::new();
+    for language in LANGUAGES {
+        let dir = format!("my-{language}");
+        let ended = bare(&folder, &["plugin", "new", &dir, "--lang", language]);
+        let ended = ended.expect(0, &["not yet:", "To install it:", "now try: cd", "plugin build"]);
+        let told: BTreeSet<PathBuf> = ended.stdout.lines().map(|line| folder.path().join(line)).collect();
+        assert_eq!(told, files_below(&folder.path().join(&dir)), "{language}");
+        for file in ["plugin.toml", "README.md", ".gitignore", "wit/agent.wit", "cases/reading.yaml"] {
+            assert!(told.contains(&folder.path().join(&dir).join(file)), "{language}: {file}");
+        }
+    }
+    let args = ["plugin", "new", "told", "--lang", "c", "--dir", "deep/er", "--json"];
+    let told = bare(&folder, &args).expect(0, &[]).json();
+    assert_eq!(
+        (&told["dir"], &told["name"], &told["language"]),
+        (&json!("deep/er"), &json!("told"), &json!("c"))
+    );
+    assert!(told["files"].as_array().unwrap().contains(&json!("agent.c")), "{told}");
+    let zig = told["missing"].as_array().unwrap().iter().find(|lack| lack["tool"] == "zig").unwrap().clone();
+    assert!(zig["install"].as_str().unwrap().contains("pip install ziglang=="), "{zig}");
+    assert!(folder.path().join("deep/er/agent.c").is_file());
+}
+
+#[test]
+fn nothing_is_overwritten_and_names_are_checked() {
+    let folder = Folder::new();
+    let kept = folder.write("mine/notes.txt", "mine");
+    let ended = bare(&folder, &["plugin", "new", "mine", "--lang", "python"]);
+    ended.expect(3, &["mine is there and not empty; nothing was written", "--dir DIR"]);
+    assert_eq!(files_below(&folder.path().join("mine")), BTreeSet::from([kept]));
+    let ended = bare(&folder, &["plugin", "new", "My Agent", "--lang", "python"]);
+    ended.expect(2, &["no plugin can be called \"My Agent\"", "\"my-agent\""]);
+    let ended = bare(&folder, &["plugin", "new", "bandstand-sdk", "--lang", "rust"]);
+    ended.expect(2, &["the project's own"]);
+    let ended = bare(&folder, &["plugin", "new", "mine", "--lang", "cobol"]);
+    ended.expect(2, &["rust, python, javascript, typescript, c"]);
+    // A folder that is there, but empty, is taken.
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    bare(&folder, &["plugin", "new", "empty", "--lang", "c"]).expect(0, &[]);
+    // A server has no part in it.
+    let ended = bare(&folder, &["plugin", "new", "far", "--lang", "c", "--server", "http://127.0.0.1:1"]);
+    ended.expect(2, &["plugin new cannot be asked of a server"]);
+}
+
+#[test]
+fn what_cannot_be_built_is_told_before_anything_runs() {
+    let folder = Folder::new();
+    call(&folder, &["plugin", "build"]).expect(3, &["has no plugin.toml", "bandstand plugin new NAME"]);
+    folder.write("odd/plugin.toml", "name = \"odd\"\nversion = \"1\"\nlanguage = \"c\"\nuse = []\n");
+    let ended = call(&folder, &["plugin", "build", "odd"]);
+    ended.expect(2, &["odd/plugin.toml", "line 4, column 1", "unknown field `use`"]);
+    for (language, tool) in LANGUAGES.iter().zip(["cargo", "componentize-py", "node", "node", "zig"]) {
+        let dir = format!("my-{language}");
+        bare(&folder, &["plugin", "new", &dir, "--lang", language]).expect(0, &[]);
+        let ended = bare(&folder, &["plugin", "build", &dir]);
+        let ended = ended.expect(3, &[&format!("{tool}, which"), "To install it:", "nothing was run yet"]);
+        assert!(!ended.stderr.contains("$ "), "{ended:#?}");
+        assert!(!folder.path().join(&dir).join("target").exists(), "{language}");
+    }
+}
+
+#[test]
+fn a_build_says_what_it_runs_and_what_came_of_it() {
+    let folder = Folder::new();
+    bare(&folder, &["plugin", "new", "read", "--lang", "python"]).expect(0, &[]);
+    folder.write("agent.wasm", guests::logs("hello", ""));
+    let of_version = "case \"$1\" in --version) echo componentize-py 0.25.1; exit;; esac\n";
+    let last = "for out in \"$@\"; do :; done\n";
+    tool(&folder, "componentize-py", &format!("{of_version}{last}echo working; cp ../agent.wasm $out"));
+    let ended = call(&folder, &["plugin", "build", "read"]);
+    let command = "$ componentize-py -d target/wit -w plugin componentize bandstand.entry -p . -o target/component.wasm";
+    let ended = ended.expect(0, &[command, "working", "now try: bandstand plugin test read\n"]);
+    for line in [
+        "file      read/read.wasm\n",
+        "digest    sha256:",
+        "imports   bandstand:agent/",
+        "grants    none needed",
+    ] {
+        assert!(ended.stdout.contains(line), "{line}: {ended:#?}");
+    }
+    assert!(!ended.stdout.contains("working"), "{ended:#?}");
+    let world = std::fs::read_to_string(folder.path().join("read/target/wit/world.wit")).unwrap();
+    assert!(world.contains("include bandstand:agent/minimal@0.1.0;"), "{world}");
+    // Built again it is the same file; with --json the commands are data.
+    let shown = call(&folder, &["plugin", "inspect", "read/read.wasm", "--json"]).expect(0, &[]).json();
+    let manifest = &shown["manifest"];
+    assert_eq!((&manifest["name"], &manifest["sdk"]), (&json!("read"), &json!("python 0.1.0")), "{shown}");
+    let told = call(&folder, &["plugin", "build", "read", "--json"]).expect(0, &[]).json();
+    assert_eq!((&told["changed"], &told["file"]), (&json!(false), &json!("read/read.wasm")), "{told}");
+    assert!(told["commands"][0].as_str().unwrap().starts_with("componentize-py -d"), "{told}");
+    call(&folder, &["plugin", "build", "read", "--out", "x.wasm", "--quiet"]).expect(0, &[]);
+    assert!(folder.path().join("x.wasm").is_file());
+    // What is used is in the world, and nothing else.
+    let settings = std::fs::read_to_string(folder.path().join("read/plugin.toml")).unwrap();
+    folder.write("read/plugin.toml", settings.replace("uses = []", "uses = [\"model\"]"));
+    let doubt = "warning: `uses` of its manifest names model, which it does not import";
+    call(&folder, &["plugin", "build", "read"]).expect(0, &[doubt]);
+    let world = std::fs::read_to_string(folder.path().join("read/target/wit/world.wit")).unwrap();
+    assert!(world.contains("import bandstand:agent/model@0.1.0;") && !world.contains("tools"), "{world}");
+}
+
+#[test]
+fn a_tool_that_fails_is_told_whole() {
+    let folder = Folder::new();
+    bare(&folder, &["plugin", "new", "read", "--lang", "python"]).expect(0, &[]);
+    tool(&folder, "componentize-py", "[ \"$1\" = --version ] || { echo one; echo two >&2; exit 7; }");
+    let failed = "`componentize-py -d target/wit -w plugin componentize bandstand.entry -p . -o target/component.wasm` failed";
+    let ended = call(&folder, &["plugin", "build", "read"]);
+    ended.expect(1, &["one\n", "two\n", failed, "(exit status: 7)", "what it said is above"]);
+    // What is not shown as it comes is told with the failure.
+    let ended = call(&folder, &["plugin", "build", "read", "--quiet"]);
+    ended.expect(1, &[failed, "it said:\none\ntwo"]);
+    // What comes out is looked at as a host would.
+    tool(&folder, "componentize-py", "for out in \"$@\"; do :; done\necho text > $out");
+    call(&folder, &["plugin", "build", "read"]).expect(2, &["what was built does not load"]);
+    assert!(!folder.path().join("read/read.wasm").exists());
+    folder.write("other.wasm", wat::parse_str("(component)").unwrap());
+    tool(&folder, "componentize-py", "for out in \"$@\"; do :; done\ncp ../other.wasm $out");
+    call(&folder, &["plugin", "build", "read"]).expect(2, &["not what this host can run"]);
+}
+
+/// From nothing to cases that are as expected, with the tools of this machine.
+fn from_nothing(language: &str, prepare: impl Fn(&mut Command)) {
+    let folder = Folder::new();
+    let run = |args: &[&str]| {
+        let mut command = folder.command(args);
+        prepare(&mut command);
+        Ended::of(command.output().unwrap())
+    };
+    run(&["plugin", "new", "read", "--lang", language]).expect(0, &[]);
+    let ended = run(&["plugin", "build", "read"]).expect(0, &["$ ", "built in"]);
+    assert!(ended.stdout.contains("grants    none needed"), "{ended:#?}");
+    let ended = run(&["plugin", "test", "read"]);
+    ended.expect(0, &["3 of 3 cases as expected"]);
+}
+
+#[test]
+fn rust_is_built_from_nothing() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    from_nothing("rust", |command| {
+        // What is built of the agents already need not be built again.
+        command.env("CARGO_TARGET_DIR", repository.join("plugins/target"));
+        if let Some(rustc) = rustc_of_xtask() {
+            command.env("RUSTC", rustc);
+        }
+    });
+}
+
+/// Where the active rustc lacks the target, the one that `cargo xtask plugins` made.
+fn rustc_of_xtask() -> Option<PathBuf> {
+    let ours = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let cache = ours("XDG_CACHE_HOME").or_else(|| Some(ours("HOME")?.join(".cache")))?;
+    let made = cache.join("bandstand/wasm-rust/bin/rustc");
+    let active = ours("RUSTC").unwrap_or_else(|| PathBuf::from("rustc"));
+    let args = ["--print", "target-libdir", "--target", "wasm32-unknown-unknown"];
+    let found = Command::new(active).args(args).output().ok()?;
+    let has_target = Path::new(String::from_utf8_lossy(&found.stdout).trim()).is_dir();
+    (!has_target && made.is_file()).then_some(made)
+}
+
+#[test]
+fn the_other_languages_are_built_from_nothing() {
+    let Some(named) = std::env::var("BANDSTAND_GUEST_LANGUAGES").ok().filter(|named| !named.is_empty())
+    else {
+        eprintln!("not built: BANDSTAND_GUEST_LANGUAGES names none of python javascript typescript c");
+        return;
+    };
+    for language in named.split_whitespace() {
+        from_nothing(language, |_| {});
+    }
+}
