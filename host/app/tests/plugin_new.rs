@@ -151,8 +151,11 @@ fn a_build_says_what_it_runs_and_what_came_of_it() {
     // What is used is in the world, and nothing else.
     let settings = std::fs::read_to_string(folder.path().join("read/plugin.toml")).unwrap();
     folder.write("read/plugin.toml", settings.replace("uses = []", "uses = [\"model\"]"));
+    // An import that would fail in the component, where there are no files, is told.
+    folder.write("read/late.py", "def late():\n    import json\n    return json\n");
+    let late = "warning: late.py:2: an import inside a function fails at run time";
     let doubt = "warning: `uses` of its manifest names model, which it does not import";
-    call(&folder, &["plugin", "build", "read"]).expect(0, &[doubt]);
+    call(&folder, &["plugin", "build", "read"]).expect(0, &[doubt, late]);
     let world = std::fs::read_to_string(folder.path().join("read/target/wit/world.wit")).unwrap();
     assert!(world.contains("import bandstand:agent/model@0.1.0;") && !world.contains("tools"), "{world}");
 }

@@ -57,14 +57,17 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
         }
         commands.borrow_mut().push(command.to_owned());
     };
+    let warned = std::cell::RefCell::new(Vec::new());
+    let warn = |what: &str| warned.borrow_mut().push(what.to_owned());
     let live = !out.quiet && !out.json;
-    let runner = Runner { dir: &project.dir, say: &say, live };
+    let runner = Runner { dir: &project.dir, say: &say, warn: &warn, live };
     let component = recipe::build(&project, &Tools::of_this_process(&project.dir), &runner)?;
     let component = with_manifest(&component, said, language)?;
 
     let name = file.to_string_lossy().into_owned();
-    let detail = inspect::inspected(&name, &component, None)
+    let mut detail = inspect::inspected(&name, &component, None)
         .map_err(|error| Failure::usage(format!("what was built does not load: {error}")))?;
+    detail.warnings.extend(warned.into_inner());
     if let Some(problem) = &detail.problem {
         return Err(Failure::usage(format!("what was built is not what this host can run: {problem}"))
             .help(inspect::HOW_TO_BUILD));

@@ -75,6 +75,8 @@ pub struct Runner<'a> {
     pub dir: &'a Path,
     /// Is told each command as it would be typed there.
     pub say: &'a dyn Fn(&str),
+    /// Is told what looks like a mistake, though the tools do not mind it.
+    pub warn: &'a dyn Fn(&str),
     /// What tools say goes to stderr as it comes; else it is kept and told only when they fail.
     pub live: bool,
 }

@@ -1,5 +1,7 @@
 //! Python: componentize-py puts the interpreter, the SDK and the author's modules into one component.
 
+use std::path::Path;
+
 use super::super::run::{BuildError, Runner};
 use super::super::tool::Tools;
 use super::{Project, WORLD, must_have, must_have_sdk, read, write_world};
@@ -10,6 +12,7 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
     // The folder in which the package `bandstand` lies.
     let sdk = project.sdk(".");
     must_have_sdk(project, &sdk, "bandstand/entry.py")?;
+    late_imports(&project.dir, runner);
     write_world(project)?;
     let mut args = vec!["-d", "target/wit", "-w", WORLD, "componentize", "bandstand.entry", "-p", "."];
     if sdk != "." {
@@ -25,4 +28,56 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
         command.env("PYTHONDONTWRITEBYTECODE", "1");
     })?;
     read(&project.dir.join("target/component.wasm"))
+}
+
+/// Warns of imports inside of functions: once built there are no files to import from, so they fail at run time.
+fn late_imports(dir: &Path, runner: &Runner<'_>) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    for name in names.iter().filter(|name| name.ends_with(".py") && !name.starts_with("test_")) {
+        // What cannot be read the tool will tell better.
+        let text = std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+        for line in imports_in_functions(&text) {
+            (runner.warn)(&format!(
+                "{name}:{line}: an import inside a function fails at run time, unless a module imports the same at its top: once built there are no files"
+            ));
+        }
+    }
+}
+
+/// Their lines, from 1.
+fn imports_in_functions(text: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    // How deep the outermost function stands that the line is in.
+    let mut function: Option<usize> = None;
+    for (index, line) in text.lines().enumerate() {
+        let code = line.trim_start();
+        if code.is_empty() || code.starts_with('#') {
+            continue;
+        }
+        let depth = line.len() - code.len();
+        function = function.filter(|outer| depth > *outer);
+        let imports = code.starts_with("import ") || (code.starts_with("from ") && code.contains(" import "));
+        if function.is_some() && imports {
+            found.push(index + 1);
+        }
+        if function.is_none() && (code.starts_with("def ") || code.starts_with("async def ")) {
+            function = Some(depth);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn late_imports_are_found() {
+        let text = "import re\ntry:\n    import a\nexcept ImportError:\n    a = None\n\n\ndef f():\n    # import b\n    import c\n\n\
+                    class C:\n    def g(self):\n        def h():\n            pass\n        from d import e\n\n    import k\n";
+        assert_eq!(imports_in_functions(text), [10, 16]);
+    }
 }
