@@ -28,6 +28,9 @@ func Log(level Level, message string, pairs ...any) {
 		if index+1 < len(pairs) {
 			value = pairs[index+1]
 		}
+		if err, is := value.(error); is {
+			value = err.Error()
+		}
 		text, err := toJSON(value)
 		if err != nil {
 			text, _ = toJSON(fmt.Sprint(value))

@@ -95,7 +95,7 @@ func fitPlain(raw json.RawMessage, value reflect.Value, path string) error {
 	err := json.Unmarshal(raw, value.Addr().Interface())
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
-		return fmt.Errorf("%s is a %s, not %s", at(path), mismatch.Value, described(value.Type()))
+		return fmt.Errorf("%s: expected %s, found %s", at(path), described(value.Type()), mismatch.Value)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", at(path), err)

@@ -18,7 +18,7 @@ const frequentMax = 5
 type Input struct {
 	Text string `json:"text"`
 	// Fail ends the call another way, so that hosts can be tried out.
-	Fail string `json:"fail,omitempty" oneof:"recoverable permanent crash"`
+	Fail string `json:"fail,omitempty" oneof:"recoverable permanent crash spin hoard"`
 }
 
 // Frequent is a word and how often it comes.
@@ -50,6 +50,13 @@ func run(_ *bandstand.Call, input Input) (Output, error) {
 		return Output{}, bandstand.Permanent("asked-to-fail", "asked to fail for good")
 	case "crash":
 		panic("asked to crash")
+	case "spin":
+		for {
+		}
+	case "hoard":
+		for hoard := [][]byte{}; ; {
+			hoard = append(hoard, make([]byte, 1<<20))
+		}
 	}
 	words, sentences := findWords(input.Text)
 	if len(words) == 0 {
