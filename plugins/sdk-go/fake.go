@@ -29,6 +29,7 @@ type fakeHost struct {
 	ids              int
 	asked            []Request
 	answers          []any
+	pieces           []Piece
 	tools            map[string]func(json.RawMessage) (any, error)
 	toolNames        []string
 }
@@ -243,6 +244,34 @@ func hostChat(request *readyRequest) (*Response, error) {
 	}
 	panic(fmt.Sprintf("FakeAnswer takes a string, a *Response or a *HostError, not %T", answer))
 }
+
+// hostChatStream keeps the pieces of the latest answer, which next gives.
+func hostChatStream(request *readyRequest) (uint32, error) {
+	response, err := hostChat(request)
+	if err != nil {
+		return 0, err
+	}
+	fake.pieces = nil
+	for _, word := range strings.SplitAfter(response.Text, " ") {
+		fake.pieces = append(fake.pieces, Text(word))
+	}
+	for _, call := range response.ToolCalls {
+		fake.pieces = append(fake.pieces, call)
+	}
+	fake.pieces = append(fake.pieces, response)
+	return 1, nil
+}
+
+func hostAnswerNext(uint32) (Piece, error) {
+	if len(fake.pieces) == 0 {
+		return nil, nil
+	}
+	piece := fake.pieces[0]
+	fake.pieces = fake.pieces[1:]
+	return piece, nil
+}
+
+func hostAnswerDrop(uint32) {}
 
 // hostEmbed gives vectors of the counts of letters: enough to tell texts apart.
 func hostEmbed(_ string, texts []string) ([][]float32, error) {

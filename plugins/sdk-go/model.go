@@ -1,6 +1,9 @@
 package bandstand
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"iter"
+)
 
 // Role is who speaks.
 type Role uint8
@@ -141,6 +144,34 @@ func Chat(request Request) (*Response, error) {
 		return nil, err
 	}
 	return hostChat(ready)
+}
+
+// Piece is a piece of an answer in the making: Text, ToolCall, or at the end the whole *Response.
+type Piece interface{ piece() }
+
+func (Text) piece()      {}
+func (ToolCall) piece()  {}
+func (*Response) piece() {}
+
+// ChatStream asks, and gives the answer piece by piece; an error ends it. Leaving the loop early gives up the rest, which may
+// be paid for all the same. Grant model.
+func ChatStream(request Request) iter.Seq2[Piece, error] {
+	return func(yield func(Piece, error) bool) {
+		ready, err := request.ready()
+		if err == nil {
+			var answer uint32
+			if answer, err = hostChatStream(ready); err == nil {
+				defer hostAnswerDrop(answer)
+				for {
+					piece, err := hostAnswerNext(answer)
+					if err == nil && piece == nil || !yield(piece, err) || err != nil {
+						return
+					}
+				}
+			}
+		}
+		yield(nil, err)
+	}
 }
 
 // Embed gives the meanings of texts as vectors, in the same order. model as in Request. Grant model.

@@ -36,6 +36,22 @@ type rawResponse struct {
 	model     rawList
 }
 
+// rawEvent is a variant: 0 text, 1 tool call, 2 done. The body is that of the last, which is the largest.
+type rawEvent struct {
+	which uint8
+	body  rawResponse
+}
+
+//go:wasmimport bandstand:agent/model@0.1.0 chat-stream
+func importChatStream(hasModel, model, modelSize, messages, messagesCount, tools, toolsCount, hasSchema, schema, schemaSize uint32,
+	hasTemperature uint32, temperature float64, hasMax, max uint32, result unsafe.Pointer)
+
+//go:wasmimport bandstand:agent/model@0.1.0 [method]answer.next
+func importAnswerNext(answer uint32, result unsafe.Pointer)
+
+//go:wasmimport bandstand:agent/model@0.1.0 [resource-drop]answer
+func importAnswerDrop(answer uint32)
+
 //go:wasmimport bandstand:agent/model@0.1.0 chat
 func importChat(hasModel, model, modelSize, messages, messagesCount, tools, toolsCount, hasSchema, schema, schemaSize uint32,
 	hasTemperature uint32, temperature float64, hasMax, max uint32, result unsafe.Pointer)
@@ -43,30 +59,86 @@ func importChat(hasModel, model, modelSize, messages, messagesCount, tools, tool
 //go:wasmimport bandstand:agent/model@0.1.0 embed
 func importEmbed(hasModel, model, modelSize, texts, count uint32, result unsafe.Pointer)
 
-func hostChat(request *readyRequest) (*Response, error) {
-	hold()
-	defer release()
-	result, model, schema := newArea(), lendWord(request.Model), lendMaybe(request.schemaJSON)
-	messages := lendList(request.Messages, func(message Message) rawMessage {
-		return rawMessage{message.Role, lendList(message.Parts, lendPart)}
-	})
+// rawRequest are the parameters of chat and chat-stream as they cross.
+type rawRequest struct {
+	model           rawMaybe[rawList]
+	messages, tools rawList
+	schema          rawMaybe[rawList]
+	temperature     rawMaybe[float64]
+	max             uint32
+}
+
+func lendRequest(request *readyRequest) rawRequest {
 	tools := make([]rawToolSpec, len(request.Tools))
 	for index, tool := range request.Tools {
 		tools[index] = rawToolSpec{lend(tool.Name), lend(tool.Description), lend(request.parameters[index])}
 	}
-	offered := lendPlain(tools)
-	var temperature float64
-	if request.Temperature != nil {
-		temperature = *request.Temperature
+	raw := rawRequest{
+		model: lendWord(request.Model),
+		messages: lendList(request.Messages, func(message Message) rawMessage {
+			return rawMessage{message.Role, lendList(message.Parts, lendPart)}
+		}),
+		tools:  lendPlain(tools),
+		schema: lendMaybe(request.schemaJSON),
+		max:    request.MaxOutputTokens,
 	}
-	importChat(bit(model.some), model.value.at, model.value.count, messages.at, messages.count, offered.at, offered.count,
-		bit(schema.some), schema.value.at, schema.value.count, bit(request.Temperature != nil), temperature,
-		bit(request.MaxOutputTokens > 0), request.MaxOutputTokens, result.at())
-	return got(result, func(raw rawResponse) *Response {
-		return &Response{take(raw.text), takeList(raw.toolCalls, func(call rawToolCall) ToolCall {
-			return ToolCall{take(call.id), take(call.name), takeJSON(call.arguments)}
-		}), raw.finish, Usage{raw.usage.input, raw.usage.output, raw.usage.cached}, take(raw.model)}
+	if request.Temperature != nil {
+		raw.temperature = some(*request.Temperature)
+	}
+	return raw
+}
+
+func hostChat(request *readyRequest) (*Response, error) {
+	hold()
+	defer release()
+	result, raw := newArea(), lendRequest(request)
+	importChat(bit(raw.model.some), raw.model.value.at, raw.model.value.count, raw.messages.at, raw.messages.count, raw.tools.at,
+		raw.tools.count, bit(raw.schema.some), raw.schema.value.at, raw.schema.value.count, bit(raw.temperature.some),
+		raw.temperature.value, bit(raw.max > 0), raw.max, result.at())
+	return got(result, takeResponse)
+}
+
+func hostChatStream(request *readyRequest) (answer uint32, err error) {
+	hold()
+	defer release()
+	result, raw := newArea(), lendRequest(request)
+	importChatStream(bit(raw.model.some), raw.model.value.at, raw.model.value.count, raw.messages.at, raw.messages.count, raw.tools.at,
+		raw.tools.count, bit(raw.schema.some), raw.schema.value.at, raw.schema.value.count, bit(raw.temperature.some),
+		raw.temperature.value, bit(raw.max > 0), raw.max, result.at())
+	return got(result, func(answer uint32) uint32 { return answer })
+}
+
+// hostAnswerNext gives nil after the last piece.
+func hostAnswerNext(answer uint32) (Piece, error) {
+	hold()
+	defer release()
+	result := newArea()
+	importAnswerNext(answer, result.at())
+	return got(result, func(raw rawMaybe[rawEvent]) Piece {
+		at := unsafe.Pointer(&raw.value.body)
+		switch {
+		case !raw.some:
+			return nil
+		case raw.value.which == 0:
+			return Text(take(*(*rawList)(at)))
+		case raw.value.which == 1:
+			return takeToolCall(*(*rawToolCall)(at))
+		}
+		return takeResponse(raw.value.body)
 	})
+}
+
+func hostAnswerDrop(answer uint32) { importAnswerDrop(answer) }
+
+func takeToolCall(raw rawToolCall) ToolCall {
+	return ToolCall{take(raw.id), take(raw.name), takeJSON(raw.arguments)}
+}
+
+func takeResponse(raw rawResponse) *Response {
+	return &Response{
+		take(raw.text), takeList(raw.toolCalls, takeToolCall), raw.finish, Usage{raw.usage.input, raw.usage.output, raw.usage.cached},
+		take(raw.model),
+	}
 }
 
 func hostEmbed(model string, texts []string) ([][]float32, error) {

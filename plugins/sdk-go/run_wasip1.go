@@ -59,7 +59,7 @@ type rawFailure struct {
 	data       rawMaybe[rawList]
 }
 
-// A result's payload lies behind its tag as if both cases were aligned alike.
+// The two cases of the result: both as large, and with the payload where the larger is aligned.
 type rawReplied struct {
 	failed bool
 	reply  rawReply
@@ -67,11 +67,10 @@ type rawReplied struct {
 
 type rawFailed struct {
 	failed  bool
-	_       float64Aligned
+	_       [0]float64
 	failure rawFailure
+	_       [unsafe.Sizeof(rawReply{}) - unsafe.Sizeof(rawFailure{})]byte
 }
-
-type float64Aligned [0]float64
 
 //go:wasmimport bandstand:agent/log@0.1.0 last-words
 func importLastWords(message unsafe.Pointer, messageSize uint32, backtrace unsafe.Pointer, backtraceSize uint32)

@@ -160,6 +160,24 @@ func TestTheHostIsFaked(t *testing.T) {
 	if _, err := Chat(Request{}); err == nil {
 		t.Error("the second answer is an error")
 	}
+	FakeAnswer("one two")
+	var pieces []string
+	for piece, err := range ChatStream(Request{}) {
+		must(t, err)
+		if text, is := piece.(Text); is {
+			pieces = append(pieces, string(text))
+		} else if piece.(*Response).Text != "one two" {
+			t.Error(piece)
+		}
+	}
+	if fmt.Sprintf("%q", pieces) != `["one " "two"]` {
+		t.Error(pieces)
+	}
+	for piece, err := range ChatStream(Request{}) {
+		if piece != nil || err == nil {
+			t.Error("there is no answer left", piece)
+		}
+	}
 	if _, err := CallTool("price", struct{}{}); err == nil {
 		t.Error("the tool is not granted")
 	}
