@@ -50,6 +50,11 @@ type Fact struct {
 	Embedding []float32
 }
 
+// NewFact is a note that matters, and is sure, by half.
+func NewFact(text string, tags ...string) Fact {
+	return Fact{Text: text, Kind: "note", Tags: tags, Salience: 0.5, Confidence: 0.5}
+}
+
 // Hit is a fact that was found.
 type Hit struct {
 	// ID is for ForgetFact.

@@ -140,7 +140,7 @@ func TestTheHostIsFaked(t *testing.T) {
 	if names, err := SlotNames(); err != nil || len(names) != 0 {
 		t.Error(names, err)
 	}
-	_, err := PutFacts(Fact{Text: "bees make honey", Tags: []string{"bee"}}, Fact{Text: "Bees make honey."})
+	_, err := PutFacts(NewFact("bees make honey", "bee"), Fact{Text: "Bees make honey."})
 	must(t, err)
 	if hits, err := SearchFacts(Query{Text: "honey", Tags: []string{"bee"}}); err != nil || len(hits) != 1 || hits[0].Fact.Kind != "note" {
 		t.Error(hits, err)
