@@ -8,7 +8,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$here/../../target/plugins
 mkdir -p "$out"
-[ $# -gt 0 ] || set -- rust python javascript typescript c
+[ $# -gt 0 ] || set -- rust python javascript typescript c go
 for language in "$@"; do
     "${BANDSTAND:-bandstand}" plugin build "$here/$language" --out "$(cd "$out" && pwd)/stats-$language.wasm"
 done

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use bandstand::Folder;
 use serde_json::{Value, json};
 
-const LANGUAGES: [&str; 5] = ["rust", "python", "javascript", "typescript", "c"];
+const LANGUAGES: [&str; 6] = ["rust", "python", "javascript", "typescript", "c", "go"];
 
 /// What is tried: a name for people, and whether all languages must do the same.
 const BEHAVIOURS: [(&str, bool); 14] = [
@@ -98,6 +98,7 @@ impl Agent {
             "python" => "agent.py",
             "javascript" => "agent.js",
             "typescript" => "agent.ts",
+            "go" => "main.go",
             _ => "agent.c",
         };
         let (flooded, _) = self.call(&json!({ "text": "x".repeat(700_000) }), &[]);

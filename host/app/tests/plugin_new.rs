@@ -1,5 +1,5 @@
 //! `bandstand plugin new` and `plugin build`: projects of agents in every language, what is told when something is missing, and
-//! real builds: of Rust always, of the languages that `BANDSTAND_GUEST_LANGUAGES` names (`python javascript typescript c`) too.
+//! real builds: of Rust always, of the languages that `BANDSTAND_GUEST_LANGUAGES` names (`python javascript typescript c go`) too.
 //! R8.5
 
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
@@ -15,7 +15,7 @@ use bandstand::{Ended, Folder};
 use bandstand_test_guests as guests;
 use serde_json::json;
 
-const LANGUAGES: [&str; 5] = ["rust", "python", "javascript", "typescript", "c"];
+const LANGUAGES: [&str; 6] = ["rust", "python", "javascript", "typescript", "c", "go"];
 
 /// A call on a machine that has nothing but the tools in the folder `bin`.
 fn bare(folder: &Folder, args: &[&str]) -> Ended {
@@ -91,7 +91,7 @@ fn nothing_is_overwritten_and_names_are_checked() {
     let ended = bare(&folder, &["plugin", "new", "bandstand-sdk", "--lang", "rust"]);
     ended.expect(2, &["the project's own"]);
     let ended = bare(&folder, &["plugin", "new", "mine", "--lang", "cobol"]);
-    ended.expect(2, &["rust, python, javascript, typescript, c"]);
+    ended.expect(2, &["rust, python, javascript, typescript, c, go"]);
     // A folder that is there, but empty, is taken.
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     bare(&folder, &["plugin", "new", "empty", "--lang", "c"]).expect(0, &[]);
@@ -223,7 +223,7 @@ fn rustc_of_xtask() -> Option<PathBuf> {
 fn the_other_languages_are_built_from_nothing() {
     let Some(named) = std::env::var("BANDSTAND_GUEST_LANGUAGES").ok().filter(|named| !named.is_empty())
     else {
-        eprintln!("not built: BANDSTAND_GUEST_LANGUAGES names none of python javascript typescript c");
+        eprintln!("not built: BANDSTAND_GUEST_LANGUAGES names none of python javascript typescript c go");
         return;
     };
     for language in named.split_whitespace() {

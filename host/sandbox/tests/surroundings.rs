@@ -35,7 +35,8 @@ async fn without_the_grant_clocks_stand_still_and_sleep_works() {
     assert!(began.elapsed() >= Duration::from_millis(120));
     assert_eq!(told[0..3], told[3..6]);
     assert_eq!(told[0..3], told[6..9]);
-    assert_eq!((told[0], told[2] % 10_000_000), (0, 0));
+    // Not 0: runtimes take that for a broken clock (Go's ends itself).
+    assert_eq!((told[0], told[2] % 10_000_000), (10_000_000, 0));
     assert!(told[1] > 1_700_000_000, "it is the time at which the attempt began");
 }
 

@@ -18,7 +18,7 @@ pub struct NewArgs {
     /// What the plugin is called: lower-case letters, digits, single hyphens
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// What it is written in: rust, python, javascript, typescript or c
+    /// What it is written in: rust, python, javascript, typescript, c or go
     #[arg(long, value_name = "LANGUAGE", value_parser = Language::named)]
     pub lang: Language,
     /// The folder of the project; made when missing, and empty else [default: NAME]

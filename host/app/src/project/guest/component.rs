@@ -1,5 +1,8 @@
 //! From a core module to a component, in this process: whoever builds an agent needs no further tool for it.
 
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 /// A component of a module that says itself what its type is, as bindings of Rust do. It imports what the module uses.
@@ -7,25 +10,41 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 /// # Errors
 /// When it is no agent.
 pub(super) fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
-    ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| format!("{error:#}"))
+    encoder(module)?.encode().map_err(|error| format!("{error:#}"))
 }
 
 /// The same of a module that says nothing: its type is the world `agent` of this interface.
 ///
 /// # Errors
 /// When the module does not fit the interface.
-pub(super) fn encode_as_agent(mut module: Vec<u8>, wit: &str) -> Result<Vec<u8>, String> {
+pub(super) fn encode_as_agent(module: Vec<u8>, wit: &str) -> Result<Vec<u8>, String> {
+    encode(&typed(module, wit)?)
+}
+
+/// The same of a module whose runtime imports WASI in its first version: the adapter makes that of components of it.
+///
+/// # Errors
+/// When the module does not fit the interface.
+pub(super) fn encode_as_agent_with_wasi(module: Vec<u8>, wit: &str) -> Result<Vec<u8>, String> {
+    encoder(&typed(module, wit)?)?
+        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+        .and_then(|mut encoder| encoder.encode())
+        .map_err(|error| format!("{error:#}"))
+}
+
+fn encoder(module: &[u8]) -> Result<ComponentEncoder, String> {
+    ComponentEncoder::default().validate(true).module(module).map_err(|error| format!("{error:#}"))
+}
+
+/// The module, with the world `agent` of this interface as its type.
+fn typed(mut module: Vec<u8>, wit: &str) -> Result<Vec<u8>, String> {
     let mut resolve = wit_parser::Resolve::default();
     let embedded = resolve
         .push_str("agent.wit", wit)
         .and_then(|package| resolve.select_world(&[package], Some("agent")))
         .and_then(|world| embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8));
     embedded.map_err(|error| format!("{error:#}"))?;
-    encode(&module)
+    Ok(module)
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub enum Language {
     /// `c`.
     C,
+    /// `go`.
+    Go,
     /// `javascript`.
     Javascript,
     /// `python`.
@@ -20,13 +22,20 @@ pub enum Language {
 
 impl Language {
     /// All of them, as they are told to people.
-    pub const ALL: [Language; 5] =
-        [Language::Rust, Language::Python, Language::Javascript, Language::Typescript, Language::C];
+    pub const ALL: [Language; 6] = [
+        Language::Rust,
+        Language::Python,
+        Language::Javascript,
+        Language::Typescript,
+        Language::C,
+        Language::Go,
+    ];
 
     /// What `plugin.toml` and the command line call it.
     pub fn id(self) -> &'static str {
         match self {
             Language::C => "c",
+            Language::Go => "go",
             Language::Javascript => "javascript",
             Language::Python => "python",
             Language::Rust => "rust",
@@ -38,6 +47,7 @@ impl Language {
     pub fn title(self) -> &'static str {
         match self {
             Language::C => "C",
+            Language::Go => "Go",
             Language::Javascript => "JavaScript",
             Language::Python => "Python",
             Language::Rust => "Rust",

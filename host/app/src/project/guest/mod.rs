@@ -1,4 +1,4 @@
-//! Projects of agents: what `plugin new` writes and `plugin build` makes components of, in five languages.
+//! Projects of agents: what `plugin new` writes and `plugin build` makes components of, in six languages.
 //!
 //! `plugin.toml` says what a project is; [`new`] writes one that stands alone, with the SDK and the interface
 //! of this host in it; [`tool`] finds what the language's toolchain needs; [`recipe`] builds. Nothing here prints.

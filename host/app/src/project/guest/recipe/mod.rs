@@ -1,6 +1,7 @@
 //! How each language becomes a component. Everything that is made on the way lies in the project's folder `target`.
 
 mod c;
+mod go;
 mod javascript;
 mod python;
 mod rust;
@@ -21,6 +22,7 @@ const WORLD: &str = "plugin";
 pub fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
     match project.language {
         Language::C => c::build(project, tools, runner),
+        Language::Go => go::build(project, tools, runner),
         Language::Javascript | Language::Typescript => javascript::build(project, tools, runner),
         Language::Python => python::build(project, tools, runner),
         Language::Rust => rust::build(project, tools, runner),

@@ -1,0 +1,3 @@
+module bandstand
+
+go 1.24
