@@ -281,6 +281,9 @@ impl Default for Limits {
 pub struct Plugin {
     /// Where its bytes are.
     pub source: PluginSource,
+    /// The exported function that is called, as the file names it: `ns:pkg/iface#name`. Absent: it is an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
     /// `sha256:HEX` of its bytes, when the file pins it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
@@ -303,6 +306,7 @@ impl Plugin {
     pub fn new(source: PluginSource) -> Plugin {
         Plugin {
             source,
+            function: None,
             digest: None,
             grants: Grants::default(),
             limits: PluginLimits::default(),

@@ -1,7 +1,8 @@
 //! One attempt, from a fresh store to an outcome, and what each way of ending means.
 
-use crate::bindings::types;
+use crate::bindings::{AgentPre, types};
 use crate::call::{CallRequest, Outcome, Usage};
+use crate::callable::Callable;
 use crate::failure::{Class, Failure};
 use crate::guest::{Ending, Guest, HostSide};
 use crate::guest_memory::READ_ONLY;
@@ -10,12 +11,13 @@ use crate::guest_tools;
 use crate::limiter::Refusal;
 use crate::meter::Metered;
 use crate::model::BUDGET_CODE;
-use crate::plugin::Plugin;
+use crate::plugin::{Entry, Plugin};
 use crate::reply::{self, Reply};
 use crate::sanitise::sanitise;
 use crate::settings::{CallLimits, MEMORY_BYTES_CEILING};
+use crate::values::VALUE_BYTES;
 use std::time::Instant;
-use wasmtime::component::ResourceTableError;
+use wasmtime::component::{ResourceTableError, Val};
 use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -30,19 +32,40 @@ pub(crate) async fn make(
     queued_ms: u64,
 ) -> Outcome {
     let (start, meter) = (Instant::now(), host.meter.clone());
-    let guest = match Guest::new(request, host, start) {
-        Ok(guest) => guest,
+    let prepared =
+        Prepared::new(plugin, request).and_then(|call| Ok((call, Guest::new(request, host, start)?)));
+    let (call, mut guest) = match prepared {
+        Ok(prepared) => prepared,
         Err(failure) => {
             return Outcome { result: Err(failure), usage: Usage { queued_ms, ..Usage::default() } };
         }
     };
+    if let Prepared::Function(callable, _) = &call
+        && callable.gives_any_size
+        && !guest.limiter.reserve(crossing_bytes_max(&request.limits))
+    {
+        let failure = no_room(&guest, Class::Overload);
+        return Outcome { result: Err(failure), usage: Usage { queued_ms, ..Usage::default() } };
+    }
     let deadline = guest.deadline;
-    let mut store = new_store(plugin.0.agent.engine(), guest, &request.limits);
-    let call = wit_call(request);
+    let engine = plugin.loaded.linked.engine();
+    let mut store = new_store(engine, guest, &request.limits);
     let work = Metered::new(meter, async {
-        let agent =
-            plugin.0.agent.instantiate_async(&mut store).await.map_err(|error| (Phase::Start, error))?;
-        agent.bandstand_agent_node().call_run(&mut store, &call).await.map_err(|error| (Phase::Run, error))
+        match call {
+            Prepared::Node(agent, call) => {
+                let agent =
+                    agent.instantiate_async(&mut store).await.map_err(|error| (Phase::Start, error))?;
+                let answer = agent.bandstand_agent_node().call_run(&mut store, &call).await;
+                answer.map(Answer::Node).map_err(|error| (Phase::Run, error))
+            }
+            Prepared::Function(callable, arguments) => {
+                let linked = &plugin.loaded.linked;
+                let instance =
+                    linked.instantiate_async(&mut store).await.map_err(|error| (Phase::Start, error))?;
+                let result = callable.call(&mut store, &instance, arguments).await;
+                result.map(|result| Answer::Function(callable, result)).map_err(|error| (Phase::Run, error))
+            }
+        }
     });
     // The work comes first: an answer that is there counts, even if it is late by less than a tick.
     let ended = tokio::select! {
@@ -57,7 +80,11 @@ pub(crate) async fn make(
         Ok(_) if guest.host_bytes.is_used_up() => Err(ended_by_host(&Ending::HostCalls, &request.limits)),
         Ok(answer) => {
             let denied = guest.denied;
-            reply::check(answer, &request.limits)
+            let reply = match answer {
+                Answer::Node(answer) => reply::check(answer, &request.limits),
+                Answer::Function(callable, result) => callable.reply(result, &request.limits),
+            };
+            reply
                 .map_err(|failure| blame_grant(failure, denied))
                 .map_err(|failure| blame_http(failure, guest.http.refusal()))
                 .and_then(|reply| plugin.gives(&reply.output).map(|()| reply))
@@ -71,7 +98,7 @@ pub(crate) async fn make(
             } else if let Some(end) = guest.files.books.end() {
                 guest.ending.get_or_insert(end);
             }
-            Err(classify(guest, cause, request))
+            Err(classify(guest, cause, request, plugin.function().is_some()))
         }
     };
     let result: Result<Reply, Failure> =
@@ -96,10 +123,39 @@ pub(crate) async fn make(
     Outcome { result, usage }
 }
 
+/// What is called, with what.
+enum Prepared<'a> {
+    Node(&'a AgentPre<Guest>, Box<types::Call>),
+    Function(&'a Callable, Vec<Val>),
+}
+
+impl<'a> Prepared<'a> {
+    fn new(plugin: &'a Plugin, request: &CallRequest) -> Result<Prepared<'a>, Failure> {
+        match &plugin.entry {
+            Entry::Node(agent) => Ok(Prepared::Node(agent, Box::new(wit_call(request)))),
+            Entry::Function(callable) => {
+                let arguments = callable.arguments(&request.input, CROSSING_BYTES_MAX)?;
+                Ok(Prepared::Function(callable, arguments))
+            }
+        }
+    }
+}
+
+/// What came back.
+enum Answer<'a> {
+    Node(Result<types::Reply, types::Failure>),
+    Function(&'a Callable, Option<Val>),
+}
+
+/// What may cross at once, the way that the host counts it. Bytes.
+fn crossing_bytes_max(limits: &CallLimits) -> usize {
+    CROSSING_BYTES_MAX.max(limits.output_bytes_max.saturating_mul(2))
+}
+
 fn new_store(engine: &Engine, guest: Guest, limits: &CallLimits) -> Store<Guest> {
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limiter);
-    store.set_hostcall_fuel(CROSSING_BYTES_MAX.max(limits.output_bytes_max.saturating_mul(2)));
+    store.set_hostcall_fuel(crossing_bytes_max(limits));
     store.set_max_component_handles(limits.handles_max);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| Ok(context.data_mut().at_tick()));
@@ -183,12 +239,17 @@ fn blame_http(failure: Failure, refusal: Option<String>) -> Failure {
     Failure { class: Class::Denied, code: "http".to_owned(), message, recoverable: false, ..failure }
 }
 
-fn classify(guest: &Guest, cause: Option<(Phase, wasmtime::Error)>, request: &CallRequest) -> Failure {
+fn classify(
+    guest: &Guest,
+    cause: Option<(Phase, wasmtime::Error)>,
+    request: &CallRequest,
+    is_function: bool,
+) -> Failure {
     let backtrace = cause.as_ref().and_then(|(_, error)| frames(error));
     let failure = if let Some(ending) = &guest.ending {
         ended_by_host(ending, &request.limits)
     } else if let Some((phase, error)) = cause {
-        ended_by_itself(guest, phase, &error, &request.limits)
+        ended_by_itself(guest, phase, &error, &request.limits, is_function)
     } else {
         Failure::new(Class::Host, "unknown", "the attempt ended without a cause")
     };
@@ -264,7 +325,13 @@ fn ended_by_host(ending: &Ending, limits: &CallLimits) -> Failure {
     }
 }
 
-fn ended_by_itself(guest: &Guest, phase: Phase, error: &wasmtime::Error, limits: &CallLimits) -> Failure {
+fn ended_by_itself(
+    guest: &Guest,
+    phase: Phase,
+    error: &wasmtime::Error,
+    limits: &CallLimits,
+    is_function: bool,
+) -> Failure {
     if let Some(full) = error.downcast_ref::<PoolConcurrencyLimitError>() {
         return Failure::new(Class::Overload, "instances", format!("no room for another instance: {full}"));
     }
@@ -313,6 +380,15 @@ fn ended_by_itself(guest: &Guest, phase: Phase, error: &wasmtime::Error, limits:
                 Failure::new(Class::Trap, "bad-call", format!("the agent called the host wrongly: {message}"))
             }
         }
+        Phase::Run if crossing && is_function => Failure::new(
+            Class::InvalidOutput,
+            "too-large",
+            format!(
+                "the result takes more than {} bytes of the host, where each value counts {VALUE_BYTES} bytes besides its \
+                 text (twice the setting limits.output, or the {CROSSING_BYTES_MAX} that are fixed if that is more)",
+                crossing_bytes_max(limits)
+            ),
+        ),
         Phase::Run if crossing => Failure::new(
             Class::InvalidOutput,
             "too-large",
@@ -363,18 +439,17 @@ fn refused(guest: &Guest, phase: Phase, trap: Option<Trap>, limits: &CallLimits)
         ),
         Refusal::HostMemory => {
             // Before `run` began nothing of the agent's work was done, so the attempt is not spent.
-            let class = if phase == Phase::Start { Class::Overload } else { Class::Limit };
-            Failure::new(
-                class,
-                "host-memory",
-                format!(
-                    "the memory of all agents together is limited to {} bytes (setting host.memory), \
-                     and this one needed more",
-                    guest.limiter.budget_bytes_max()
-                ),
-            )
+            no_room(guest, if phase == Phase::Start { Class::Overload } else { Class::Limit })
         }
     })
+}
+
+fn no_room(guest: &Guest, class: Class) -> Failure {
+    let message = format!(
+        "the memory of all agents together is limited to {} bytes (setting host.memory), and this one needed more",
+        guest.limiter.budget_bytes_max()
+    );
+    Failure::new(class, "host-memory", message)
 }
 
 fn trap_words(trap: Trap) -> (&'static str, String) {

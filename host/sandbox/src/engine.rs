@@ -67,6 +67,10 @@ fn config(instances: Option<u32>) -> Config {
         .epoch_interruption(true)
         // No component-model async: guests are synchronous, and it costs every call.
         .concurrency_support(false)
+        // Atomic instructions, which C++ of wasi-sdk has in code for a single thread. There is still nothing to share: guests
+        // have no threads, and memories that are declared to be shared are refused.
+        .wasm_threads(true)
+        .shared_memory(false)
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
         .max_wasm_stack(512 << 10)

@@ -2,11 +2,13 @@
 //!
 //! Function bodies are skipped here; compiling checks them.
 
+use crate::exported;
 use crate::load_error::{LoadError, Refused};
 use crate::offered::{self, AGENT_PACKAGE, AGENT_VERSION};
 use crate::plugin::Import;
 use crate::sanitise::sanitise;
 use crate::settings::Grants;
+use bandstand_signature::{Function, FunctionName, NotFound};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use wasmparser::component_types::ComponentEntityType;
@@ -25,7 +27,7 @@ pub const MANIFEST_BYTES_MAX: usize = 256 << 10;
 /// does for one grows with the square of its depth.
 const DEPTH_MAX: usize = 64;
 /// What is kept of the name of an import or export, which may be a whole URL. Bytes.
-const NAME_BYTES_MAX: usize = 500;
+pub(crate) const NAME_BYTES_MAX: usize = 500;
 
 /// What a component is, as far as its bytes tell.
 #[derive(Debug, Clone)]
@@ -38,6 +40,8 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// Everything it exports, in its own order.
     pub exports: Vec<String>,
+    /// The functions among them, also those inside interfaces: by themselves first to last, at most 1,000.
+    pub functions: Vec<Function>,
     /// What stands in the section [`MANIFEST_SECTION`], of the component itself before those inside it: as text, read no
     /// further. Says nothing about powers: those are read from `imports`.
     pub manifest: Option<Result<String, NoManifestText>>,
@@ -89,24 +93,84 @@ impl Inspection {
     pub fn runnable(&self) -> Result<(), LoadError> {
         match self.node() {
             None => {
-                let exports = self.exports.clone();
-                return Err(LoadError::NoNode { exports, offered: AGENT_VERSION });
+                return Err(LoadError::NoNode {
+                    exports: self.exports.clone(),
+                    offered: AGENT_VERSION,
+                    functions: self.callable().map(Function::full_name).collect(),
+                });
             }
             Some(found) if !offered::in_range(offered::split_version(found).1, "0.1.") => {
                 return Err(LoadError::WrongVersion { found: found.to_owned(), offered: AGENT_VERSION });
             }
             Some(_) => {}
         }
+        self.importable()
+    }
+
+    /// Whether this host could call its function of that name if it were granted everything.
+    ///
+    /// # Errors
+    /// The first of: the name is none, no such function, one that cannot be called, imports that do not exist here (all are
+    /// named).
+    pub fn runnable_function(&self, name: &str) -> Result<&Function, LoadError> {
+        let wanted = FunctionName::parse(name)
+            .map_err(|reason| LoadError::FunctionName { name: sanitise(name, NAME_BYTES_MAX), reason })?;
+        let found =
+            bandstand_signature::find(&self.functions, &wanted).map_err(|not_found| match not_found {
+                NotFound::Unknown => LoadError::NoFunction {
+                    name: wanted.to_string(),
+                    functions: self.functions.iter().map(told).collect(),
+                },
+                NotFound::Several(names) => LoadError::SeveralFunctions { name: wanted.to_string(), names },
+            })?;
+        if let Some(reason) = found.problem() {
+            return Err(LoadError::NotCallable {
+                name: found.full_name(),
+                signature: found.signature(),
+                reason,
+            });
+        }
+        self.importable()?;
+        Ok(found)
+    }
+
+    /// Whether this host could call anything of it if it were granted everything: the agent that it is or, if it is none, one
+    /// of its functions.
+    ///
+    /// # Errors
+    /// As [`Inspection::runnable`].
+    pub fn is_of_use(&self) -> Result<(), LoadError> {
+        if self.node().is_none() && self.callable().next().is_some() {
+            return self.importable();
+        }
+        self.runnable()
+    }
+
+    /// The functions that a workflow file may name, `run` of an agent not among them.
+    pub fn callable(&self) -> impl Iterator<Item = &Function> {
+        let node = self.node();
+        self.functions.iter().filter(move |function| {
+            function.problem().is_none() && (node.is_none() || function.interface.as_deref() != node)
+        })
+    }
+
+    /// Whether everything that it imports exists here.
+    ///
+    /// # Errors
+    /// The imports that do not, all of them.
+    pub fn importable(&self) -> Result<(), LoadError> {
         let unknown: Vec<Refused> = self
             .imports
             .iter()
+            .filter(|import| !import.types_only)
             .filter_map(|import| offered::refusal(&import.interface, &import.functions))
             .collect();
         if unknown.is_empty() { Ok(()) } else { Err(LoadError::UnknownImports(unknown)) }
     }
 
-    /// The name under which it exports the agent, whatever its version.
-    pub(crate) fn node(&self) -> Option<&str> {
+    /// The name under which it exports the agent, whatever its version; none: it is no agent.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
         self.exports.iter().map(String::as_str).find(|name| {
             offered::split_version(name).0.strip_prefix(AGENT_PACKAGE).is_some_and(|rest| rest == "/node")
         })
@@ -130,7 +194,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     let malformed = |error: wasmparser::BinaryReaderError| LoadError::Malformed {
         message: sanitise(&error.to_string(), 500),
     };
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let (mut imports, mut exports, mut named) = (Vec::new(), Vec::new(), Vec::new());
     let (mut outer, mut inner) = (None, None);
     let mut description = None;
     let mut depth = 0_usize;
@@ -151,7 +215,9 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section.clone() {
-                    exports.push(sanitise(export.map_err(malformed)?.name.name, NAME_BYTES_MAX));
+                    let name = export.map_err(malformed)?.name.name;
+                    exports.push(sanitise(name, NAME_BYTES_MAX));
+                    named.push(name);
                 }
             }
             Payload::CustomSection(section) if section.name() == MANIFEST_SECTION => {
@@ -174,6 +240,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
         size_bytes: bytes.len(),
         imports: imports.into_iter().map(|name| describe(name, &types)).collect(),
         exports,
+        functions: exported::functions(named.into_iter(), &types),
         manifest: outer.or(inner).map(manifest_text),
         description: description
             .filter(|data| data.len() <= DESCRIPTION_BYTES_MAX)
@@ -215,12 +282,21 @@ fn recognise(bytes: &[u8]) -> Result<(), LoadError> {
     Err(LoadError::NotWasm { looks_like })
 }
 
+/// A function in one line, for people.
+fn told(function: &Function) -> String {
+    let why_not = function.problem().map(|problem| format!(" ({problem})")).unwrap_or_default();
+    let whole = format!("{}: {}", function.full_name(), function.signature());
+    format!("{}{why_not}", sanitise(&whole, NAME_BYTES_MAX))
+}
+
 fn describe(name: &str, types: &Types) -> Import {
     let mut functions = Vec::new();
+    let mut types_only = false;
     // A name may be a URL, with anything in it. Made safe it may look like one that is known, but is not linked.
     let interface = sanitise(name, NAME_BYTES_MAX);
     match types.component_item_for_import(name).map(|item| item.ty) {
         Some(ComponentEntityType::Instance(id)) => {
+            types_only = exported::is_types_only(id, types);
             for (name, item) in &types[id].exports {
                 if matches!(item.ty, ComponentEntityType::Func(_)) {
                     functions.push(sanitise(name, NAME_BYTES_MAX));
@@ -231,7 +307,7 @@ fn describe(name: &str, types: &Types) -> Import {
         _ => {}
     }
     let version = offered::split_version(&interface).1.map(str::to_owned);
-    Import { capability: offered::capability(&interface), version, functions, interface }
+    Import { capability: offered::capability(&interface), version, functions, interface, types_only }
 }
 
 /// `sha256:` and the digest in hexadecimal.

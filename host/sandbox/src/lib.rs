@@ -1,4 +1,5 @@
-//! Runs agents: WebAssembly components that export `bandstand:agent/node@0.1.x` (`wit/agent.wit`).
+//! Runs agents: WebAssembly components that export `bandstand:agent/node@0.1.x` (`wit/agent.wit`); and functions of any other
+//! component of WASI 0.2, by reflection ([`Sandbox::load_function`]).
 //!
 //! [`Sandbox::load`] turns bytes into a [`Plugin`] or says why not; [`Sandbox::call`] makes one attempt with it, in a
 //! fresh instance that is thrown away afterwards. However an attempt ends, the end is a value ([`Outcome`]): a guest
@@ -15,6 +16,7 @@ mod bindings;
 mod cache;
 mod cache_key;
 mod call;
+mod callable;
 mod cancel;
 mod capture;
 mod clocks;
@@ -24,6 +26,7 @@ mod compiler;
 mod contract;
 mod disk;
 mod engine;
+mod exported;
 mod failure;
 mod files;
 mod guest;
@@ -49,6 +52,7 @@ mod sandbox;
 mod sanitise;
 mod settings;
 mod tools;
+mod values;
 
 pub use cache::KeptCode;
 pub use call::{CallRequest, GuestEvent, LogLevel, Observer, Outcome, Usage};

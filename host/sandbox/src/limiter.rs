@@ -54,6 +54,8 @@ pub(crate) struct Limiter {
     memory_bytes_max: usize,
     table_elements: usize,
     table_elements_max: usize,
+    /// What the host sets aside for what the guest hands over. Bytes.
+    reserved_bytes: usize,
     pub(crate) refusal: Option<Refusal>,
 }
 
@@ -65,6 +67,7 @@ impl Limiter {
             memory_bytes_max,
             table_elements: 0,
             table_elements_max,
+            reserved_bytes: 0,
             refusal: None,
         }
     }
@@ -72,6 +75,16 @@ impl Limiter {
     /// Memories never shrink, so what is held now is also the most that was held. Bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory_bytes
+    }
+
+    /// Counts bytes of the host's own towards what all instances may hold together, until the attempt ends. `false`: there is
+    /// no room for them.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
+        let is_there = self.budget.charge(bytes);
+        if is_there {
+            self.reserved_bytes += bytes;
+        }
+        is_there
     }
 
     /// What all instances may hold together. Bytes.
@@ -125,7 +138,7 @@ impl ResourceLimiter for Limiter {
 
 impl Drop for Limiter {
     fn drop(&mut self) {
-        self.budget.in_use_bytes.fetch_sub(self.memory_bytes, Ordering::Relaxed);
+        self.budget.in_use_bytes.fetch_sub(self.memory_bytes + self.reserved_bytes, Ordering::Relaxed);
     }
 }
 
@@ -144,7 +157,9 @@ mod tests {
         let mut other = Limiter::new(budget.clone(), 200, 10);
         assert!(!other.memory_growing(0, 151, None).unwrap());
         assert_eq!(other.refusal, Some(Refusal::HostMemory));
-        assert!(other.memory_growing(0, 150, None).unwrap());
+        assert!(other.memory_growing(0, 140, None).unwrap());
+        assert!(!other.reserve(11) && other.reserve(10));
+        assert_eq!((budget.in_use_bytes(), other.memory_bytes()), (250, 140));
         drop((one, other));
         assert_eq!(budget.in_use_bytes(), 0);
     }

@@ -90,14 +90,53 @@ pub enum LoadError {
     },
     /// A component, but not an agent.
     #[error(
-        "not an agent: it does not export `bandstand:agent/node@{offered}`; it exports {}",
-        list(exports)
+        "not an agent: it does not export `bandstand:agent/node@{offered}`; it exports {}{}",
+        list(exports),
+        can_be_called(functions)
     )]
     NoNode {
         /// What it exports.
         exports: Vec<String>,
         /// The version this host speaks.
         offered: &'static str,
+        /// Functions of it that a plugin can call all the same, as a workflow file names them.
+        functions: Vec<String>,
+    },
+    /// The name of a function is none.
+    #[error(
+        "`{name}` names no function: {reason}; write it as `ns:pkg/iface#name`, or `name` for one without interface"
+    )]
+    FunctionName {
+        /// What was asked for.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It exports no such function.
+    #[error("the component exports no function `{name}`; it exports {}", list(functions))]
+    NoFunction {
+        /// What was asked for.
+        name: String,
+        /// Every function it exports, with its type in WIT.
+        functions: Vec<String>,
+    },
+    /// It exports the function in several versions of its interface.
+    #[error("the component exports `{name}` in several versions; name one: {}", list(names))]
+    SeveralFunctions {
+        /// What was asked for.
+        name: String,
+        /// The full names.
+        names: Vec<String>,
+    },
+    /// It exports the function, but nobody can call it from JSON.
+    #[error("the function `{name}: {signature}` cannot be called: {reason}")]
+    NotCallable {
+        /// Its full name.
+        name: String,
+        /// Its type in WIT.
+        signature: String,
+        /// Why not.
+        reason: String,
     },
     /// An agent for another version of the interface.
     #[error(
@@ -193,6 +232,15 @@ impl LoadError {
 
 /// Names in a message; who imports thousands is told of the first.
 const LISTED_MAX: usize = 20;
+
+fn can_be_called(functions: &[String]) -> String {
+    match functions {
+        [] => String::new(),
+        [first, ..] => {
+            format!("; a plugin calls a function of it by `function`, such as `function: \"{first}\"`")
+        }
+    }
+}
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { first(names.iter().cloned(), ", ") }

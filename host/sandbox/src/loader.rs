@@ -7,13 +7,15 @@
 use crate::answer::CODE_BYTES_MAX;
 use crate::bindings::{AgentPre, types};
 use crate::cache::{Cache, KeptCode};
+use crate::callable::Callable;
 use crate::compile_child::panic_text;
 use crate::compile_times::CompileClock;
 use crate::guest::Guest;
 use crate::inspect::{Inspection, inspect};
 use crate::lane::step_behind;
 use crate::load_error::LoadError;
-use crate::plugin::{Loaded, Plugin};
+use crate::offered;
+use crate::plugin::{Entry, Import, Loaded, Plugin};
 use crate::sanitise::sanitise;
 use crate::settings::{Grants, Settings};
 use std::collections::HashMap;
@@ -22,10 +24,10 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 
 /// A load that goes on, and its end for all who wait for it.
-type Flight = Arc<OnceLock<Result<Plugin, LoadError>>>;
+type Flight = Arc<OnceLock<Result<Arc<Loaded>, LoadError>>>;
 
 /// Makes plugins.
 pub(crate) struct Loader {
@@ -67,21 +69,45 @@ impl Loader {
         }
     }
 
-    /// Without grants: for who only wants to know that it could run, and keeps no plugin.
-    pub(crate) fn load(&self, bytes: &[u8], grants: Option<&Grants>) -> Result<Plugin, LoadError> {
-        let size_bytes_max = self.settings.component_bytes_max;
-        if bytes.len() > size_bytes_max {
-            return Err(LoadError::TooLarge { size_bytes: bytes.len(), size_bytes_max });
-        }
+    /// The component, and of it the agent or the function of that name.
+    pub(crate) fn load(
+        &self,
+        bytes: &[u8],
+        grants: &Grants,
+        function: Option<&str>,
+    ) -> Result<Plugin, LoadError> {
         let inspection = self.inspect(bytes)?;
         // Before anything is shared: another caller's grants may differ.
-        match grants {
-            Some(grants) => inspection.check(grants)?,
+        match function {
             None => inspection.runnable()?,
+            Some(name) => inspection.runnable_function(name).map(drop)?,
         }
+        let missing = inspection.not_granted(grants);
+        if !missing.is_empty() {
+            return Err(LoadError::NotGranted(missing));
+        }
+        let loaded = self.share(bytes, inspection)?;
+        let entry = match function {
+            None => Entry::Node(loaded.node.clone()?),
+            Some(name) => Entry::Function(Arc::new(Callable::new(&loaded, name)?)),
+        };
+        Ok(Plugin::new(loaded, entry))
+    }
+
+    /// For who only wants its code to be there: whatever of it may be called, by whomever.
+    pub(crate) fn precompile(&self, bytes: &[u8]) -> Result<(), LoadError> {
+        let inspection = self.inspect(bytes)?;
+        inspection.is_of_use()?;
+        let is_agent = inspection.node().is_some();
+        let loaded = self.share(bytes, inspection)?;
+        if is_agent { loaded.node.clone().map(drop) } else { Ok(()) }
+    }
+
+    /// The component, made now or by somebody else.
+    fn share(&self, bytes: &[u8], inspection: Inspection) -> Result<Arc<Loaded>, LoadError> {
         let digest = inspection.digest.clone();
-        if let Some(plugin) = self.find_loaded(&digest) {
-            return Ok(plugin);
+        if let Some(loaded) = self.find_loaded(&digest) {
+            return Ok(loaded);
         }
         let flight = {
             let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,6 +124,10 @@ impl Loader {
     /// Takes its imports and exports from its bytes: one component at a time, on a thread behind those that work for runs, since
     /// a large one takes milliseconds, and whoever brings one may bring it again and again.
     fn inspect(&self, bytes: &[u8]) -> Result<Inspection, LoadError> {
+        let size_bytes_max = self.settings.component_bytes_max;
+        if bytes.len() > size_bytes_max {
+            return Err(LoadError::TooLarge { size_bytes: bytes.len(), size_bytes_max });
+        }
         let _place = self.inspectors.take();
         std::thread::scope(|scope| {
             let behind = || {
@@ -124,30 +154,50 @@ impl Loader {
         }
     }
 
-    fn find_loaded(&self, digest: &str) -> Option<Plugin> {
+    fn find_loaded(&self, digest: &str) -> Option<Arc<Loaded>> {
         let known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(digest)?.upgrade().map(Plugin::new)
+        known.get(digest)?.upgrade()
     }
 
-    fn make(&self, bytes: &[u8], inspection: Inspection) -> Result<Plugin, LoadError> {
+    fn make(&self, bytes: &[u8], inspection: Inspection) -> Result<Arc<Loaded>, LoadError> {
         // It may have been made between the look at what is loaded and the flight.
-        if let Some(plugin) = self.find_loaded(&inspection.digest) {
-            return Ok(plugin);
+        if let Some(loaded) = self.find_loaded(&inspection.digest) {
+            return Ok(loaded);
         }
         let component = self.code(bytes, &inspection.digest)?;
         let fits = |error: wasmtime::Error| LoadError::Incompatible {
             message: sanitise(&format!("{error:#}"), 1_000),
         };
-        check_run(&self.engine, &component, inspection.node().unwrap_or_default())?;
-        let linked = self.linker.instantiate_pre(&component).map_err(fits)?;
-        let agent = AgentPre::new(linked).map_err(fits)?;
+        let linked = self.link(&component, &inspection).map_err(fits)?;
+        // Whoever calls functions does not care whether it is an agent.
+        let node = inspection
+            .runnable()
+            .and_then(|()| check_run(&self.engine, &component, inspection.node().unwrap_or_default()))
+            .and_then(|()| AgentPre::new(linked.clone()).map_err(fits));
         let digest = inspection.digest.clone();
-        let loaded =
-            Arc::new(Loaded { inspection, agent, sandbox_id: self.sandbox_id, habit: Arc::default() });
+        let (sandbox_id, habit) = (self.sandbox_id, Arc::default());
+        let loaded = Arc::new(Loaded { inspection, linked, node, sandbox_id, habit });
         let mut known = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, plugin| plugin.strong_count() > 0);
         known.insert(digest, Arc::downgrade(&loaded));
-        Ok(Plugin::new(loaded))
+        Ok(loaded)
+    }
+
+    /// Puts what the host offers behind what the component imports.
+    fn link(&self, component: &Component, inspection: &Inspection) -> wasmtime::Result<InstancePre<Guest>> {
+        let of_types = |import: &&Import| {
+            import.types_only && offered::refusal(&import.interface, &import.functions).is_some()
+        };
+        let mut foreign = inspection.imports.iter().filter(of_types).peekable();
+        if foreign.peek().is_none() {
+            return self.linker.instantiate_pre(component);
+        }
+        // An interface that only defines types has to be there, and nothing has to be in it.
+        let mut linker = self.linker.clone();
+        for import in foreign {
+            linker.instance(&import.interface)?;
+        }
+        linker.instantiate_pre(component)
     }
 
     fn code(&self, bytes: &[u8], digest: &str) -> Result<Component, LoadError> {

@@ -126,7 +126,7 @@ fn offer(interface: &str) -> Option<&'static Offer> {
     OFFERS.iter().find(|offer| offer.interface == short)
 }
 
-/// Why an import cannot be served, or `None`.
+/// Why an import cannot be served, or `None`. One of types alone is not asked for: nothing has to stand behind it.
 pub(crate) fn refusal(interface: &str, functions: &[String]) -> Option<Refused> {
     let (name, version) = split_version(interface);
     let refused = |reason: String| Some(Refused { interface: interface.to_owned(), reason });

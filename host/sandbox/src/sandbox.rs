@@ -108,15 +108,26 @@ impl Sandbox {
     /// When it is not an agent that this host can run with these grants, all missing imports or grants being named; or
     /// when it cannot be compiled within the bounds of [`Compiler`](crate::Compiler).
     pub fn load(&self, bytes: &[u8], grants: &Grants) -> Result<Plugin, LoadError> {
-        self.shared.loader.load(bytes, Some(grants))
+        self.shared.loader.load(bytes, grants, None)
     }
 
-    /// As [`Sandbox::load`] for whoever does not call it: the component's code is kept, nothing is granted.
+    /// As [`Sandbox::load`], of any component of WASI 0.2: what is called is its function of that name, which need not know
+    /// of agents. Its arguments are the members of the request's input, its result is the reply's output.
+    ///
+    /// # Errors
+    /// As [`Sandbox::load`]; when there is no such function (all that there are are listed), or it takes or gives what is no
+    /// plain data.
+    pub fn load_function(&self, bytes: &[u8], grants: &Grants, name: &str) -> Result<Plugin, LoadError> {
+        self.shared.loader.load(bytes, grants, Some(name))
+    }
+
+    /// As [`Sandbox::load`] for whoever does not call it: the component's code is kept, nothing is granted. One that is no
+    /// agent has functions that can be called.
     ///
     /// # Errors
     /// As [`Sandbox::load`], except for grants.
     pub fn precompile(&self, bytes: &[u8]) -> Result<(), LoadError> {
-        self.shared.loader.load(bytes, None).map(drop)
+        self.shared.loader.precompile(bytes)
     }
 
     /// How long compiling took since the sandbox was made.
@@ -151,7 +162,7 @@ impl Sandbox {
         done: impl FnOnce(Outcome) + Send + 'static,
     ) -> Option<AbortHandle> {
         let done = Done(Some(done));
-        if plugin.0.sandbox_id != self.shared.id {
+        if plugin.loaded.sandbox_id != self.shared.id {
             let what = "the plugin was loaded by another sandbox; load it with the one that calls it";
             done.call(failed(Failure::new(Class::Host, "foreign-plugin", what), 0));
             return None;
@@ -160,7 +171,7 @@ impl Sandbox {
         self.lanes.as_ref()?;
         let (shared, plugin, meter) = (self.shared.clone(), plugin.clone(), Arc::new(Meter::default()));
         let bill = meter.clone();
-        let runner = Runner { meter, habit: plugin.0.habit.clone() };
+        let runner = Runner { meter, habit: plugin.loaded.habit.clone() };
         let attempt = async move { shared.attempt(&plugin, prepare(), Nesting::default(), bill).await };
         let attempt = Unwinding(Box::pin(attempt));
         Some(self.shared.lanes.spawn(attempt, runner, |outcome| match outcome {
@@ -198,6 +209,7 @@ impl Sandbox {
         rounds: u32,
     ) -> Result<Duration, String> {
         let lanes = self.lanes.as_ref().ok_or("stopped")?;
+        let agent = plugin.loaded.node.as_ref().map_err(|error| error.to_string())?;
         let start = Instant::now();
         lanes.quick().block_on(async {
             for _ in 0..rounds {
@@ -205,10 +217,10 @@ impl Sandbox {
                 let guest = Guest::new(request, host, start).map_err(|failure| failure.message)?;
                 let mut store = wasmtime::Store::new(&self.shared.engine, guest);
                 store.set_epoch_deadline(1 << 40);
-                let agent =
-                    plugin.0.agent.instantiate_async(&mut store).await.map_err(|error| error.to_string())?;
+                let instance =
+                    agent.instantiate_async(&mut store).await.map_err(|error| error.to_string())?;
                 let call = attempt::wit_call(request);
-                let answer = agent.bandstand_agent_node().call_run(&mut store, &call).await;
+                let answer = instance.bandstand_agent_node().call_run(&mut store, &call).await;
                 answer.map_err(|error| error.to_string())?.map_err(|failure| failure.message)?;
             }
             Ok(start.elapsed())
@@ -275,7 +287,7 @@ impl Shared {
             let (done, outcome) = oneshot::channel();
             let (meter, shared) = (Arc::new(Meter::default()), self.clone());
             let bill = meter.clone();
-            let runner = Runner { meter, habit: plugin.0.habit.clone() };
+            let runner = Runner { meter, habit: plugin.loaded.habit.clone() };
             let attempt = async move { shared.attempt(&plugin, request, nesting, bill).await };
             let task = self.lanes.spawn(Unwinding(Box::pin(attempt)), runner, |outcome| {
                 let outcome = match outcome {

@@ -114,8 +114,8 @@ impl Resolver for Beside<'_> {
         self.inner.read(&beside(self.file, path), size_bytes_max)
     }
 
-    fn plugin(&self, source: &PluginSource) -> Result<PluginFacts, PluginProblem> {
-        self.inner.plugin(&self.source(source))
+    fn plugin(&self, source: &PluginSource, function: Option<&str>) -> Result<PluginFacts, PluginProblem> {
+        self.inner.plugin(&self.source(source), function)
     }
 
     fn builtins(&self) -> Vec<String> {

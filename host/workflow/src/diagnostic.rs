@@ -10,7 +10,7 @@ use crate::source::{Source, Span};
 /// One problem of a workflow file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
-    /// The stable code, `BW101` to `BW611`.
+    /// The stable code, `BW101` to `BW613`.
     pub code: &'static str,
     /// Whether the file can be run all the same.
     pub severity: Severity,
@@ -157,6 +157,8 @@ pub const CODES: &[Code] = &[
     files("BW609", "unknown builtin"),
     files("BW610", "a tool that is not there, or cannot be used"),
     files("BW611", "an input that the plugin does not take, by its manifest"),
+    files("BW612", "a component has no such function, or it cannot be called"),
+    files("BW613", "an input does not fit the function that is called"),
 ];
 
 /// The table's line of a code.

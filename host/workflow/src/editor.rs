@@ -87,6 +87,7 @@ fn shape(of: &'static Shape, definitions: &mut BTreeMap<String, Value>) -> Value
         Shape::ObjectTemplate => json!({ "type": "string", "pattern": "[$][{][{]" }),
         Shape::Schema => json!({ "type": ["object", "boolean"] }),
         Shape::Digest => json!({ "type": "string", "pattern": "^sha256:[0-9a-f]{64}$" }),
+        Shape::Function => json!({ "type": "string", "minLength": 1, "maxLength": 500 }),
         Shape::Origin => json!({ "type": "string", "pattern": "^https?://[^/]+$" }),
         Shape::Format => json!({ "const": 1 }),
         Shape::Object(object) => {

@@ -51,6 +51,8 @@ pub(crate) enum Shape {
     Digest,
     /// `scheme://host[:port]`.
     Origin,
+    /// `ns:pkg/iface@1.2.3#name`, or a name alone.
+    Function,
     /// Any value as it stands.
     Any,
     /// `format: 1`.
@@ -457,7 +459,7 @@ table!(
 table!(PLUGIN, "a plugin", [
     key("path", &FILE_PATH, "The component's file"),
     key("builtin", &ID, "A component that comes with the host"),
-    later("function", &TEXT, Feature::Function, "The export that is called: `ns:pkg/iface#name`"),
+    later("function", &Shape::Function, Feature::Function, "The exported function that is called, of any component: `ns:pkg/iface#name`, with `@1.2.3` before `#` where there are several versions, or `name` alone"),
     key("digest", &Shape::Digest, "`sha256:` and 64 hexadecimal digits of the file"),
     key("grants", &Shape::Object(&GRANTS), "What the plugin may do"),
     key("limits", &Shape::Object(&PLUGIN_LIMITS), "Bounds of one attempt"),

@@ -6,10 +6,11 @@
 //!
 //! The way of a file: `yaml` (a tree that knows its places), `shape` against the table in `grammar`, `outline` (scopes,
 //! nodes, edges), then the checks that need more than one place: `structure`, `schemas`, `channels`, `expressions` with
-//! `places` and `unset`, `triggers` with [`cron`], `advice`, `plugins`; last `lower`.
+//! `places` and `unset`, `triggers` with [`cron`], `advice`, `plugins`, `arguments`; last `lower`.
 //! `editor` makes the JSON Schema for editors from the same table; `drawing` draws a graph.
 
 mod advice;
+mod arguments;
 mod channels;
 mod children;
 pub mod cron;
@@ -168,6 +169,7 @@ fn check_tree(
         files.children(&mut report, root, &options.file);
         needs.plugins = plugins::check(&mut report, root, resolver);
         inputs::check(&mut report, &outline, &needs.plugins);
+        arguments::check(&mut report, &outline, &needs.plugins);
     }
     let mut children = children::Children::default();
     if !report.has(&["BW606"]) {

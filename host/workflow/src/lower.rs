@@ -525,6 +525,7 @@ fn plugins(file: &Node) -> Option<BTreeMap<Id, Plugin>> {
                 limits.log_bytes = size("log").unwrap_or(limits.log_bytes);
             }
             let lowered = Plugin {
+                function: plugin.get("function").and_then(Node::text).map(str::to_owned),
                 digest: plugin.get("digest").and_then(Node::text).map(str::to_owned),
                 grants: grants::lower(plugin),
                 limits,

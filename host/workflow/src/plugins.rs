@@ -1,10 +1,11 @@
-//! Plugins and templates as they are on disk (`BW301` to `BW321`, `BW601` to `BW604`, `BW608` to `BW610`): asked of the
+//! Plugins and templates as they are on disk (`BW301` to `BW321`, `BW601` to `BW604`, `BW608` to `BW610`, `BW612`): asked of the
 //! resolver, left out without one. What they may do is [`grants`]'s.
 
 use std::collections::BTreeMap;
 
 use bandstand_engine::expression::{TextTemplate, analyse_template};
 use bandstand_engine::graph::PluginSource;
+use bandstand_signature::FunctionName;
 
 use crate::diagnostic::Report;
 use crate::expressions::{Uses, code_of};
@@ -111,7 +112,8 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
             return None;
         }
     }
-    let facts = match resolver.plugin(&source) {
+    let function = entry.value.get("function");
+    let facts = match resolver.plugin(&source, function.and_then(Node::text)) {
         Ok(facts) => facts,
         Err(PluginProblem::File(problem)) => {
             file_problem(report, at, &problem);
@@ -121,6 +123,15 @@ fn plugin(report: &mut Report<'_>, entry: &Entry, resolver: &dyn Resolver) -> Op
             let help = "a plugin is a component that exports `bandstand:agent/node`; begin one with: \
                         bandstand plugin new NAME --lang rust";
             report.add("BW602", at, what, help);
+            return None;
+        }
+        Err(PluginProblem::NoFunction { what, functions }) => {
+            // One that is written wrongly was told before.
+            let named = function.and_then(Node::text).filter(|text| FunctionName::parse(text).is_ok());
+            if let (Some(place), Some(name)) = (function, named) {
+                let known: Vec<&str> = functions.iter().map(String::as_str).collect();
+                report.add("BW612", place.span, what, suggest(name, &known, "functions that can be called"));
+            }
             return None;
         }
     };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bandstand_engine::graph::{HttpOrigin, MemoryAccess, PluginSource};
+use bandstand_signature::Function;
 use serde_json::Value;
 
 /// Answers the questions of `check`. Paths are as written in the file: relative to the workflow file.
@@ -15,11 +16,11 @@ pub trait Resolver {
     /// When there is none, it is larger than `size_bytes_max`, or it lies outside of the project directory.
     fn read(&self, path: &str, size_bytes_max: usize) -> Result<Vec<u8>, FileProblem>;
 
-    /// What a plugin's bytes tell.
+    /// What a plugin's bytes tell; `function`: which of its functions is called, if it is no agent that is called.
     ///
     /// # Errors
-    /// When the file cannot be read or is no agent.
-    fn plugin(&self, source: &PluginSource) -> Result<PluginFacts, PluginProblem>;
+    /// When the file cannot be read, is no agent, or has no such function.
+    fn plugin(&self, source: &PluginSource, function: Option<&str>) -> Result<PluginFacts, PluginProblem>;
 
     /// The builtin components of this host.
     fn builtins(&self) -> Vec<String>;
@@ -103,6 +104,8 @@ pub struct PluginFacts {
     pub needs: Vec<Need>,
     /// JSON Schema of the input that it says it takes; none: it says nothing.
     pub input: Option<Arc<Value>>,
+    /// The function that is called. Absent: an agent is.
+    pub function: Option<Function>,
 }
 
 /// A power that a plugin imports.
@@ -127,6 +130,14 @@ pub enum PluginProblem {
     NotAnAgent {
         /// What it is instead.
         what: String,
+    },
+    /// It has no function of that name, or one that cannot be called.
+    #[error("{what}")]
+    NoFunction {
+        /// Which, and why not.
+        what: String,
+        /// The functions that it has and that can be called, by their full names.
+        functions: Vec<String>,
     },
 }
 

@@ -1,6 +1,7 @@
 //! Holds the tree against the grammar's table: unknown and missing keys, types, ranges, words, identifiers, features of
 //! later phases. Every problem is told; nothing stops at the first.
 
+use bandstand_signature::FunctionName;
 use std::collections::BTreeSet;
 
 use crate::diagnostic::Report;
@@ -95,6 +96,7 @@ impl Walk<'_, '_> {
             Shape::Schema => self.schema(node),
             Shape::Digest => self.digest(node),
             Shape::Origin => self.origin(node),
+            Shape::Function => self.function(node),
             Shape::Format => {
                 if node.integer() != Some(1) {
                     let message = format!("this host reads format 1; found {}", node.found());
@@ -323,6 +325,15 @@ impl Walk<'_, '_> {
                 message,
                 "`sha256:` and 64 hexadecimal digits in lower case, as `bandstand plugin inspect` shows them",
             );
+        }
+    }
+
+    fn function(&mut self, node: &Node) {
+        let Some(text) = self.text(node, "a function such as `ns:pkg/iface#name`") else { return };
+        if let Err(reason) = FunctionName::parse(text) {
+            let message = format!("`{}` names no function: {reason}", quote(text));
+            let help = "`ns:pkg/iface#name`, or `name` for one without interface, as `bandstand plugin inspect` shows them";
+            self.report.add("BW107", node.span, message, help);
         }
     }
 

@@ -1,16 +1,18 @@
 //! The text of every diagnostic, as a newcomer meets it: `tests/workflows/diagnostics/CODE-name.yaml` with what `check`
 //! says about it beside it. Set `BANDSTAND_BLESS=1` to write the texts anew, and read the difference before committing it.
 //!
-//! A file with a line `# resolve` is checked with files and plugins; what those are is the table below.
+//! A file with a line `# resolve` is checked with files and plugins; what those are is the table below. One with `# functions` is
+//! checked by a build that calls functions of any component.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bandstand_engine::graph::{MemoryAccess, PluginSource};
+use bandstand_signature::{Function, Integer, Kind, Param, Type};
 use bandstand_workflow::{
-    CODES, Checked, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver, check,
-    render,
+    CODES, Checked, Feature, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem, Resolver,
+    check, render,
 };
 use serde_json::{Value, json};
 
@@ -37,13 +39,29 @@ impl Resolver for Desk {
         Ok(bytes)
     }
 
-    fn plugin(&self, source: &PluginSource) -> Result<PluginFacts, PluginProblem> {
+    fn plugin(&self, source: &PluginSource, function: Option<&str>) -> Result<PluginFacts, PluginProblem> {
         let digest = format!("sha256:{}", "12".repeat(32));
         match source {
-            PluginSource::Builtin(_) => Ok(PluginFacts { digest, needs: Vec::new(), input: None }),
+            PluginSource::Builtin(_) => Ok(PluginFacts { digest, needs: Vec::new(), input: None, function: None }),
+            PluginSource::Path(path) if path.ends_with("people.wasm") => match function {
+                None => Err(PluginProblem::NotAnAgent { what: "not an agent: it exports functions".to_owned() }),
+                Some("test:people/registry#open") => Err(PluginProblem::NoFunction {
+                    what: "the function `test:people/registry@1.0.0#open: func() -> own<desk>` cannot be called: the \
+                           result holds `own<desk>`, which is no plain data"
+                        .to_owned(),
+                    functions: vec![greet().full_name()],
+                }),
+                Some("test:people/registry#greet") => {
+                    Ok(PluginFacts { digest, needs: Vec::new(), input: None, function: Some(greet()) })
+                }
+                Some(name) => Err(PluginProblem::NoFunction {
+                    what: format!("the component exports no function `{name}`"),
+                    functions: vec![greet().full_name()],
+                }),
+            },
             PluginSource::Path(path) if path.ends_with("counts.wasm") => {
                 let input = Some(Arc::new(counts_input()));
-                Ok(PluginFacts { digest, needs: Vec::new(), input })
+                Ok(PluginFacts { digest, needs: Vec::new(), input, function: None })
             }
             PluginSource::Path(path) if path.ends_with("memory.wasm") => {
                 let import = "bandstand:agent/memory-facts@0.1.0".to_owned();
@@ -51,6 +69,7 @@ impl Resolver for Desk {
                     digest,
                     needs: vec![Need { import, grant: "memory".to_owned(), writes: true }],
                     input: None,
+                    function: None,
                 })
             }
             PluginSource::Path(path) => {
@@ -91,6 +110,22 @@ fn counts_input() -> Value {
     })
 }
 
+/// `greet: func(who: person, times: u8, title: option<string>) -> string`.
+fn greet() -> Function {
+    let text = || Type::from(Kind::String);
+    let param = |name: &str, ty| Param { name: name.to_owned(), ty };
+    let person = Kind::Record(vec![
+        ("full-name".to_owned(), text()),
+        ("tags".to_owned(), Kind::List(Box::new(text())).into()),
+    ]);
+    let person = Type { name: Some("person".into()), kind: person };
+    let times = Kind::Integer(Integer::U8).into();
+    let title = Kind::Option(Box::new(text())).into();
+    let params = vec![param("who", person), param("times", times), param("title", title)];
+    let interface = Some("test:people/registry@1.0.0".to_owned());
+    Function { interface, ..Function::new("greet", params, Some(text())) }
+}
+
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/workflows/diagnostics")
 }
@@ -112,6 +147,9 @@ fn checked(path: &Path) -> (String, Checked) {
     let desk = Desk(directory());
     let file = format!("{}.yaml", stem(path));
     let mut options = Options { file, ..Options::default() };
+    if text.contains("# functions\n") {
+        options.features.insert(Feature::Function);
+    }
     if text.contains("# resolve\n") {
         options.resolver = Some(&desk);
     }

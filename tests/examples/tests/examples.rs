@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use bandstand_examples::{Program, names, root, run};
@@ -152,6 +153,19 @@ fn agent_loop() {
 #[test]
 fn transform() {
     run("08-transform");
+}
+
+/// The component is fetched by its version and digest. Where nothing can be fetched there is nothing to be shown, and the test
+/// says so.
+// R7.2, R8.5
+#[test]
+fn foreign() {
+    let fetched = Command::new(root().join("examples/10-foreign/fetch.sh")).output().unwrap();
+    if !fetched.status.success() && !root().join("target/foreign/prophet-wasmstan.wasm").is_file() {
+        eprintln!("NOT RUN: {}", String::from_utf8_lossy(&fetched.stderr));
+        return;
+    }
+    run("10-foreign");
 }
 
 #[test]

@@ -5,10 +5,12 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "used by tests only")]
 
+mod foreign;
 mod hostile;
 mod ordinary;
 pub mod powers;
 
+pub use foreign::*;
 pub use hostile::*;
 pub use ordinary::*;
 

@@ -66,8 +66,8 @@ impl Resolver for Shelf {
         Ok(text.clone().into_bytes())
     }
 
-    fn plugin(&self, _: &PluginSource) -> Result<PluginFacts, PluginProblem> {
-        Ok(PluginFacts { digest: "sha256:00".to_owned(), needs: Vec::new(), input: None })
+    fn plugin(&self, _: &PluginSource, _: Option<&str>) -> Result<PluginFacts, PluginProblem> {
+        Ok(PluginFacts { digest: "sha256:00".to_owned(), needs: Vec::new(), input: None, function: None })
     }
 
     fn builtins(&self) -> Vec<String> {

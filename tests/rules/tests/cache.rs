@@ -1,6 +1,7 @@
 //! Section 6: `cache`. An agent's success is kept and used again for equal visits, without an attempt (R1).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bandstand_engine::event::{CachedFrom, Kept, PluginPin};
 use bandstand_engine::input::Verdict::Approved;
@@ -104,6 +105,22 @@ fn what_makes_two_visits_equal() {
         .replace("for: 1h", "for: 2d")
         .replace("agent: p,", "agent: p, timeout: 9s,");
     assert_eq!(first, key_of(&renamed, json!({ "text": "x", "who": "ann" }), |new| new));
+}
+
+// R8.5: functions of one component are different agents.
+#[test]
+fn the_function_of_a_component_is_part_of_the_key() {
+    let key_of_function = |function: Option<&str>| {
+        let mut graph = graph(&one(HOUR, "next: end"));
+        let plugin = Arc::make_mut(&mut graph).plugins.get_mut("p").unwrap();
+        plugin.function = function.map(str::to_owned);
+        let new = Table::new_run(&graph, "run-1", json!({ "text": "x" }));
+        key(&Table::start_new(graph, new))
+    };
+    let agent = key_of_function(None);
+    assert_eq!(agent, key_of(&one(HOUR, "next: end"), json!({ "text": "x" }), |new| new), "as ever");
+    let (one, other) = (key_of_function(Some("a:b/c#one")), key_of_function(Some("a:b/c#other")));
+    assert!(one != other && one != agent && other != agent);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Attack {
     pub grants: Grants,
     /// What it remembers.
     pub memory: Option<Arc<dyn Memory>>,
+    /// The function that is called instead of an agent's `run`.
+    pub function: Option<&'static str>,
     /// What the host owes.
     pub ends: Ends,
 }
@@ -53,7 +55,11 @@ impl Attack {
     /// The promise that was broken.
     pub fn load(&self, sandbox: &Sandbox) -> Result<Result<Plugin, String>, String> {
         let name = self.name;
-        match (sandbox.load(&self.component, &self.grants), &self.ends) {
+        let loaded = match self.function {
+            None => sandbox.load(&self.component, &self.grants),
+            Some(function) => sandbox.load_function(&self.component, &self.grants, function),
+        };
+        match (loaded, &self.ends) {
             (Ok(_), Ends::Refused(_)) => Err(format!("{name}: it was loaded")),
             (Ok(plugin), _) => Ok(Ok(plugin)),
             (Err(error), Ends::Refused(says)) => {

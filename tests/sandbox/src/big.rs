@@ -73,6 +73,24 @@ pub fn with_deep_type(depth: u32) -> Vec<u8> {
     bytes
 }
 
+/// No agent: a function `f` that gives a pair of pairs of pairs, so often, which a few bytes say.
+#[must_use]
+pub fn with_doubled_type(times: u32) -> Vec<u8> {
+    use std::fmt::Write;
+    let mut types = String::from("(type $t0 (tuple u8 u8))");
+    for index in 1..=times {
+        write!(types, "(type $t{index} (tuple $t{0} $t{0}))", index - 1).expect("a String takes everything");
+    }
+    let text = format!(
+        "(component {types}
+           (core module $m (memory (export \"memory\") 1) (func (export \"f\") (param i32) (result i32) i32.const 0))
+           (core instance $i (instantiate $m))
+           (func (export \"f\") (param \"a\" u32) (result $t{times})
+             (canon lift (core func $i \"f\") (memory (core memory $i \"memory\")))))"
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("the component is not valid: {error}"))
+}
+
 /// An agent beside a component in a component in a component, so deep.
 #[must_use]
 pub fn with_deep_component(depth: u32) -> Vec<u8> {

@@ -30,6 +30,7 @@ pub fn attacks() -> Vec<Attack> {
     all.extend(floods());
     all.extend(host_calls());
     all.extend(odd_components());
+    all.extend(functions());
     all
 }
 
@@ -54,8 +55,25 @@ fn of(name: &'static str, component: Vec<u8>, ends: Ends) -> Attack {
         limits: limits(),
         grants: Grants::default(),
         memory: None,
+        function: None,
         ends,
     }
+}
+
+/// A component that knows nothing of agents, whose function gives this.
+fn function(
+    (name, text): (&'static str, &str),
+    (definitions, gives): (&str, &str),
+    ends: (Class, &'static str, &'static [&'static str]),
+) -> Attack {
+    let wit = format!(
+        "package test:foreign;
+        interface it {{ {definitions} f: func(a: u32) -> {gives}; }}
+        world foreign {{ export it; }}"
+    );
+    let (class, code, says) = ends;
+    let attack = of(name, guests::foreign(&wit, text), Ends::Fails(class, code, says.to_vec()));
+    Attack { function: Some("test:foreign/it#f"), ..attack }
 }
 
 impl Attack {
@@ -218,7 +236,44 @@ fn odd_components() -> Vec<Attack> {
             big::with_imports(1, |_| "url=<\u{1b}[2J\u{202e}here>".to_owned()),
             &["`url=<here>`"],
         ),
+        of(
+            "shared-memory",
+            big::with_instances("(module (memory 1 1 shared))", 1),
+            Ends::Refused(vec!["shared"]),
+        ),
         of("many-types", big::with_types(10_000), Ends::Answers),
         of("slow-to-compile", big::with_module(&big::slow_module(4)), Ends::Answers),
+    ]
+}
+
+fn functions() -> Vec<Attack> {
+    const MANY: &[&str] = &["the result takes more than 16777216 bytes of the host", "each value counts"];
+    let many = (Class::InvalidOutput, "too-large", MANY);
+    let bad = |says: &'static [&'static str]| (Class::InvalidOutput, "bad-reply", says);
+    let deep = of(
+        "function-deep-type",
+        big::with_doubled_type(14),
+        Ends::Refused(vec!["cannot be called", "parts"]),
+    );
+    vec![
+        function(
+            wat!("function-post-return-loop"),
+            ("", "string"),
+            (Class::Timeout, "attempt-timeout", TIMEOUT),
+        )
+        .wall(150),
+        function(wat!("function-million"), ("", "list<u8>"), many),
+        function(wat!("function-amplified"), ("", "list<list<u8>>"), many),
+        function(
+            wat!("function-bad-case"),
+            ("enum e { one, two }", "e"),
+            bad(&["the reply cannot be read", "discriminant"]),
+        ),
+        function(
+            wat!("function-gibibyte"),
+            ("", "list<u8>"),
+            bad(&["the reply cannot be read", "out of bounds"]),
+        ),
+        Attack { function: Some("f"), ..deep },
     ]
 }

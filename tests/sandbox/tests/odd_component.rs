@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 async fn a_component_with_too_much_of_something_is_refused() {
     for name in [
         "many-memories",
+        "shared-memory",
         "many-tables",
         "many-instances",
         "very-many-instances",

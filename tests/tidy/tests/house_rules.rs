@@ -66,12 +66,13 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "workflow",
-        &["bandstand-engine"],
+        &["bandstand-engine", "bandstand-signature"],
         &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"],
     ),
+    ("signature", &[], &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"]),
     ("driver", &["bandstand-engine"], &["tokio", "wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"]),
     ("store", &["bandstand-engine"], &["tokio", "wasmtime", "wasmtime-wasi", "axum", "anyhow"]),
-    ("sandbox", &[], &["rusqlite", "axum", "anyhow"]),
+    ("sandbox", &["bandstand-signature"], &["rusqlite", "axum", "anyhow"]),
     ("model", &["bandstand-sandbox"], &["wasmtime", "wasmtime-wasi", "rusqlite", "axum", "anyhow"]),
 ];
 

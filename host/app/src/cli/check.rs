@@ -136,7 +136,10 @@ fn named(graph: &Graph) -> Option<String> {
         .iter()
         .map(|(id, plugin)| {
             let source = match &plugin.source {
-                PluginSource::Path(path) => path.clone(),
+                PluginSource::Path(path) => match &plugin.function {
+                    None => path.clone(),
+                    Some(function) => format!("{path}, function {function}"),
+                },
                 PluginSource::Builtin(name) => format!("builtin {name}"),
             };
             let powers = in_words(&plugin.grants);

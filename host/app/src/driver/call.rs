@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bandstand_driver::{Message, RunId};
 use bandstand_engine::event::RunStarted;
-use bandstand_engine::graph::{Grants, Plugin, PluginLimits};
+use bandstand_engine::graph::{Plugin, PluginLimits};
 use bandstand_engine::input::Spent;
 use bandstand_engine::{Callee, Class, Command, CommandId, Failure, Graph, Id};
 use bandstand_model::Models;
@@ -105,15 +105,16 @@ impl Caller {
         };
         let all = of.with_tools((digest, declared));
         let lent = |plugin: &Plugin| !plugin.grants.files.is_empty() || !plugin.grants.env.is_empty();
-        if let Some(plugin) = self.plugins.ready(digest)
-            && all[1..].iter().all(|(tool, _)| self.plugins.ready(tool).is_some())
+        let ready = |digest: &str, plugin: &Plugin| self.plugins.ready(digest, plugin.function.as_deref());
+        if let Some(plugin) = ready(digest, declared)
+            && all[1..].iter().all(|(digest, tool)| ready(digest, tool).is_some())
             && !all.iter().any(|(_, plugin)| lent(plugin))
         {
             return self.make(plugin, of, command, cancel, tell);
         }
         // Reading, compiling and looking at directories block. Until then the attempt has not begun.
-        let all: Vec<(String, Grants)> =
-            all.into_iter().map(|(digest, plugin)| (digest.to_owned(), plugin.grants.clone())).collect();
+        let all: Vec<(String, Plugin)> =
+            all.into_iter().map(|(digest, plugin)| (digest.to_owned(), plugin.clone())).collect();
         tokio::task::spawn_blocking(move || {
             let loading = catch_unwind(AssertUnwindSafe(|| self.load(&all)));
             let loaded = loading.unwrap_or_else(|_| {
@@ -121,7 +122,7 @@ impl Caller {
                     message: "the host failed while it loaded the plugin".to_owned(),
                 }))
             });
-            if let Some(refused) = self.lending.refusal(&all[0].1).filter(|_| loaded.is_ok()) {
+            if let Some(refused) = self.lending.refusal(&all[0].1.grants).filter(|_| loaded.is_ok()) {
                 return tell(convert::unusable(of.run_id, command.id, refused));
             }
             match loaded {
@@ -139,11 +140,11 @@ impl Caller {
     }
 
     /// The first of these; the others are its tools. One of them that cannot be loaded is told to whoever calls it.
-    fn load(&self, all: &[(String, Grants)]) -> Result<SandboxPlugin, PluginError> {
-        let (digest, grants) = &all[0];
-        let plugin = self.plugins.get(digest, grants)?;
-        for (tool, grants) in &all[1..] {
-            match self.plugins.get(tool, grants) {
+    fn load(&self, all: &[(String, Plugin)]) -> Result<SandboxPlugin, PluginError> {
+        let (digest, declared) = &all[0];
+        let plugin = self.plugins.get(digest, declared)?;
+        for (digest, tool) in &all[1..] {
+            match self.plugins.get(digest, tool) {
                 Ok(_) | Err(PluginError::Load(_)) => {}
                 Err(error) => return Err(error),
             }

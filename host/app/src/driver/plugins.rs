@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use bandstand_engine::graph::{FilesAccess, Grants, MemoryAccess};
+use bandstand_engine::graph::{FilesAccess, Grants, MemoryAccess, Plugin as Asked};
 use bandstand_sandbox::{FilesDirectory, FilesGrant, HttpGrant, LoadError, MemoryGrant, Plugin, Sandbox};
 use sha2::{Digest, Sha256};
 
@@ -22,7 +22,8 @@ pub const PLUGIN_SPARED: Duration = Duration::from_secs(3_600);
 pub struct Plugins {
     directory: PathBuf,
     sandbox: Arc<Sandbox>,
-    loaded: Mutex<BTreeMap<String, Plugin>>,
+    /// By digest, and the function that is called if no agent is.
+    loaded: Mutex<BTreeMap<(String, Option<String>), Plugin>>,
     /// How their calls ended.
     pub(super) tally: Tally,
 }
@@ -190,9 +191,10 @@ impl Plugins {
     /// The plugin, compiled. Reads and compiles it the first time, which blocks.
     ///
     /// # Errors
-    /// When its bytes are gone or damaged, or it may not run with these grants.
-    pub fn get(&self, pinned: &str, asked: &Grants) -> Result<Plugin, PluginError> {
-        if let Some(plugin) = self.ready(pinned) {
+    /// When its bytes are gone or damaged, it may not run with its grants, or it has no such function.
+    pub fn get(&self, pinned: &str, asked: &Asked) -> Result<Plugin, PluginError> {
+        let function = asked.function.as_deref();
+        if let Some(plugin) = self.ready(pinned, function) {
             return Ok(plugin);
         }
         let bytes = read(&self.directory, pinned)?;
@@ -201,8 +203,14 @@ impl Plugins {
             let path = file_path(&self.directory, pinned);
             return Err(PluginError::Damaged { path });
         }
-        let plugin = contract::bind(self.sandbox.load(&bytes, &grants(asked))?);
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(pinned.to_owned(), plugin.clone());
+        let grants = grants(&asked.grants);
+        let plugin = match function {
+            // What its manifest says is about the agent, not about its functions.
+            None => contract::bind(self.sandbox.load(&bytes, &grants)?),
+            Some(name) => self.sandbox.load_function(&bytes, &grants, name)?,
+        };
+        let key = (pinned.to_owned(), asked.function.clone());
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).insert(key, plugin.clone());
         Ok(plugin)
     }
 
@@ -210,12 +218,13 @@ impl Plugins {
     /// it again.
     pub fn unload_others(&self, digests: &BTreeSet<String>) {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.retain(|digest, _| digests.contains(digest));
+        loaded.retain(|(digest, _), _| digests.contains(digest));
     }
 
     /// The plugin, if it is compiled already. Does not block.
-    pub fn ready(&self, digest: &str) -> Option<Plugin> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    pub fn ready(&self, digest: &str, function: Option<&str>) -> Option<Plugin> {
+        let key = (digest.to_owned(), function.map(str::to_owned));
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 }
 

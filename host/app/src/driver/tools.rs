@@ -55,7 +55,7 @@ impl Tools for ToolsOf {
                 format!("the tool `{name}`: {}", refused.message),
             ));
         }
-        let Some(plugin) = self.caller.plugins.ready(digest) else {
+        let Some(plugin) = self.caller.plugins.ready(digest, declared.function.as_deref()) else {
             let message = format!("the tool `{name}` cannot be loaded; `bandstand plugin verify` says why");
             return Err(PowerError::new(PowerErrorKind::Unavailable, "tool-unusable", message));
         };

@@ -302,7 +302,7 @@ impl Host {
             let digest = digests.plugins.get(id).ok_or_else(|| HostError::PluginMissing(id.to_string()))?;
             let spared = Plugins::spare(self.data_dir(), digest);
             spared
-                .and_then(|()| self.0.plugins.get(digest, &plugin.grants))
+                .and_then(|()| self.0.plugins.get(digest, plugin))
                 .map_err(|source| HostError::Plugin { plugin: id.to_string(), source })?;
         }
         let none = Uses::default();

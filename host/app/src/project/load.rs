@@ -11,6 +11,8 @@ use std::sync::Arc;
 use bandstand_engine::Graph;
 use bandstand_engine::graph::{FilesAccess, Grants, PluginSource};
 use bandstand_engine::id::Id;
+use bandstand_sandbox::LoadError as SandboxError;
+use bandstand_signature::Function;
 use bandstand_workflow::{
     Diagnostic, Feature, Features, FileProblem, Need, Options, Permitted, PluginFacts, PluginProblem,
     Resolver, Severity, beside,
@@ -215,6 +217,7 @@ pub(super) fn features() -> Features {
         Feature::Random,
         Feature::Triggers,
         Feature::Stream,
+        Feature::Function,
     ])
 }
 
@@ -259,7 +262,7 @@ impl Loaded {
                 PluginSource::Path(path) if !file.is_empty() => PluginSource::Path(beside(file, path)),
                 source => source.clone(),
             };
-            let known = self.plugins.get(&key(&source)).ok_or_else(missing)?;
+            let known = self.plugins.get(&key(&source, plugin.function.as_deref())).ok_or_else(missing)?;
             if called.contains(id) {
                 let Told { description, parameters } = known.told.clone();
                 (plugin.description, plugin.parameters) = (description, parameters);
@@ -309,23 +312,45 @@ struct Plugin {
     told: Told,
 }
 
-fn key(source: &PluginSource) -> String {
-    match source {
-        PluginSource::Path(path) => path.clone(),
-        PluginSource::Builtin(name) => format!("builtin:{name}"),
+/// A file, or one function of it.
+fn key(source: &PluginSource, function: Option<&str>) -> String {
+    match (source, function) {
+        (PluginSource::Path(path), None) => path.clone(),
+        (PluginSource::Path(path), Some(function)) => format!("{path}\n{function}"),
+        (PluginSource::Builtin(name), _) => format!("builtin:{name}"),
     }
 }
 
 /// What `check` wants to know of a plugin.
-pub(super) fn facts(inspection: &bandstand_sandbox::Inspection) -> PluginFacts {
+pub(super) fn facts(inspection: &bandstand_sandbox::Inspection, function: Option<Function>) -> PluginFacts {
     let needs = inspection.imports.iter().filter_map(|import| {
         let grant = import.capability?.to_owned();
         Some(Need { import: import.interface.clone(), grant, writes: import.writes() })
     });
     // A damaged manifest says nothing.
     let manifest = Manifest::of(inspection).ok().flatten();
+    // Nor does one speak of functions.
+    let manifest = manifest.filter(|_| function.is_none());
     let input = manifest.and_then(|manifest| manifest.input).map(Arc::new);
-    PluginFacts { digest: inspection.digest.clone(), needs: needs.collect(), input }
+    PluginFacts { digest: inspection.digest.clone(), needs: needs.collect(), input, function }
+}
+
+/// Why a function cannot be called. What there is instead is told beside, so it is left out here.
+fn no_function(
+    inspection: &bandstand_sandbox::Inspection,
+    name: &str,
+    error: &SandboxError,
+) -> PluginProblem {
+    match error {
+        SandboxError::UnknownImports(_) => PluginProblem::NotAnAgent { what: error.to_string() },
+        _ => PluginProblem::NoFunction {
+            what: match error {
+                SandboxError::NoFunction { .. } => format!("the component exports no function `{name}`"),
+                _ => error.to_string(),
+            },
+            functions: inspection.callable().map(Function::full_name).collect(),
+        },
+    }
 }
 
 impl Files<'_> {
@@ -375,8 +400,8 @@ impl Resolver for Files<'_> {
         self.directory.read(path, size_bytes_max as u64).map_err(file_problem)
     }
 
-    fn plugin(&self, source: &PluginSource) -> Result<PluginFacts, PluginProblem> {
-        let key = key(source);
+    fn plugin(&self, source: &PluginSource, function: Option<&str>) -> Result<PluginFacts, PluginProblem> {
+        let key = key(source, function);
         if let Some(known) = self.plugins.borrow().get(&key) {
             return Ok(known.facts.clone());
         }
@@ -385,8 +410,15 @@ impl Resolver for Files<'_> {
             |error: bandstand_sandbox::LoadError| PluginProblem::NotAnAgent { what: error.to_string() };
         let inspection = bandstand_sandbox::inspect(&bytes).map_err(not_an_agent)?;
         // Grants are `check`'s own question; here it only matters whether the host could run it with all of them.
-        inspection.runnable().map_err(not_an_agent)?;
-        let (facts, told) = (facts(&inspection), Told::of(source, &inspection));
+        let called = match function {
+            None => inspection.runnable().map_err(not_an_agent).map(|()| None)?,
+            Some(name) => {
+                let found = inspection.runnable_function(name).cloned();
+                Some(found.map_err(|error| no_function(&inspection, name, &error))?)
+            }
+        };
+        let told = Told::of(source, &inspection, called.as_ref());
+        let facts = facts(&inspection, called);
         self.plugins.borrow_mut().insert(key, Plugin { bytes, facts: facts.clone(), told });
         Ok(facts)
     }
@@ -405,7 +437,7 @@ impl Resolver for Files<'_> {
         };
         let name = match source {
             PluginSource::Path(path) => self.directory.name_below(root, path),
-            PluginSource::Builtin(_) => key(source),
+            PluginSource::Builtin(_) => key(source, None),
         };
         let place = format!("in {}, [grants]: {name:?}", root.join(config::FILE_NAME).display());
         Some(permits::permitted(config, &[&name, digest], place))

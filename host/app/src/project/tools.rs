@@ -12,6 +12,7 @@ use bandstand_engine::graph::{
 };
 use bandstand_engine::id::Id;
 use bandstand_sandbox::{Inspection, origin_problem};
+use bandstand_signature::Function;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -186,7 +187,7 @@ fn read(config: &Config, tool: &ToolSettings) -> Result<HostTool, String> {
         output_bytes: tool.limits.output.unwrap_or(limits.output_bytes),
         log_bytes: tool.limits.log.unwrap_or(limits.log_bytes),
     };
-    let told = Told::of(&source, &inspection);
+    let told = Told::of(&source, &inspection, None);
     let plugin = Plugin {
         digest: tool.digest.clone(),
         grants,
@@ -234,8 +235,13 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// From its manifest, else its standard section; of a builtin what the host says.
-    pub(super) fn of(source: &PluginSource, inspection: &Inspection) -> Told {
+    /// From its manifest, else its standard section; of a builtin what the host says. Of a function, which its manifest does not
+    /// speak of, the parameters are known from its type.
+    pub(super) fn of(source: &PluginSource, inspection: &Inspection, function: Option<&Function>) -> Told {
+        if let Some(function) = function {
+            let description = inspection.description.clone();
+            return Told { description, parameters: Some(function.input_schema()) };
+        }
         // One that is damaged says nothing.
         let manifest = Manifest::of(inspection).ok().flatten().unwrap_or_default();
         let builtin = match source {

@@ -30,7 +30,7 @@ pub fn grants(
          call: {{ agent: {PLUGIN}, next: end }}\n"
     );
     // The node of the file gives the plugin nothing; what it is called with is not this file's question.
-    let facts = PluginFacts { input: None, ..load::facts(inspection) };
+    let facts = PluginFacts { input: None, ..load::facts(inspection, None) };
     let alone = Alone { name, directory, facts };
     let options = Options { file: "--grants".to_owned(), resolver: Some(&alone), features: load::features() };
     let checked = bandstand_workflow::check(text.as_bytes(), &options);
@@ -61,7 +61,7 @@ impl Resolver for Alone<'_> {
         self.directory.read(path, size_bytes_max as u64).map_err(load::file_problem)
     }
 
-    fn plugin(&self, _: &PluginSource) -> Result<PluginFacts, PluginProblem> {
+    fn plugin(&self, _: &PluginSource, _: Option<&str>) -> Result<PluginFacts, PluginProblem> {
         Ok(self.facts.clone())
     }
 

@@ -17,7 +17,8 @@ pub use event::{EventLine, LiveLine, event_of, event_text, event_value, live_of,
 pub use notification::NotificationSummary;
 pub use page::{Decided, Done, Page, Replayed, ReplayedDifference, RunOutcome, ThreadDetail, UploadedPlugin};
 pub use plugin::{
-    PluginCalls, PluginDetail, PluginImport, PluginLimit, PluginLimits, PluginSummary, Quarantine,
+    PluginCalls, PluginDetail, PluginFunction, PluginImport, PluginLimit, PluginLimits, PluginSummary,
+    Quarantine,
 };
 pub use report::{
     ByWhom, PausedBy, ReportAudit, ReportBlock, ReportBranch, ReportCached, ReportCheckpoint, ReportEdit,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bandstand_store::KeptBreaker;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::driver::Calls;
@@ -106,6 +107,9 @@ pub struct PluginDetail {
     pub imports: Vec<PluginImport>,
     /// What it exports.
     pub exports: Vec<String>,
+    /// The functions that it exports, but for `run` of an agent. Absent: the server is too old to tell.
+    #[serde(default)]
+    pub functions: Vec<PluginFunction>,
     /// What it says of itself; none: nothing, or nothing that can be read.
     pub manifest: Option<Manifest>,
     /// What is doubtful about that: a manifest that is damaged, `uses` that are not what it imports. It runs all the same.
@@ -119,6 +123,25 @@ pub struct PluginDetail {
     pub problem: Option<String>,
     /// What is known against it.
     pub quarantine: Quarantine,
+}
+
+/// A function that a component exports, for `function` of a workflow file.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PluginFunction {
+    /// As a workflow file names it.
+    pub name: String,
+    /// Its type as WIT writes it.
+    pub signature: String,
+    /// The named types in it, as WIT defines them.
+    pub types: Vec<String>,
+    /// JSON Schema of the input; none: it cannot be called.
+    #[schema(value_type = Option<Object>)]
+    pub input: Option<Value>,
+    /// JSON Schema of the output; none: it cannot be called.
+    #[schema(value_type = Option<Object>)]
+    pub output: Option<Value>,
+    /// Why it cannot be called.
+    pub problem: Option<String>,
 }
 
 /// An interface that a plugin imports.

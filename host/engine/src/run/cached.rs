@@ -2,6 +2,7 @@
 //! one ends a visit. Where they are kept, and looking for them, is not the engine's business: a kept reply comes as an
 //! input, like any other.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,13 +65,14 @@ impl Run {
             (CacheScope::Thread, Some(thread)) => ("thread", thread.as_str()),
             (CacheScope::Thread, None) | (CacheScope::Run, _) => ("run", started.run_id.as_str()),
         };
-        let plugin = &started.plugins.get(&agent.plugin)?.digest;
+        let plugin = self.called(&agent.plugin, &started.plugins.get(&agent.plugin)?.digest);
         let forgets = mistake::is(Mistake::CacheWithoutInput);
         let input = if forgets { String::new() } else { visit.input.as_ref()?.to_string() };
         let value = visit.cache_key.as_ref().map(|value| value.to_string());
         let tools = self.tool_digests(&agent.plugin);
+        let tools = tools.iter().map(|part| &**part);
         let mut hasher = blake3::Hasher::new();
-        let parts = [KEY_VERSION, &self.graph.name, scope, of, plugin, &input];
+        let parts = [KEY_VERSION, &self.graph.name, scope, of, &plugin, &input];
         // No JSON text is empty, so no value is like none.
         let parts = parts.into_iter().chain([value.as_deref().unwrap_or("")]);
         for part in parts.chain(tools) {
@@ -79,19 +81,28 @@ impl Run {
         Some((hasher.finalize().to_hex().to_string(), cache))
     }
 
+    /// What is called: a component, or one function of it.
+    fn called<'a>(&self, plugin: &Id, digest: &'a str) -> Cow<'a, str> {
+        match self.graph.plugins.get(plugin).and_then(|plugin| plugin.function.as_ref()) {
+            None => Cow::Borrowed(digest),
+            // No digest holds it, so a function is never taken for a component.
+            Some(function) => Cow::Owned(format!("{digest}#{function}")),
+        }
+    }
+
     /// What a plugin may call as tools, and what these may, each once: their replies are in its own.
-    fn tool_digests(&self, plugin: &Id) -> Vec<&str> {
+    fn tool_digests(&self, plugin: &Id) -> Vec<Cow<'_, str>> {
         let granted =
             |plugin: &Id| self.graph.plugins.get(plugin).map(|plugin| plugin.grants.tools.as_slice());
         let mut open: Vec<&Id> = granted(plugin).unwrap_or_default().iter().collect();
-        let mut found: BTreeMap<&Id, &str> = BTreeMap::new();
+        let mut found: BTreeMap<&Id, Cow<'_, str>> = BTreeMap::new();
         while let Some(tool) = open.pop() {
             let Some(pin) = self.state.started.plugins.get(tool) else { continue };
-            if found.insert(tool, &pin.digest).is_none() {
+            if found.insert(tool, self.called(tool, &pin.digest)).is_none() {
                 open.extend(granted(tool).unwrap_or_default());
             }
         }
-        found.into_iter().flat_map(|(tool, digest)| [tool.as_str(), digest]).collect()
+        found.into_iter().flat_map(|(tool, digest)| [Cow::Borrowed(tool.as_str()), digest]).collect()
     }
 
     /// How the reply of a visit that is about to succeed is kept. One that jumps or asks people decides for its own run

@@ -1,10 +1,12 @@
-//! `bandstand plugin inspect`: digest, powers, imports and exports of one component, from its bytes alone; the limits under
+//! `bandstand plugin inspect`: digest, powers, imports, exports and functions of one component, from its bytes alone; the limits under
 //! which it would run; and what is known against it in the data directory, if there is one.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
 use bandstand_sandbox::{Inspection, Limit, LoadError, SetBy};
+use bandstand_signature::Function;
 use bandstand_store::{KeptBreaker, OpenError, Reader};
 use bandstand_workflow::grant_example;
 use clap::Args;
@@ -20,7 +22,7 @@ use crate::project::config::Config;
 use crate::project::directory::open_file;
 use crate::project::load::PLUGIN_BYTES_MAX;
 use crate::project::manifest::Manifest;
-use crate::view::{PluginDetail, PluginImport, PluginLimit, PluginLimits, Quarantine};
+use crate::view::{PluginDetail, PluginFunction, PluginImport, PluginLimit, PluginLimits, Quarantine};
 
 /// What `inspect` is given.
 #[derive(Args, Debug)]
@@ -108,7 +110,10 @@ pub(crate) fn inspected(
     config: Option<&Config>,
 ) -> Result<PluginDetail, LoadError> {
     let inspection = bandstand_sandbox::inspect(bytes)?;
-    let problem = inspection.runnable().err().map(|error| error.to_string());
+    let problem = inspection.is_of_use().err().map(|error| error.to_string());
+    let node = inspection.node();
+    let is_run = |function: &Function| node.is_some() && function.interface.as_deref() == node;
+    let functions = inspection.functions.iter().filter(|function| !is_run(function));
     let (manifest, warnings) = said(&inspection);
     let grants_needed = inspection.capabilities().into_iter().map(str::to_owned).collect();
     let imports = inspection.imports.iter().map(|import| PluginImport {
@@ -125,6 +130,7 @@ pub(crate) fn inspected(
         grants_needed,
         imports: imports.collect(),
         exports: inspection.exports.clone(),
+        functions: functions.map(told).collect(),
         manifest,
         warnings,
         limits: PluginLimits {
@@ -149,6 +155,18 @@ fn said(inspection: &Inspection) -> (Option<Manifest>, Vec<String>) {
             let help = "the plugin counts as one without a manifest; `bandstand plugin pack` writes one anew";
             (None, vec![format!("{error}; {help}")])
         }
+    }
+}
+
+fn told(function: &Function) -> PluginFunction {
+    let problem = function.problem();
+    PluginFunction {
+        name: function.full_name(),
+        signature: function.signature(),
+        types: function.definitions().into_values().collect(),
+        input: problem.is_none().then(|| function.input_schema()),
+        output: problem.is_none().then(|| function.output_schema()),
+        problem,
     }
 }
 
@@ -224,6 +242,7 @@ fn lines(detail: &PluginDetail) -> Vec<String> {
     }
     lines.push("exports".to_owned());
     lines.extend(detail.exports.iter().map(|export| format!("  {}", safe::line(export))));
+    lines.extend(functions(&detail.functions));
     for (of, limits) in [
         ("limits of an attempt, unless its workflow file sets others", &detail.limits.attempt),
         ("limits of all attempts together", &detail.limits.host),
@@ -235,6 +254,23 @@ fn lines(detail: &PluginDetail) -> Vec<String> {
                 limit.setting.as_ref().map_or("fixed by the host".to_owned(), |key| format!("setting {key}"));
             safe::line(&format!("  {:16}{} {}  ({set_by})", limit.name, limit.value, limit.unit))
         }));
+    }
+    lines
+}
+
+/// Each with its type; a type that has a name once, below the first function that speaks of it.
+fn functions(functions: &[PluginFunction]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !functions.is_empty() {
+        lines.push("functions, for a plugin with `function: NAME`".to_owned());
+    }
+    let mut defined: BTreeSet<&str> = BTreeSet::new();
+    for function in functions {
+        let why_not = function.problem.as_ref().map(|why| format!("  (cannot be called: {why})"));
+        let PluginFunction { name, signature, types, .. } = function;
+        lines.push(safe::line(&format!("  {name}: {signature}{}", why_not.unwrap_or_default())));
+        let new = types.iter().filter(|text| function.problem.is_none() && defined.insert(text));
+        lines.extend(new.map(|text| safe::line(&format!("    {text}"))));
     }
     lines
 }

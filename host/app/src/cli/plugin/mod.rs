@@ -93,6 +93,12 @@ fn unloaded(error: &LoadError) -> Failure {
             "grant it as a workflow file would, such as --grants '{ memory: write }'; where there is a bandstand.toml, \
              it must permit it, too",
         ),
+        LoadError::FunctionName { .. }
+        | LoadError::NoFunction { .. }
+        | LoadError::SeveralFunctions { .. }
+        | LoadError::NotCallable { .. } => {
+            failure.help("what it exports, with types: bandstand plugin inspect FILE")
+        }
         _ => failure.help(inspect::HOW_TO_BUILD),
     }
 }

@@ -1,4 +1,4 @@
-//! `bandstand plugin test`: one call of a plugin in the real sandbox, without a workflow: its output, what it said, what it
+//! `bandstand plugin test`: one call of a plugin, or of a function of any component, in the real sandbox, without a workflow: its output, what it said, what it
 //! took; when it fails, how it died. Nothing is recorded: what it remembers is thrown away.
 
 use std::path::{Path, PathBuf};
@@ -36,6 +36,9 @@ pub struct TestArgs {
     /// The component, `builtin:NAME`, or the folder of an agent that is built
     #[arg(value_name = "DIR|FILE", default_value = ".")]
     pub file: String,
+    /// The exported function that is called, of any component: `ns:pkg/iface#name` [default: the agent's `run`]
+    #[arg(long, value_name = "NAME")]
+    pub function: Option<String>,
     /// What the agent is given: JSON, `@FILE`, or `-` for stdin [default: {}]
     #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     pub input: Option<String>,
@@ -161,7 +164,11 @@ impl Bench {
         })?;
         let unusable = |error| Failure { what: format!("{file}: {error}"), ..unloaded(&error) };
         let inspection = bandstand_sandbox::inspect(&bytes).map_err(unusable)?;
-        inspection.runnable().map_err(unusable)?;
+        match &args.function {
+            None => inspection.runnable(),
+            Some(name) => inspection.runnable_function(name).map(drop),
+        }
+        .map_err(unusable)?;
         let directory = Directory::at(Path::new("."))?;
         let config = directory.config.as_ref();
         let name = verify::name_in_project(file, &directory);
@@ -185,7 +192,11 @@ impl Bench {
         };
         let scratch = Folder::new("scratch directories")?;
         let sandbox = open(context, config, &scratch)?;
-        let plugin = contract::bind(sandbox.load(&bytes, &grants).map_err(unusable)?);
+        let plugin = match &args.function {
+            None => sandbox.load(&bytes, &grants).map(contract::bind),
+            Some(name) => sandbox.load_function(&bytes, &grants, name),
+        }
+        .map_err(unusable)?;
         let limits = permits::effective_limits(config, &PluginLimits::default());
         Ok(Bench {
             models: context.models(config, args.replies.as_deref(), args.record.as_deref())?,

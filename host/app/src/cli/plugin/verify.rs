@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use bandstand_engine::graph::MemoryAccess;
-use bandstand_sandbox::{Grants, HttpGrant, KeptCode, MemoryGrant, Sandbox};
+use bandstand_sandbox::{Grants, HttpGrant, KeptCode, LoadError, MemoryGrant, Sandbox};
 use bandstand_workflow::Permitted;
 use clap::Args;
 use serde_json::json;
@@ -74,7 +74,11 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
         Some(config) => {
             let name = name_in_project(file, directory);
             let permitted = permits::permitted(config, &[&name, &inspection.digest], name.clone());
-            sandbox.load(&bytes, &grants(permitted)).map(drop)
+            let missing = inspection.not_granted(&grants(permitted));
+            inspection
+                .is_of_use()
+                .and_then(|()| if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) })
+                .and_then(|()| sandbox.precompile(&bytes))
         }
     };
     let needed = inspection.capabilities();

@@ -351,7 +351,7 @@ impl Catalogue {
         let unusable = |error: bandstand_sandbox::LoadError| PutError::Unusable(error.to_string());
         let inspected = tokio::task::spawn_blocking(move || {
             let inspection = bandstand_sandbox::inspect(&bytes).map_err(unusable)?;
-            inspection.runnable().map_err(unusable)?;
+            inspection.is_of_use().map_err(unusable)?;
             Ok::<_, PutError>((inspection.digest, bytes))
         });
         let (digest, bytes) = inspected.await.map_err(|_| PutError::Closing)??;

@@ -1,0 +1,15 @@
+;; A function of no agent: gives a list of 8,000 lists that are all the same 8,000 bytes: 64 million values from 72 kB.
+(func (export "test:foreign/it#f") (param i32) (result i32)
+  (local $outer i32) (local $inner i32) (local $at i32) (local $left i32)
+  (local.set $outer (call $alloc (i32.const 64000)))
+  (local.set $inner (call $alloc (i32.const 8000)))
+  (local.set $at (local.get $outer))
+  (local.set $left (i32.const 8000))
+  (loop $next
+    (i32.store (local.get $at) (local.get $inner))
+    (i32.store offset=4 (local.get $at) (i32.const 8000))
+    (local.set $at (i32.add (local.get $at) (i32.const 8)))
+    (br_if $next (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+  (i32.store (i32.const 1024) (local.get $outer))
+  (i32.store (i32.const 1028) (i32.const 8000))
+  (i32.const 1024))
