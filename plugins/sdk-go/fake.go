@@ -175,7 +175,8 @@ func hostFactsReflect(entryID string) ([]string, error) {
 	}
 	for _, entry := range fake.entries {
 		if entry.ID == entryID {
-			return hostFactsPut([]Fact{{Text: string(entry.Payload), Kind: "note", Tags: entry.Tags, Source: entry.ID}})
+			derived := Fact{Text: string(entry.Payload), Kind: "note", Tags: entry.Tags, Source: entry.ID}
+			return hostFactsPut([]Fact{derived})
 		}
 	}
 	return nil, &HostError{Kind: NotFound, Code: "entry-not-found", Message: "no such entry"}
