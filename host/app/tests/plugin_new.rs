@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // a test that cannot go on stops
 
 mod bandstand;
+mod wasm_rust;
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -198,25 +199,7 @@ fn from_nothing(language: &str, prepare: impl Fn(&mut Command)) {
 #[test]
 fn rust_is_built_from_nothing() {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    from_nothing("rust", |command| {
-        // What is built of the agents already need not be built again.
-        command.env("CARGO_TARGET_DIR", repository.join("plugins/target"));
-        if let Some(rustc) = rustc_of_xtask() {
-            command.env("RUSTC", rustc);
-        }
-    });
-}
-
-/// Where the active rustc lacks the target, the one that `cargo xtask plugins` made.
-fn rustc_of_xtask() -> Option<PathBuf> {
-    let ours = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = ours("XDG_CACHE_HOME").or_else(|| Some(ours("HOME")?.join(".cache")))?;
-    let made = cache.join("bandstand/wasm-rust/bin/rustc");
-    let active = ours("RUSTC").unwrap_or_else(|| PathBuf::from("rustc"));
-    let args = ["--print", "target-libdir", "--target", "wasm32-unknown-unknown"];
-    let found = Command::new(active).args(args).output().ok()?;
-    let has_target = Path::new(String::from_utf8_lossy(&found.stdout).trim()).is_dir();
-    (!has_target && made.is_file()).then_some(made)
+    from_nothing("rust", |command| wasm_rust::prepare(command, &repository));
 }
 
 #[test]

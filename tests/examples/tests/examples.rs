@@ -155,6 +155,27 @@ fn transform() {
     run("08-transform");
 }
 
+/// Its agents need the tools of four languages: it is run where `BANDSTAND_GUEST_LANGUAGES` says that they are here, and builds what
+/// is not built yet.
+// R7.2
+#[test]
+fn polyglot() {
+    let here = std::env::var("BANDSTAND_GUEST_LANGUAGES").unwrap_or_default();
+    if !["python", "javascript", "go"].iter().all(|language| here.split_whitespace().any(|one| one == *language)) {
+        eprintln!("NOT RUN: BANDSTAND_GUEST_LANGUAGES does not name python, javascript and go");
+        return;
+    }
+    for language in ["rust", "python", "javascript", "go"] {
+        if !root().join(format!("target/plugins/stats-{language}.wasm")).is_file() {
+            let mut build = Command::new(root().join("plugins/stats/build.sh"));
+            build.arg(language).env("BANDSTAND", root().join("target/debug/bandstand"));
+            let built = build.output().unwrap();
+            assert!(built.status.success(), "{language}: {}", String::from_utf8_lossy(&built.stderr));
+        }
+    }
+    run("09-polyglot");
+}
+
 /// The component is fetched by its version and digest. Where nothing can be fetched there is nothing to be shown, and the test
 /// says so.
 // R7.2, R8.5
