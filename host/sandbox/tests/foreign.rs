@@ -1,5 +1,7 @@
 //! R7.2, R8.5: functions of components that know nothing of agents: found by name, called with JSON, refused with reasons.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod support;
 
 use bandstand_sandbox::{CallLimits, CallRequest, Class, Failure, Grants, LoadError, Sandbox, inspect};

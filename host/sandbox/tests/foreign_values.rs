@@ -1,6 +1,8 @@
 //! R8.5: values of every plain type go through a guest's memory and come back as they were; what fits a type and what is
 //! taken as an argument is the same. Types and values are made up from seeds.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod support;
 
 use bandstand_sandbox::{Class, Grants, Plugin, Sandbox, inspect};

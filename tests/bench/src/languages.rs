@@ -77,8 +77,8 @@ fn of(bench: &Bench, runtime: &Runtime, bytes: &[u8]) -> Result<String> {
     let each = |spans: &[Spent], of: fn(&Spent) -> std::time::Duration| -> Vec<f64> {
         spans.iter().skip(1).map(|spent| us_each(of(spent), CALLS.into())).collect()
     };
-    let cpu = |spans: &[Spent]| least(each(spans, |spent| spent.cpu).into_iter());
-    let wall = |spans: &[Spent]| median(each(spans, |spent| spent.wall).into_iter());
+    let cpu = |spans: &[Spent]| least(each(spans, |spent| spent.cpu));
+    let wall = |spans: &[Spent]| median(each(spans, |spent| spent.wall));
     Ok(format!(
         "{} kB; compiled in {:.0} ms ({:.0} ms of processor), loaded again in {:.1} ms, first call {:.1} ms; CPU of a call best {:.0} \
          us against {:.0} us bare, {:.2}x; wall median {:.0} against {:.0} us; memory {:.1} MiB",

@@ -161,7 +161,10 @@ fn transform() {
 #[test]
 fn polyglot() {
     let here = std::env::var("BANDSTAND_GUEST_LANGUAGES").unwrap_or_default();
-    if !["python", "javascript", "go"].iter().all(|language| here.split_whitespace().any(|one| one == *language)) {
+    if !["python", "javascript", "go"]
+        .iter()
+        .all(|language| here.split_whitespace().any(|one| one == *language))
+    {
         eprintln!("NOT RUN: BANDSTAND_GUEST_LANGUAGES does not name python, javascript and go");
         return;
     }

@@ -75,10 +75,11 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
             let name = name_in_project(file, directory);
             let permitted = permits::permitted(config, &[&name, &inspection.digest], name.clone());
             let missing = inspection.not_granted(&grants(permitted));
-            inspection
-                .is_of_use()
-                .and_then(|()| if missing.is_empty() { Ok(()) } else { Err(LoadError::NotGranted(missing)) })
-                .and_then(|()| sandbox.precompile(&bytes))
+            match inspection.is_of_use() {
+                Ok(()) if missing.is_empty() => sandbox.precompile(&bytes),
+                Ok(()) => Err(LoadError::NotGranted(missing)),
+                Err(useless) => Err(useless),
+            }
         }
     };
     let needed = inspection.capabilities();
