@@ -2,7 +2,7 @@
 //! make the component's manifest of it.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bandstand_sandbox::MANIFEST_BYTES_MAX;
 use serde::Deserialize;
@@ -182,7 +182,20 @@ fn is_name(text: &str) -> bool {
 
 fn schema(path: &Path, given: Option<&Value>) -> Result<Option<Value>, PluginTomlError> {
     let Some(Value::String(named)) = given else { return Ok(given.cloned()) };
-    let file = path.parent().unwrap_or(Path::new("")).join(named);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let file = folder.join(named);
+    // What it holds goes into the component: nothing from elsewhere, whoever wrote this file.
+    let outside = match (folder.canonicalize(), file.canonicalize()) {
+        (Ok(folder), Ok(file)) => !file.starts_with(folder),
+        // That it cannot be read is told below, unless it is not even named as one of here.
+        _ => !Path::new(named)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir)),
+    };
+    if outside {
+        let problem = format!("`{named}` is not below the folder of this file; copy the schema there");
+        return Err(PluginTomlError::Invalid { path: path.to_owned(), problem });
+    }
     let bytes = bounded(&file, SCHEMA_BYTES_MAX)?;
     serde_json::from_slice(&bytes)
         .map(Some)
@@ -206,6 +219,33 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    // R8.5, R7.6: whoever packs a folder of somebody else must not ship a file of this machine.
+    #[test]
+    fn a_schema_is_taken_from_the_folder_only() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("agent");
+        std::fs::create_dir_all(folder.join("deep")).unwrap();
+        std::fs::write(outer.path().join("secret.json"), r#"{ "auths": 1 }"#).unwrap();
+        std::fs::write(folder.join("deep/in.json"), r#"{ "type": "object" }"#).unwrap();
+        std::os::unix::fs::symlink(outer.path().join("secret.json"), folder.join("link.json")).unwrap();
+        let absolute = outer.path().join("secret.json").display().to_string();
+        let path = folder.join(FILE_NAME);
+        for (named, is_taken) in [
+            ("deep/in.json", true),
+            ("./deep/in.json", true),
+            (absolute.as_str(), false),
+            ("../secret.json", false),
+            ("../not-there.json", false),
+            ("link.json", false),
+        ] {
+            let read = schema(&path, Some(&json!(named)));
+            assert_eq!(read.is_ok(), is_taken, "{named}: {read:?}");
+            if let Err(refused) = read {
+                assert!(refused.to_string().contains("not below the folder"), "{refused}");
+            }
+        }
+    }
 
     // R8.5
     #[test]

@@ -1,5 +1,6 @@
 //! `bandstand plugin pack`: writes what `plugin.toml` says of an agent into its component, whatever built that.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -82,12 +83,19 @@ pub(super) fn packed(file: &Path, said: Manifest) -> Result<Packed, Failure> {
     Ok(Packed { digest: after.digest.clone(), warnings: manifest.doubts(&after), manifest, bytes })
 }
 
-/// Whole or not at all: the component may be the only one there is.
+/// Whole or not at all: the component may be the only one there is. A link stays one, and permissions stay as they were.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
-    let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
+    let mut file = std::fs::File::create_new(&part)?;
+    let kept = std::fs::metadata(&path).map(|before| before.permissions());
+    let written = kept
+        .map_or(Ok(()), |permissions| file.set_permissions(permissions))
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&part, &path));
     if written.is_err() {
         let _ = std::fs::remove_file(&part);
     }

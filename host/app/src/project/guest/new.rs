@@ -132,7 +132,8 @@ fn ignored(language: Language) -> String {
         Language::Python => ".venv/\n__pycache__/\n",
         Language::Rust => "",
     };
-    format!("target/\n*.wasm\n{more}")
+    // What is tried here leaves compiled code, and the key by which a host knows that it is its own.
+    format!(".bandstand/\ntarget/\n*.wasm\n{more}")
 }
 
 fn readme(name: &str, language: Language) -> String {

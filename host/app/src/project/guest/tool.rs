@@ -39,6 +39,11 @@ impl Program {
     pub(super) fn command(&self, dir: &Path) -> Command {
         let mut command = Command::new(&self.path);
         command.args(&self.first).current_dir(dir);
+        // A tool runs code of whatever packages it is given, and what is for this program alone may be a token.
+        let own = std::env::vars_os().map(|(name, _)| name);
+        own.filter(|name| name.to_string_lossy().starts_with("BANDSTAND")).for_each(|name| {
+            command.env_remove(name);
+        });
         command
     }
 
@@ -225,7 +230,7 @@ impl Tools {
 
     /// node, and npm where something of `tools` is not installed in the project yet.
     pub fn javascript(&self, tools: &[&str]) -> Result<Javascript, Vec<Lack>> {
-        let is_whole = tools.iter().all(|tool| self.in_modules(tool).is_some());
+        let is_whole = tools.iter().all(|tool| self.in_modules(tool).is_some()) && self.has_what_is_named();
         let mut lacks = Vec::new();
         let install = "nvm install 22    (or from https://nodejs.org)".to_owned();
         let node = self.on_path("node");
@@ -252,6 +257,16 @@ impl Tools {
             Some(node) if lacks.is_empty() => Ok(Javascript { node, npm }),
             _ => Err(lacks),
         }
+    }
+
+    /// Whether each package that `package.json` names is there. What is no `package.json` is for npm to tell.
+    fn has_what_is_named(&self) -> bool {
+        let Ok(text) = std::fs::read(self.dir.join("package.json")) else { return true };
+        let named: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+        let lists =
+            ["dependencies", "devDependencies"].into_iter().filter_map(|list| named[list].as_object());
+        let modules = self.dir.join("node_modules");
+        lists.flat_map(serde_json::Map::keys).all(|package| modules.join(package).exists())
     }
 
     /// A C compiler for WASI, with its first arguments.

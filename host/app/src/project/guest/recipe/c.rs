@@ -34,8 +34,11 @@ fn sources(project: &Project) -> Result<Vec<String>, BuildError> {
     let cannot = |source| BuildError::Read { path: project.dir.clone(), source };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(&project.dir).map_err(cannot)? {
-        let name = entry.map_err(cannot)?.file_name().to_string_lossy().into_owned();
-        if name.ends_with(".c") && !name.starts_with(TEST_PREFIX) {
+        let entry = entry.map_err(cannot)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_source = name.ends_with(".c") && !name.starts_with(TEST_PREFIX);
+        // Editors leave files that begin with a dot, and what begins with a hyphen would be an option.
+        if is_source && !name.starts_with(['.', '-', '@']) && entry.path().is_file() {
             found.push(name);
         }
     }

@@ -15,7 +15,8 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
     project.target()?;
     let args: Vec<&str> = ARGS.into_iter().chain(["."]).collect();
     runner.run_with(&go, &args, |command| {
-        command.env("GOOS", "wasip1").env("GOARCH", "wasm");
+        // A project stands alone, whatever workspace it lies in.
+        command.env("GOOS", "wasip1").env("GOARCH", "wasm").env("GOWORK", "off");
     })?;
     let module = read(&project.dir.join("target/core.wasm"))?;
     component::encode_as_agent_with_wasi(module, &project.wit()?).map_err(|problem| BuildError::Source {

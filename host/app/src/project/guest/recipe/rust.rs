@@ -33,8 +33,8 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
     })
 }
 
-/// Flags that keep this machine's paths out of the places that panics tell, as cargo's `--config` takes them. They are added to
-/// those that the author sets.
+/// Flags that keep this machine's paths out of the places that panics tell, as cargo's `--config` takes them. Cargo takes flags
+/// from one place only: where `RUSTFLAGS` is set, these are lost.
 fn flags(dir: &Path) -> String {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
