@@ -14,6 +14,8 @@ mod cost;
 pub struct Schema {
     source: Arc<Value>,
     validator: Arc<jsonschema::Validator>,
+    /// Parts of it are documents of their own, in which a `$ref` may lead elsewhere than the text says.
+    has_inner_documents: bool,
 }
 
 /// The document is not a schema this host takes.
@@ -82,7 +84,10 @@ impl Schema {
             .should_validate_formats(false)
             .build(&source);
         match built {
-            Ok(validator) => Ok(Schema { source, validator: Arc::new(validator) }),
+            Ok(validator) => {
+                let has_inner_documents = cost::has_inner_documents(&source);
+                Ok(Schema { source, validator: Arc::new(validator), has_inner_documents })
+            }
             Err(error) => Err(NotASchema {
                 pointer: error.instance_path().to_string(),
                 message: shorten(&error.to_string()),
@@ -106,7 +111,8 @@ impl Schema {
     /// As [`Schema::check`] where that cannot take long, however the schema was made. `None`: it could, or how long it takes
     /// cannot be told; nothing was checked.
     pub fn check_if_cheap(&self, value: &Value) -> Option<Result<(), Unsatisfied>> {
-        cost::is_affordable(&self.source, value).then(|| self.check(value))
+        let can_be_told = !self.has_inner_documents && cost::is_affordable(&self.source, value);
+        can_be_told.then(|| self.check(value))
     }
 
     /// Fills in the `default` of each top-level property that `value` leaves out.

@@ -20,6 +20,8 @@ const RETURNED_ERROR: &str = "returned-error";
 const BAD_ARGUMENTS: &str = "bad-arguments";
 /// The bound for what people read of an error that was returned. Bytes.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// One problem of arguments, and its place. Bytes each.
+const PROBLEM_BYTES_MAX: usize = 500;
 /// Problems of arguments in one message.
 const PROBLEMS_SHOWN_MAX: usize = 5;
 
@@ -87,9 +89,12 @@ impl Callable {
                 let shown: Vec<String> =
                     problems.iter().take(PROBLEMS_SHOWN_MAX).map(ToString::to_string).collect();
                 let shown = sanitise(&shown.join("; "), MESSAGE_BYTES_MAX);
-                let each = problems
-                    .iter()
-                    .map(|problem| json!({ "at": problem.pointer, "problem": problem.message }));
+                // Both may hold names of the component and of the input, as long as these are.
+                let each = problems.iter().map(|problem| {
+                    let [at, message] =
+                        [&problem.pointer, &problem.message].map(|text| sanitise(text, PROBLEM_BYTES_MAX));
+                    json!({ "at": at, "problem": message })
+                });
                 Failure {
                     data: Some(json!({ "problems": each.collect::<Vec<_>>() }).to_string()),
                     ..wrong(format!("the input does not fit `{name}`: {shown}"))

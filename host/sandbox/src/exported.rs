@@ -18,6 +18,8 @@ const FUNCTIONS_MAX: usize = 1_000;
 const FUNCTION_PARTS_MAX: usize = 4_096;
 /// The same of all functions of a component.
 const PARTS_MAX: usize = 16 << 10;
+/// A name counts as one part more for so much of it: it is written out wherever its type is used. Bytes.
+const NAME_BYTES_OF_A_PART: usize = 32;
 /// Types inside each other. Values of JSON nest no deeper than their types, and the host keeps none that nest deeper than 64.
 const TYPE_DEPTH_MAX: usize = 48;
 
@@ -109,8 +111,8 @@ impl Reader<'_> {
             Ok((params, result)) => (function.params, function.result) = (params, result),
             Err(TooLarge) => {
                 function.hindrance = Some(format!(
-                    "its types nest more than {TYPE_DEPTH_MAX} deep or have more than {FUNCTION_PARTS_MAX} parts, which is \
-                     fixed by the host"
+                    "its types nest more than {TYPE_DEPTH_MAX} deep or have more than {FUNCTION_PARTS_MAX} parts, where a long name \
+                     counts as several, which is fixed by the host"
                 ));
             }
         }
@@ -127,6 +129,7 @@ impl Reader<'_> {
     ) -> Result<(Vec<Param>, Option<Type>), TooLarge> {
         let mut params = Vec::new();
         for (name, ty) in &ty.params {
+            spend_name(left, name)?;
             params.push(Param { name: name.to_string(), ty: self.value(*ty, 0, left)? });
         }
         let result = ty.result.map(|ty| self.value(ty, 0, left)).transpose()?;
@@ -156,12 +159,16 @@ impl Reader<'_> {
             ComponentDefinedType::Primitive(primitive) => of_primitive(*primitive),
             ComponentDefinedType::Record(record) => {
                 let fields = record.fields.iter();
-                let fields = fields.map(|(name, ty)| Ok((name.to_string(), self.value(*ty, depth, left)?)));
+                let fields = fields.map(|(name, ty)| {
+                    spend_name(left, name)?;
+                    Ok((name.to_string(), self.value(*ty, depth, left)?))
+                });
                 Kind::Record(fields.collect::<Result<_, _>>()?)
             }
             ComponentDefinedType::Variant(variant) => {
                 spend(left, variant.cases.len())?;
                 let cases = variant.cases.iter().map(|(name, case)| {
+                    spend_name(left, name)?;
                     let ty = case.ty.map(|ty| self.value(ty, depth, left)).transpose()?;
                     Ok((name.to_string(), ty))
                 });
@@ -176,10 +183,12 @@ impl Reader<'_> {
             }
             ComponentDefinedType::Flags(names) => {
                 spend(left, names.len())?;
+                names.iter().try_for_each(|name| spend_name(left, name))?;
                 Kind::Flags(names.iter().map(ToString::to_string).collect())
             }
             ComponentDefinedType::Enum(names) => {
                 spend(left, names.len())?;
+                names.iter().try_for_each(|name| spend_name(left, name))?;
                 Kind::Enum(names.iter().map(ToString::to_string).collect())
             }
             ComponentDefinedType::Option { ty, .. } => Kind::Option(Box::new(self.value(*ty, depth, left)?)),
@@ -204,6 +213,10 @@ impl Reader<'_> {
 fn spend(left: &mut usize, parts: usize) -> Result<(), TooLarge> {
     *left = left.checked_sub(parts).ok_or(TooLarge)?;
     Ok(())
+}
+
+fn spend_name(left: &mut usize, name: &str) -> Result<(), TooLarge> {
+    spend(left, name.len() / NAME_BYTES_OF_A_PART)
 }
 
 fn of_primitive(primitive: PrimitiveValType) -> Kind {

@@ -3,9 +3,12 @@
 use crate::scalar::as_integer;
 use crate::{Integer, Kind, Type};
 use serde_json::{Number, Value};
+use std::collections::{HashMap, HashSet};
 
 /// Problems told at once.
 const PROBLEMS_MAX: usize = 20;
+/// Names in one problem.
+const NAMES_MAX: usize = 20;
 /// How much of a text is shown in a problem. Characters.
 const SHOWN_MAX: usize = 60;
 
@@ -100,6 +103,18 @@ pub(crate) fn arguments(params: &[(&str, &Type)], input: &Sketch) -> Vec<Problem
     told.problems
 }
 
+/// Names as a problem tells them, the first ones.
+fn some_names<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let mut names = names.map(|name| format!("`{name}`"));
+    let mut told: Vec<String> = names.by_ref().take(NAMES_MAX).collect();
+    match (told.is_empty(), names.count()) {
+        (true, _) => return "none".to_owned(),
+        (false, 0) => {}
+        (false, more) => told.push(format!("and {more} more")),
+    }
+    told.join(", ")
+}
+
 struct Told {
     /// A JSON Pointer.
     at: String,
@@ -117,9 +132,14 @@ impl Told {
         self.tell(ProblemKind::Wrong, format!("wanted {wanted}, found {}", found.shown()));
     }
 
+    /// Whether no more is told.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= PROBLEMS_MAX
+    }
+
     /// Does something one step further down.
     fn inside(&mut self, step: &str, work: impl FnOnce(&mut Told)) {
-        if self.problems.len() >= PROBLEMS_MAX {
+        if self.is_full() {
             return;
         }
         let before = self.at.len();
@@ -130,7 +150,7 @@ impl Told {
     }
 
     fn value(&mut self, ty: &Type, value: &Sketch) {
-        if *value == Sketch::Unknown {
+        if *value == Sketch::Unknown || self.is_full() {
             return;
         }
         match (&ty.kind, value) {
@@ -193,23 +213,26 @@ impl Told {
             Sketch::Object(given) => given,
             _ => return self.wrong(wanted, value),
         };
+        let by_name: HashMap<&str, &Sketch> =
+            given.iter().map(|(key, value)| (key.as_str(), value)).collect();
         for (name, ty) in members {
-            match given.iter().find(|(key, _)| key == name) {
-                Some((_, value)) => self.inside(name, |told| told.value(ty, value)),
+            match by_name.get(name) {
+                Some(value) => self.inside(name, |told| told.value(ty, value)),
                 None if matches!(ty.kind, Kind::Option(_)) => {}
                 None => self.inside(name, |told| {
                     told.tell(ProblemKind::Missing, format!("the {what} `{name}: {ty}` is missing"))
                 }),
             }
         }
-        for (key, _) in given {
-            if !members.iter().any(|(name, _)| name == key) {
-                let names: Vec<String> = members.iter().map(|(name, _)| format!("`{name}`")).collect();
-                let there_is = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-                self.inside(key, |told| {
-                    told.tell(ProblemKind::Unknown, format!("there is no such {what}; there is {there_is}"))
-                });
+        let known: HashSet<&str> = members.iter().map(|(name, _)| *name).collect();
+        for (key, _) in given.iter().filter(|(key, _)| !known.contains(key.as_str())) {
+            if self.is_full() {
+                return;
             }
+            let there_is = some_names(members.iter().map(|(name, _)| *name));
+            self.inside(key, |told| {
+                told.tell(ProblemKind::Unknown, format!("there is no such {what}; there is {there_is}"))
+            });
         }
     }
 
@@ -238,6 +261,9 @@ impl Told {
 
     fn flags(&mut self, names: &[String], items: &[Sketch]) {
         for (index, item) in items.iter().enumerate() {
+            if self.is_full() {
+                return;
+            }
             let known = match item {
                 Sketch::Unknown | Sketch::SomeText => continue,
                 Sketch::Text(text) => names.contains(text) && !items[..index].contains(item),
@@ -245,7 +271,10 @@ impl Told {
             };
             if !known {
                 self.inside(&index.to_string(), |told| {
-                    told.wrong(&format!("one of {}, each once", names.join(", ")), item);
+                    told.wrong(
+                        &format!("one of {}, each once", some_names(names.iter().map(String::as_str))),
+                        item,
+                    );
                 });
             }
         }

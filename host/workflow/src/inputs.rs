@@ -20,12 +20,17 @@ use crate::yaml::{Node, Yaml};
 
 /// No more single values of a file are held against schemas of their own: each is compiled for it.
 const SCALARS_MAX: usize = 2_000;
+/// Problems of one node's input that are told.
+const FOUND_MAX: usize = 20;
+/// Values and names of a file that are looked at, all nodes together. What is beyond is told by the attempt.
+const STEPS_MAX: usize = 1_000_000;
 /// `$ref`s in a row that are followed.
 const REFERENCES_MAX: usize = 20;
 
 /// Tells which nodes give a plugin what it will refuse.
 pub(crate) fn check(report: &mut Report<'_>, outline: &Outline<'_>, plugins: &BTreeMap<String, PluginFacts>) {
     let left = Cell::new(SCALARS_MAX);
+    let steps = Cell::new(STEPS_MAX);
     let mut compiled: BTreeMap<&str, Option<(&Value, Schema)>> = BTreeMap::new();
     for step in outline.scopes.iter().flat_map(|scope| &scope.nodes) {
         let Some(name) = step.kind.filter(|kind| kind.key == "agent").and_then(|kind| kind.value.text())
@@ -38,7 +43,7 @@ pub(crate) fn check(report: &mut Report<'_>, outline: &Outline<'_>, plugins: &BT
             Some((source, Schema::of_stranger(Arc::new(source.clone())).ok()?))
         });
         let Some((source, schema)) = schema else { continue };
-        node(report, step, &Taken { plugin: name, root: source, left: &left }, schema);
+        node(report, step, &Taken { plugin: name, root: source, left: &left, steps: &steps }, schema);
     }
 }
 
@@ -73,6 +78,8 @@ struct Taken<'a> {
     root: &'a Value,
     /// How many single values are still looked at.
     left: &'a Cell<usize>,
+    /// How many steps are still taken.
+    steps: &'a Cell<usize>,
 }
 
 /// Place in the file, place in the input, what is wrong, what to do.
@@ -85,8 +92,18 @@ impl Taken<'_> {
         report.add("BW611", at, format!("`{plugin}` does not take this input{place}: {message}"), help);
     }
 
+    /// Whether so many steps may be taken, with what was found so far.
+    fn may(&self, steps: usize, found: &[Found]) -> bool {
+        let left = self.steps.get().checked_sub(steps);
+        self.steps.set(left.unwrap_or(0));
+        left.is_some() && found.len() < FOUND_MAX
+    }
+
     /// Keywords of a schema hold each by itself, so what breaks one of those below breaks the schema.
     fn walk(&self, schema: &Value, node: &Node, pointer: &str, found: &mut Vec<Found>) {
+        if !self.may(1, found) {
+            return;
+        }
         let Some(schema) = self.resolved(schema) else { return };
         if schema.get("type").is_some_and(|types| !may_be(types, node)) {
             let wanted = schema["type"].to_string().replace('"', "");
@@ -121,6 +138,9 @@ impl Taken<'_> {
     /// Members that are missing, and members that may not be there.
     fn members(&self, schema: &Value, node: &Node, pointer: &str, found: &mut Vec<Found>) {
         for name in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+            if !self.may(node.entries().len(), found) {
+                return;
+            }
             let Some(name) = name.as_str().filter(|name| node.get(name).is_none()) else { continue };
             let message = format!("`{name}` is missing");
             found.push((node.span, pointer.to_owned(), message, format!("give it: `{name}: ..`")));
@@ -135,7 +155,13 @@ impl Taken<'_> {
             .and_then(Value::as_object)
             .map(|properties| properties.keys().map(String::as_str).collect())
             .unwrap_or_default();
-        for entry in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        for entry in node.entries() {
+            if !self.may(known.len(), found) {
+                return;
+            }
+            if known.contains(&entry.key.as_str()) {
+                continue;
+            }
             let message = format!("there is no `{}`", entry.key);
             found.push((
                 entry.key_span,

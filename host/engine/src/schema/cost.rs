@@ -12,13 +12,31 @@ const PATTERN_STEPS: u64 = 32;
 
 /// Whether the value can be held against the schema within [`STEPS_MAX`] steps.
 pub(super) fn is_affordable(schema: &Value, value: &Value) -> bool {
-    let mut walk = Walk { root: schema, left: STEPS_MAX };
+    let mut walk = Walk { root: schema, left: STEPS_MAX, times: 1 };
     walk.schema(schema, value, 0).is_some()
+}
+
+/// Whether something below the top gives itself an address or a dialect. A `$ref` in it is of that document, and the walk below
+/// would look elsewhere.
+pub(super) fn has_inner_documents(schema: &Value) -> bool {
+    let is_document = |inner: &Value| {
+        let Value::Object(members) = inner else { return false };
+        members.contains_key("$id") || members.contains_key("$schema")
+    };
+    let holds = |inner: &Value| is_document(inner) || has_inner_documents(inner);
+    match schema {
+        Value::Array(items) => items.iter().any(holds),
+        Value::Object(members) => members.values().any(holds),
+        _ => false,
+    }
 }
 
 struct Walk<'a> {
     root: &'a Value,
     left: u64,
+    /// How often what is looked at now is looked at: each alternative around it is tried once to see whether it holds, and once more to
+    /// tell why it does not.
+    times: u64,
 }
 
 /// References in a row, and schemas inside each other.
@@ -26,7 +44,7 @@ const DEPTH_MAX: usize = 200;
 
 impl Walk<'_> {
     fn pay(&mut self, steps: u64) -> Option<()> {
-        self.left = self.left.checked_sub(steps)?;
+        self.left = self.left.checked_sub(steps.saturating_mul(self.times))?;
         Some(())
     }
 
@@ -49,8 +67,13 @@ impl Walk<'_> {
             }
             // Where these lead, or what they look at again, is not followed here.
             "$dynamicRef" | "$recursiveRef" | "$id" | "unevaluatedProperties" | "unevaluatedItems" => None,
-            "allOf" | "anyOf" | "oneOf" => {
-                given.as_array()?.iter().try_for_each(|schema| self.schema(schema, value, depth))
+            "allOf" => given.as_array()?.iter().try_for_each(|schema| self.schema(schema, value, depth)),
+            "anyOf" | "oneOf" => {
+                self.times += 1;
+                let walked =
+                    given.as_array()?.iter().try_for_each(|schema| self.schema(schema, value, depth));
+                self.times -= 1;
+                walked
             }
             "not" | "if" | "then" | "else" => self.schema(given, value, depth),
             "dependentSchemas" | "dependencies" => {
@@ -126,6 +149,34 @@ mod tests {
 
     use super::super::Schema;
     use super::*;
+
+    // R7.4: a `$ref` past an address would be followed elsewhere than by the validator.
+    #[test]
+    fn a_document_within_the_schema_is_not_held_against_anything() {
+        let mut inner = json!({ "y": { "$ref": "#/$defs/0" }, "60": true });
+        for n in 0..60 {
+            let next = json!({ "$ref": format!("#/$defs/{}", n + 1) });
+            inner[n.to_string()] = json!({ "allOf": [next, next] });
+        }
+        let schema = json!({
+            "$defs": { "0": true, "x": { "$id": "http://x.example/", "$defs": inner } },
+            "$ref": "#/$defs/x/$defs/y",
+        });
+        let schema = Schema::of_stranger(Arc::new(schema)).unwrap();
+        assert!(schema.check_if_cheap(&json!({})).is_none());
+        let own = json!({ "$id": "http://x.example/", "type": "object" });
+        assert!(!has_inner_documents(&own));
+    }
+
+    #[test]
+    fn alternatives_within_alternatives_are_counted_as_often_as_they_are_tried() {
+        let mut schema = json!({ "items": { "type": "string" } });
+        for _ in 0..60 {
+            schema = json!({ "anyOf": [schema] });
+        }
+        assert!(is_affordable(&schema, &json!(vec!["a"; 100])));
+        assert!(!is_affordable(&schema, &json!(vec!["a"; 120_000])));
+    }
 
     fn nested(depth: usize) -> Value {
         (0..depth).fold(json!({}), |inner, _| json!({ "a": inner }))
