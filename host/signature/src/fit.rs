@@ -415,7 +415,8 @@ mod tests {
             (&pair, json!(["a", true]), ""),
             (&pair, json!(["a"]), "/it: wanted a list of 2 for `tuple<string, bool>`, found a list of 1"),
         ] {
-            assert_eq!(told(ty, value), message);
+            // How exponents are written depends on what else is built.
+            assert_eq!(told(ty, value).replace("e+", "e"), message);
         }
         let many = json!(vec![256; 100]);
         assert_eq!(function(bytes).problems(&Sketch::from(&json!({ "it": many }))).len(), PROBLEMS_MAX);

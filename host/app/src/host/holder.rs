@@ -463,7 +463,7 @@ impl Host {
         let Some((server, lock)) = self.0.held.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return Ok(());
         };
-        server.stop();
+        server.stop().await;
         let unseen = self.0.mailbox.close().await.unwrap_or_default();
         let host = self.clone();
         let closed = tokio::task::spawn_blocking(move || {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::error::HostError;
@@ -19,12 +20,38 @@ use super::wire::{Envelope, LINE_BYTES_MAX, PROTOCOL, Reply, Request, StartWire,
 const CONNECTIONS_MAX: usize = 256;
 /// While there is nothing else to say, whoever asked or follows hears this often that the holder is there.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How long a holder that leaves still answers what it was asked before.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Listens until it is stopped.
 #[derive(Debug)]
 pub(super) struct Server {
     task: AbortHandle,
     directory: std::path::PathBuf,
+    answering: Answering,
+}
+
+/// How many requests are being answered. Clones are the same.
+#[derive(Clone, Debug)]
+struct Answering(watch::Sender<usize>);
+
+impl Answering {
+    /// One more, until this is dropped.
+    fn one(&self) -> impl Drop + use<> {
+        struct One(watch::Sender<usize>);
+        impl Drop for One {
+            fn drop(&mut self) {
+                self.0.send_modify(|count| *count -= 1);
+            }
+        }
+        self.0.send_modify(|count| *count += 1);
+        One(self.0.clone())
+    }
+
+    /// Waits until there is none.
+    async fn none(&self) {
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
 }
 
 impl Server {
@@ -33,6 +60,8 @@ impl Server {
         let directory = host.data_dir().to_owned();
         let listener = socket::listen(&directory)
             .map_err(|source| HostError::Socket { directory: directory.clone(), source })?;
+        let answering = Answering(watch::Sender::new(0));
+        let counted = answering.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
@@ -42,7 +71,7 @@ impl Server {
                 }
                 match listener.accept().await {
                     Ok((stream, _)) => {
-                        connections.spawn(serve(host.clone(), stream));
+                        connections.spawn(serve(host.clone(), stream, counted.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the socket took no connection; next try in a moment");
@@ -51,17 +80,19 @@ impl Server {
                 }
             }
         });
-        Ok(Server { task: task.abort_handle(), directory })
+        Ok(Server { task: task.abort_handle(), directory, answering })
     }
 
-    /// Takes no more, and ends every connection: who followed a run takes the host's place.
-    pub(super) fn stop(&self) {
+    /// Takes no more, and ends every connection: who followed a run takes the host's place. What was asked before is answered: else
+    /// whoever asked would ask again, and be told that nothing changed by what they had changed themselves.
+    pub(super) async fn stop(&self) {
         socket::remove(&self.directory);
+        let _ = tokio::time::timeout(ANSWERS_WITHIN, self.answering.none()).await;
         self.task.abort();
     }
 }
 
-async fn serve(host: Host, stream: UnixStream) {
+async fn serve(host: Host, stream: UnixStream, answering: Answering) {
     let (read, mut write) = stream.into_split();
     // Whoever asks hands nothing to a holder that says nothing: it would do it much later, with nobody waiting.
     if send(&mut write, &Reply::Alive).await.is_err() {
@@ -72,6 +103,7 @@ async fn serve(host: Host, stream: UnixStream) {
     if read.is_err() || text.is_empty() {
         return;
     }
+    let mut answered = None;
     let reply = match serde_json::from_str::<Envelope>(&text) {
         Ok(Envelope { protocol, .. }) if protocol != PROTOCOL => Reply::Protocol { protocol: PROTOCOL },
         Ok(Envelope { request, .. }) => {
@@ -82,7 +114,10 @@ async fn serve(host: Host, stream: UnixStream) {
                         Err(error) => Err(error),
                     }
                 }
-                request => answer_alive(&host, &mut write, request).await,
+                request => {
+                    answered = Some(answering.one());
+                    answer_alive(&host, &mut write, request).await
+                }
             };
             replied.unwrap_or_else(|error| Reply::error(&error))
         }
@@ -98,6 +133,7 @@ async fn serve(host: Host, stream: UnixStream) {
         }
     };
     let _ = send(&mut write, &reply).await;
+    drop(answered);
 }
 
 /// The answer; until there is one, signs of life. Compiling a plugin may take a while.
