@@ -115,7 +115,7 @@ fn what_is_no_agent_is_told_as_what_it_is() {
     run().expect(2, &["BW601", "agent.wasm"]);
     folder.write("agent.wasm", "just text");
     run().expect(2, &["BW602", "text file"]);
-    folder.call(&["plugin", "inspect", "agent.wasm"]).expect(2, &["text file", "wit/agent.wit"]);
+    folder.call(&["plugin", "inspect", "agent.wasm"]).expect(2, &["text file", "bandstand plugin new"]);
     folder.write("agent.wasm", wat::parse_str("(module)").unwrap());
     run().expect(2, &["BW602", "core WebAssembly module"]);
     folder.write("agent.wasm", wat::parse_str("(component)").unwrap());
