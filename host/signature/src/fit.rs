@@ -104,8 +104,7 @@ pub(crate) fn arguments(params: &[(&str, &Type)], input: &Sketch) -> Vec<Problem
 }
 
 /// Names as a problem tells them, the first ones.
-fn some_names<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let mut names = names.map(|name| format!("`{name}`"));
+fn some_names(mut names: impl Iterator<Item = String>) -> String {
     let mut told: Vec<String> = names.by_ref().take(NAMES_MAX).collect();
     match (told.is_empty(), names.count()) {
         (true, _) => return "none".to_owned(),
@@ -229,7 +228,7 @@ impl Told {
             if self.is_full() {
                 return;
             }
-            let there_is = some_names(members.iter().map(|(name, _)| *name));
+            let there_is = some_names(members.iter().map(|(name, _)| format!("`{name}`")));
             self.inside(key, |told| {
                 told.tell(ProblemKind::Unknown, format!("there is no such {what}; there is {there_is}"))
             });
@@ -271,10 +270,7 @@ impl Told {
             };
             if !known {
                 self.inside(&index.to_string(), |told| {
-                    told.wrong(
-                        &format!("one of {}, each once", some_names(names.iter().map(String::as_str))),
-                        item,
-                    );
+                    told.wrong(&format!("one of {}, each once", some_names(names.iter().cloned())), item);
                 });
             }
         }
