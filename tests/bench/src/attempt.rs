@@ -1,10 +1,10 @@
 //! Figure (g): one attempt of the sandbox against a loop that only instantiates, calls and drops.
 
 use anyhow::{Result, anyhow};
-use bandstand_sandbox::{Grants, Sandbox, Settings};
+use bandstand_sandbox::{CallRequest, Grants, Plugin, Sandbox, Settings};
 use tokio::runtime::Runtime;
 
-use crate::measure::{Mark, least, median, us_each};
+use crate::measure::{Mark, Spent, least, median, us_each};
 use crate::{Bench, Readings, flows};
 
 /// Attempts of each round.
@@ -16,24 +16,9 @@ pub(crate) fn measure(bench: &Bench, runtime: &Runtime) -> Result<Readings> {
     let plugin = sandbox.load(&bench.agent, &Grants::default())?;
     let input = flows::line_input().to_string();
     let request = || flows::call(&input);
-    let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..=bench.rounds {
-        let mark = Mark::now();
-        sandbox.bench_bare(&plugin, &request(), ATTEMPTS).map_err(|problem| anyhow!(problem))?;
-        bare.push(mark.spent());
-        let mark = Mark::now();
-        runtime.block_on(async {
-            for _ in 0..ATTEMPTS {
-                let outcome = sandbox.call(&plugin, request()).await;
-                outcome.result.map_err(|failure| anyhow!("{}", failure.message))?;
-            }
-            anyhow::Ok(())
-        })?;
-        ours.push(mark.spent());
-    }
-    // The first round warms up.
-    let of = |spans: &[crate::measure::Spent], cpu: bool| -> Vec<f64> {
-        let spans = spans.iter().skip(1);
+    let (bare, ours) = rounds(&sandbox, &plugin, runtime, &request, bench.rounds, ATTEMPTS)?;
+    let of = |spans: &[Spent], cpu: bool| -> Vec<f64> {
+        let spans = spans.iter();
         spans.map(|spent| us_each(if cpu { spent.cpu } else { spent.wall }, ATTEMPTS.into())).collect()
     };
     let row = |name: &str, cpu: bool| {
@@ -51,4 +36,34 @@ pub(crate) fn measure(bench: &Bench, runtime: &Runtime) -> Result<Readings> {
         )
     };
     Ok(vec![row("CPU", true), row("wall", false)])
+}
+
+/// Calls by the bare loop and by the sandbox, in turn, after a first round that warms up.
+pub(crate) fn rounds(
+    sandbox: &Sandbox,
+    plugin: &Plugin,
+    runtime: &Runtime,
+    request: &impl Fn() -> CallRequest,
+    rounds: u32,
+    calls: u32,
+) -> Result<(Vec<Spent>, Vec<Spent>)> {
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        let mark = Mark::now();
+        sandbox.bench_bare(plugin, &request(), calls).map_err(|problem| anyhow!(problem))?;
+        let bare_spent = mark.spent();
+        let mark = Mark::now();
+        runtime.block_on(async {
+            for _ in 0..calls {
+                let outcome = sandbox.call(plugin, request()).await;
+                outcome.result.map_err(|failure| anyhow!("{}", failure.message))?;
+            }
+            anyhow::Ok(())
+        })?;
+        if round > 0 {
+            bare.push(bare_spent);
+            ours.push(mark.spent());
+        }
+    }
+    Ok((bare, ours))
 }

@@ -9,7 +9,7 @@ use bandstand_sandbox::{Grants, Sandbox, Settings};
 use tokio::runtime::Runtime;
 
 use crate::measure::{Mark, Spent, least, median, ms, us_each};
-use crate::{Bench, Readings, flows};
+use crate::{Bench, Readings, attempt, flows};
 
 /// Calls of each round.
 const CALLS: u32 = 200;
@@ -58,24 +58,9 @@ fn of(bench: &Bench, runtime: &Runtime, bytes: &[u8]) -> Result<String> {
     let outcome = runtime.block_on(sandbox.call(&plugin, request()));
     let (first_call, memory) = (ms(mark.spent().wall), outcome.usage.memory_bytes_max);
     outcome.result.map_err(|failure| anyhow!("{}", failure.message))?;
-    let (mut bare, mut ours): (Vec<Spent>, Vec<Spent>) = Default::default();
-    for _ in 0..=bench.rounds {
-        let mark = Mark::now();
-        sandbox.bench_bare(&plugin, &request(), CALLS).map_err(|problem| anyhow!(problem))?;
-        bare.push(mark.spent());
-        let mark = Mark::now();
-        runtime.block_on(async {
-            for _ in 0..CALLS {
-                let outcome = sandbox.call(&plugin, request()).await;
-                outcome.result.map_err(|failure| anyhow!("{}", failure.message))?;
-            }
-            anyhow::Ok(())
-        })?;
-        ours.push(mark.spent());
-    }
-    // The first round warms up.
+    let (bare, ours) = attempt::rounds(&sandbox, &plugin, runtime, &request, bench.rounds, CALLS)?;
     let each = |spans: &[Spent], of: fn(&Spent) -> std::time::Duration| -> Vec<f64> {
-        spans.iter().skip(1).map(|spent| us_each(of(spent), CALLS.into())).collect()
+        spans.iter().map(|spent| us_each(of(spent), CALLS.into())).collect()
     };
     let cpu = |spans: &[Spent]| least(each(spans, |spent| spent.cpu));
     let wall = |spans: &[Spent]| median(each(spans, |spent| spent.wall));
