@@ -1,20 +1,30 @@
 //! Figure (m): the agent `stats` in each language that it was built in (`target/plugins/stats-LANGUAGE.wasm`): how large it is,
 //! what compiling it costs once and loading what was compiled each time after, and what a call costs against a loop that only
-//! instantiates, calls and drops.
+//! instantiates, calls and drops. And the same as people meet it: the first run over HTTP of a server that has just begun to
+//! serve it, when it was never compiled before and when it was.
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use bandstand_sandbox::{Grants, Sandbox, Settings};
 use tokio::runtime::Runtime;
 
 use crate::measure::{Mark, Spent, least, median, ms, us_each};
-use crate::{Bench, Readings, attempt, flows};
+use crate::{Bench, Readings, attempt, flows, server};
 
 /// Calls of each round.
 const CALLS: u32 = 200;
 /// About 1 kB of prose.
 const TEXT: &str = "The quick brown fox jumps over the lazy dog. It wasn't asked to, was it? ";
+
+const WORKFLOW: &str = "format: 1
+name: stats
+version: 1
+plugins: { stats: { path: stats.wasm } }
+nodes:
+  count: { agent: stats, input: { text: \"${{ input.text }}\" }, next: end }
+";
 
 /// Measures each that is there.
 pub(crate) fn measure(bench: &Bench, runtime: &Runtime) -> Result<Readings> {
@@ -31,6 +41,7 @@ pub(crate) fn measure(bench: &Bench, runtime: &Runtime) -> Result<Readings> {
         let Some(language) = name.strip_prefix("stats-") else { continue };
         let bytes = std::fs::read(&path)?;
         readings.push((language.to_owned(), of(bench, runtime, &bytes)?));
+        readings.push((format!("{language}, served"), served(bench, &bytes)?));
     }
     ensure!(!readings.is_empty(), "no language is built; plugins/stats/build.sh builds them");
     Ok(readings)
@@ -79,4 +90,30 @@ fn of(bench: &Bench, runtime: &Runtime, bytes: &[u8]) -> Result<String> {
         wall(&bare),
         memory as f64 / f64::from(1 << 20),
     ))
+}
+
+/// The first and the second run of a server, before which the agent was never compiled, and of one that starts again.
+fn served(bench: &Bench, bytes: &[u8]) -> Result<String> {
+    let folder = bench.folder()?;
+    std::fs::write(folder.path().join("stats.yaml"), WORKFLOW)?;
+    std::fs::write(folder.path().join("stats.wasm"), bytes)?;
+    std::fs::write(folder.path().join("bandstand.toml"), "")?;
+    let run = serde_json::json!({ "workflow": "stats", "input": { "text": TEXT.repeat(14) } }).to_string();
+    let mut told = Vec::new();
+    for when in ["never compiled", "started again"] {
+        let begun = Instant::now();
+        let server = server::start(folder.path())?;
+        let ready = ms(begun.elapsed());
+        let mut took = Vec::new();
+        for _ in 0..2 {
+            let (answer, took_one) = server::run(&server, &run)?;
+            ensure!(answer.contains("\"succeeded\""), "{answer}");
+            took.push(ms(took_one));
+        }
+        told.push(format!(
+            "{when}: serves after {ready:.0} ms, first run {:.1} ms, second {:.1} ms",
+            took[0], took[1]
+        ));
+    }
+    Ok(told.join("; "))
 }

@@ -35,7 +35,7 @@ const ASK: &str = "format: 1\nname: ask\nversion: 1\nnodes:\n  ask:\n    review:
                    approved: end\n    rejected: end\n";
 
 /// The server, ended when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
 }
@@ -75,7 +75,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Readings> {
     Ok(readings)
 }
 
-fn start(dir: &Path) -> Result<Server> {
+/// The release build of the program, serving this folder; returns when it takes requests.
+pub(crate) fn start(dir: &Path) -> Result<Server> {
     let program = std::env::current_exe()?.with_file_name("bandstand");
     ensure!(program.is_file(), "there is no {}: cargo build --release -p bandstand", program.display());
     let mut child = Command::new(program)
@@ -144,15 +145,30 @@ fn settle(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// One request on a connection of its own; the body and the time it took.
 fn get(server: &Server, path: &str) -> Result<(String, Duration)> {
+    ask(server, &format!("GET {path}"), "")
+}
+
+/// Starts a run and waits for its end.
+pub(crate) fn run(server: &Server, body: &str) -> Result<(String, Duration)> {
+    ask(server, "POST /api/v1/runs?wait=30", body)
+}
+
+/// One request on a connection of its own; the answer and the time it took.
+fn ask(server: &Server, what: &str, body: &str) -> Result<(String, Duration)> {
     let mut stream = TcpStream::connect(&server.address)?;
     let begun = Instant::now();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", server.address)?;
+    write!(
+        stream,
+        "{what} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: \
+         {}\r\n\r\n{body}",
+        server.address,
+        body.len()
+    )?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     let took = begun.elapsed();
-    ensure!(text.starts_with("HTTP/1.1 200"), "{path}: {}", text.lines().next().unwrap_or_default());
+    ensure!(text.starts_with("HTTP/1.1 20"), "{what}: {}", text.lines().next().unwrap_or_default());
     Ok((text, took))
 }
 
