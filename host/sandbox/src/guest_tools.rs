@@ -155,10 +155,11 @@ impl Guest {
         }
         let count = |made: usize| (made < calls_max).then_some(made + 1);
         if calling.nesting.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_err() {
+            let tools = if calls_max == 1 { "tool" } else { "tools" };
             return limit(
                 "tool-calls",
                 format!(
-                    "an attempt calls {calls_max} tools at most, those that its tools call included (setting \
+                    "an attempt calls {calls_max} {tools} at most, those that its tools call included (setting \
                      limits.tool-calls in bandstand.toml)"
                 ),
             );

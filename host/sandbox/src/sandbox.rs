@@ -333,7 +333,7 @@ impl Shared {
                 Class::Overload,
                 "queue",
                 format!(
-                    "{instances_max} instances are busy and {queue_max} attempts wait already (settings \
+                    "no instance is free of {instances_max}, nor a place to wait for one of {queue_max} (settings \
                      host.instances, host.queue)"
                 ),
             )

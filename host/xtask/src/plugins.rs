@@ -43,7 +43,7 @@ pub(crate) fn build(repo: &Repo, options: &PluginOptions) -> Result<()> {
         format!("new: {}", changed.join(", "))
     };
     say(&format!(
-        "{} plugins in target/plugins, {news} ({:.1} s)",
+        "plugins in target/plugins: {}, {news} ({:.1} s)",
         agents.len(),
         start.elapsed().as_secs_f64()
     ));
@@ -108,7 +108,7 @@ fn compile(repo: &Repo, toolchain: &Toolchain, agents: &[String]) -> Result<()> 
     if let Some(rustc) = &toolchain.rustc {
         command.env("RUSTC", rustc);
     }
-    say(&format!("building {} plugins for {TARGET}", agents.len()));
+    say(&format!("building plugins for {TARGET}: {}", agents.len()));
     let status = command.status().context("cannot start cargo")?;
     if !status.success() {
         bail!("the plugins do not build ({status}); cargo's message is above");

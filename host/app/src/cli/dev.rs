@@ -62,7 +62,10 @@ pub(super) async fn follow(served: Catalogue, context: Context) {
         match changes.recv().await {
             Ok(change) => show(&change, &context),
             Err(RecvError::Lagged(missed)) => {
-                context.out.note(&format!("{missed} changes came too fast to be shown one by one"));
+                context.out.note(&format!(
+                    "{} came too fast to be shown one by one",
+                    words::count(usize::try_from(missed).unwrap_or(usize::MAX), "change")
+                ));
             }
             Err(RecvError::Closed) => return,
         }

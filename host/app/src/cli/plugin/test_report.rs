@@ -147,15 +147,18 @@ fn usage_line(usage: &Usage) -> String {
     let model = &usage.model;
     if model.calls > 0 {
         line.push_str(&format!(
-            "; model: {}, {} tokens in, {} out, cost {}",
+            "; model: {}, {} in, {} out, cost {}",
             words::count(model.calls as usize, "call"),
-            model.tokens_in,
+            words::count(usize::try_from(model.tokens_in).unwrap_or(usize::MAX), "token"),
             model.tokens_out,
             words::money(model.cost_micros)
         ));
     }
     if usage.events_dropped > 0 {
-        line.push_str(&format!("; {} lines of log and progress were above the quota", usage.events_dropped));
+        line.push_str(&format!(
+            "; {} of log and progress above the quota",
+            words::count(usize::try_from(usage.events_dropped).unwrap_or(usize::MAX), "line")
+        ));
     }
     line
 }

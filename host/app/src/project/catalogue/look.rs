@@ -210,7 +210,7 @@ impl Told {
             .or_else(|| all.iter().find(|found| found.code == load::LACKING));
         let what = worst.map_or_else(String::new, |found| {
             let place = format!("{}:{}", found.file, found.line);
-            let more = if errors > 1 { format!(" ({} more errors)", errors - 1) } else { String::new() };
+            let more = further(errors);
             let help = if found.help.is_empty() { String::new() } else { format!("; {}", found.help) };
             format!("{place}: {}: {}{help}{more}", found.code, found.message)
         });
@@ -220,6 +220,15 @@ impl Told {
             .map(|found| bandstand_workflow::render(found, loaded.text_of(found)))
             .collect();
         Told { what, diagnostics, rendered }
+    }
+}
+
+/// Of so many errors one is told.
+fn further(errors: usize) -> String {
+    match errors {
+        0 | 1 => String::new(),
+        2 => " (1 more error)".to_owned(),
+        _ => format!(" ({} more errors)", errors - 1),
     }
 }
 
@@ -236,4 +245,14 @@ pub(super) fn etag(text: &str) -> String {
 
 fn is_file(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_more_error_is_one() {
+        assert_eq!([1, 2, 3].map(further), ["", " (1 more error)", " (2 more errors)"]);
+    }
 }
