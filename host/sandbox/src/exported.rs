@@ -1,6 +1,7 @@
 //! Reads from a component's types which functions it exports, with what they take and give. Nothing is compiled or run.
 
 use crate::inspect::NAME_BYTES_MAX;
+use crate::offered;
 use crate::sanitise::sanitise;
 use bandstand_signature::{Function, Integer, Kind, Param, Type};
 use std::collections::HashMap;
@@ -118,6 +119,10 @@ impl Reader<'_> {
         }
         if ty.async_ {
             function.hindrance = Some("it is asynchronous, which this host's WASI 0.2 is not".to_owned());
+        }
+        if interface.is_some_and(offered::is_node) {
+            function.hindrance =
+                Some("it is the agent itself, which is called when `function` is left out".to_owned());
         }
         function
     }

@@ -4,7 +4,7 @@
 
 use crate::exported;
 use crate::load_error::{LoadError, Refused};
-use crate::offered::{self, AGENT_PACKAGE, AGENT_VERSION};
+use crate::offered::{self, AGENT_VERSION};
 use crate::plugin::Import;
 use crate::sanitise::sanitise;
 use crate::settings::Grants;
@@ -146,12 +146,15 @@ impl Inspection {
         self.runnable()
     }
 
-    /// The functions that a workflow file may name, `run` of an agent not among them.
+    /// The functions that a workflow file may name.
     pub fn callable(&self) -> impl Iterator<Item = &Function> {
-        let node = self.node();
-        self.functions.iter().filter(move |function| {
-            function.problem().is_none() && (node.is_none() || function.interface.as_deref() != node)
-        })
+        self.functions.iter().filter(|function| function.problem().is_none())
+    }
+
+    /// Whether a function of it is the agent that it is.
+    #[must_use]
+    pub fn is_own(&self, function: &Function) -> bool {
+        function.interface.as_deref().is_some_and(offered::is_node)
     }
 
     /// Whether everything that it imports exists here.
@@ -171,9 +174,7 @@ impl Inspection {
     /// The name under which it exports the agent, whatever its version; none: it is no agent.
     #[must_use]
     pub fn node(&self) -> Option<&str> {
-        self.exports.iter().map(String::as_str).find(|name| {
-            offered::split_version(name).0.strip_prefix(AGENT_PACKAGE).is_some_and(|rest| rest == "/node")
-        })
+        self.exports.iter().map(String::as_str).find(|name| offered::is_node(name))
     }
 
     /// Imports that these grants do not cover.

@@ -98,6 +98,11 @@ pub(crate) fn split_version(name: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// Whether it is the interface by which agents are called, in whatever version.
+pub(crate) fn is_node(name: &str) -> bool {
+    split_version(name).0.strip_prefix(AGENT_PACKAGE) == Some("/node")
+}
+
 /// Whether a version belongs to a compatible range: `0.1.` or `0.2.`, and no pre-release.
 pub(crate) fn in_range(version: Option<&str>, range: &str) -> bool {
     version

@@ -201,7 +201,7 @@ async fn imports_of_types_are_no_powers() {
     assert!(told.contains("`test:typed/helper@1.0.0` (no such interface here)"), "{told}");
 }
 
-// R8.5: one component, several plugins; an agent's `run` is a function like any other, too.
+// R8.5: one component, several plugins.
 #[tokio::test]
 async fn a_component_is_loaded_once_for_all_its_functions() {
     let sandbox = sandbox();
@@ -215,8 +215,25 @@ async fn a_component_is_loaded_once_for_all_its_functions() {
     let reply = sandbox.call(&half, request(r#"{"of":8}"#)).await.result.unwrap();
     assert_eq!(reply.output, r#"{"result":4}"#);
     assert_eq!(sandbox.compile_times().count, 1);
-    let echo = inspect(&guests::echo()).unwrap();
-    assert_eq!(echo.callable().count(), 0, "an agent is called as one");
-    assert!(echo.functions.iter().any(|function| function.name == "run"));
     sandbox.precompile(&people).unwrap();
+}
+
+// R7.2, R8.5: what an agent is given besides its input is nothing that a workflow file writes.
+#[test]
+fn an_agent_is_called_as_one_and_not_as_a_function() {
+    let echo = guests::echo();
+    let inspection = inspect(&echo).unwrap();
+    assert_eq!(inspection.callable().count(), 0);
+    let sandbox = sandbox();
+    for name in ["bandstand:agent/node#run", "bandstand:agent/node@0.1.0#run"] {
+        let told = refused(&echo, name);
+        assert!(matches!(&told, LoadError::NotCallable { .. }), "{told}");
+        assert!(
+            told.to_string().contains("it is the agent itself, which is called when `function` is left out"),
+            "{told}"
+        );
+        assert_eq!(inspection.runnable_function(name).unwrap_err(), told);
+        let agent = sandbox.load(&echo, &Grants::default()).unwrap();
+        assert_eq!(agent.with_function(name).unwrap_err(), told);
+    }
 }
