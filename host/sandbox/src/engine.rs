@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-    WasmBacktraceDetails,
+    WasmBacktraceDetails, WasmFeatures,
 };
 
 /// How often running guests are looked at. A limit of time is kept to within about two of these.
@@ -61,18 +61,27 @@ pub(crate) fn for_compiling() -> wasmtime::Result<Engine> {
     Engine::new(&config(None))
 }
 
+/// What of WebAssembly components may use: what is compiled, and what counts as valid before that.
+pub(crate) fn features() -> WasmFeatures {
+    WasmFeatures::WASM3
+        // Atomic instructions, which C++ of wasi-sdk has in code for a single thread. There is still nothing to share: guests
+        // have no threads, and memories that are declared to be shared are refused.
+        .union(WasmFeatures::THREADS)
+        .union(WasmFeatures::COMPONENT_MODEL)
+        .difference(WasmFeatures::MEMORY64 | WasmFeatures::RELAXED_SIMD)
+        // Neither is in what wasmtime is built with here.
+        .difference(WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS)
+}
+
 fn config(instances: Option<u32>) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
         // No component-model async: guests are synchronous, and it costs every call.
         .concurrency_support(false)
-        // Atomic instructions, which C++ of wasi-sdk has in code for a single thread. There is still nothing to share: guests
-        // have no threads, and memories that are declared to be shared are refused.
-        .wasm_threads(true)
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(features(), true)
         .shared_memory(false)
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
         .max_wasm_stack(512 << 10)
         // 1.5 MiB above the guest's own stack for host functions, which run on the same stack.
         .async_stack_size(2 << 20)

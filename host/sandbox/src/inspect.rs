@@ -1,7 +1,8 @@
 //! Reads what a component imports and exports from its bytes, without compiling or running any of it.
 //!
-//! Function bodies are skipped here; compiling checks them.
+//! Function bodies are skipped by [`inspect`], since compiling checks them; [`validate`] is for who compiles nothing.
 
+use crate::engine;
 use crate::exported;
 use crate::load_error::{LoadError, Refused};
 use crate::offered::{self, AGENT_VERSION};
@@ -191,10 +192,8 @@ impl Inspection {
 /// agent is inspected all the same; [`Inspection::check`] tells.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     recognise(bytes)?;
+    // All of them: what a component is can be told, also when this host leaves something out that it uses.
     let mut validator = Validator::new_with_features(WasmFeatures::all());
-    let malformed = |error: wasmparser::BinaryReaderError| LoadError::Malformed {
-        message: sanitise(&error.to_string(), 500),
-    };
     let (mut imports, mut exports, mut named) = (Vec::new(), Vec::new(), Vec::new());
     let (mut outer, mut inner) = (None, None);
     let mut description = None;
@@ -248,6 +247,19 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
             .and_then(|data| std::str::from_utf8(data).ok())
             .map(|text| sanitise(text, DESCRIPTION_BYTES_MAX)),
     })
+}
+
+/// Whether all of a component that can be inspected is valid, its code included, with no more of WebAssembly than this host compiles.
+/// Takes the longer the more code there is.
+///
+/// # Errors
+/// The first place that is not.
+pub fn validate(bytes: &[u8]) -> Result<(), LoadError> {
+    Validator::new_with_features(engine::features()).validate_all(bytes).map(drop).map_err(malformed)
+}
+
+fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
+    LoadError::Malformed { message: sanitise(&error.to_string(), 500) }
 }
 
 fn manifest_text(data: &[u8]) -> Result<String, NoManifestText> {

@@ -66,7 +66,7 @@ pub use http::{
     HttpLimits, Network, Outbound, Resolved, Resolver, Secret, SecretValue, Secrets, SystemResolver,
     authorities_from_pem, origin_problem,
 };
-pub use inspect::{Inspection, MANIFEST_BYTES_MAX, MANIFEST_SECTION, NoManifestText, inspect};
+pub use inspect::{Inspection, MANIFEST_BYTES_MAX, MANIFEST_SECTION, NoManifestText, inspect, validate};
 pub use limits::{Limit, SetBy, Unit};
 pub use load_error::{LoadError, Refused, SetupError};
 pub use memory::{AuditEntry, AuditRecord, Fact, FactHit, FactQuery, Memory, SearchMode};
