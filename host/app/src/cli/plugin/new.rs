@@ -28,7 +28,7 @@ pub struct NewArgs {
 
 /// Writes the project, then tells what is missing to build it.
 pub fn execute(args: &NewArgs, context: &Context) -> Result<Exit, Failure> {
-    if let Some(problem) = name_problem(&args.name) {
+    if let Some(problem) = name_problem(&args.name, args.lang) {
         return Err(Failure::usage(format!("no plugin can be called {:?}: {problem}", args.name))
             .help(format!("such as: bandstand plugin new my-agent --lang {}", args.lang.id())));
     }
@@ -43,7 +43,7 @@ pub fn execute(args: &NewArgs, context: &Context) -> Result<Exit, Failure> {
 
 fn refused(error: &NewError, args: &NewArgs) -> Failure {
     match error {
-        NewError::Taken(_) => Failure::not_found(error).help(format!(
+        NewError::NotAFolder(_) | NewError::Taken(_) => Failure::not_found(error).help(format!(
             "name another folder: bandstand plugin new {} --lang {} --dir DIR",
             args.name,
             args.lang.id()

@@ -14,6 +14,9 @@ pub enum NewError {
     /// There is something in the folder.
     #[error("{} is there and not empty; nothing was written", .0.display())]
     Taken(PathBuf),
+    /// There is something else in its place.
+    #[error("{} is there and is no folder; nothing was written", .0.display())]
+    NotAFolder(PathBuf),
     /// The folder or a file cannot be made.
     #[error("cannot write {}: {source}", .path.display())]
     Write {
@@ -94,6 +97,9 @@ pub fn write(dir: &Path, files: &[(String, String)]) -> Result<(), NewError> {
         let path = path.to_owned();
         move |source| NewError::Write { path, source }
     };
+    if dir.symlink_metadata().is_ok() && !dir.is_dir() {
+        return Err(NewError::NotAFolder(dir.to_owned()));
+    }
     std::fs::create_dir_all(dir).map_err(cannot(dir))?;
     if std::fs::read_dir(dir).map_err(cannot(dir))?.next().is_some() {
         return Err(NewError::Taken(dir.to_owned()));
@@ -148,7 +154,6 @@ fn readme(name: &str, language: Language) -> String {
     };
     template!("shared/README.md")
         .replace("{{name}}", name)
-        .replace("{{id}}", &name.replace('-', "_"))
         .replace("{{language_name}}", language.title())
         .replace("{{tools}}", words.tools)
         .replace("{{test_note}}", words.test_note)
@@ -230,7 +235,7 @@ mod tests {
             }
             let readme = &files.iter().find(|(path, _)| path == "README.md").unwrap().1;
             assert_eq!(readme.matches("    bandstand plugin build\n").count(), 1, "{readme}");
-            assert!(readme.contains("agent: read_it"), "{readme}");
+            assert!(readme.contains("path: plugins/read-it.wasm"), "{readme}");
             let taken = write(folder.path(), &files).unwrap_err().to_string();
             assert!(taken.contains("not empty; nothing was written"), "{taken}");
         }

@@ -131,6 +131,12 @@ pub(super) fn lock(name: &str) -> String {
     format!("{head}{}\n", blocks.collect::<Vec<_>>().join("\n\n"))
 }
 
+/// Whether a crate that every agent of Rust is made of has the name.
+pub(super) fn is_locked(name: &str) -> bool {
+    let line = format!("name = \"{name}\"");
+    lock("").lines().any(|locked| locked == line)
+}
+
 fn field<'b>(block: &'b str, key: &str) -> &'b str {
     let line = block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
     line.map(|value| value.trim_matches('"')).unwrap_or_default()
