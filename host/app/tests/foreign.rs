@@ -137,6 +137,37 @@ fn check_says_what_a_component_has_and_what_does_not_fit() {
     folder.call(&["run", "workflow.yaml"]).expect(2, &["BW602", "`function: \"add\"`"]);
 }
 
+// R7.2, R8.5: one rule, whoever is asked.
+#[test]
+fn an_agent_is_no_function() {
+    let folder = project(
+        "format: 1\nname: own\nversion: 1\nplugins:\n  own: { path: agent/own.wasm, function: \"bandstand:agent/node#run\" }\nnodes:\n  \
+         a: { agent: own, input: {}, next: end }\n",
+    );
+    folder.write("agent/own.wasm", guests::echo());
+    folder.write("agent/plugin.toml", "name = \"own\"\n");
+    let rule = "it is the agent itself, which is called when `function` is left out";
+    let told = folder.call(&["check", "workflow.yaml"]).expect(2, &[]).stdout;
+    assert!(told.contains("BW612") && told.contains(rule), "{told}");
+    folder.call(&["run", "workflow.yaml"]).expect(2, &["BW612", rule]);
+    for name in ["bandstand:agent/node#run", "bandstand:agent/node@0.1.0#run"] {
+        folder.call(&["plugin", "test", "agent", "--function", name]).expect(2, &[rule]);
+    }
+    let shown = folder.call(&["plugin", "inspect", "agent", "--json"]).expect(0, &[]).json();
+    assert_eq!(shown["functions"], json!([]));
+}
+
+// R8.5: the cases of an agent are of what it is as an agent.
+#[test]
+fn a_function_is_not_held_to_the_agents_cases() {
+    let folder = Folder::new();
+    folder.write("own/people.wasm", guests::people());
+    folder.write("own/cases/a.yaml", "input: { x: 1, y: 2 }\nexpect: { output: { result: 4 } }\n");
+    let add = ["plugin", "test", "own", "--function", "add"];
+    folder.call(&add).expect(1, &["bad-arguments"]);
+    folder.call(&[&add[..], &["--cases", "own/cases"]].concat()).expect(1, &["0 of 1 case as expected"]);
+}
+
 // R8.5
 #[test]
 fn functions_are_shown_and_tried_by_hand() {

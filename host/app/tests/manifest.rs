@@ -74,11 +74,12 @@ fn pack_refuses_what_nobody_could_read() {
     pack().expect(2, &["plugin.toml:", "did you mean `secrets`?"]);
     folder
         .call(&["plugin", "pack", "count.wasm", "--manifest", "no.toml"])
-        .expect(2, &["cannot read no.toml"]);
+        .expect(3, &["cannot read no.toml"]);
     folder.write("plugin.toml", "name = \"count\"\n");
     folder.write("core.wasm", guests::not_a_component());
     folder.call(&["plugin", "pack", "core.wasm"]).expect(2, &["core.wasm:"]);
-    folder.call(&["plugin", "pack", "none.wasm"]).expect(2, &["cannot read none.wasm"]);
+    folder.call(&["plugin", "pack", "builtin:echo"]).expect(2, &["a part of the host", "--out FILE"]);
+    folder.call(&["plugin", "pack", "none.wasm"]).expect(3, &["cannot read none.wasm"]);
 }
 
 // R7.2: powers are what is imported, whatever is said.
@@ -262,7 +263,10 @@ fn an_agents_folder_is_tested_with_its_own_cases() {
         "{ended:#?}"
     );
     folder.write("dies/cases/c.yml", "expect: { error: { last_words: { $matches: '(' } } }\n");
-    folder.call(&["plugin", "test", "dies"]).expect(2, &["c.yml: case 1: `$matches`"]);
+    folder.call(&["plugin", "test", "dies"]).expect(
+        2,
+        &["dies/cases/c.yml: case 1: expect.error.last_words.$matches: \"(\" is no regular expression: unclosed group"],
+    );
     folder.write("dies/cases/c.yml", "expect: {}\nexpect: {}\n");
     folder.call(&["plugin", "test", "dies"]).expect(2, &["c.yml` is not the YAML it must be: 2:1:"]);
 }
@@ -270,14 +274,144 @@ fn an_agents_folder_is_tested_with_its_own_cases() {
 #[test]
 fn a_folder_without_its_component_says_so() {
     let folder = Folder::new();
-    folder.write("a/plugin.toml", "name = \"a\"\n");
-    folder
-        .call(&["plugin", "test", "a"])
-        .expect(3, &["there is no component in a", "bandstand plugin test a/NAME.wasm"]);
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    folder.call(&["plugin", "test", "a"]).expect(3, &["there is no component in a", "name a component"]);
     folder.write("a/b.wasm", guests::echo());
     folder.call(&["plugin", "test", "a", "--input", r#"{"n":1}"#]).expect(0, &[]);
     folder.write("a/c.wasm", guests::echo());
     folder.call(&["plugin", "test", "a"]).expect(2, &["several components in a", "a/b.wasm, a/c.wasm"]);
     folder.write("a/plugin.toml", "nam = \"a\"\n");
     folder.call(&["plugin", "test", "a"]).expect(2, &["a/plugin.toml:", "did you mean `name`?"]);
+    // Another component is not what plugin.toml names.
+    folder.write("a/plugin.toml", "name = \"a\"\nlanguage = \"c\"\n");
+    std::fs::remove_file(folder.path().join("a/c.wasm")).unwrap();
+    for verb in ["test", "inspect", "pack", "verify"] {
+        let ended = folder.call(&["plugin", verb, "a"]);
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        ended.expect(3, &["build it: bandstand plugin build a"]);
+        assert!(
+            told.contains("there is no a/a.wasm, the component of `a` in a/plugin.toml"),
+            "{verb}: {told}"
+        );
+    }
+}
+
+// R8.5: after a build that failed nobody takes the old component for the new one.
+#[test]
+fn a_component_that_is_older_than_its_sources_is_told() {
+    let folder = agent();
+    folder.write("plugin.toml", "name = \"count\"\nlanguage = \"c\"\n");
+    let made = folder.write("count.wasm", guests::echo());
+    let made = std::fs::metadata(made).unwrap().modified().unwrap();
+    let after = |name: &str, seconds: u64| {
+        let file = std::fs::File::options().append(true).open(folder.path().join(name)).unwrap();
+        file.set_modified(made + std::time::Duration::from_secs(seconds)).unwrap();
+    };
+    let test =
+        |more: &[&str]| folder.call(&[&["plugin", "test", "--input", "{}"], more].concat()).expect(0, &[]);
+    for name in [
+        "target/a.c",
+        "node_modules/a/b.js",
+        "__pycache__/a.pyc",
+        ".venv/lib/a.py",
+        "cases/a.yaml",
+        "README.md",
+    ] {
+        folder.write(name, "no source");
+        after(name, 60);
+    }
+    assert!(!test(&[]).stderr.contains("older"));
+    folder.write("parts/a.c", "int a;");
+    after("parts/a.c", 60);
+    after("plugin.toml", 30);
+    let told = "warning: count.wasm is older than parts/a.c; to make it anew: bandstand plugin build\n";
+    let ended = test(&[]);
+    assert!(ended.stderr.contains(told), "{ended:#?}");
+    let lines = test(&["--json"]).lines();
+    assert_eq!(
+        (&lines[0]["type"], &lines[0]["newer"]),
+        (&json!("warning"), &json!("parts/a.c")),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1]["type"], "outcome");
+    let shown = folder.call(&["plugin", "inspect", "--json"]).expect(0, &[]).json();
+    assert!(shown["warnings"][0].as_str().unwrap().contains("count.wasm is older than parts/a.c"), "{shown}");
+    // A file that is named is what was meant, whatever lies beside it.
+    assert!(!folder.call(&["plugin", "inspect", "count.wasm"]).expect(0, &[]).stdout.contains("older"));
+    after("count.wasm", 60);
+    assert!(!test(&[]).stderr.contains("older"));
+}
+
+#[test]
+fn a_folder_stands_for_its_component() {
+    let folder = agent();
+    let packed = folder.call(&["plugin", "pack", "."]).expect(0, &["count.wasm is count 1.2.0"]);
+    let shown = folder.call(&["plugin", "inspect"]).expect(0, &[]).stdout;
+    assert!(
+        shown.starts_with("file      count.wasm\n") && shown.contains(packed.stdout.trim_end()),
+        "{shown}"
+    );
+    let mut outside =
+        folder.command(&["plugin", "pack", &folder.path().to_string_lossy(), "--out", "out.wasm"]);
+    let elsewhere = Folder::new();
+    let outside = bandstand::Ended::of(outside.current_dir(elsewhere.path()).output().unwrap());
+    assert_eq!(outside.expect(0, &[]).stdout, packed.stdout, "by the plugin.toml of that folder");
+    folder.call(&["plugin", "verify", "."]).expect(0, &[]);
+    folder.call(&["plugin", "pack", ".", "--out", "."]).expect(2, &["is a folder", "--out ./NAME.wasm"]);
+    folder.call(&["plugin", "pack", ".", "--out", "a/b.wasm"]).expect(3, &["there is no folder a"]);
+}
+
+// R7.2
+#[test]
+fn code_that_is_not_valid_is_found_before_anything_is_compiled() {
+    let folder = agent();
+    for (name, body) in [
+        ("broken", "(i32.add (i32.const 1))"),
+        (
+            "wide",
+            "(drop (i8x16.relaxed_swizzle (v128.const i64x2 0 0) (v128.const i64x2 0 0))) (unreachable)",
+        ),
+    ] {
+        folder.write("count.wasm", guests::agent("", "", body));
+        let before = std::fs::read(folder.path().join("count.wasm")).unwrap();
+        let told =
+            ["count.wasm: the component is damaged or uses a WebAssembly feature", "bandstand plugin build"];
+        let shown = folder.call(&["plugin", "inspect", "count.wasm"]).expect(2, &told);
+        assert!(shown.stdout.contains("digest    sha256:"), "{name}: it is shown all the same: {shown:#?}");
+        assert!(!shown.stderr.contains("plugin new"), "{shown:#?}");
+        let shown = folder.call(&["plugin", "inspect", "count.wasm", "--json"]).expect(2, &[]).json();
+        assert_eq!(shown["usable"], false, "{name}: {shown}");
+        folder.call(&["plugin", "pack", "count.wasm"]).expect(2, &told);
+        assert_eq!(std::fs::read(folder.path().join("count.wasm")).unwrap(), before, "{name}");
+        for verb in ["test", "precompile", "verify"] {
+            folder.call(&["plugin", verb, "count.wasm"]).expect(2, &["bandstand plugin build"]);
+        }
+    }
+}
+
+// R8.1: as the README promises, 3 is for what is not there.
+#[test]
+fn what_is_not_there_ends_alike_with_every_verb() {
+    let folder = agent();
+    for args in [
+        &["inspect", "no.wasm"][..],
+        &["inspect", "no/no.wasm"],
+        &["pack", "no.wasm"],
+        &["precompile", "no.wasm"],
+        &["precompile", "count.wasm", "no.wasm", "input.schema.json"],
+        &["verify", "no.wasm"],
+        &["verify", "no.wasm", "input.schema.json"],
+        &["test", "no.wasm"],
+        &["test", "builtin:no"],
+        &["test", "count.wasm", "--cases", "no"],
+        &["release", "no.wasm"],
+        &["build", "no"],
+        &["pack", "count.wasm", "--manifest", "no.toml"],
+        &["put", "no.wasm", "--server", "http://127.0.0.1:1"],
+    ] {
+        let ended = folder.call(&[&["plugin"], args].concat());
+        assert_eq!(ended.code, 3, "{args:?}: {ended:#?}");
+    }
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    folder.call(&["plugin", "precompile", "empty"]).expect(3, &["no `.wasm` file in empty"]);
 }

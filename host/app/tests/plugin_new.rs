@@ -93,8 +93,15 @@ fn nothing_is_overwritten_and_names_are_checked() {
     ended.expect(2, &["no plugin can be called \"My Agent\"", "\"my-agent\""]);
     let ended = bare(&folder, &["plugin", "new", "bandstand-sdk", "--lang", "rust"]);
     ended.expect(2, &["the project's own"]);
+    let ended = bare(&folder, &["plugin", "new", "serde", "--lang", "rust"]);
+    ended.expect(2, &["a crate that the agent is made of is called that", "\"serde-agent\""]);
+    assert!(!folder.path().join("serde").exists());
+    bare(&folder, &["plugin", "new", "serde", "--lang", "c"]).expect(0, &[]);
     let ended = bare(&folder, &["plugin", "new", "mine", "--lang", "cobol"]);
     ended.expect(2, &["rust, python, javascript, typescript, c, go"]);
+    folder.write("file", "mine");
+    let ended = bare(&folder, &["plugin", "new", "file", "--lang", "c"]);
+    ended.expect(3, &["file is there and is no folder; nothing was written"]);
     // A folder that is there, but empty, is taken.
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     bare(&folder, &["plugin", "new", "empty", "--lang", "c"]).expect(0, &[]);
@@ -103,10 +110,29 @@ fn nothing_is_overwritten_and_names_are_checked() {
     ended.expect(2, &["plugin new cannot be asked of a server"]);
 }
 
+// R8.5: names that YAML or expressions read as something else, too.
+#[test]
+fn the_workflow_of_a_readme_is_one() {
+    let folder = Folder::new();
+    for name in ["read-it", "true", "null", "in", "or", "end", "self", "yes", "no", "on", "y", "input", "e1"]
+    {
+        bare(&folder, &["plugin", "new", name, "--lang", "c"]).expect(0, &[]);
+        let readme = std::fs::read_to_string(folder.path().join(name).join("README.md")).unwrap();
+        let workflow = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        folder.write("workflow.yaml", workflow);
+        folder.write(&format!("plugins/{name}.wasm"), guests::echo());
+        let ended = bare(&folder, &["check", "workflow.yaml"]);
+        assert_eq!(ended.code, 0, "{name}: {ended:#?}");
+        let ended = bare(&folder, &["run", "workflow.yaml", "--input", r#"{"text":"a"}"#]);
+        assert_eq!(ended.code, 0, "{name}: {ended:#?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_built_is_told_before_anything_runs() {
     let folder = Folder::new();
     call(&folder, &["plugin", "build"]).expect(3, &["has no plugin.toml", "bandstand plugin new NAME"]);
+    call(&folder, &["plugin", "build", "nowhere"]).expect(3, &["nowhere is not there"]);
     folder.write("odd/plugin.toml", "name = \"odd\"\nversion = \"1\"\nlanguage = \"c\"\nuse = []\n");
     let ended = call(&folder, &["plugin", "build", "odd"]);
     ended.expect(2, &["odd/plugin.toml", "line 4, column 1", "unknown field `use`"]);
@@ -156,6 +182,18 @@ fn a_build_says_what_it_runs_and_what_came_of_it() {
     let told = call(&folder, &["plugin", "build", "read", "--json"]).expect(0, &[]).json();
     assert_eq!((&told["changed"], &told["file"]), (&json!(false), &json!("read/read.wasm")), "{told}");
     assert!(told["commands"][0].as_str().unwrap().starts_with("componentize-py -d"), "{told}");
+    // What it is as old as is what it was made of now.
+    let sources = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    let made = std::fs::File::open(folder.path().join("read/read.wasm")).unwrap();
+    made.set_modified(sources).unwrap();
+    call(&folder, &["plugin", "build", "read", "--quiet"]).expect(0, &[]);
+    assert!(made.metadata().unwrap().modified().unwrap() > sources);
+    let ended = call(&folder, &["plugin", "build", "read", "--out", "read"]);
+    let ended = ended.expect(2, &["read is a folder", "--out read/NAME.wasm"]);
+    assert!(!ended.stderr.contains("$ "), "{ended:#?}");
+    let ended = call(&folder, &["plugin", "build", "read", "--out", "none/x.wasm"]);
+    let ended = ended.expect(3, &["there is no folder none"]);
+    assert!(!ended.stderr.contains("$ "), "{ended:#?}");
     call(&folder, &["plugin", "build", "read", "--out", "x.wasm", "--quiet"]).expect(0, &[]);
     assert!(folder.path().join("x.wasm").is_file());
     // What is used is in the world, and nothing else.

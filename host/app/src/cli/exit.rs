@@ -1,6 +1,7 @@
 //! How the program ends: exit codes with a meaning, and errors that say what, where, and what to do next.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 /// The exit codes of `bandstand`, as `docs/cli.md` promises them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,15 @@ impl Failure {
     /// No such thing, or a conflict.
     pub fn not_found(what: impl fmt::Display) -> Failure {
         Failure { exit: Exit::NotFound, what: what.to_string(), help: None }
+    }
+
+    /// A file or folder that cannot be read: there is none, or the system refuses it.
+    pub fn unreadable(what: impl fmt::Display, error: &io::Error) -> Failure {
+        let exit = match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Exit::NotFound,
+            _ => Exit::Usage,
+        };
+        Failure { exit, what: format!("cannot read {what}: {error}"), help: None }
     }
 
     /// The disk failed.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::exit::Failure;
-use super::plugin::{self, inspect};
+use super::plugin::{self, component};
 use super::review;
 use super::runs::{export, replay, report};
 use super::stored;
@@ -361,7 +361,7 @@ pub fn served_plugin(api: &Api, plugin: &str) -> Result<PluginDetail, Failure> {
     } else if plugin.starts_with("builtin:") {
         plugin.to_owned()
     } else {
-        crate::driver::digest(&inspect::read(plugin)?)
+        crate::driver::digest(&component::read(plugin)?)
     };
     let mut detail: PluginDetail = get(api, format!("/plugins/{}", escaped(&digest)))?;
     plugin.clone_into(&mut detail.file);

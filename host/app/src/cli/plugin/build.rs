@@ -4,11 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use bandstand_sandbox::LoadError;
 use clap::Args;
 use serde_json::json;
 
-use super::inspect;
-use super::pack::replace;
+use super::inspect::{self, Code};
+use super::pack::{place_problem, replace};
+use super::refused;
 use crate::cli::context::{Context, shell_word};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::out::Tone;
@@ -43,10 +45,13 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
         ))
     })?;
     // First: whoever mistyped a schema need not wait for a compiler.
-    let said = settings.manifest(&toml).map_err(Failure::usage)?;
-    let dir = std::fs::canonicalize(&args.dir)
-        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", args.dir.display())))?;
+    let said = settings.manifest(&toml)?;
+    let dir =
+        std::fs::canonicalize(&args.dir).map_err(|error| Failure::unreadable(args.dir.display(), &error))?;
     let file = args.out.clone().unwrap_or_else(|| args.dir.join(format!("{}.wasm", settings.name)));
+    if let Some(problem) = place_problem(&file) {
+        return Err(problem);
+    }
     let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
     let project = Project { dir, language, settings };
     let commands = std::cell::RefCell::new(Vec::new());
@@ -65,12 +70,12 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     let component = with_manifest(&component, said, language)?;
 
     let name = file.to_string_lossy().into_owned();
-    let mut detail = inspect::inspected(&name, &component, None)
-        .map_err(|error| Failure::usage(format!("what was built does not load: {error}")))?;
+    let unusable = |what: &str, error: LoadError| refused(&format!("what was built {what}"), &error);
+    let (mut detail, problem) = inspect::inspected(&name, &component, None, Code::Unknown)
+        .map_err(|error| unusable("does not load", error))?;
     detail.warnings.extend(warned.into_inner());
-    if let Some(problem) = &detail.problem {
-        return Err(Failure::usage(format!("what was built is not what this host can run: {problem}"))
-            .help(inspect::HOW_TO_BUILD));
+    if let Some(error) = problem {
+        return Err(unusable("is not what this host can run", error));
     }
     let is_new = write_if_changed(&file, &component)
         .map_err(|error| Failure::other(format!("cannot write {}: {error}", file.display())))?;
@@ -96,12 +101,17 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
 
 /// What the folder's `plugin.toml` says.
 fn settings(dir: &Path, toml: &Path) -> Result<PluginToml, Failure> {
+    if !dir.is_dir() {
+        let what = if dir.exists() { "is not a folder" } else { "is not there" };
+        return Err(Failure::not_found(format!("{} {what}", dir.display()))
+            .help("name the folder of a project; a new one: bandstand plugin new NAME --lang rust"));
+    }
     if !toml.exists() {
         return Err(Failure::not_found(format!("{} has no {FILE_NAME}, which says what is to be built", dir.display()))
             .help("name the project's folder: bandstand plugin build DIR; a new project: bandstand plugin new NAME --lang rust"));
     }
     PluginToml::read(toml).map_err(|error| {
-        Failure::usage(error).help("it has name, version, description, language, and if need be uses, input, output, secrets and sdk")
+        Failure::from(error).help("it has name, version, description, language, and if need be uses, input, output, secrets and sdk")
     })
 }
 
@@ -109,14 +119,15 @@ fn settings(dir: &Path, toml: &Path) -> Result<PluginToml, Failure> {
 fn with_manifest(component: &[u8], said: Manifest, language: Language) -> Result<Vec<u8>, Failure> {
     let made_with = format!("{} {}", language.id(), env!("CARGO_PKG_VERSION"));
     let manifest = Manifest { sdk: said.sdk.or(Some(made_with)), ..said };
-    manifest::append(component, &manifest).map_err(|error| {
-        Failure::usage(format!("what was built does not load: {error}")).help(inspect::HOW_TO_BUILD)
-    })
+    manifest::append(component, &manifest)
+        .map_err(|error| Failure::usage(format!("what was built does not load: {error}")))
 }
 
-/// Equal bytes are left alone: what the host compiled of them stays.
+/// Equal bytes are left alone: what the host compiled of them stays. Only their time becomes that of the sources they were made of.
 fn write_if_changed(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
     if std::fs::read(path).is_ok_and(|old| old == bytes) {
+        // The file of somebody else cannot be touched, and is right all the same.
+        let _ = std::fs::File::open(path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
         return Ok(false);
     }
     replace(path, bytes).map(|()| true)

@@ -2,8 +2,6 @@
 //! which it would run; and what is known against it in the data directory, if there is one.
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::Path;
 
 use bandstand_sandbox::{Inspection, Limit, LoadError, SetBy};
 use bandstand_signature::Function;
@@ -12,36 +10,39 @@ use bandstand_workflow::grant_example;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::quarantine;
+use super::component::{Component, read};
+use super::{quarantine, refused};
 use crate::cli::context::{Context, attempt_limits, sandbox_settings};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::site;
 use crate::cli::term::{safe, words};
-use crate::project::builtin;
 use crate::project::config::Config;
-use crate::project::directory::open_file;
-use crate::project::load::PLUGIN_BYTES_MAX;
 use crate::project::manifest::Manifest;
 use crate::view::{PluginDetail, PluginFunction, PluginImport, PluginLimit, PluginLimits, Quarantine};
 
 /// What `inspect` is given.
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// The component, or `builtin:NAME`; of a server, also the digest of one that it keeps, or the beginning of that
-    #[arg(value_name = "FILE")]
+    /// The component, `builtin:NAME`, or the folder of an agent that is built; of a server, also the digest of one that it keeps, or
+    /// the beginning of that
+    #[arg(value_name = "DIR|FILE", default_value = ".")]
     pub file: String,
 }
 
 /// Shows it. A component that this host cannot run is shown too, with the reason, and exit code 2.
 pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
-    let detail = match context.api() {
-        Some(api) => site::served_plugin(api, &args.file)?,
+    let component = Component::named(&args.file)?;
+    let file = &component.file;
+    let (detail, problem) = match context.api() {
+        Some(api) => (site::served_plugin(api, file)?, None),
         None => {
-            let bytes = read(&args.file)?;
-            let mut detail = inspected(&args.file, &bytes, context.config_here()?.as_ref())
-                .map_err(|error| Failure::usage(format!("{}: {error}", args.file)).help(HOW_TO_BUILD))?;
+            let bytes = read(file)?;
+            let (mut detail, problem) =
+                inspected(file, &bytes, context.config_here()?.as_ref(), Code::Unknown)
+                    .map_err(|error| refused(file, &error))?;
+            detail.warnings.extend(component.outdated().map(|outdated| outdated.sentence()));
             detail.quarantine = Quarantine::from(breaker(&detail.digest, context)?.as_ref());
-            detail
+            (detail, problem)
         }
     };
     if context.out.json {
@@ -62,9 +63,10 @@ pub fn execute(args: &InspectArgs, context: &Context) -> Result<Exit, Failure> {
         let faults = words::count(usize::try_from(known.faults).unwrap_or(usize::MAX), "fault");
         context.out.data(&format!("health    in service, {faults} in a row"));
     }
-    match &detail.problem {
-        Some(why) => Err(Failure::usage(format!("{}: {why}", args.file)).help(HOW_TO_BUILD)),
-        None => Ok(Exit::Succeeded),
+    match (problem, &detail.problem) {
+        (Some(error), _) => Err(refused(file, &error)),
+        (None, Some(why)) => Err(Failure::usage(format!("{file}: {why}"))),
+        (None, None) => Ok(Exit::Succeeded),
     }
 }
 
@@ -80,40 +82,29 @@ fn breaker(digest: &str, context: &Context) -> Result<Option<KeptBreaker>, Failu
     }
 }
 
-/// The bytes of a file, or of `builtin:NAME`.
-pub(crate) fn read(file: &str) -> Result<Vec<u8>, Failure> {
-    if let Some(name) = file.strip_prefix("builtin:") {
-        return builtin::named(name).map(|builtin| builtin.bytes.to_vec()).ok_or_else(|| {
-            let names: Vec<&str> = builtin::ALL.iter().map(|builtin| builtin.name).collect();
-            Failure::not_found(format!("there is no builtin `{name}`"))
-                .help(format!("there is: {}", names.join(", ")))
-        });
-    }
-    let cannot =
-        |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", Path::new(file).display()));
-    let mut bytes = Vec::new();
-    open_file(Path::new(file))
-        .map_err(cannot)?
-        .take(PLUGIN_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(cannot)?;
-    if bytes.len() as u64 > PLUGIN_BYTES_MAX {
-        return Err(Failure::usage(format!("{file} has more than {}", words::size(PLUGIN_BYTES_MAX))));
-    }
-    Ok(bytes)
+/// What is known of a component's code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Code {
+    /// It was compiled, so it is valid.
+    Compiled,
+    /// Nothing: it is to be validated.
+    Unknown,
 }
 
-/// What these bytes are, but for the quarantine.
+/// What these bytes are, but for the quarantine; and why this host cannot run them, if it cannot.
 pub(crate) fn inspected(
     file: &str,
     bytes: &[u8],
     config: Option<&Config>,
-) -> Result<PluginDetail, LoadError> {
+    code: Code,
+) -> Result<(PluginDetail, Option<LoadError>), LoadError> {
     let inspection = bandstand_sandbox::inspect(bytes)?;
-    let problem = inspection.is_of_use().err().map(|error| error.to_string());
-    let node = inspection.node();
-    let is_run = |function: &Function| node.is_some() && function.interface.as_deref() == node;
-    let functions = inspection.functions.iter().filter(|function| !is_run(function));
+    let is_valid = || match code {
+        Code::Compiled => Ok(()),
+        Code::Unknown => bandstand_sandbox::validate(bytes),
+    };
+    let problem = inspection.is_of_use().and_then(|()| is_valid()).err();
+    let functions = inspection.functions.iter().filter(|function| !inspection.is_own(function));
     let (manifest, warnings) = said(&inspection);
     let grants_needed = inspection.capabilities().into_iter().map(str::to_owned).collect();
     let imports = inspection.imports.iter().map(|import| PluginImport {
@@ -123,7 +114,7 @@ pub(crate) fn inspected(
         grant: import.capability.map(str::to_owned),
         writes: import.writes(),
     });
-    Ok(PluginDetail {
+    let detail = PluginDetail {
         file: file.to_owned(),
         digest: inspection.digest.clone(),
         size_bytes: inspection.size_bytes as u64,
@@ -139,9 +130,10 @@ pub(crate) fn inspected(
             http: limits(&config.map(|config| config.http.limits()).unwrap_or_default().all()),
         },
         usable: problem.is_none(),
-        problem,
+        problem: problem.as_ref().map(ToString::to_string),
         quarantine: Quarantine::from(None),
-    })
+    };
+    Ok((detail, problem))
 }
 
 /// Its manifest, and what is doubtful about it.

@@ -2,6 +2,7 @@
 //! them are in quarantine; and one call by hand. Nothing of a plugin runs but in `test`.
 
 pub mod build;
+pub(crate) mod component;
 pub mod inspect;
 pub mod list;
 pub mod new;
@@ -81,18 +82,24 @@ fn settings(context: &Context, config: Option<&Config>, cache_read_only: bool) -
 fn unloaded(error: &LoadError) -> Failure {
     let failure = Failure::usage(error);
     match error {
-        // What they say ends with what to do.
         LoadError::CompileTime { .. } | LoadError::CompileMemory { .. } => {
             failure.help("the bounds stand in bandstand.toml: [compile] memory = \"8GiB\", time = \"5m\"")
         }
+        // What they say ends with what to do.
         LoadError::CompilerCrash { .. }
         | LoadError::CompilerAnswer { .. }
         | LoadError::CompilerStart { .. }
-        | LoadError::TooLarge { .. } => failure,
-        LoadError::NotGranted(_) => failure.help(
-            "grant it as a workflow file would, such as --grants '{ memory: write }'; where there is a bandstand.toml, \
-             it must permit it, too",
+        | LoadError::CoreModule
+        | LoadError::TooLarge { .. }
+        | LoadError::WrongVersion { .. } => failure,
+        LoadError::Compile { .. } | LoadError::Incompatible { .. } | LoadError::Malformed { .. } => failure.help(
+            "the file is a component, but not one that works here: it was damaged, or made by other tools than the SDK's; make it \
+             anew, in an agent's project with: bandstand plugin build",
         ),
+        LoadError::UnknownImports(_) => {
+            failure.help("what a plugin may import is in host/docs/agents.md, \"What it may use\"; make it without the rest")
+        }
+        LoadError::NotGranted(_) => failure.help("bandstand.toml permits it to a plugin by [grants]"),
         LoadError::FunctionName { .. }
         | LoadError::NoFunction { .. }
         | LoadError::SeveralFunctions { .. }
@@ -101,4 +108,17 @@ fn unloaded(error: &LoadError) -> Failure {
         }
         _ => failure.help(inspect::HOW_TO_BUILD),
     }
+}
+
+/// The same, of the file of that name.
+fn refused(file: &str, error: &LoadError) -> Failure {
+    let failure = unloaded(error);
+    Failure { what: format!("{file}: {}", failure.what), ..failure }
+}
+
+/// The last word after several failures that were told: one, with the gravest exit code and its advice.
+fn summary(failures: Vec<Failure>, what: impl Fn(usize) -> String) -> Option<Failure> {
+    let what = what(failures.len());
+    let gravest = failures.into_iter().max_by_key(|failure| failure.exit.code())?;
+    Some(Failure { what, ..gravest })
 }

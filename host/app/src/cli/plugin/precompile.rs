@@ -1,14 +1,14 @@
 //! `bandstand plugin precompile`: fills the cache of compiled code, so that the first call of a plugin costs milliseconds.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use bandstand_sandbox::{KeptCode, Sandbox};
 use clap::Args;
 use serde_json::json;
 
-use super::inspect::read;
-use super::{sandbox, unloaded};
+use super::component::{components, read};
+use super::{refused, sandbox, summary};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::{safe, words};
@@ -38,20 +38,14 @@ pub fn execute(args: &PrecompileArgs, context: &Context) -> Result<Exit, Failure
                 if context.out.json {
                     context.out.json_line(&json!({ "file": file, "problem": failure.what }));
                 } else {
-                    let problem = format!("{}: {}", safe::line(file), safe::block(&failure.what));
-                    context.out.error_line(&problem);
+                    context.out.error_line(&safe::block(&failure.what));
                 }
                 failures.push(failure);
             }
         }
     }
-    // The last word is one error, with the gravest exit code.
-    let Some(gravest) = failures.iter().max_by_key(|failure| failure.exit.code()) else {
-        return Ok(Exit::Succeeded);
-    };
-    let (failed, all) = (failures.len(), files.len());
-    let failure = Failure { exit: gravest.exit, help: gravest.help.clone(), what: String::new() };
-    Err(Failure { what: format!("{failed} of {} not compiled", words::count(all, "plugin")), ..failure })
+    let what = |failed: usize| format!("{failed} of {} not compiled", words::count(files.len(), "plugin"));
+    summary(failures, what).map_or(Ok(Exit::Succeeded), Err)
 }
 
 struct Done {
@@ -62,13 +56,13 @@ struct Done {
 
 fn compiled(file: &str, sandbox: &Sandbox) -> Result<Done, Failure> {
     let bytes = read(file)?;
-    let digest = bandstand_sandbox::inspect(&bytes).map_err(|error| unloaded(&error))?.digest;
+    let digest = bandstand_sandbox::inspect(&bytes).map_err(|error| refused(file, &error))?.digest;
     let was_kept = matches!(sandbox.kept_code(&digest), KeptCode::Authentic { .. });
-    sandbox.precompile(&bytes).map_err(|error| unloaded(&error))?;
+    sandbox.precompile(&bytes).map_err(|error| refused(file, &error))?;
     match sandbox.kept_code(&digest) {
         KeptCode::Authentic { size_bytes } => Ok(Done { digest, was_kept, code_bytes: size_bytes }),
         // Why is among the warnings.
-        _ => Err(Failure::storage("its compiled code could not be kept")
+        _ => Err(Failure::storage(format!("{file}: its compiled code could not be kept"))
             .help("see to the folder `compiled` of the data directory: room, owner, permissions")),
     }
 }
@@ -98,19 +92,11 @@ fn files(named: &[String]) -> Result<Vec<String>, Failure> {
             files.push(name.clone());
             continue;
         }
-        let cannot = |error: std::io::Error| Failure::usage(format!("cannot look into {name}: {error}"));
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(name).map_err(cannot)? {
-            let path: PathBuf = entry.map_err(cannot)?.path();
-            if path.extension().is_some_and(|ending| ending == "wasm") {
-                found.push(path.to_string_lossy().into_owned());
-            }
-        }
+        let found = components(Path::new(name))?;
         if found.is_empty() {
-            return Err(Failure::usage(format!("there is no `.wasm` file in {name}")));
+            return Err(Failure::not_found(format!("there is no `.wasm` file in {name}")));
         }
-        found.sort();
-        files.append(&mut found);
+        files.extend(found.iter().map(|path| path.to_string_lossy().into_owned()));
     }
     Ok(files)
 }

@@ -1,13 +1,13 @@
 //! `bandstand plugin put`: puts a component into the directory that a server serves, where workflows name it by
 //! `plugins/NAME.wasm`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use clap::Args;
 use hyper::Method;
 use serde_json::json;
 
-use super::inspect;
+use super::component::{self, Component};
 use crate::api::{Asked, escaped};
 use crate::cli::arguments;
 use crate::cli::context::Context;
@@ -19,9 +19,9 @@ use crate::view::UploadedPlugin;
 /// What `put` is given.
 #[derive(Args, Debug)]
 pub struct PutArgs {
-    /// The component
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The component, or the folder of an agent that is built
+    #[arg(value_name = "DIR|FILE")]
+    pub file: String,
     /// What its file is called there, without `.wasm` [default: as here]
     #[arg(long, value_name = "NAME", value_parser = arguments::name)]
     pub name: Option<String>,
@@ -33,12 +33,12 @@ pub fn execute(args: &PutArgs, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::usage("plugin put is for a server: --server URL")
             .help("in a folder of this machine, copy the component to where the workflow file names it"));
     };
-    let name = args.name.clone().or_else(|| Some(args.file.file_stem()?.to_str()?.to_owned()));
+    let file = Component::named(&args.file)?.file;
+    let name = args.name.clone().or_else(|| Some(Path::new(&file).file_stem()?.to_str()?.to_owned()));
     let name = name.ok_or_else(|| {
-        Failure::usage(format!("{} has no name that a plugin can have", args.file.display()))
-            .help("give it one: --name NAME")
+        Failure::usage(format!("{file} has no name that a plugin can have")).help("give it one: --name NAME")
     })?;
-    let bytes = inspect::read(&args.file.to_string_lossy())?;
+    let bytes = component::read(&file)?;
     let asked = Asked::new(Method::PUT, format!("/plugins/{}", escaped(&name)));
     let put: UploadedPlugin = site::wait(api.json(asked.body("application/wasm", bytes)))?;
     if context.out.json {

@@ -73,5 +73,5 @@ fn digest(plugin: &str, known: &[PluginSummary]) -> Result<String, Failure> {
         let problem = format!("nothing is known against a plugin `{plugin}`, and there is no such file");
         return Err(Failure::not_found(problem).help(help));
     }
-    Ok(crate::driver::digest(&super::inspect::read(plugin)?))
+    Ok(crate::driver::digest(&super::component::read(plugin)?))
 }

@@ -7,24 +7,24 @@ use std::sync::Arc;
 use bandstand_engine::graph::PluginLimits;
 use bandstand_model::{Models, Spent};
 use bandstand_sandbox::{
-    CallLimits, CallRequest, Grants, Memory, Observer, Outcome, Plugin, Sandbox, Settings,
+    CallLimits, CallRequest, Grants, LoadError, Memory, Observer, Outcome, Plugin, Sandbox, Settings,
 };
 use bandstand_store::memory::Scope;
 use bandstand_store::{Options, Store};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::inspect::read;
+use super::component::{Component, read};
 use super::test_report::{self, Listener};
-use super::{settings, test_cases, unloaded, verify};
+use super::{refused, settings, test_cases, verify};
 use crate::cli::context::{Context, attempt_limits, block_on, now};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json_input;
+use crate::cli::term::safe;
 use crate::driver;
 use crate::host::memory;
 use crate::project::config::{Config, span_ms};
 use crate::project::directory::Directory;
-use crate::project::plugin_toml::{self, PluginToml};
 use crate::project::{contract, permits, trial};
 
 /// How the call is named towards the plugin, and in what it remembers.
@@ -43,7 +43,7 @@ pub struct TestArgs {
     #[arg(long, short, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     pub input: Option<String>,
     /// Instead of one input, cases with what is expected of each: a file of JSON or YAML, or a folder of them [default: the
-    /// folder `cases` of DIR, if it is there]
+    /// folder `cases` of DIR, if it is there and no --function is named]
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "input")]
     pub cases: Option<PathBuf>,
     /// What it is granted, as in a workflow file: `{ memory: write }` [default: what bandstand.toml permits it]
@@ -62,9 +62,16 @@ pub struct TestArgs {
 
 /// Calls it, once or once a case.
 pub fn execute(args: &TestArgs, context: &Context) -> Result<Exit, Failure> {
-    let tested = Tested::of(args)?;
+    let tested = Component::named(&args.file)?;
     // First: whoever mistyped a case need not wait for a compiler.
-    let cases = tested.cases.as_deref().map(test_cases::read).transpose()?;
+    let cases = cases(args, &tested).as_deref().map(test_cases::read).transpose()?;
+    if let Some(outdated) = tested.outdated() {
+        if context.out.json {
+            context.out.json_line(&outdated.as_json());
+        } else {
+            context.out.note(&safe::line(&format!("warning: {}", outdated.sentence())));
+        }
+    }
     let bench = Bench::new(&tested.file, args, context)?;
     if let Some(cases) = cases {
         return block_on(test_cases::run(&cases, &bench, context));
@@ -86,62 +93,16 @@ pub fn execute(args: &TestArgs, context: &Context) -> Result<Exit, Failure> {
     Ok(test_report::tell(&outcome, &context.out))
 }
 
-/// What is called, and with which cases.
-struct Tested {
-    /// The component, or `builtin:NAME`.
-    file: String,
-    cases: Option<PathBuf>,
-}
-
-impl Tested {
-    fn of(args: &TestArgs) -> Result<Tested, Failure> {
-        let dir = Path::new(&args.file);
-        if args.file.starts_with("builtin:") || !dir.is_dir() {
-            return Ok(Tested { file: args.file.clone(), cases: args.cases.clone() });
-        }
-        let file = built(dir)?.to_string_lossy().into_owned();
-        let own = dir.join(CASES);
-        let cases = args.cases.clone().or_else(|| (args.input.is_none() && own.exists()).then_some(own));
-        Ok(Tested { file, cases })
-    }
-}
-
 /// The folder of an agent's cases.
 const CASES: &str = "cases";
 
-/// The component in the folder of an agent: `NAME.wasm` by its `plugin.toml`, else the only one.
-fn built(dir: &Path) -> Result<PathBuf, Failure> {
-    let told = dir.join(plugin_toml::FILE_NAME);
-    if told.exists() {
-        let name = PluginToml::read(&told).map_err(Failure::usage)?.name;
-        let named = dir.join(format!("{name}.wasm"));
-        if named.is_file() {
-            return Ok(named);
-        }
-    }
-    let cannot = |error| Failure::usage(format!("cannot read {}: {error}", dir.display()));
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(cannot)? {
-        let path = entry.map_err(cannot)?.path();
-        if path.is_file() && path.extension().is_some_and(|ending| ending == "wasm") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    match <[PathBuf; 1]>::try_from(found) {
-        Ok([only]) => Ok(only),
-        Err(none) if none.is_empty() => {
-            Err(Failure::not_found(format!("there is no component in {}", dir.display())).help(format!(
-                "build it there first, or name the component: bandstand plugin test {}",
-                dir.join("NAME.wasm").display()
-            )))
-        }
-        Err(several) => {
-            let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
-            Err(Failure::usage(format!("there are several components in {}", dir.display()))
-                .help(format!("name one of them: {}", names.join(", "))))
-        }
-    }
+/// Those that are named, else the agent's own: they are of the agent, not of another function of its component.
+fn cases(args: &TestArgs, tested: &Component) -> Option<PathBuf> {
+    let own = || {
+        let own = tested.dir.as_deref()?.join(CASES);
+        (args.input.is_none() && args.function.is_none() && own.exists()).then_some(own)
+    };
+    args.cases.clone().or_else(own)
 }
 
 /// A plugin, ready to be called.
@@ -158,11 +119,11 @@ pub(super) struct Bench {
 
 impl Bench {
     fn new(file: &str, args: &TestArgs, context: &Context) -> Result<Bench, Failure> {
-        let is_missing = !file.starts_with("builtin:") && !Path::new(file).exists();
-        let bytes = read(file).map_err(|failure| {
-            if is_missing { Failure { exit: Exit::NotFound, ..failure } } else { failure }
-        })?;
-        let unusable = |error| Failure { what: format!("{file}: {error}"), ..unloaded(&error) };
+        let bytes = read(file)?;
+        let unusable = |error: LoadError| match &error {
+            LoadError::NotGranted(_) => refused(file, &error).help(HOW_TO_BE_GRANTED),
+            _ => refused(file, &error),
+        };
         let inspection = bandstand_sandbox::inspect(&bytes).map_err(unusable)?;
         match &args.function {
             None => inspection.runnable(),
@@ -176,7 +137,7 @@ impl Bench {
         let grants = match (&args.grants, config) {
             (Some(asked), _) => {
                 let granted = trial::grants(asked, &name, &inspection, &directory);
-                let granted = granted.map_err(|problems| refused(&problems))?;
+                let granted = granted.map_err(|problems| misgranted(&problems))?;
                 let mut lending = permits::lending(config);
                 lending.paths_kept.push(context.data_dir().to_owned());
                 if let Some(refused) = lending.refusal(&granted) {
@@ -249,12 +210,15 @@ fn open(context: &Context, config: Option<&Config>, scratch: &Folder) -> Result<
     Sandbox::with_outbound(settings, outbound).map_err(Failure::other)
 }
 
-fn refused(problems: &[bandstand_workflow::Diagnostic]) -> Failure {
+fn misgranted(problems: &[bandstand_workflow::Diagnostic]) -> Failure {
     let texts: Vec<String> =
         problems.iter().map(|found| format!("--grants: {} [{}]", found.message, found.code)).collect();
     let help = problems.iter().map(|found| found.help.as_str()).find(|help| !help.is_empty());
     Failure::usage(texts.join("\n")).help(help.unwrap_or(HOW_TO_GRANT))
 }
+
+const HOW_TO_BE_GRANTED: &str = "grant it as a workflow file would, such as --grants '{ memory: write }'; where there is a \
+                                 bandstand.toml, it must permit it, too";
 
 const HOW_TO_GRANT: &str =
     "write it as after `grants:` in a workflow file: --grants '{ memory: write, model: [small] }'";

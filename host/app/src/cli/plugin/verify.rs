@@ -9,8 +9,8 @@ use bandstand_workflow::Permitted;
 use clap::Args;
 use serde_json::json;
 
-use super::inspect::{HOW_TO_BUILD, read};
-use super::sandbox;
+use super::component::{Component, read};
+use super::{sandbox, summary, unloaded};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::{safe, words};
@@ -20,26 +20,32 @@ use crate::project::permits;
 /// What `verify` is given.
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// Components, or `builtin:NAME`
-    #[arg(value_name = "FILE", required = true)]
+    /// Components, `builtin:NAME`, or folders of agents that are built
+    #[arg(value_name = "DIR|FILE", required = true)]
     pub files: Vec<String>,
 }
 
-/// Verifies them all, then says whether something is wrong with one: exit code 2 for a plugin that does not load, 1 for
-/// compiled code that was changed.
+/// Verifies them all, then says whether something is wrong with one: exit code 3 for a plugin that is not there, 2 for one that does
+/// not load, 1 for compiled code that was changed.
 pub fn execute(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure> {
     let directory = Directory::at(Path::new("."))?;
     let sandbox = sandbox(context, directory.config.as_ref(), true)?;
-    let (mut unusable, mut refused) = (0, 0);
-    for file in &args.files {
-        let verified = verified(file, &directory, &sandbox);
-        unusable += usize::from(verified.problem.is_some());
+    let (mut unusable, mut refused) = (Vec::new(), 0);
+    for named in &args.files {
+        let (file, verified) = match Component::named(named) {
+            Ok(Component { file, .. }) => {
+                let verified = verified(&file, &directory, &sandbox);
+                (file, verified)
+            }
+            Err(failure) => (named.clone(), Verified::not_loaded(failure)),
+        };
         refused += usize::from(matches!(verified.kept, KeptCode::Refused { .. }));
-        tell(file, &verified, context);
+        tell(&file, &verified, context);
+        unusable.extend(verified.problem);
     }
     let all = words::count(args.files.len(), "plugin");
-    if unusable > 0 {
-        return Err(Failure::usage(format!("{unusable} of {all} would not load")).help(HOW_TO_BUILD));
+    if let Some(failure) = summary(unusable, |failed| format!("{failed} of {all} would not load")) {
+        return Err(failure);
     }
     if refused > 0 {
         return Err(Failure::other(format!(
@@ -54,20 +60,25 @@ struct Verified {
     digest: Option<String>,
     grants: String,
     kept: KeptCode,
-    problem: Option<String>,
+    problem: Option<Failure>,
+}
+
+impl Verified {
+    fn not_loaded(problem: Failure) -> Verified {
+        Verified { digest: None, grants: "-".to_owned(), kept: KeptCode::None, problem: Some(problem) }
+    }
 }
 
 fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
-    let mut verified = Verified { digest: None, grants: "-".to_owned(), kept: KeptCode::None, problem: None };
     let bytes = match read(file) {
         Ok(bytes) => bytes,
-        Err(failure) => return Verified { problem: Some(failure.what), ..verified },
+        Err(failure) => return Verified::not_loaded(failure),
     };
     let inspection = match bandstand_sandbox::inspect(&bytes) {
         Ok(inspection) => inspection,
-        Err(error) => return Verified { problem: Some(error.to_string()), ..verified },
+        Err(error) => return Verified::not_loaded(unloaded(&error)),
     };
-    verified.kept = sandbox.kept_code(&inspection.digest);
+    let kept = sandbox.kept_code(&inspection.digest);
     let loaded = match &directory.config {
         // Without the operator's file a workflow file's own grants hold.
         None => sandbox.precompile(&bytes),
@@ -83,19 +94,18 @@ fn verified(file: &str, directory: &Directory, sandbox: &Sandbox) -> Verified {
         }
     };
     let needed = inspection.capabilities();
-    verified.grants = match (&directory.config, needed.is_empty()) {
+    let mut grants = match (&directory.config, needed.is_empty()) {
         (_, true) => "none needed".to_owned(),
         (None, false) => {
             format!("needs {}; no bandstand.toml, so a workflow file may grant it", needed.join(", "))
         }
         (Some(_), false) => format!("needs {}", needed.join(", ")),
     };
-    verified.problem = loaded.err().map(|error| error.to_string());
-    if verified.problem.is_none() && directory.config.is_some() && !needed.is_empty() {
-        verified.grants.push_str("; permitted by bandstand.toml");
+    if loaded.is_ok() && directory.config.is_some() && !needed.is_empty() {
+        grants.push_str("; permitted by bandstand.toml");
     }
-    verified.digest = Some(inspection.digest);
-    verified
+    let problem = loaded.err().map(|error| unloaded(&error));
+    Verified { digest: Some(inspection.digest), grants, kept, problem }
 }
 
 /// All that the operator permits, as the sandbox has it.
@@ -123,7 +133,8 @@ pub(super) fn name_in_project(file: &str, directory: &Directory) -> String {
 }
 
 fn tell(file: &str, verified: &Verified, context: &Context) {
-    let Verified { digest, grants, kept, problem } = verified;
+    let Verified { digest, grants, kept, .. } = verified;
+    let problem = verified.problem.as_ref().map(|failure| &failure.what);
     let (word, code) = match kept {
         KeptCode::None => ("none", "none; compiled when it is first loaded".to_owned()),
         KeptCode::Authentic { size_bytes } => {

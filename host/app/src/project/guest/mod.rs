@@ -7,6 +7,7 @@ mod component;
 mod language;
 mod name;
 pub mod new;
+mod newer;
 pub mod recipe;
 mod run;
 mod sdk;
@@ -14,6 +15,7 @@ pub mod tool;
 
 pub use language::Language;
 pub use name::name_problem;
+pub use newer::newer_source;
 pub use run::{BuildError, Runner};
 
 use std::path::PathBuf;

@@ -89,7 +89,8 @@ async fn show(
         };
         let bytes = bytes.ok_or_else(|| no_plugin(&plugin))?;
         let config = Directory::at(&dir).ok().and_then(|directory| directory.config);
-        let mut shown = inspect::inspected(&plugin, &bytes, config.as_ref())
+        // Whatever is kept was compiled.
+        let (mut shown, _) = inspect::inspected(&plugin, &bytes, config.as_ref(), inspect::Code::Compiled)
             .map_err(|error| Problem::new(Code::Conflict, error.to_string()))?;
         let breakers = reader.breakers()?;
         shown.quarantine = Quarantine::from(breakers.iter().find(|breaker| breaker.plugin == shown.digest));

@@ -1,0 +1,58 @@
+//! Whether the sources of a project have changed since its component was made, by the times of the files. What is made, fetched or
+//! only read by people or tests is no source.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Most files and folders that are looked at; those beyond say nothing.
+const ENTRIES_MAX: usize = 10_000;
+/// Folders of what is made or fetched, and of cases. Hidden ones are left out, too.
+const FOLDERS_LEFT_OUT: [&str; 4] = ["target", "node_modules", "__pycache__", "cases"];
+/// Components, and recorded replies of models, which a test may write.
+const ENDINGS_LEFT_OUT: [&str; 2] = ["wasm", "jsonl"];
+/// For people.
+const README: &str = "README.md";
+
+/// The source that was changed last, when that was after the component was made.
+pub fn newer_source(dir: &Path, component: &Path) -> Option<PathBuf> {
+    let mut newest = modified(component)?;
+    let mut newer = None;
+    let mut folders = vec![dir.to_owned()];
+    let mut left = ENTRIES_MAX;
+    while let Some(folder) = folders.pop() {
+        // What cannot be read cannot be told of.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            left = left.saturating_sub(1);
+            if left == 0 {
+                return newer;
+            }
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.extend(is_of_sources(&path).then_some(path));
+            } else if let (true, Some(changed)) = (is_source(&path), modified(&path))
+                && changed > newest
+            {
+                newest = changed;
+                newer = Some(path);
+            }
+        }
+    }
+    newer
+}
+
+/// When a file was changed. A link's own time says nothing of what it leads to.
+fn modified(file: &Path) -> Option<SystemTime> {
+    let found = std::fs::metadata(file).ok().filter(|found| found.is_file())?;
+    found.modified().ok()
+}
+
+fn is_of_sources(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    !name.starts_with('.') && !FOLDERS_LEFT_OUT.contains(&&*name)
+}
+
+fn is_source(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let left_out = |ending| ENDINGS_LEFT_OUT.iter().any(|known| ending == *known);
+    !name.starts_with('.') && name != README && !file.extension().is_some_and(left_out)
+}
