@@ -45,9 +45,8 @@ fn empty() -> Value {
 /// The cases of a file, or of all files of JSON and YAML of a folder by name. Each has a name afterwards.
 pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
     let cannot = |error: std::io::Error| {
-        let what = format!("--cases: cannot read {}: {error}", path.display());
-        let missing = error.kind() == std::io::ErrorKind::NotFound;
-        if missing { Failure::not_found(what) } else { Failure::usage(what) }
+        let failure = Failure::unreadable(path.display(), &error);
+        Failure { what: format!("--cases: {}", failure.what), ..failure }
     };
     let mut files = vec![path.to_owned()];
     if std::fs::metadata(path).map_err(cannot)?.is_dir() {
@@ -77,7 +76,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
             if !case.input.is_object() || !case.expect.is_object() {
                 return Err(invalid("`input` and `expect` are objects".to_owned()));
             }
-            if let Some(problem) = text_problem(&case.expect) {
+            if let Some(problem) = text_problem("expect", &case.expect) {
                 return Err(invalid(problem));
             }
             let unnamed = if are_many { format!("{stem} {}", index + 1) } else { stem.clone() };
@@ -94,18 +93,23 @@ pub(super) fn read(path: &Path) -> Result<Vec<Case>, Failure> {
 /// How files of cases end.
 const ENDINGS: [&str; 3] = ["json", "yaml", "yml"];
 
-/// What is wrong with an expectation of texts, anywhere in it.
-fn text_problem(expected: &Value) -> Option<String> {
+/// What is wrong with an expectation of texts, anywhere in it, with its place.
+fn text_problem(path: &str, expected: &Value) -> Option<String> {
     if let Some(wanted) = as_text(expected) {
         return wanted.iter().find_map(|(how, wanted)| {
-            let Some(wanted) = wanted.as_str() else { return Some(format!("`{how}` is a text")) };
+            let Some(wanted) = wanted.as_str() else { return Some(format!("{path}.{how} is a text")) };
             let pattern = (how == MATCHES).then(|| pattern(wanted))?;
-            pattern.err().map(|problem| format!("`{how}`: {problem}"))
+            pattern.err().map(|problem| format!("{path}.{how}: {problem}"))
         });
     }
     match expected {
-        Value::Object(members) => members.values().find_map(text_problem),
-        Value::Array(items) => items.iter().find_map(text_problem),
+        Value::Object(members) => {
+            members.iter().find_map(|(name, member)| text_problem(&format!("{path}.{name}"), member))
+        }
+        Value::Array(items) => {
+            let mut each = items.iter().enumerate();
+            each.find_map(|(index, item)| text_problem(&format!("{path}[{index}]"), item))
+        }
         _ => None,
     }
 }
@@ -120,7 +124,23 @@ fn as_text(expected: &Value) -> Option<&Map<String, Value>> {
 /// The engine's schemas have the patterns of this host: in linear time, found anywhere in the text.
 fn pattern(wanted: &str) -> Result<Schema, String> {
     let schema = json!({ "type": "string", "pattern": wanted });
-    Schema::new(Arc::new(schema)).map_err(|problem| problem.message)
+    Schema::new(Arc::new(schema)).map_err(|problem| match regex_syntax::parse(wanted) {
+        Ok(_) => problem.message,
+        Err(error) => format!("{} is no regular expression: {}", short(&json!(wanted)), reason(&error)),
+    })
+}
+
+/// In a line: what is wrong, and where.
+fn reason(error: &regex_syntax::Error) -> String {
+    match error {
+        regex_syntax::Error::Parse(error) => {
+            format!("{}, at character {}", error.kind(), error.span().start.column)
+        }
+        regex_syntax::Error::Translate(error) => {
+            format!("{}, at character {}", error.kind(), error.span().start.column)
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn fits(how: &str, wanted: &Value, found: &str) -> bool {
@@ -257,7 +277,7 @@ mod tests {
             json!({ "$contains": "no", "$matches": "17" }),
         ] {
             let expected = json!({ "error": { "last_words": same } });
-            assert_eq!(text_problem(&expected), None);
+            assert_eq!(text_problem("expect", &expected), None);
             assert_eq!(differences(&expected, &found), Vec::<String>::new(), "{expected}");
         }
         for other in [json!({ "$contains": "yes" }), json!({ "$matches": "^no" })] {
@@ -272,10 +292,19 @@ mod tests {
         assert_eq!(differences(&expected, &found).len(), 1, "it is an ordinary object");
         let absent = json!({ "error": { "backtrace": { "$contains": "a" } } });
         assert!(differences(&absent, &found)[0].contains("there is none"));
-        for (wrong, told) in
-            [(json!({ "a": [{ "$contains": 1 }] }), "is a text"), (json!({ "$matches": "(" }), "$matches")]
-        {
-            assert!(text_problem(&wrong).is_some_and(|problem| problem.contains(told)), "{wrong}");
+        for (wrong, told) in [
+            (json!({ "a": [{ "$contains": 1 }] }), "expect.a[0].$contains is a text"),
+            (
+                json!({ "$matches": "ab(" }),
+                "expect.$matches: \"ab(\" is no regular expression: unclosed group, at character 3",
+            ),
+            (
+                json!({ "b": { "$matches": "a(?=b)" } }),
+                "expect.b.$matches: \"a(?=b)\" is no regular expression: look-around, including look-ahead and look-behind, is not \
+                 supported, at character 2",
+            ),
+        ] {
+            assert_eq!(text_problem("expect", &wrong).as_deref(), Some(told), "{wrong}");
         }
     }
 
