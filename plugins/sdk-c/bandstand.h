@@ -13,7 +13,10 @@
  *
  * Nothing here is ever freed, and agents need not free either: the instance with all its memory is thrown away after the call.
  * Without memory left the agent crashes. What the code does not call is not imported, so it needs no grant. On wasm
- * `bandstand_wasm.c` is linked in, in tests `bandstand_fake.c`. */
+ * `bandstand_wasm.c` is linked in, in tests `bandstand_fake.c`.
+ *
+ * There is no HTTP here, and of memory and models a part: a node before the agent can make requests with `builtin:http`, and a tool
+ * in another language can do the rest. */
 #ifndef BANDSTAND_H
 #define BANDSTAND_H
 

@@ -1,5 +1,5 @@
 // Package bandstand is what an agent of Bandstand is written with in Go: typed input and output, failures, log, progress,
-// memory, models and tools.
+// memory, models, tools and HTTP.
 //
 // An agent is a function, named in init:
 //
@@ -28,8 +28,8 @@
 //	}
 //
 // main is never called: a component is entered by its exports. A failure is returned: Recoverable where another attempt may
-// help, Permanent where it cannot. What the host refuses comes as a *HostError; returned as it is, it becomes a failure of
-// the right kind. Any other error, and a panic, is a crash: its text, and for a panic its stack, reach the host as the
+// help, Permanent where it cannot. What the host refuses comes as a *HostError, a request without a response as an
+// *HTTPError; returned as they are, they become failures of the right kind. Any other error, and a panic, is a crash: its text, and for a panic its stack, reach the host as the
 // attempt's last words. A panic in a goroutine of the agent's own cannot be caught here: its text is on stderr, which the
 // host keeps as well.
 //
@@ -152,11 +152,14 @@ func answer(call *Call) (*answered, error) {
 func asFailure(err error) error {
 	var failure *Failure
 	var refused *HostError
+	var missing *HTTPError
 	switch {
 	case errors.As(err, &failure):
 		return failure
 	case errors.As(err, &refused):
 		return refused.Failure()
+	case errors.As(err, &missing):
+		return missing.Failure()
 	}
 	return err
 }

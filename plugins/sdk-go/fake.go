@@ -32,6 +32,7 @@ type fakeHost struct {
 	pieces           []Piece
 	tools            map[string]func(json.RawMessage) (any, error)
 	toolNames        []string
+	answerHTTP       func(HTTPRequest) (*HTTPResponse, error)
 }
 
 // FakeReset forgets everything. Call it where a test begins. Under go test only, as all functions whose names begin with Fake.
@@ -54,6 +55,9 @@ func FakeTool(name string, answer func(arguments json.RawMessage) (any, error)) 
 	fake.tools[name] = answer
 	fake.toolNames = append(fake.toolNames, name)
 }
+
+// FakeHTTP answers every HTTP request so; the error is an *HTTPError.
+func FakeHTTP(answer func(request HTTPRequest) (*HTTPResponse, error)) { fake.answerHTTP = answer }
 
 // FakeAsked gives what models were asked.
 func FakeAsked() []Request { return slices.Clone(fake.asked) }
@@ -310,6 +314,13 @@ func hostToolsCall(name, arguments string) (json.RawMessage, error) {
 	}
 	text, err := argument(output)
 	return json.RawMessage(text), err
+}
+
+func hostHTTP(request *HTTPRequest, _ *address) (*HTTPResponse, error) {
+	if fake.answerHTTP == nil {
+		return nil, &HTTPError{Code: "http-request-denied", Message: "nobody answers in this test: call FakeHTTP first"}
+	}
+	return fake.answerHTTP(*request)
 }
 
 func same(a, b *string) bool { return a == b || a != nil && b != nil && *a == *b }

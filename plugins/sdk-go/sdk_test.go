@@ -198,3 +198,56 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+// R7.2
+func TestHTTP(t *testing.T) {
+	FakeReset()
+	var sent HTTPRequest
+	FakeHTTP(func(request HTTPRequest) (*HTTPResponse, error) {
+		sent = request
+		return &HTTPResponse{Status: 503, Fields: []HTTPField{{"retry-after", "1"}}, Body: []byte("busy")}, nil
+	})
+	response, err := HTTP(HTTPRequest{Method: "post", URL: "https://a.example/x", Body: []byte("b")})
+	if err != nil || response.Status != 503 || response.Header("Retry-After") != "1" || response.Header("x") != "" {
+		t.Error(response, err)
+	}
+	if sent.Method != "POST" || sent.ResponseBytesMax != 1<<20 {
+		t.Error(sent)
+	}
+	FakeReset()
+	_, err = HTTP(HTTPRequest{URL: "https://a.example"})
+	var failure *Failure
+	if !errors.As(asFailure(err), &failure) || failure.Recoverable || failure.Code != "http-request-denied" {
+		t.Error(err)
+	}
+	transient := &HTTPError{Code: "connection-refused", IsTransient: true}
+	if !transient.Failure().Recoverable {
+		t.Error(transient)
+	}
+}
+
+func TestURLs(t *testing.T) {
+	for url, expected := range map[string]address{
+		"https://a.example":             {true, "a.example", "/"},
+		"HTTP://a.example:8080/b?c=d#e": {false, "a.example:8080", "/b?c=d"},
+		"https://a.example?q=//x":       {true, "a.example", "/?q=//x"},
+		"https://a.example/@b":          {true, "a.example", "/@b"},
+		"http://[::1]:81/x":             {false, "[::1]:81", "/x"},
+	} {
+		if found, err := takeApart(url); err != nil || *found != expected {
+			t.Error(url, found, err)
+		}
+	}
+	for url, part := range map[string]string{
+		"a.example":                     "begins with",
+		"ftp://a.example":               "only `https`",
+		"https:///x":                    "no host",
+		"https://me:word@a.example":     "into a header",
+		"https://a.example/a b":         "encode",
+		"https://a.example\\@b.example": "backslashes",
+	} {
+		if _, err := HTTP(HTTPRequest{URL: url}); err == nil || !strings.Contains(err.Error(), part) {
+			t.Error(url, err)
+		}
+	}
+}

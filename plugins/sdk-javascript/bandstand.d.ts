@@ -40,6 +40,17 @@ export class HostError extends Error {
   failure(): Failure;
 }
 
+/** There is no response to an HTTP request: not granted, no such host, no connection, no answer in time, too large. Left alone it becomes
+ * a failure: recoverable where `isTransient`. */
+export class HttpError extends Error {
+  constructor(code: string, message: string, options?: { isTransient?: boolean });
+  /** The name of the error in `wasi:http`: `http-request-denied`, `connection-refused`; or `url-invalid`, `header-refused`. */
+  readonly code: string;
+  /** Whether the same request can end otherwise. */
+  readonly isTransient: boolean;
+  failure(): Failure;
+}
+
 /** What an agent's input looks like; a value that does not fit is the permanent failure `input-invalid`. */
 export namespace shape {
   /** Checks a value that stands at a JSON pointer. Throws where it does not fit. */
@@ -336,3 +347,52 @@ export const tools: {
   /** Calls one with an object and waits for its output. One that fails is a `HostError` with its own code and message. */
   call(name: string, args?: object): any;
 };
+
+/** One HTTP request at a time. Needs the grant `http`, which lists origins, and `http` among the plugin's `uses`. No redirect is followed. */
+export namespace http {
+  /** Names and values; as a list in that order. */
+  type Headers = Record<string, string> | [name: string, value: string][];
+
+  interface Options {
+    /** `{secret:NAME}` in a value stands for a secret that is granted; the host puts it there. */
+    headers?: Headers | undefined;
+    /** A text is sent in UTF-8; of JSON it is `JSON.stringify(..)`. */
+    body?: string | Uint8Array | undefined;
+    /** The longest time to the first byte, and between any two; left out, the host's own. */
+    timeoutMs?: number | undefined;
+    /** The largest response body that is read, in bytes: 1 MiB if left out. */
+    responseBytesMax?: number | undefined;
+  }
+
+  /** What is sent, as `fake.answerHttp` sees it. */
+  interface Request {
+    method: string;
+    url: string;
+    headers: [name: string, value: string][];
+    body: Uint8Array | undefined;
+    timeoutMs: number | undefined;
+    responseBytesMax: number;
+  }
+
+  /** What came back, whatever its status. */
+  class Response {
+    constructor(members?: { status?: number; headers?: Headers; body?: string | Uint8Array });
+    /** 100 to 599. */
+    readonly status: number;
+    /** Names in small letters and values, in the server's order. */
+    readonly headers: [name: string, value: string][];
+    /** The body, whole. */
+    readonly body: Uint8Array;
+    /** The value of the first header of that name. */
+    header(name: string): string | undefined;
+    /** The body as UTF-8. */
+    text(): string;
+    /** The body as JSON; what is none throws a SyntaxError. */
+    json(): any;
+  }
+
+  /** Sends the request and waits for the whole response. A status is no error; without a response an `HttpError` is thrown. */
+  function request(method: string, url: string, options?: Options): Response;
+  function get(url: string, options?: Omit<Options, 'body'>): Response;
+  function post(url: string, body: string | Uint8Array, options?: Omit<Options, 'body'>): Response;
+}

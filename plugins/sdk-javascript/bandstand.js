@@ -1,5 +1,5 @@
-// What an agent of Bandstand is written with in JavaScript: typed input and output, failures, memory, models, tools, log and
-// progress. `bandstand.d.ts` documents every item.
+// What an agent of Bandstand is written with in JavaScript: typed input and output, failures, memory, models, tools,
+// HTTP, log and progress. `bandstand.d.ts` documents every item.
 //
 //     import { agent, Permanent, Reply, shape } from 'bandstand';
 //
@@ -14,31 +14,19 @@
 //
 // Under node the host's functions are played by `bandstand/fake`; on wasm the generated entry connects the real ones.
 
-import { host as fake } from './fake.js';
 import { Permanent } from './failure.js';
+import { host } from './host.js';
+import { toJson } from './json.js';
 import * as shape from './shape.js';
 
-export { Failure, HostError, Permanent, Recoverable } from './failure.js';
+export { Failure, HostError, HttpError, Permanent, Recoverable } from './failure.js';
+export * as http from './http.js';
+export * as memory from './memory.js';
+export * as model from './model.js';
 export { shape };
-
-let host = fake;
-
-/** For the generated entry alone: the host's functions from now on. */
-export function connect(real) {
-  host = real;
-}
+export * as tools from './tools.js';
 
 const inUnit = (number) => (Number.isNaN(number) ? 0 : Math.min(Math.max(number, 0), 1));
-
-/** JSON text; undefined stays undefined. What is no JSON throws a TypeError. */
-export function toJson(value) {
-  const text = JSON.stringify(value, (_, each) => {
-    if (typeof each === 'number' && !Number.isFinite(each)) throw new TypeError(`${each} is no JSON`);
-    return each;
-  });
-  if (text === undefined && value !== undefined) throw new TypeError(`a ${typeof value} is no JSON`);
-  return text;
-}
 
 export class Reply {
   constructor(output, { confidence, goto, choose, review } = {}) {
@@ -151,48 +139,4 @@ export const progress = {
   at: (fraction, message) => host.progressReport(fraction, message),
   doing: (message) => host.progressReport(undefined, message),
   chunk: (text) => host.progressChunk(text),
-};
-
-export const memory = {
-  audit: {
-    append: (action, payload = null, tags = []) => host.auditAppend(action, toJson(payload), [...tags]),
-    snapshot: (limit) => host.auditSnapshot(limit),
-  },
-  facts: {
-    put: (...facts) => host.factsPut(facts.map((fact) => ({
-      kind: 'note', tags: [], salience: 0.5, confidence: 0.5, source: '', ...fact,
-    }))),
-    search: (query) => host.factsSearch({
-      text: '', mode: 'keyword', tags: [], kinds: [], limit: 10, ...(typeof query === 'string' ? { text: query } : query),
-    }),
-    forget: (id) => host.factsForget(id),
-    reflect: (entryId) => host.factsReflect(entryId),
-    consolidate: () => host.factsConsolidate(),
-  },
-  slots: {
-    get: (name) => host.slotsGet(name),
-    set: (name, value) => host.slotsSet(name, toJson(value ?? null)),
-    names: () => host.slotsList(),
-  },
-};
-
-const conversation = (messages, options) => ({
-  tools: [], ...options, messages: typeof messages === 'string' ? [model.user(messages)] : [...messages],
-});
-
-export const model = {
-  system: (text) => ({ role: 'system', parts: [text] }),
-  user: (...parts) => ({ role: 'user', parts }),
-  assistant: (text) => ({ role: 'assistant', parts: [text] }),
-  tool: (id, output, isError = false) => ({ role: 'tool', parts: [{ type: 'tool-result', id, output, isError }] }),
-  /** The answer as a turn of the conversation. */
-  turn: ({ text, toolCalls }) => ({ role: 'assistant', parts: [...(text || !toolCalls.length ? [text] : []), ...toolCalls] }),
-  chat: (messages, options) => host.modelChat(conversation(messages, options)),
-  stream: (messages, options) => host.modelStream(conversation(messages, options)),
-  embed: (texts, name) => host.modelEmbed(name, [...texts]),
-};
-
-export const tools = {
-  granted: () => host.toolsList(),
-  call: (name, args = {}) => host.toolsCall(name, toJson(args)),
 };

@@ -41,3 +41,18 @@ export class HostError extends Error {
     return new Permanent(this.code, this.message);
   }
 }
+
+/** There is no response to an HTTP request. */
+export class HttpError extends Error {
+  constructor(code, message, { isTransient = false } = {}) {
+    super(message);
+    this.name = 'HttpError';
+    this.code = code;
+    this.isTransient = isTransient;
+  }
+
+  /** The failure of an attempt that does not handle this. */
+  failure() {
+    return this.isTransient ? new Recoverable(this.code, this.message) : new Permanent(this.code, this.message);
+  }
+}

@@ -1,6 +1,6 @@
 // The host's functions as tests see them under node. Call `reset` before each test.
 
-import type { HostError, Message, RequestOptions, Response } from './bandstand.js';
+import type { http, HostError, Message, RequestOptions, Response } from './bandstand.js';
 
 /** Forgets everything. */
 export function reset(): void;
@@ -12,6 +12,8 @@ export function denyMemory(): void;
 export function answerWith(...answers: (string | Partial<Response> | HostError)[]): void;
 /** Grants a tool that answers so. */
 export function tool(name: string, answer: (args: any) => unknown): void;
+/** Answers every HTTP request with what this gives. What it throws reaches the agent: an `HttpError`, say. */
+export function answerHttp(answer: (request: http.Request) => ConstructorParameters<typeof http.Response>[0]): void;
 /** What models were asked. */
 export function asked(): (RequestOptions & { messages: Message[] })[];
 /** What was logged: level, message and fields in a line each. */

@@ -1,13 +1,13 @@
 // The host's functions as tests see them under node: one small memory for the process. It keeps the rules that agents rely on
 // (filters, order, ids), not the host's limits, ranking or durability. Call `reset` before each test.
 
-import { HostError } from './failure.js';
+import { HostError, HttpError } from './failure.js';
 
 const START = '2026-01-01T00:00:00Z';
 
 const fresh = () => ({
   denied: false, threadId: undefined, userId: undefined, logged: [], shown: [], entries: [], facts: [], slots: new Map(),
-  ids: 0, asked: [], answers: [], tools: new Map(),
+  ids: 0, asked: [], answers: [], tools: new Map(), answerHttp: undefined,
 });
 
 let state = fresh();
@@ -32,6 +32,10 @@ export function tool(name, answer) {
   state.tools.set(name, answer);
 }
 
+export function answerHttp(answer) {
+  state.answerHttp = answer;
+}
+
 export const asked = () => [...state.asked];
 export const logged = () => [...state.logged];
 export const shown = () => [...state.shown];
@@ -54,7 +58,14 @@ function chat(request) {
   };
 }
 
-/** What `bandstand.js` calls: the same members as `connected` of `wasm.js` gives. */
+const factsPut = (facts) => facts.map((fact) => {
+  const { threadId, userId } = granted();
+  const id = `fact-${++state.ids}`;
+  state.facts.push({ id, score: 0, at: START, threadId, fact: { ...fact, userId: fact.userId ?? userId } });
+  return id;
+});
+
+/** What the SDK calls: the same members as `connected` of `wasm.js` gives. */
 export const host = {
   logWrite: (level, message, fields) => { state.logged.push(`${level} ${message} ${fields}`.trimEnd()); },
   progressChunk: (text) => { state.shown.push(text); },
@@ -73,12 +84,7 @@ export const host = {
     return copy(limit === 0 ? [] : mine.slice(-limit));
   },
 
-  factsPut: (facts) => facts.map((fact) => {
-    const { threadId, userId } = granted();
-    const id = `fact-${++state.ids}`;
-    state.facts.push({ id, score: 0, at: START, threadId, fact: { ...fact, userId: fact.userId ?? userId } });
-    return id;
-  }),
+  factsPut,
   factsSearch({ text, tags, kinds, userId, threadId, limit }) {
     const wanted = words(text);
     const fits = (hit) => tags.every((tag) => hit.fact.tags.includes(tag))
@@ -102,7 +108,7 @@ export const host = {
     if (!entry) throw new HostError('not-found', 'entry-not-found', 'no such entry');
     const { payload, tags } = entry;
     const text = JSON.stringify(payload);
-    return host.factsPut([{ text, kind: 'note', tags, salience: 0.5, confidence: 0.5, source: entryId }]);
+    return factsPut([{ text, kind: 'note', tags, salience: 0.5, confidence: 0.5, source: entryId }]);
   },
   factsConsolidate() {
     const seen = new Set();
@@ -142,5 +148,10 @@ export const host = {
       throw new HostError('invalid', 'arguments-not-object', 'arguments are a JSON object');
     }
     return copy(answer(args));
+  },
+
+  httpSend(request) {
+    if (!state.answerHttp) throw new HttpError('http-request-denied', 'nobody answers in this test: call `answerHttp` first');
+    return state.answerHttp(request);
   },
 };

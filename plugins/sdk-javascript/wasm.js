@@ -1,7 +1,10 @@
 // The border to the host, on wasm only: what turns the SDK's values into those of the bindings. The generated entry imports the
 // interfaces of the plugin's world, and hands them and the author's agent to `node`.
 
-import { Call, connect, Failure, HostError, toJson } from './bandstand.js';
+import { Call, Failure, HostError, HttpError } from './bandstand.js';
+import { connect } from './host.js';
+import { toJson } from './json.js';
+import { send } from './wasm_http.js';
 
 /** JSON of the host; what is none stays visible as text. */
 function value(text) {
@@ -15,17 +18,18 @@ function value(text) {
 /** The bindings give null for what is absent; JavaScript's own word is undefined. */
 const present = (record) => Object.fromEntries(Object.entries(record).map(([name, each]) => [name, each ?? undefined]));
 
+/** An interface that the plugin's world has. */
+function given(interfaces, name) {
+  const found = interfaces[name];
+  if (found === undefined) {
+    throw new Error(`this plugin was built without \`${name}\`: add it to \`uses\` in plugin.toml and build again`);
+  }
+  return found;
+}
+
 /** The functions of an interface, whose refusals are thrown as the SDK's own errors. */
 function asking(interfaces, name) {
-  return new Proxy({}, {
-    get: (_, member) => (...args) => {
-      const functions = interfaces[name];
-      if (functions === undefined) {
-        throw new Error(`this plugin was built without \`${name}\`: add it to \`uses\` in plugin.toml and build again`);
-      }
-      return ask(() => functions[member](...args));
-    },
-  });
+  return new Proxy({}, { get: (_, member) => (...args) => ask(() => given(interfaces, name)[member](...args)) });
 }
 
 function ask(act) {
@@ -102,6 +106,7 @@ function connected(interfaces) {
     modelEmbed: (name, texts) => model.embed(name, texts),
     toolsList: () => tools.list().map((tool) => ({ ...tool, parameters: value(tool.parameters) })),
     toolsCall: (name, json) => value(tools.call(name, json)),
+    httpSend: (request) => send(given(interfaces, 'http'), request),
   };
 }
 
@@ -154,7 +159,7 @@ export function node(agent, interfaces) {
         const reply = agent.answer(call);
         return { output: reply.outputJson(), confidence: reply.confidence, next: rawNext(reply) };
       } catch (error) {
-        const failure = error instanceof HostError ? error.failure() : error;
+        const failure = error instanceof HostError || error instanceof HttpError ? error.failure() : error;
         if (failure instanceof Failure) throw rawFailure(failure);
         interfaces.log.lastWords(String(error), String(error?.stack ?? ''));
         throw error;

@@ -206,6 +206,17 @@ fn a_build_says_what_it_runs_and_what_came_of_it() {
     call(&folder, &["plugin", "build", "read"]).expect(0, &[doubt, late]);
     let world = std::fs::read_to_string(folder.path().join("read/target/wit/world.wit")).unwrap();
     assert!(world.contains("import bandstand:agent/model@0.1.0;") && !world.contains("tools"), "{world}");
+    // HTTP is WASI's, as far as a request needs it.
+    folder.write("read/plugin.toml", settings.replace("uses = []", "uses = [\"http\"]"));
+    call(&folder, &["plugin", "build", "read"]).expect(0, &[]);
+    let wit = folder.path().join("read/target/wit");
+    let world = std::fs::read_to_string(wit.join("world.wit")).unwrap();
+    assert!(world.contains("import host:http/outgoing-handler@0.2.0;"), "{world}");
+    let http = std::fs::read_to_string(wit.join("deps/host-http/package.wit")).unwrap();
+    assert!(
+        http.starts_with("package host:http@0.2.0;") && http.contains("use host:io/streams@0.2.0"),
+        "{http}"
+    );
 }
 
 #[test]

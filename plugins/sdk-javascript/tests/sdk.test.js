@@ -3,8 +3,10 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { agent, Call, HostError, log, memory, model, progress, Reply, shape, tools } from 'bandstand';
+import { agent, Call, HostError, http, HttpError, log, memory, model, progress, Reply, shape, tools } from 'bandstand';
 import * as fake from 'bandstand/fake';
+
+import { takeApart } from '../url.js';
 
 beforeEach(fake.reset);
 
@@ -92,4 +94,55 @@ test('models and tools', () => {
   assert.deepEqual(fake.asked().map((each) => each.messages.length), [2, 4]);
   assert.throws(() => model.chat('again'), (error) => error.failure().retryAfter === 10);
   assert.notDeepEqual(...model.embed(['a', 'b']));
+});
+
+// R7.2
+test('http', () => {
+  const sent = [];
+  fake.answerHttp((request) => {
+    sent.push(request);
+    return { status: 503, headers: [['Retry-After', '1']], body: '{"why":"busy \u00e9\u{1f600}"}' };
+  });
+  const response = http.request('post', 'https://a.example/x?y=1#z', {
+    headers: { authorization: 'Bearer {secret:KEY}' }, body: 'caf\u00e9', timeoutMs: 500,
+  });
+  assert.deepEqual([response.status, response.header('retry-after'), response.json()], [503, '1', { why: 'busy \u00e9\u{1f600}' }]);
+  assert.deepEqual(sent, [{
+    method: 'POST',
+    url: 'https://a.example/x?y=1#z',
+    headers: [['authorization', 'Bearer {secret:KEY}']],
+    body: new Uint8Array([99, 97, 102, 0xc3, 0xa9]),
+    timeoutMs: 500,
+    responseBytesMax: 1 << 20,
+  }]);
+  assert.equal(http.get('https://a.example').text(), '{"why":"busy \u00e9\u{1f600}"}');
+  fake.reset();
+  assert.throws(() => http.get('https://a.example'), { code: 'http-request-denied', isTransient: false });
+  assert.equal(new HttpError('connection-refused', 'no', { isTransient: true }).failure().kind, 'recoverable');
+  assert.equal(new HttpError('http-request-denied', 'no').failure().kind, 'permanent');
+});
+
+test('a url is taken apart', () => {
+  for (const [url, ...expected] of [
+    ['https://a.example', true, 'a.example', '/'],
+    ['HTTP://a.example:8080/b?c=d#e', false, 'a.example:8080', '/b?c=d'],
+    ['https://a.example?q=//x', true, 'a.example', '/?q=//x'],
+    ['https://a.example/@b', true, 'a.example', '/@b'],
+    ['http://[::1]:81/x', false, '[::1]:81', '/x'],
+  ]) assert.deepEqual(Object.values(takeApart(url)), expected, url);
+  for (const [url, part] of [
+    ['a.example', /begins with/],
+    ['ftp://a.example', /only `https`/],
+    ['https:///x', /no host/],
+    ['https://me:word@a.example', /into a header/],
+    ['https://a.example/a b', /encode/],
+    ['https://a.example\\@b.example', /backslashes/],
+  ]) assert.throws(() => http.get(url), { code: 'url-invalid', message: part });
+});
+
+test('bytes that are no text stay visible', () => {
+  const shown = (...bytes) => new http.Response({ body: new Uint8Array(bytes) }).text();
+  assert.deepEqual([shown(0x61, 0xff, 0x62), shown(0xe2, 0x82), shown(0xc0, 0x80), shown(0xed, 0xa0, 0x80)].map((text) => (
+    text.includes('\ufffd'))), [true, true, true, true]);
+  assert.equal(shown(0xe2, 0x82, 0xac, 0x24), '\u20ac$');
 });

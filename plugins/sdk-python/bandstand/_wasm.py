@@ -8,7 +8,12 @@ import json
 from typing import Any
 
 from componentize_py_types import Err
-from wit_world.imports import types
+
+try:
+    from wit_world.imports import types
+except ImportError:
+    # With those of HTTP there are two interfaces of this name, which the tool tells apart by their packages.
+    from wit_world.imports import bandstand_agent_types as types
 
 from .failure import Failure, HostError
 from .memory.audit import Recorded
@@ -34,6 +39,10 @@ def _interface(name: str) -> Any:
         return _Absent(name)
 
 
+try:
+    from . import _wasm_http as _http
+except ImportError:
+    _http = _Absent("http")
 _log = _interface("log")
 _progress = _interface("progress")
 _audit = _interface("memory-audit")
@@ -232,6 +241,11 @@ def tools_list() -> list[ToolSpec]:
 def tools_call(name: str, arguments: Any) -> Any:
     """See `tools.call`."""
     return _value(_ask(_tools.call, name, to_json(arguments)))
+
+
+def http_send(request: Any) -> Any:
+    """See `http.request`."""
+    return _http.send(request)
 
 
 def _raw_request(request: Request) -> Any:

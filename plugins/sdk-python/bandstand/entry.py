@@ -5,7 +5,7 @@ runtime, which traps. It is never made a failure: whether a crash is tried again
 import random
 import traceback
 
-from bandstand import Call, Failure, HostError, _wasm
+from bandstand import Call, Failure, HostError, HttpError, _wasm
 from bandstand.call import Agent
 from componentize_py_types import Err
 from wit_world import exports
@@ -39,7 +39,7 @@ class Node(exports.Node):
             return _wasm.raw_reply(_AGENT.answer(_call(call)))
         except Failure as failure:
             raise Err(_wasm.raw_failure(failure)) from None
-        except HostError as error:
+        except (HostError, HttpError) as error:
             raise Err(_wasm.raw_failure(error.failure())) from None
         except BaseException as error:
             _wasm.last_words(f"{type(error).__name__}: {error}", traceback.format_exc())

@@ -52,3 +52,19 @@ class HostError(Exception):
         if self.kind in ("unavailable", "cancelled"):
             return Recoverable(self.code, self.message, retry_after_ms=self.retry_after_ms)
         return Permanent(self.code, self.message)
+
+
+class HttpError(Exception):
+    """There is no response to an HTTP request: not granted, no such host, no connection, no answer in time, too large. `code` is
+    the name of the error in `wasi:http`: `http-request-denied`, `connection-refused`; or `url-invalid`, `header-refused`.
+    `is_transient` says whether the same request can end otherwise."""
+
+    def __init__(self, code: str, message: str, is_transient: bool = False):
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.is_transient = is_transient
+
+    def failure(self) -> Failure:
+        """The failure that an attempt ends with which does not handle this."""
+        return (Recoverable if self.is_transient else Permanent)(self.code, self.message)

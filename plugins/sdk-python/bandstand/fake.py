@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .failure import HostError
+from . import http
+from .failure import HostError, HttpError
 from .memory.audit import Recorded
 from .memory.facts import Fact, Hit
 from .model import Request, Response, ToolSpec
@@ -33,6 +34,7 @@ class _State:
         self.asked: list[Request] = []
         self.answers: list[Response | HostError] = []
         self.tools: dict[str, Callable[[dict[str, Any]], Any]] = {}
+        self.answer_http: Callable[[http.Request], http.Response] | None = None
 
     def id(self, kind: str) -> str:
         self.ids += 1
@@ -65,6 +67,11 @@ def answer_with(*answers: Response | HostError | str) -> None:
 def tool(name: str, answer: Callable[[dict[str, Any]], Any]) -> None:
     """Grants a tool that answers so."""
     _state.tools[name] = answer
+
+
+def answer_http(answer: Callable[[http.Request], http.Response]) -> None:
+    """Answers every HTTP request with what this returns. What it raises reaches the agent: an `HttpError`, say."""
+    _state.answer_http = answer
 
 
 def asked() -> list[Request]:
@@ -235,3 +242,10 @@ def tools_call(name: str, arguments: Any) -> Any:
     if not isinstance(read, dict):
         raise HostError("invalid", "arguments-not-object", "arguments are a JSON object")
     return json.loads(to_json(_state.tools[name](read)))
+
+
+def http_send(request: http.Request) -> http.Response:
+    """See `http.request`."""
+    if _state.answer_http is None:
+        raise HttpError("http-request-denied", "nobody answers in this test: call `fake.answer_http` first")
+    return _state.answer_http(request)

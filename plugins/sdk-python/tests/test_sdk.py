@@ -6,7 +6,23 @@ import unittest
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bandstand import Call, Choice, HostError, Permanent, Reply, Review, agent, fake, log, memory, model, progress, tools
+from bandstand import (
+    Call,
+    Choice,
+    HostError,
+    HttpError,
+    Permanent,
+    Reply,
+    Review,
+    agent,
+    fake,
+    http,
+    log,
+    memory,
+    model,
+    progress,
+    tools,
+)
 from bandstand.memory.facts import Fact
 from bandstand.shape import Misfit, fit
 
@@ -129,6 +145,49 @@ class Host(unittest.TestCase):
         self.assertEqual(raised.exception.failure().retry_after_ms, 10)
         self.assertEqual(tools.call("price", item="cup")["of"], "cup")
         self.assertNotEqual(*model.embed(["a", "b"]))
+
+    # R7.2
+    def test_http(self):
+        sent = []
+
+        def answer(request):
+            sent.append(request)
+            return http.Response(503, [("retry-after", "1")], '{"why":"busy \u00e9"}'.encode())
+
+        fake.answer_http(answer)
+        options = {"headers": {"authorization": "Bearer {secret:KEY}"}, "body": "caf\u00e9", "timeout_ms": 500}
+        response = http.request("post", "https://a.example/x?y=1#z", **options)
+        self.assertEqual((response.status, response.header("Retry-After"), response.json()), (503, "1", {"why": "busy \u00e9"}))
+        expected = [("authorization", "Bearer {secret:KEY}")], b"caf\xc3\xa9", 500, 1 << 20
+        self.assertEqual(sent, [http.Request("POST", "https://a.example/x?y=1#z", *expected)])
+        self.assertEqual(http.Response(body=b"a\xffb").text(), "a\ufffdb")
+        fake.reset()
+        with self.assertRaises(HttpError) as raised:
+            http.get("https://a.example")
+        self.assertEqual((raised.exception.code, raised.exception.failure().kind), ("http-request-denied", "permanent"))
+        self.assertEqual(HttpError("connection-refused", "no", True).failure().kind, "recoverable")
+
+    def test_a_url_is_taken_apart(self):
+        for url, *expected in (
+            ("https://a.example", True, "a.example", "/"),
+            ("HTTP://a.example:8080/b?c=d#e", False, "a.example:8080", "/b?c=d"),
+            ("https://a.example?q=//x", True, "a.example", "/?q=//x"),
+            ("https://a.example/@b", True, "a.example", "/@b"),
+            ("http://[::1]:81/x", False, "[::1]:81", "/x"),
+        ):
+            self.assertEqual(http.take_apart(url), tuple(expected), url)
+        for url, part in (
+            ("a.example", "begins with"),
+            ("ftp://a.example", "only `https`"),
+            ("https:///x", "no host"),
+            ("https://me:word@a.example", "into a header"),
+            ("https://a.example/a b", "encode"),
+            ("https://a.example\\@b.example", "backslashes"),
+        ):
+            with self.assertRaises(HttpError) as raised:
+                http.get(url)
+            self.assertEqual(raised.exception.code, "url-invalid")
+            self.assertIn(part, raised.exception.message)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ pub mod recipe;
 mod run;
 mod sdk;
 pub mod tool;
+mod wasi_http;
 
 pub use language::Language;
 pub use name::name_problem;

@@ -125,7 +125,7 @@ fn plugin_toml(name: &str, language: Language) -> String {
     );
     if language.imports_its_world() {
         text.push_str(
-            "# Interfaces beyond `log` and `progress`: memory-audit, memory-facts, memory-slots, model, tools.\nuses = []\n",
+            "# Interfaces beyond `log` and `progress`: http, memory-audit, memory-facts, memory-slots, model, tools.\nuses = []\n",
         );
     }
     text

@@ -26,26 +26,30 @@ const RUST: &[File] = files! {
 };
 const PYTHON: &[File] = files! {
     "sdk-python/bandstand/__init__.py" "sdk-python/bandstand/_host.py" "sdk-python/bandstand/_wasm.py"
-    "sdk-python/bandstand/call.py" "sdk-python/bandstand/entry.py" "sdk-python/bandstand/failure.py"
-    "sdk-python/bandstand/fake.py" "sdk-python/bandstand/log.py" "sdk-python/bandstand/memory/__init__.py"
-    "sdk-python/bandstand/memory/audit.py" "sdk-python/bandstand/memory/facts.py" "sdk-python/bandstand/memory/slots.py"
-    "sdk-python/bandstand/model.py" "sdk-python/bandstand/progress.py" "sdk-python/bandstand/py.typed"
-    "sdk-python/bandstand/reply.py" "sdk-python/bandstand/shape.py" "sdk-python/bandstand/tools.py"
+    "sdk-python/bandstand/_wasm_http.py" "sdk-python/bandstand/call.py" "sdk-python/bandstand/entry.py"
+    "sdk-python/bandstand/failure.py" "sdk-python/bandstand/fake.py" "sdk-python/bandstand/http.py"
+    "sdk-python/bandstand/log.py" "sdk-python/bandstand/memory/__init__.py" "sdk-python/bandstand/memory/audit.py"
+    "sdk-python/bandstand/memory/facts.py" "sdk-python/bandstand/memory/slots.py" "sdk-python/bandstand/model.py"
+    "sdk-python/bandstand/progress.py" "sdk-python/bandstand/py.typed" "sdk-python/bandstand/reply.py"
+    "sdk-python/bandstand/shape.py" "sdk-python/bandstand/tools.py"
 };
 const JAVASCRIPT: &[File] = files! {
-    "sdk-javascript/bandstand.d.ts" "sdk-javascript/bandstand.js" "sdk-javascript/entry.mjs" "sdk-javascript/failure.js"
-    "sdk-javascript/fake.d.ts" "sdk-javascript/fake.js" "sdk-javascript/package.json" "sdk-javascript/shape.js"
-    "sdk-javascript/wasm.js"
+    "sdk-javascript/audit.js" "sdk-javascript/bandstand.d.ts" "sdk-javascript/bandstand.js" "sdk-javascript/entry.mjs"
+    "sdk-javascript/facts.js" "sdk-javascript/failure.js" "sdk-javascript/fake.d.ts" "sdk-javascript/fake.js"
+    "sdk-javascript/host.js" "sdk-javascript/http.js" "sdk-javascript/json.js" "sdk-javascript/memory.js"
+    "sdk-javascript/model.js" "sdk-javascript/package.json" "sdk-javascript/shape.js" "sdk-javascript/slots.js"
+    "sdk-javascript/tools.js" "sdk-javascript/url.js" "sdk-javascript/utf8.js" "sdk-javascript/wasm.js"
+    "sdk-javascript/wasm_http.js"
 };
 const C: &[File] = files! {
     "sdk-c/bandstand.c" "sdk-c/bandstand.h" "sdk-c/bandstand_fake.c" "sdk-c/bandstand_fake.h" "sdk-c/bandstand_json.c"
     "sdk-c/bandstand_wasm.c" "sdk-c/generated/README.md" "sdk-c/generated/agent.c" "sdk-c/generated/agent.h"
 };
 const GO: &[File] = files! {
-    "sdk-go/agent.go" "sdk-go/failure.go" "sdk-go/fake.go" "sdk-go/go.mod" "sdk-go/host_wasip1.go"
-    "sdk-go/layout_wasip1.go" "sdk-go/log.go" "sdk-go/memory.go" "sdk-go/memory_wasip1.go" "sdk-go/model.go"
-    "sdk-go/model_wasip1.go" "sdk-go/powers_wasip1.go" "sdk-go/reply.go" "sdk-go/run_wasip1.go" "sdk-go/shape.go"
-    "sdk-go/tools.go"
+    "sdk-go/agent.go" "sdk-go/failure.go" "sdk-go/fake.go" "sdk-go/go.mod" "sdk-go/host_wasip1.go" "sdk-go/http.go"
+    "sdk-go/http_wasip1.go" "sdk-go/layout_wasip1.go" "sdk-go/log.go" "sdk-go/memory.go" "sdk-go/memory_wasip1.go"
+    "sdk-go/model.go" "sdk-go/model_wasip1.go" "sdk-go/powers_wasip1.go" "sdk-go/reply.go" "sdk-go/run_wasip1.go"
+    "sdk-go/shape.go" "sdk-go/tools.go"
 };
 
 /// The files that a project of this language brings with it, by their paths in it.

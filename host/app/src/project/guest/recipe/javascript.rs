@@ -3,7 +3,7 @@
 
 use super::super::run::{BuildError, Runner};
 use super::super::tool::{JAVASCRIPT_TOOLS, Program, TYPESCRIPT_TOOLS, Tools};
-use super::{Language, Project, WORLD, must_have, must_have_sdk, read, write, write_world};
+use super::{Language, Project, WORLD, made_of_world, must_have, must_have_sdk, write, write_world};
 
 pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
     let is_typed = project.language == Language::Typescript;
@@ -33,7 +33,7 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
     let mut args = vec!["--wit", "target/wit", "--world", WORLD, "--js", "target/bundle.js", "--sync"];
     args.extend(["--output", "target/component.wasm"]);
     runner.run(&installed(tools, "componentize-qjs")?, &args)?;
-    read(&project.dir.join("target/component.wasm"))
+    made_of_world(project)
 }
 
 /// A tool that `package.json` names.
@@ -54,7 +54,7 @@ const sdk = (file) => fileURLToPath(new URL({:?} + file, import.meta.url));
 
 export default {{
   input: fileURLToPath(new URL('entry.js', import.meta.url)),
-  external: /^(bandstand|wasi):/,
+  external: /^(bandstand|host|wasi):/,
   resolve: {{ alias: {{ 'bandstand/wasm': sdk('wasm.js'), bandstand: sdk('bandstand.js') }} }},
   output: {{ file: fileURLToPath(new URL('bundle.js', import.meta.url)), format: 'esm', sourcemap: true }},
 }};

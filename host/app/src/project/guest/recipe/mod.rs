@@ -10,10 +10,12 @@ use std::path::Path;
 
 use super::run::{BuildError, Runner};
 use super::tool::Tools;
-use super::{Language, Project};
+use super::{Language, Project, wasi_http};
 
 /// The name of the only world that bindings of Python and JavaScript are made of.
 const WORLD: &str = "plugin";
+/// What `uses` calls the interfaces of `wasi:http`.
+const HTTP: &str = "http";
 
 /// Builds the component of a project.
 ///
@@ -34,22 +36,45 @@ pub fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Ve
 fn write_world(project: &Project) -> Result<(), BuildError> {
     let mut world =
         format!("package local:plugin;\n\nworld {WORLD} {{\n  include bandstand:agent/minimal@0.1.0;\n");
+    let wit = project.target()?.join("wit");
     for interface in project.uses() {
-        if interface == "http" {
-            return Err(BuildError::Source {
-                what: format!("uses: the SDK for {} has no `http` yet", project.language.title()),
-                help: "a workflow makes requests with `builtin:http`; agents of Rust with the crate `bandstand-http`".to_owned(),
-            });
+        if interface == HTTP {
+            wasi_http::IMPORTS.iter().for_each(|import| world.push_str(&format!("  import {import};\n")));
+            for (package, text) in wasi_http::packages().map_err(|problem| not_whole(&problem))? {
+                write_package(&wit, &package, &text)?;
+            }
+        } else {
+            world.push_str(&format!("  import bandstand:agent/{interface}@0.1.0;\n"));
         }
-        world.push_str(&format!("  import bandstand:agent/{interface}@0.1.0;\n"));
     }
     world.push_str("}\n");
-    let wit = project.target()?.join("wit");
-    let package = wit.join("deps/bandstand-agent");
-    std::fs::create_dir_all(&package)
-        .map_err(|source| BuildError::Write { path: package.clone(), source })?;
-    write(&package.join("agent.wit"), project.wit()?.as_bytes())?;
+    write_package(&wit, "bandstand-agent", &project.wit()?)?;
     write(&wit.join("world.wit"), world.as_bytes())
+}
+
+fn write_package(wit: &Path, package: &str, text: &str) -> Result<(), BuildError> {
+    let folder = wit.join("deps").join(package);
+    std::fs::create_dir_all(&folder).map_err(|source| BuildError::Write { path: folder.clone(), source })?;
+    write(&folder.join("package.wit"), text.as_bytes())
+}
+
+/// The component that a tool made of the world of [`write_world`].
+fn made_of_world(project: &Project) -> Result<Vec<u8>, BuildError> {
+    let component = read(&project.dir.join("target/component.wasm"))?;
+    if !project.uses().iter().any(|interface| interface == HTTP) {
+        return Ok(component);
+    }
+    wasi_http::settled(component).map_err(|problem| BuildError::Source {
+        what: format!("target/component.wasm is no component: {problem}"),
+        help: "does the tool have the version that `bandstand plugin new` names?".to_owned(),
+    })
+}
+
+fn not_whole(problem: &str) -> BuildError {
+    BuildError::Source {
+        what: format!("this host does not know `wasi:http`: {problem}"),
+        help: "that is a fault of the host; please report it".to_owned(),
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {

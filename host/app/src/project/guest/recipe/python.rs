@@ -1,10 +1,8 @@
 //! Python: componentize-py puts the interpreter, the SDK and the author's modules into one component.
 
-use std::path::Path;
-
 use super::super::run::{BuildError, Runner};
 use super::super::tool::Tools;
-use super::{Project, WORLD, must_have, must_have_sdk, read, write_world};
+use super::{Project, WORLD, made_of_world, must_have, must_have_sdk, write_world};
 
 pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
     let componentize = tools.python().map_err(BuildError::Lacking)?;
@@ -12,7 +10,7 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
     // The folder in which the package `bandstand` lies.
     let sdk = project.sdk(".");
     must_have_sdk(project, &sdk, "bandstand/entry.py")?;
-    late_imports(&project.dir, runner);
+    look_over(project, runner);
     write_world(project)?;
     let mut args = vec!["-d", "target/wit", "-w", WORLD, "componentize", "bandstand.entry", "-p", "."];
     if sdk != "." {
@@ -27,18 +25,19 @@ pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Re
         };
         command.env("PYTHONDONTWRITEBYTECODE", "1");
     })?;
-    read(&project.dir.join("target/component.wasm"))
+    made_of_world(project)
 }
 
-/// Warns of imports inside of functions: once built there are no files to import from, so they fail at run time.
-fn late_imports(dir: &Path, runner: &Runner<'_>) {
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
+/// Warns of what the author's files have that fails at run time alone: imports inside of functions, since once built there are no
+/// files to import from, and calls of what was not asked for.
+fn look_over(project: &Project, runner: &Runner<'_>) {
+    let Ok(entries) = std::fs::read_dir(&project.dir) else { return };
     let mut names: Vec<String> =
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     for name in names.iter().filter(|name| name.ends_with(".py") && !name.starts_with("test_")) {
         // What cannot be read the tool will tell better.
-        let text = std::fs::read_to_string(dir.join(name)).unwrap_or_default();
+        let text = std::fs::read_to_string(project.dir.join(name)).unwrap_or_default();
         for line in imports_in_functions(&text) {
             (runner.warn)(&format!(
                 "{name}:{line}: an import inside a function fails at run time, unless a module imports the same at its top: once built there are no files"

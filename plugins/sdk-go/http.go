@@ -1,0 +1,122 @@
+package bandstand
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// HTTPField is a header: a name and a value.
+type HTTPField struct{ Name, Value string }
+
+// HTTPRequest is what is sent.
+type HTTPRequest struct {
+	// Method is in capitals; empty: GET.
+	Method string
+	// URL is where to; its scheme is https or http.
+	URL string
+	// Fields are headers, in order. {secret:NAME} in a value stands for a secret that is granted; the host puts it there.
+	Fields []HTTPField
+	// Body is nil for methods that have none.
+	Body []byte
+	// Timeout is the longest time to the first byte, and between any two; 0: the host's own.
+	Timeout time.Duration
+	// ResponseBytesMax is the largest response body that is read; 0: 1 MiB.
+	ResponseBytesMax int
+}
+
+// HTTPResponse is what came back, whatever its status.
+type HTTPResponse struct {
+	// Status is 100 to 599.
+	Status int
+	// Fields are the headers, names in small letters, in the server's order.
+	Fields []HTTPField
+	// Body is the whole body.
+	Body []byte
+}
+
+// Header gives the value of the first header of that name; empty: there is none.
+func (response *HTTPResponse) Header(name string) string {
+	for _, field := range response.Fields {
+		if strings.EqualFold(field.Name, name) {
+			return field.Value
+		}
+	}
+	return ""
+}
+
+// HTTPError is that there is no response: not granted, no such host, no connection, no answer in time, too large.
+type HTTPError struct {
+	// Code is the name of the error in wasi:http, as http-request-denied or connection-refused; or url-invalid, header-refused.
+	Code string
+	// Message is for people.
+	Message string
+	// IsTransient: the same request can end otherwise.
+	IsTransient bool
+}
+
+// Error gives code and message.
+func (missing *HTTPError) Error() string { return missing.Code + ": " + missing.Message }
+
+// Failure is what an attempt ends with that does not handle this.
+func (missing *HTTPError) Failure() *Failure {
+	return &Failure{Recoverable: missing.IsTransient, Code: missing.Code, Message: missing.Message}
+}
+
+// HTTP sends a request and waits for the whole response. A status is no error; without a response the error is an *HTTPError. No
+// redirect is followed. Grant http.
+func HTTP(request HTTPRequest) (*HTTPResponse, error) {
+	address, err := takeApart(request.URL)
+	if err != nil {
+		return nil, err
+	}
+	request.Method = strings.ToUpper(request.Method)
+	if request.Method == "" {
+		request.Method = "GET"
+	}
+	if request.ResponseBytesMax == 0 {
+		request.ResponseBytesMax = 1 << 20
+	}
+	return hostHTTP(&request, address)
+}
+
+// address is a URL, taken apart as far as a request needs it. Which hosts are good ones is the host's to say.
+type address struct {
+	isHTTPS   bool
+	authority string
+	// path begins with a slash; with the query, without the fragment.
+	path string
+}
+
+func takeApart(url string) (*address, error) {
+	wrong := func(what string) (*address, error) {
+		return nil, &HTTPError{Code: "url-invalid", Message: fmt.Sprintf("`%s` is no URL to call: %s", url, what)}
+	}
+	scheme, rest, apart := strings.Cut(url, "://")
+	if !apart {
+		return wrong("it begins with `https://` or `http://`")
+	}
+	isHTTPS := strings.EqualFold(scheme, "https")
+	if !isHTTPS && !strings.EqualFold(scheme, "http") {
+		return wrong("only `https` and `http` can be called")
+	}
+	if strings.ContainsFunc(url, func(char rune) bool { return unicode.IsSpace(char) || unicode.IsControl(char) || char == '\\' }) {
+		return wrong("it holds spaces, control characters or backslashes; encode them")
+	}
+	rest, _, _ = strings.Cut(rest, "#")
+	authority, path := rest, ""
+	if end := strings.IndexAny(rest, "/?"); end >= 0 {
+		authority, path = rest[:end], rest[end:]
+	}
+	if authority == "" {
+		return wrong("it names no host")
+	}
+	if strings.Contains(authority, "@") {
+		return wrong("a name and a password belong into a header")
+	}
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path
+	}
+	return &address{isHTTPS, authority, path}, nil
+}
