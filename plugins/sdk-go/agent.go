@@ -90,6 +90,9 @@ func TestCall(inputJSON string) *Call {
 // Random gives random numbers for this attempt: others in every attempt, the same when it is replayed.
 func (call *Call) Random() *rand.Rand { return rand.New(rand.NewSource(int64(call.Seed))) }
 
+// errNoAgent is the whole of what there is to say where nothing was registered.
+var errNoAgent = errors.New("there is no agent: call bandstand.Agent from init")
+
 // registered is the agent of this component.
 var registered func(call *Call) (*Reply, error)
 
@@ -136,7 +139,7 @@ type answered struct {
 // answer runs the agent. The error is a *Failure where it was meant as one, else a crash.
 func answer(call *Call) (*answered, error) {
 	if registered == nil {
-		return nil, errors.New("there is no agent: call bandstand.Agent from init")
+		return nil, errNoAgent
 	}
 	reply, err := registered(call)
 	if err == nil {
@@ -162,6 +165,18 @@ func asFailure(err error) error {
 		return missing.Failure()
 	}
 	return err
+}
+
+// lastWords says why an error ends the instance; nil and a failure do not.
+func lastWords(err error) (message, backtrace string, ends bool) {
+	var failure *Failure
+	switch {
+	case err == nil, errors.As(err, &failure):
+		return "", "", false
+	case errors.Is(err, errNoAgent):
+		return err.Error(), "", true
+	}
+	return err.Error(), "an error was returned that is none of *bandstand.Failure, *bandstand.HostError and *bandstand.HTTPError", true
 }
 
 // Read reads JSON text into a type of the agent's. Names are taken exactly, unknown members are left alone, and a member must

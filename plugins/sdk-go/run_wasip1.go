@@ -1,7 +1,6 @@
 package bandstand
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -98,9 +97,8 @@ func guarded(call *Call) (*answered, error) {
 		}
 	}()
 	checked, err := answer(call)
-	var failure *Failure
-	if err != nil && !errors.As(err, &failure) {
-		crash(err.Error(), "an error was returned that is neither a *bandstand.Failure nor a *bandstand.HostError")
+	if message, backtrace, ends := lastWords(err); ends {
+		crash(message, backtrace)
 	}
 	return checked, err
 }

@@ -120,6 +120,27 @@ func TestFailures(t *testing.T) {
 }
 
 // R8.5
+func TestWhatEndsAnInstance(t *testing.T) {
+	before := registered
+	registered = nil
+	_, err := answer(TestCall("{}"))
+	registered = before
+	message, backtrace, ends := lastWords(err)
+	if message != "there is no agent: call bandstand.Agent from init" || backtrace != "" || !ends {
+		t.Error(message, backtrace, ends)
+	}
+	message, backtrace, ends = lastWords(errors.New("odd"))
+	if message != "odd" || !strings.Contains(backtrace, "none of *bandstand.Failure") || !ends {
+		t.Error(message, backtrace, ends)
+	}
+	for _, err := range []error{nil, Permanent("a", "b"), fmt.Errorf("of %w", Recoverable("a", "b", 0))} {
+		if _, _, ends := lastWords(err); ends {
+			t.Error(err)
+		}
+	}
+}
+
+// R8.5
 func TestTheHostIsFaked(t *testing.T) {
 	FakeReset()
 	Info("counted", "words", 2, "why", errors.New("x"), "odd")
