@@ -240,7 +240,7 @@ fn a_tool_that_fails_is_told_whole() {
 }
 
 /// From nothing to cases that are as expected, with the tools of this machine.
-fn from_nothing(language: &str, prepare: impl Fn(&mut Command)) {
+fn from_nothing(language: &str, prepare: impl Fn(&mut Command)) -> Folder {
     let folder = Folder::new();
     let run = |args: &[&str]| {
         let mut command = folder.command(args);
@@ -254,6 +254,21 @@ fn from_nothing(language: &str, prepare: impl Fn(&mut Command)) {
     assert!(ended.stdout.contains("grants    none needed"), "{ended:#?}");
     let ended = run(&["plugin", "test", "read"]);
     ended.expect(0, &["3 of 3 cases as expected"]);
+    folder
+}
+
+/// As its README says.
+fn types_of_tests_are_checked(folder: &Folder) {
+    let test = || {
+        let mut npm = Command::new("npm");
+        Ended::of(npm.arg("test").current_dir(folder.path().join("read")).output().unwrap())
+    };
+    test().expect(0, &[]);
+    let path = folder.path().join("read/agent.test.ts");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}\nexport const wrong: number = 'text';\n")).unwrap();
+    let ended = test();
+    assert!(ended.code != 0 && ended.stdout.contains("error TS2322"), "{ended:#?}");
 }
 
 #[test]
@@ -270,6 +285,10 @@ fn the_other_languages_are_built_from_nothing() {
         return;
     };
     for language in named.split_whitespace() {
-        from_nothing(language, |_| {});
+        let folder = from_nothing(language, |_| {});
+        match language {
+            "typescript" => types_of_tests_are_checked(&folder),
+            _ => {}
+        }
     }
 }

@@ -72,6 +72,7 @@ pub fn files(name: &str, language: Language) -> Vec<(String, String)> {
             ("agent.ts", template!("typescript/agent.ts")),
             ("package.json", template!("typescript/package.json")),
             ("tsconfig.json", template!("typescript/tsconfig.json")),
+            ("tsconfig.test.json", template!("typescript/tsconfig.test.json")),
         ],
     };
     let mut files: Vec<(String, String)> =
@@ -207,7 +208,7 @@ fn words(language: Language) -> Words {
         },
         Language::Typescript => Words {
             test: "npm install && npm test",
-            test_note: "checks the types and runs the tests with node, without a host.",
+            test_note: "checks the types of agent and tests, and runs the tests with node, without a host.",
             tools: "node 20.19 or 22.12 or newer, with npm; the first build installs what `package.json` names",
             files: "| `agent.ts` | the agent |\n| `agent.test.ts` | its tests |",
             crash: "and stack",
