@@ -203,12 +203,19 @@ fn a_build_says_what_it_runs_and_what_came_of_it() {
     folder.write("read/late.py", "def late():\n    import json\n    return json\n");
     let late = "warning: late.py:2: an import inside a function fails at run time";
     let doubt = "warning: `uses` of its manifest names model, which it does not import";
-    call(&folder, &["plugin", "build", "read"]).expect(0, &[doubt, late]);
+    // So is a call of what is not in its world.
+    folder.write(
+        "read/calls.py",
+        "from bandstand import model, tools\n\n\ndef ask():\n    return tools.call(model.chat('x').text)\n",
+    );
+    let lacks = "warning: calls.py calls `tools`, which `uses` in plugin.toml does not name";
+    let ended = call(&folder, &["plugin", "build", "read"]).expect(0, &[doubt, late, lacks]);
+    assert!(!ended.stderr.contains("calls `model`"), "{ended:#?}");
     let world = std::fs::read_to_string(folder.path().join("read/target/wit/world.wit")).unwrap();
     assert!(world.contains("import bandstand:agent/model@0.1.0;") && !world.contains("tools"), "{world}");
     // HTTP is WASI's, as far as a request needs it.
     folder.write("read/plugin.toml", settings.replace("uses = []", "uses = [\"http\"]"));
-    call(&folder, &["plugin", "build", "read"]).expect(0, &[]);
+    call(&folder, &["plugin", "build", "read"]).expect(0, &["calls.py calls `model`"]);
     let wit = folder.path().join("read/target/wit");
     let world = std::fs::read_to_string(wit.join("world.wit")).unwrap();
     assert!(world.contains("import host:http/outgoing-handler@0.2.0;"), "{world}");
@@ -257,6 +264,35 @@ fn from_nothing(language: &str, prepare: impl Fn(&mut Command)) -> Folder {
     folder
 }
 
+/// What fails in a component when it is called is told when it is built.
+fn a_bundle_is_whole_and_asks_for_what_it_calls(folder: &Folder) {
+    let agent = |imports: &str, key: &str| {
+        format!(
+            "import {{ agent, memory }} from 'bandstand';\n{imports}export default agent(() => ({{ a: memory.slots.get({key}) }}));\n"
+        )
+    };
+    let missing = "import pad from 'left-pad/lib';\nimport { sep } from 'node:path';\n";
+    folder.write("read/agent.js", agent(missing, "pad(sep)"));
+    call(folder, &["plugin", "build", "read"]).expect(
+        2,
+        &[
+            "agent.js:2 imports `left-pad/lib`, which is not there",
+            "agent.js:3 imports `node:path`",
+            "npm install left-pad\n",
+        ],
+    );
+    folder.write("read/agent.js", agent("import { sep } from 'path';\n", "sep"));
+    call(folder, &["plugin", "build", "read"]).expect(2, &["a component has none of node's own modules"]);
+    folder.write("read/agent.js", agent("", "'a'"));
+    let told = "warning: the agent calls `memory-slots`, which `uses` in plugin.toml does not name";
+    let ended = call(folder, &["plugin", "build", "read"]).expect(0, &[told]);
+    assert!(!ended.stderr.contains("memory-facts"), "{ended:#?}");
+    let settings = std::fs::read_to_string(folder.path().join("read/plugin.toml")).unwrap();
+    folder.write("read/plugin.toml", settings.replace("uses = []", "uses = [\"memory-slots\"]"));
+    let ended = call(folder, &["plugin", "build", "read"]).expect(0, &["built in"]);
+    assert!(!ended.stderr.contains("warning"), "{ended:#?}");
+}
+
 /// As its README says.
 fn types_of_tests_are_checked(folder: &Folder) {
     let test = || {
@@ -287,6 +323,7 @@ fn the_other_languages_are_built_from_nothing() {
     for language in named.split_whitespace() {
         let folder = from_nothing(language, |_| {});
         match language {
+            "javascript" => a_bundle_is_whole_and_asks_for_what_it_calls(&folder),
             "typescript" => types_of_tests_are_checked(&folder),
             _ => {}
         }

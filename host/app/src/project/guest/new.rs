@@ -148,7 +148,7 @@ fn readme(name: &str, language: Language) -> String {
     let (uses_word, grants) = if language.imports_its_world() {
         (
             ", and the interfaces that it uses",
-            "A component of this language imports what `uses` in `plugin.toml` names, so name there what the code calls, and no more.",
+            "A component of this language imports what `uses` in `plugin.toml` names, so name there what the code calls, and no more; a build warns of what is missing.",
         )
     } else {
         ("", "A component of this language imports what the code calls, so there is nothing to declare.")

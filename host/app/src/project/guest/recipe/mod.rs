@@ -5,6 +5,7 @@ mod go;
 mod javascript;
 mod python;
 mod rust;
+mod uses;
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use super::super::run::{BuildError, Runner};
 use super::super::tool::Tools;
-use super::{Project, WORLD, made_of_world, must_have, must_have_sdk, write_world};
+use super::{Project, WORLD, made_of_world, must_have, must_have_sdk, uses, write_world};
 
 pub(super) fn build(project: &Project, tools: &Tools, runner: &Runner<'_>) -> Result<Vec<u8>, BuildError> {
     let componentize = tools.python().map_err(BuildError::Lacking)?;
@@ -43,6 +43,7 @@ fn look_over(project: &Project, runner: &Runner<'_>) {
                 "{name}:{line}: an import inside a function fails at run time, unless a module imports the same at its top: once built there are no files"
             ));
         }
+        uses::of_python(project, name, &text, runner);
     }
 }
 
