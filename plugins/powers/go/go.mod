@@ -1,0 +1,7 @@
+module powers
+
+go 1.24
+
+require bandstand v0.0.0
+
+replace bandstand => ../../sdk-go
