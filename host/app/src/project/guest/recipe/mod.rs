@@ -38,6 +38,13 @@ fn write_world(project: &Project) -> Result<(), BuildError> {
     let mut world =
         format!("package local:plugin;\n\nworld {WORLD} {{\n  include bandstand:agent/minimal@0.1.0;\n");
     let wit = project.target()?.join("wit");
+    // Tools read all that lies there: what another host wrote, or what `uses` named before, would be a part of it.
+    match std::fs::remove_dir_all(&wit) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(BuildError::Write { path: wit, source });
+        }
+        _ => {}
+    }
     for interface in project.uses() {
         if interface == HTTP {
             wasi_http::IMPORTS.iter().for_each(|import| world.push_str(&format!("  import {import};\n")));
@@ -106,4 +113,36 @@ fn must_have_sdk(project: &Project, sdk: &str, file: &str) -> Result<(), BuildEr
         what: format!("{}: there is no {file} in `{sdk}`, where the SDK should be", project.dir.display()),
         help: "`sdk` in plugin.toml says where it is; left out it is in the project, as `bandstand plugin new` leaves it".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::plugin_toml::PluginToml;
+
+    // R8.5
+    #[test]
+    fn what_an_earlier_build_left_is_no_part_of_the_world() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plugin.toml"), "name = \"a\"\nuses = [\"http\"]\n").unwrap();
+        let read = || Project {
+            dir: folder.path().to_owned(),
+            language: Language::Python,
+            settings: PluginToml::read(&folder.path().join("plugin.toml")).unwrap(),
+        };
+        write_world(&read()).unwrap();
+        let wit = folder.path().join("target/wit");
+        assert!(wit.join("deps/host-http").is_dir());
+        // As hosts called it before.
+        std::fs::copy(
+            wit.join("deps/bandstand-agent/package.wit"),
+            wit.join("deps/bandstand-agent/agent.wit"),
+        )
+        .unwrap();
+        std::fs::write(folder.path().join("plugin.toml"), "name = \"a\"\n").unwrap();
+        write_world(&read()).unwrap();
+        let mut resolve = wit_parser::Resolve::default();
+        resolve.push_dir(&wit).unwrap();
+        assert!(!wit.join("deps/host-http").exists());
+    }
 }
