@@ -39,8 +39,12 @@ fn what_is_no_file_is_refused_before_it_is_opened() {
     for odd in ["fifo", "folder", "/dev/zero"] {
         folder.call(&["check", odd]).expect(2, &["it is not a file"]);
         folder.call(&["run", odd]).expect(2, &["it is not a file"]);
+    }
+    for odd in ["fifo", "/dev/zero"] {
         folder.call(&["plugin", "inspect", odd]).expect(2, &["it is not a file"]);
     }
+    // In place of a component may stand the folder of one.
+    folder.call(&["plugin", "inspect", "folder"]).expect(3, &["there is no component in folder"]);
     let told = folder.call(&["check", "plugin.yaml"]).expect(2, &[]);
     assert!(told.stdout.contains("BW601") && told.stdout.contains("it is not a file"), "{}", told.stdout);
     for text in ["constants:\n  c: { template: fifo }\nnodes:\n", "schemas:\n  s: { path: fifo }\nnodes:\n"] {

@@ -81,6 +81,46 @@ fn powers_are_granted_by_hand_and_permitted_by_the_operator() {
     call(&["--grants", "{ memory: write }"]).expect(0, &[]);
 }
 
+// R8.5
+#[test]
+fn tools_are_given_by_hand_or_by_the_operator() {
+    let folder = Folder::new();
+    let ask =
+        |tool: &str| json!({ "name": tool, "args": { "filter": ".a", "value": { "a": 7 } } }).to_string();
+    let call = |tool: &str, more: &[&str]| {
+        let input = ask(tool);
+        let mut args = vec!["plugin", "test", "builtin:tool", "--input", &input];
+        args.extend(more);
+        folder.call(&args)
+    };
+    let given = ["--tool", "pick=builtin:transform"];
+    let granted = ["--grants", "{ tools: [pick] }"];
+    let ended = call("pick", &[&given[..], &granted].concat()).expect(0, &[]);
+    assert_eq!(ended.stdout, "{\"value\":7}\n");
+    // It is named, and that alone gives nothing.
+    call("pick", &given)
+        .expect(2, &["--tool pick: the plugin is not granted it", "--grants '{ tools: [pick] }'"]);
+    call("pick", &granted).expect(2, &["there is no tool `pick`", "--tool NAME=FILE"]);
+    call("other", &[&given[..], &granted].concat()).expect(1, &["denied"]);
+    call("pick", &["--tool", "pick"]).expect(2, &["write NAME=FILE"]);
+    call("pick", &[&["--tool", "pick=no.wasm"][..], &granted].concat()).expect(3, &["cannot read no.wasm"]);
+    // It has no power of its own.
+    folder.write("rich.wasm", guests::puts_and_finds_fact(0.5));
+    call("pick", &[&["--tool", "pick=rich.wasm"][..], &granted].concat())
+        .expect(2, &["the tool `pick`", "memory"]);
+    // Of the operator's tools, what they are granted is the operator's word.
+    let told = |text: &str| folder.write("bandstand.toml", text);
+    told("[tools.pick]\nbuiltin = \"transform\"\n");
+    call("pick", &granted).expect(2, &["the host does not permit `tools`"]);
+    let permitted = "[grants]\n\"builtin:tool\" = { tools = [\"pick\"] }\n[tools.pick]\n";
+    told(&format!("{permitted}builtin = \"transform\"\n"));
+    for more in [&granted[..], &[]] {
+        assert_eq!(call("pick", more).expect(0, &[]).stdout, "{\"value\":7}\n");
+    }
+    told(&format!("{permitted}path = \"gone.wasm\"\n"));
+    call("pick", &granted).expect(2, &["the tool `pick` of the host cannot be used", "mend [tools.pick]"]);
+}
+
 // R7.6
 #[test]
 fn a_model_answers_from_recorded_replies() {

@@ -130,15 +130,15 @@ impl ToolSettings {
 
 /// A tool of the host, as a run pins it.
 #[derive(Clone, Debug)]
-pub(super) struct HostTool {
+pub(crate) struct HostTool {
     /// What it is.
-    pub(super) plugin: Plugin,
+    pub(crate) plugin: Plugin,
     /// Its component.
-    pub(super) bytes: Arc<[u8]>,
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 /// The tool of that id, read and looked at; `None`: there is none. `Err`: for people, why it cannot be used.
-pub(super) fn find(config: &Config, id: &str) -> Option<Result<HostTool, String>> {
+pub(crate) fn find(config: &Config, id: &str) -> Option<Result<HostTool, String>> {
     Some(read(config, config.tools.get(id)?))
 }
 
@@ -227,17 +227,17 @@ fn file(config: &Config, path: &str, size_bytes_max: u64) -> Result<Vec<u8>, Str
 
 /// What a component says of itself, for a model. It says nothing about powers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// What it does.
-    pub(super) description: Option<String>,
+    pub(crate) description: Option<String>,
     /// JSON Schema of its input.
-    pub(super) parameters: Option<Value>,
+    pub(crate) parameters: Option<Value>,
 }
 
 impl Told {
     /// From its manifest, else its standard section; of a builtin what the host says. Of a function, which its manifest does not
     /// speak of, the parameters are known from its type.
-    pub(super) fn of(source: &PluginSource, inspection: &Inspection, function: Option<&Function>) -> Told {
+    pub(crate) fn of(source: &PluginSource, inspection: &Inspection, function: Option<&Function>) -> Told {
         if let Some(function) = function {
             let description = inspection.description.clone();
             return Told { description, parameters: Some(function.input_schema()) };

@@ -14,6 +14,7 @@ pub mod release;
 pub mod test;
 mod test_cases;
 mod test_report;
+mod test_tools;
 pub mod verify;
 
 use bandstand_sandbox::{LoadError, Sandbox, Settings};

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::component::{Component, read};
 use super::test_report::{self, Listener};
+use super::test_tools::{self, Lent};
 use super::{refused, settings, test_cases, verify};
 use crate::cli::context::{Context, attempt_limits, block_on, now};
 use crate::cli::exit::{Exit, Failure};
@@ -49,6 +50,9 @@ pub struct TestArgs {
     /// What it is granted, as in a workflow file: `{ memory: write }` [default: what bandstand.toml permits it]
     #[arg(long, value_name = "GRANTS")]
     pub grants: Option<String>,
+    /// A component that it may call as the tool NAME, where --grants names that; the tool itself is granted nothing
+    #[arg(long = "tool", value_name = "NAME=FILE", value_parser = test_tools::named)]
+    pub tools: Vec<test_tools::Named>,
     /// How long a call may take
     #[arg(long, value_name = "SPAN", default_value = "60s", value_parser = span_ms)]
     pub timeout: u64,
@@ -112,6 +116,7 @@ pub(super) struct Bench {
     grants: Arc<Grants>,
     limits: CallLimits,
     env: Vec<(String, String)>,
+    tools: Arc<Lent>,
     models: Models,
     /// Dropped last: the sandbox makes directories in it.
     _scratch: Folder,
@@ -133,13 +138,14 @@ impl Bench {
         let directory = Directory::at(Path::new("."))?;
         let config = directory.config.as_ref();
         let name = verify::name_in_project(file, &directory);
+        let tools: Vec<&str> = args.tools.iter().map(|(name, _)| name.as_str()).collect();
+        let mut lending = permits::lending(config);
+        lending.paths_kept.push(context.data_dir().to_owned());
         let mut env = Vec::new();
         let grants = match (&args.grants, config) {
             (Some(asked), _) => {
-                let granted = trial::grants(asked, &name, &inspection, &directory);
+                let granted = trial::grants(asked, &name, &inspection, &directory, &tools);
                 let granted = granted.map_err(|problems| misgranted(&problems))?;
-                let mut lending = permits::lending(config);
-                lending.paths_kept.push(context.data_dir().to_owned());
                 if let Some(refused) = lending.refusal(&granted) {
                     return Err(Failure::usage(format!("--grants: {}", refused.message)));
                 }
@@ -151,6 +157,7 @@ impl Bench {
             }
             (None, None) => Grants::default(),
         };
+        test_tools::all_granted(&args.tools, &grants.tools)?;
         let scratch = Folder::new("scratch directories")?;
         let sandbox = open(context, config, &scratch)?;
         let plugin = match &args.function {
@@ -158,8 +165,10 @@ impl Bench {
             Some(name) => sandbox.load_function(&bytes, &grants, name),
         }
         .map_err(unusable)?;
+        let tools = Lent::load(&grants.tools, &args.tools, config, &lending, &sandbox)?;
         let limits = permits::effective_limits(config, &PluginLimits::default());
         Ok(Bench {
+            tools: Arc::new(tools),
             models: context.models(config, args.replies.as_deref(), args.record.as_deref())?,
             limits: driver::limits(&attempt_limits(config), &limits, args.timeout),
             env,
@@ -176,7 +185,9 @@ impl Bench {
         input: &Value,
         events: Option<Arc<dyn Observer>>,
     ) -> Result<Outcome, Failure> {
-        let kept = self.grants.memory.map(|_| Scratch::new()).transpose()?;
+        let remembers = self.grants.memory.is_some() || self.tools.have_memory();
+        let kept = remembers.then(Scratch::new).transpose()?;
+        let memory = kept.as_ref().map(Scratch::memory);
         let request = CallRequest {
             run_id: NAME.to_owned(),
             workflow: NAME.to_owned(),
@@ -190,7 +201,8 @@ impl Bench {
             input: input.to_string(),
             limits: self.limits.clone(),
             grants: self.grants.clone(),
-            memory: kept.as_ref().map(Scratch::memory),
+            memory: self.grants.memory.and_then(|_| memory.clone()),
+            tools: Some(self.tools.of_call(memory)),
             model: (!self.grants.models.is_empty()).then(|| self.models.for_attempt(NAME, Spent::default())),
             env: self.env.clone(),
             events,
