@@ -228,12 +228,8 @@ impl Live {
             let most = Duration::from_millis(most_ms);
             (started + wished.map_or(most, |wished| wished.min(most))).min(self.deadline)
         };
-        // The guest's own times may only be shorter. The one for the first byte counts from the connection on.
+        // The guest's own times may only be shorter.
         let connected_by = after(options.connect_timeout, limits.connect_ms);
-        let first_byte = options
-            .first_byte_timeout
-            .map(|wished| wished.saturating_add(connected_by.saturating_duration_since(started)));
-        let answered_by = after(first_byte, limits.first_byte_ms);
 
         let connecting = async {
             let permits = self.slots(limits.slot_wait_ms).await?;
@@ -246,6 +242,10 @@ impl Live {
             .await
             .map_err(|_| Error::ConnectionTimeout)??;
 
+        // The guest's time for the first byte counts from here on, the host's from the start.
+        let wished = options.first_byte_timeout.and_then(|wished| Instant::now().checked_add(wished));
+        let most = after(None, limits.first_byte_ms);
+        let answered_by = wished.map_or(most, |wished| wished.min(most));
         let head = request.method() == Method::HEAD;
         let too_large = Arc::new(AtomicBool::new(false));
         let request = request.map(|inner| RequestBody {
