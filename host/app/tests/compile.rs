@@ -35,7 +35,7 @@ fn load(sandbox: &Sandbox, bytes: &[u8]) -> Result<bandstand_sandbox::Plugin, Lo
 
 /// Made once: making it takes seconds, too.
 fn slow() -> &'static [u8] {
-    static SLOW: LazyLock<Vec<u8>> = LazyLock::new(|| guests::slow_to_compile(10));
+    static SLOW: LazyLock<Vec<u8>> = LazyLock::new(|| guests::slow_to_compile(40));
     &SLOW
 }
 
@@ -108,6 +108,34 @@ fn a_component_that_needs_too_much_memory_is_ended() {
     assert!(error.to_string().contains("compile.memory"), "{error}");
     assert_eq!(error.failure().class, Class::Limit);
     load(&sandbox, &guests::echo()).unwrap();
+}
+
+/// Code that is valid so far and makes its validator remember more and more.
+fn ever_more_values() -> Vec<u8> {
+    let items = format!(
+        "(func $many (result {}) unreachable) (func {} unreachable)",
+        "i32 ".repeat(1_000),
+        "(call $many) ".repeat(60_000)
+    );
+    guests::agent("", &items, "unreachable")
+}
+
+#[test]
+fn whether_code_is_valid_is_looked_at_within_the_same_bounds() {
+    let folder = Folder::new();
+    folder.write("bandstand.toml", "[compile]\nmemory = \"200MiB\"\n");
+    folder.write("more.wasm", ever_more_values());
+    folder.call(&["plugin", "inspect", "more.wasm"]).expect(2, &["(setting compile.memory)"]);
+    let compiler = Compiler { memory_bytes_max: 200 << 20, ..compiler() };
+    let refused = compiler.validate(&ever_more_values()).unwrap_err();
+    assert!(matches!(refused, LoadError::CompileMemory { .. }), "{refused}");
+    compiler.validate(&guests::echo()).unwrap();
+    let broken = guests::agent("", "(func (result i32) (i64.const 1))", "unreachable");
+    let refused = compiler.validate(&broken).unwrap_err();
+    assert!(
+        matches!(&refused, LoadError::Malformed { message } if message.contains("type mismatch")),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -1,17 +1,31 @@
 //! The child's side of compiling: takes powers away from itself, then reads a component and answers with its code.
 //!
-//! A component is untrusted input of a large program, the compiler. Here it can crash, eat memory and time as it likes;
+//! A component is untrusted input of a large program, the compiler, and of the validator before it. Here it can crash, eat memory and time as it likes;
 //! the host loses a child. What this is not: a boundary against a component that takes the compiler over, since whoever
 //! controls the child chooses the code that the host runs next.
 
 use crate::answer::Answer;
 use crate::engine;
+use crate::inspect;
+use crate::load_error::LoadError;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use std::any::Any;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+
+/// What follows the bounds where nothing is to be compiled.
+const VALIDATE: &str = "validate";
+
+/// What a child is to do with its component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Answer with its code.
+    Compile,
+    /// Answer with no code when all of it is valid.
+    Validate,
+}
 
 /// What the parent passes after the arguments of [`Compiler`](crate::Compiler), in this order.
 #[derive(Debug)]
@@ -22,18 +36,29 @@ pub(crate) struct Bounds {
     pub(crate) cpu_s: u64,
     /// Whoever waits for the answer.
     pub(crate) parent: u32,
+    /// Not a bound, but as fixed.
+    pub(crate) task: Task,
 }
 
 impl Bounds {
-    pub(crate) fn arguments(&self) -> [String; 3] {
-        [self.memory_bytes.to_string(), self.cpu_s.to_string(), self.parent.to_string()]
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut all = vec![self.memory_bytes.to_string(), self.cpu_s.to_string(), self.parent.to_string()];
+        if self.task == Task::Validate {
+            all.push(VALIDATE.to_owned());
+        }
+        all
     }
 
     fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Bounds> {
-        let mut numbers = arguments.into_iter().map(|text| text.to_str()?.parse::<u64>().ok());
-        let mut next = || numbers.next().flatten();
-        let bounds = Bounds { memory_bytes: next()?, cpu_s: next()?, parent: u32::try_from(next()?).ok()? };
-        numbers.next().is_none().then_some(bounds)
+        let mut arguments = arguments.into_iter();
+        let mut next = || arguments.next()?.to_str()?.parse::<u64>().ok();
+        let (memory_bytes, cpu_s, parent) = (next()?, next()?, u32::try_from(next()?).ok()?);
+        let task = match arguments.next() {
+            None => Task::Compile,
+            Some(word) if word == VALIDATE => Task::Validate,
+            Some(_) => return None,
+        };
+        arguments.next().is_none().then_some(Bounds { memory_bytes, cpu_s, parent, task })
     }
 }
 
@@ -53,7 +78,7 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => match component() {
             // The host died, or somebody else called.
             None => return ExitCode::FAILURE,
-            Some(component) => compile(&component),
+            Some(component) => answer(bounds.task, &component),
         },
     };
     let (head, content) = answer.frame();
@@ -63,13 +88,19 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn compile(component: &[u8]) -> Answer {
-    let compiled = catch_unwind(AssertUnwindSafe(|| {
-        engine::for_compiling().and_then(|engine| engine.precompile_component(component))
+fn answer(task: Task, component: &[u8]) -> Answer {
+    let done = catch_unwind(AssertUnwindSafe(|| match task {
+        Task::Compile => engine::for_compiling()
+            .and_then(|engine| engine.precompile_component(component))
+            .map_err(|error| format!("{error:#}")),
+        Task::Validate => inspect::validate(component).map(|()| Vec::new()).map_err(|error| match error {
+            LoadError::Malformed { message } => message,
+            other => other.to_string(),
+        }),
     }));
-    match compiled {
+    match done {
         Ok(Ok(code)) => Answer::Code(code),
-        Ok(Err(error)) => Answer::Failed(format!("{error:#}")),
+        Ok(Err(error)) => Answer::Failed(error),
         Err(panic) => Answer::Panicked(panic_text(&*panic).to_owned()),
     }
 }
@@ -149,14 +180,23 @@ pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::Bounds;
 
-    fn parsed(arguments: &[&str]) -> Option<[String; 3]> {
+    fn parsed(arguments: &[&str]) -> Option<Vec<String>> {
         Bounds::parse(arguments.iter().map(Into::into)).map(|bounds| bounds.arguments())
     }
 
     #[test]
-    fn bounds_are_three_numbers() {
-        assert_eq!(parsed(&["1", "2", "3"]).unwrap(), ["1", "2", "3"]);
-        for wrong in [&["1", "2"][..], &["1", "2", "3", "4"], &["1", "2", "x"], &["--help"], &[]] {
+    fn bounds_are_three_numbers_and_perhaps_a_task() {
+        for right in [&["1", "2", "3"][..], &["1", "2", "3", "validate"]] {
+            assert_eq!(parsed(right).unwrap(), right);
+        }
+        for wrong in [
+            &["1", "2"][..],
+            &["1", "2", "3", "4"],
+            &["1", "2", "3", "validate", "5"],
+            &["1", "2", "x"],
+            &["--help"],
+            &[],
+        ] {
             assert!(parsed(wrong).is_none(), "{wrong:?}");
         }
     }

@@ -4,7 +4,7 @@
 //! waits for longer than the bound of time, and no process of the child's group outlives it.
 
 use crate::answer::{self, Answer, Progress};
-use crate::compile_child::Bounds;
+use crate::compile_child::{Bounds, Task};
 use crate::load_error::LoadError;
 use crate::sanitise::sanitise;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -63,12 +63,28 @@ impl Compiler {
 
     /// The component's code.
     pub(crate) fn compile(&self, component: &[u8]) -> Result<Vec<u8>, LoadError> {
+        self.ask(Task::Compile, component)
+    }
+
+    /// Whether all of a component is valid, its code included, with no more of WebAssembly than this host compiles. Its code is not
+    /// compiled, but the bounds are the same: a hostile one takes as much memory and time as there is. Blocks.
+    ///
+    /// # Errors
+    /// The first place that is not valid; or that there was no answer within the bounds.
+    pub fn validate(&self, component: &[u8]) -> Result<(), LoadError> {
+        self.ask(Task::Validate, component).map(drop).map_err(|error| match error {
+            LoadError::Compile { message } => LoadError::Malformed { message },
+            other => other,
+        })
+    }
+
+    fn ask(&self, task: Task, component: &[u8]) -> Result<Vec<u8>, LoadError> {
         let cannot = |error: std::io::Error| LoadError::CompilerStart {
             program: self.program.clone(),
             problem: error.to_string(),
         };
         let started = Instant::now();
-        let mut child = Killed { child: self.start().map_err(cannot)?, is_reaped: false };
+        let mut child = Killed { child: self.start(task).map_err(cannot)?, is_reaped: false };
         let ended = Talk::new(&mut child.child, component).map_err(cannot)?;
         let ended =
             ended.wait_to_the_end(started + Duration::from_millis(self.wall_ms_max)).map_err(cannot)?;
@@ -92,13 +108,14 @@ impl Compiler {
         }
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self, task: Task) -> std::io::Result<Child> {
         let threads = threads();
         let bounds = Bounds {
             memory_bytes: self.memory_bytes_max,
             // Above what all threads can use within the wall time: only for a child that outlives its host's patience.
             cpu_s: self.wall_ms_max.div_ceil(1_000).saturating_mul(threads as u64).saturating_add(1),
             parent: std::process::id(),
+            task,
         };
         Command::new(&self.program)
             .arg0("bandstand")

@@ -1,6 +1,7 @@
 //! Reads what a component imports and exports from its bytes, without compiling or running any of it.
 //!
-//! Function bodies are skipped by [`inspect`], since compiling checks them; [`validate`] is for who compiles nothing.
+//! Function bodies are skipped by [`inspect`], since compiling checks them; [`Compiler::validate`](crate::Compiler::validate) is for
+//! who compiles nothing.
 
 use crate::engine;
 use crate::exported;
@@ -250,7 +251,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
 }
 
 /// Whether all of a component that can be inspected is valid, its code included, with no more of WebAssembly than this host compiles.
-/// Takes the longer the more code there is.
+/// Nothing bounds the memory and time that a hostile one takes: [`Compiler::validate`](crate::Compiler::validate) asks a child.
 ///
 /// # Errors
 /// The first place that is not.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::component::{Component, read};
 use super::{quarantine, refused};
-use crate::cli::context::{Context, attempt_limits, sandbox_settings};
+use crate::cli::context::{Context, attempt_limits, compiler, sandbox_settings};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::site;
 use crate::cli::term::{safe, words};
@@ -101,7 +101,7 @@ pub(crate) fn inspected(
     let inspection = bandstand_sandbox::inspect(bytes)?;
     let is_valid = || match code {
         Code::Compiled => Ok(()),
-        Code::Unknown => bandstand_sandbox::validate(bytes),
+        Code::Unknown => compiler(config).validate(bytes),
     };
     let problem = inspection.is_of_use().and_then(|()| is_valid()).err();
     let functions = inspection.functions.iter().filter(|function| !inspection.is_own(function));
