@@ -301,8 +301,8 @@ fn a_folder_without_its_component_says_so() {
 fn a_component_that_is_older_than_its_sources_is_told() {
     let folder = agent();
     folder.write("plugin.toml", "name = \"count\"\nlanguage = \"c\"\n");
-    let made = folder.write("count.wasm", guests::echo());
-    let made = std::fs::metadata(made).unwrap().modified().unwrap();
+    folder.write("count.wasm", guests::echo());
+    let made = std::time::SystemTime::now() - std::time::Duration::from_secs(600);
     let after = |name: &str, seconds: u64| {
         let file = std::fs::File::options().append(true).open(folder.path().join(name)).unwrap();
         file.set_modified(made + std::time::Duration::from_secs(seconds)).unwrap();
@@ -316,11 +316,23 @@ fn a_component_that_is_older_than_its_sources_is_told() {
         ".venv/lib/a.py",
         "cases/a.yaml",
         "README.md",
+        "LICENSE",
+        "workflow.yaml",
+        "main_test.go",
+        "agent.test.js",
+        "test_agent.py",
+        "tests/a.rs",
     ] {
         folder.write(name, "no source");
         after(name, 60);
     }
-    assert!(!test(&[]).stderr.contains("older"));
+    folder.write("bandstand.toml", "");
+    // A clock that was wrong: no build would ever be newer.
+    folder.write("agent.c", "int b;");
+    after("agent.c", 1_000_000);
+    ["count.wasm", "plugin.toml", "input.schema.json"].iter().for_each(|name| after(name, 0));
+    let ended = test(&[]);
+    assert!(!ended.stderr.contains("older"), "{ended:#?}");
     folder.write("parts/a.c", "int a;");
     after("parts/a.c", 60);
     after("plugin.toml", 30);
@@ -336,6 +348,10 @@ fn a_component_that_is_older_than_its_sources_is_told() {
     assert_eq!(lines[1]["type"], "outcome");
     let shown = folder.call(&["plugin", "inspect", "--json"]).expect(0, &[]).json();
     assert!(shown["warnings"][0].as_str().unwrap().contains("count.wasm is older than parts/a.c"), "{shown}");
+    // What is deployed may be just this; and whoever packs it makes it no newer.
+    folder.call(&["plugin", "verify", "."]).expect(0, &["count.wasm is older than parts/a.c"]);
+    folder.call(&["plugin", "pack"]).expect(0, &["count.wasm is older than parts/a.c"]);
+    folder.call(&["plugin", "pack"]).expect(0, &["count.wasm is older than parts/a.c"]);
     // A file that is named is what was meant, whatever lies beside it.
     assert!(!folder.call(&["plugin", "inspect", "count.wasm"]).expect(0, &[]).stdout.contains("older"));
     after("count.wasm", 60);

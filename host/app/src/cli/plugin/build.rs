@@ -2,7 +2,7 @@
 //! the result as a host would that loads it.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use bandstand_sandbox::LoadError;
 use clap::Args;
@@ -35,7 +35,7 @@ pub struct BuildArgs {
 /// Builds it.
 pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     let out = &context.out;
-    let begun = Instant::now();
+    let (begun, began_at) = (Instant::now(), SystemTime::now());
     let toml = args.dir.join(FILE_NAME);
     let settings = settings(&args.dir, &toml)?;
     let language = settings.language.ok_or_else(|| {
@@ -77,7 +77,7 @@ pub fn execute(args: &BuildArgs, context: &Context) -> Result<Exit, Failure> {
     if let Some(error) = problem {
         return Err(unusable("is not what this host can run", error));
     }
-    let is_new = write_if_changed(&file, &component)
+    let is_new = write_if_changed(&file, &component, began_at)
         .map_err(|error| Failure::other(format!("cannot write {}: {error}", file.display())))?;
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     if out.json {
@@ -123,14 +123,15 @@ fn with_manifest(component: &[u8], said: Manifest, language: Language) -> Result
         .map_err(|error| Failure::usage(format!("what was built does not load: {error}")))
 }
 
-/// Equal bytes are left alone: what the host compiled of them stays. Only their time becomes that of the sources they were made of.
-fn write_if_changed(path: &Path, bytes: &[u8]) -> std::io::Result<bool> {
+/// Equal bytes are left alone: what the host compiled of them stays. The file's time is the one at which the build began, so that a
+/// source which was changed meanwhile is newer.
+fn write_if_changed(path: &Path, bytes: &[u8], begun: SystemTime) -> std::io::Result<bool> {
     if std::fs::read(path).is_ok_and(|old| old == bytes) {
         // The file of somebody else cannot be touched, and is right all the same.
-        let _ = std::fs::File::open(path).and_then(|file| file.set_modified(std::time::SystemTime::now()));
+        let _ = std::fs::File::open(path).and_then(|file| file.set_modified(begun));
         return Ok(false);
     }
-    replace(path, bytes).map(|()| true)
+    replace(path, bytes, Some(begun)).map(|()| true)
 }
 
 fn lines(detail: &PluginDetail, is_new: bool) -> Vec<String> {

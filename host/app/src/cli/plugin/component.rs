@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cli::context::shell_word;
 use crate::cli::exit::Failure;
-use crate::cli::term::words;
+use crate::cli::term::out::Out;
+use crate::cli::term::{safe, words};
 use crate::project::builtin;
 use crate::project::directory::open_file;
 use crate::project::guest::newer_source;
@@ -51,6 +52,16 @@ impl Component {
         self.file.starts_with(BUILTIN)
     }
 
+    /// Tells that its project has changed since it was made, if it has.
+    pub(super) fn warn_if_outdated(&self, out: &Out) {
+        let Some(outdated) = self.outdated() else { return };
+        if out.json {
+            out.json_line(&outdated.as_json());
+        } else {
+            out.note(&safe::line(&format!("warning: {}", outdated.sentence())));
+        }
+    }
+
     /// That its project has changed since it was made, if it has.
     pub(super) fn outdated(&self) -> Option<Outdated> {
         let build = self.build.clone()?;
@@ -76,7 +87,7 @@ impl Outdated {
     }
 
     /// As a line of `--json`.
-    pub(super) fn as_json(&self) -> Value {
+    fn as_json(&self) -> Value {
         let Outdated { file, source, build } = self;
         json!({
             "type": "warning", "message": format!("{file} is older than {}", source.display()),

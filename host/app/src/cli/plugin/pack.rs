@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use bandstand_sandbox::LoadError;
 use clap::Args;
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::component::{self, Component};
 use super::refused;
-use crate::cli::context::Context;
+use crate::cli::context::{Context, compiler};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::term::{safe, words};
 use crate::project::manifest::{self, Manifest};
@@ -50,7 +51,9 @@ pub fn execute(args: &PackArgs, context: &Context) -> Result<Exit, Failure> {
     let outdated = component.outdated().map(|outdated| outdated.sentence());
     let mut packed = packed(&component.file, &bytes, said)?;
     packed.warnings.extend(outdated);
-    replace(out, &packed.bytes)
+    // It is as old as before: what it was made of is the same.
+    let made = std::fs::metadata(&component.file).and_then(|file| file.modified()).ok();
+    replace(out, &packed.bytes, made)
         .map_err(|error| Failure::other(format!("cannot write {}: {error}", out.display())))?;
     let Packed { bytes, digest, manifest, warnings } = packed;
     if context.out.json {
@@ -84,7 +87,7 @@ struct Packed {
 fn packed(file: &str, bytes: &[u8], said: Manifest) -> Result<Packed, Failure> {
     let unusable = |error: LoadError| refused(file, &error);
     let before = bandstand_sandbox::inspect(bytes).map_err(unusable)?;
-    bandstand_sandbox::validate(bytes).map_err(unusable)?;
+    compiler(None).validate(bytes).map_err(unusable)?;
     let sdk = Manifest::of(&before).ok().flatten().and_then(|manifest| manifest.sdk);
     let manifest = Manifest { sdk: said.sdk.or(sdk), ..said };
     let bytes =
@@ -123,8 +126,9 @@ fn part_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Whole or not at all: the component may be the only one there is. A link stays one, and permissions stay as they were.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Whole or not at all: the component may be the only one there is. A link stays one, and permissions stay as they were. `made`: the
+/// time that it gets; none: now.
+pub(super) fn replace(path: &Path, bytes: &[u8], made: Option<SystemTime>) -> std::io::Result<()> {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let part = part_of(&path);
     let mut file = std::fs::File::create_new(&part)?;
@@ -132,6 +136,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let written = kept
         .map_or(Ok(()), |permissions| file.set_permissions(permissions))
         .and_then(|()| file.write_all(bytes))
+        .and_then(|()| made.map_or(Ok(()), |made| file.set_modified(made)))
         .and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(&part, &path));
     if written.is_err() {

@@ -33,7 +33,9 @@ pub fn execute(args: &PutArgs, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::usage("plugin put is for a server: --server URL")
             .help("in a folder of this machine, copy the component to where the workflow file names it"));
     };
-    let file = Component::named(&args.file)?.file;
+    let component = Component::named(&args.file)?;
+    component.warn_if_outdated(&context.out);
+    let file = component.file;
     let name = args.name.clone().or_else(|| Some(Path::new(&file).file_stem()?.to_str()?.to_owned()));
     let name = name.ok_or_else(|| {
         Failure::usage(format!("{file} has no name that a plugin can have")).help("give it one: --name NAME")

@@ -21,7 +21,6 @@ use super::{refused, settings, test_cases, verify};
 use crate::cli::context::{Context, attempt_limits, block_on, now};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::json_input;
-use crate::cli::term::safe;
 use crate::driver;
 use crate::host::memory;
 use crate::project::config::{Config, span_ms};
@@ -69,13 +68,7 @@ pub fn execute(args: &TestArgs, context: &Context) -> Result<Exit, Failure> {
     let tested = Component::named(&args.file)?;
     // First: whoever mistyped a case need not wait for a compiler.
     let cases = cases(args, &tested).as_deref().map(test_cases::read).transpose()?;
-    if let Some(outdated) = tested.outdated() {
-        if context.out.json {
-            context.out.json_line(&outdated.as_json());
-        } else {
-            context.out.note(&safe::line(&format!("warning: {}", outdated.sentence())));
-        }
-    }
+    tested.warn_if_outdated(&context.out);
     let bench = Bench::new(&tested.file, args, context)?;
     if let Some(cases) = cases {
         return block_on(test_cases::run(&cases, &bench, context));

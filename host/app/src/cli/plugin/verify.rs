@@ -33,9 +33,10 @@ pub fn execute(args: &VerifyArgs, context: &Context) -> Result<Exit, Failure> {
     let (mut unusable, mut refused) = (Vec::new(), 0);
     for named in &args.files {
         let (file, verified) = match Component::named(named) {
-            Ok(Component { file, .. }) => {
-                let verified = verified(&file, &directory, &sandbox);
-                (file, verified)
+            Ok(component) => {
+                component.warn_if_outdated(&context.out);
+                let verified = verified(&component.file, &directory, &sandbox);
+                (component.file, verified)
             }
             Err(failure) => (named.clone(), Verified::not_loaded(failure)),
         };

@@ -1,21 +1,26 @@
 //! Whether the sources of a project have changed since its component was made, by the times of the files. What is made, fetched or
-//! only read by people or tests is no source.
+//! only read by people, the operator or tests is no source.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Most files and folders that are looked at; those beyond say nothing.
 const ENTRIES_MAX: usize = 10_000;
-/// Folders of what is made or fetched, and of cases. Hidden ones are left out, too.
-const FOLDERS_LEFT_OUT: [&str; 4] = ["target", "node_modules", "__pycache__", "cases"];
-/// Components, and recorded replies of models, which a test may write.
-const ENDINGS_LEFT_OUT: [&str; 2] = ["wasm", "jsonl"];
-/// For people.
-const README: &str = "README.md";
+/// Folders of what is made or fetched, and of cases and tests. Hidden ones are left out, too.
+const FOLDERS_LEFT_OUT: [&str; 6] = ["target", "node_modules", "__pycache__", "cases", "test", "tests"];
+/// Components, recorded replies of models, texts for people, workflows.
+const ENDINGS_LEFT_OUT: [&str; 5] = ["wasm", "jsonl", "md", "yaml", "yml"];
+/// What the operator says, and licences.
+const NAMES_LEFT_OUT: [&str; 3] = ["bandstand.toml", "LICENSE", "LICENCE"];
+/// How files of tests are called in one language or another: what their names, without the last ending, begin or end with.
+const TESTS_BEGIN: &str = "test_";
+const TESTS_END: [&str; 3] = ["_test", ".test", ".spec"];
 
 /// The source that was changed last, when that was after the component was made.
 pub fn newer_source(dir: &Path, component: &Path) -> Option<PathBuf> {
     let mut newest = modified(component)?;
+    // A file of the future would be newer than whatever is built.
+    let now = SystemTime::now();
     let mut newer = None;
     let mut folders = vec![dir.to_owned()];
     let mut left = ENTRIES_MAX;
@@ -31,6 +36,7 @@ pub fn newer_source(dir: &Path, component: &Path) -> Option<PathBuf> {
                 folders.extend(is_of_sources(&path).then_some(path));
             } else if let (true, Some(changed)) = (is_source(&path), modified(&path))
                 && changed > newest
+                && changed <= now
             {
                 newest = changed;
                 newer = Some(path);
@@ -54,5 +60,10 @@ fn is_of_sources(folder: &Path) -> bool {
 fn is_source(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let left_out = |ending| ENDINGS_LEFT_OUT.iter().any(|known| ending == *known);
-    !name.starts_with('.') && name != README && !file.extension().is_some_and(left_out)
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let is_test = stem.starts_with(TESTS_BEGIN) || TESTS_END.iter().any(|end| stem.ends_with(end));
+    !name.starts_with('.')
+        && !is_test
+        && !NAMES_LEFT_OUT.contains(&&*name)
+        && !file.extension().is_some_and(left_out)
 }
