@@ -1,24 +1,38 @@
 package bandstand
 
 import (
+	"runtime"
 	"runtime/debug"
+	"slices"
 	"unsafe"
 )
 
 // Memory at the border. Values cross as 32-bit addresses, which Go's collector does not see, and the host allocates what it
-// gives through cabi_realloc, in which nothing may be imported: the collector, which reads the clock, must not run there. So
-// none runs from hold to release, and while none runs an address is as good as a reference.
+// gives through cabi_realloc, in which nothing may be imported. Go imports the clock to collect, and to give memory back while
+// its heap grows. So between hold and release no collection runs, and cabi_realloc cuts from an arena of the SDK's own, not
+// from Go's heap; what stays with Go is copied out of it. Only an answer that does not fit into the arena comes from Go's heap.
 
-// collecting is the share of new memory after which the collector runs: Go's default.
-const collecting = 100
+const (
+	// collecting is the share of new memory after which the collector runs: Go's default.
+	collecting = 100
+	// collectAfter is how many bytes the host may give before release collects: Go looks whether it is time only when it
+	// allocates, and while it allocates for a call the collector is held.
+	collectAfter = 4 << 20
+	arenaBytes   = 1 << 20
+)
 
 var (
 	// holds counts those who have the collector held: goroutines may overlap, since holding waits for a collection to end.
 	holds int
 	// lent keeps what the host reads. It also moves it off the stack, which may be moved while the host asks for memory.
 	lent []unsafe.Pointer
-	// given keeps what the host wrote until Go has references to it.
+	// arena is what the host's answers are cut from, from its start again when nobody holds.
+	arena     [arenaBytes / 8]uint64
+	arenaUsed uintptr
+	// given keeps what did not fit into the arena until Go has references to it.
 	given [][]uint64
+	// givenBytes is what the host gave since release last collected.
+	givenBytes uintptr
 )
 
 // early is what the WASI adapter gets for its stack and state. It asks before Go's own memory is set up.
@@ -35,15 +49,40 @@ func init() {
 }
 
 func hold() {
+	if holds == 0 {
+		before := collections()
+		// Waits for a running collection.
+		debug.SetGCPercent(-1)
+		if collections() != before {
+			// It ended with the collector switched off, after which Go gives memory back whenever its heap grows, in cabi_realloc
+			// too; until one ends that knows how large the heap may be.
+			debug.SetGCPercent(collecting)
+			runtime.GC()
+			debug.SetGCPercent(-1)
+		}
+	}
 	holds++
-	debug.SetGCPercent(-1)
+}
+
+// collected is read again and again, so that reading it allocates once.
+var collected debug.GCStats
+
+// collections counts those that have ended.
+func collections() int64 {
+	debug.ReadGCStats(&collected)
+	return collected.NumGC
 }
 
 func release() {
 	holds--
-	if holds == 0 {
-		lent, given = nil, nil
-		debug.SetGCPercent(collecting)
+	if holds > 0 {
+		return
+	}
+	lent, given, arenaUsed = nil, nil, 0
+	debug.SetGCPercent(collecting)
+	if givenBytes >= collectAfter {
+		givenBytes = 0
+		runtime.GC()
 	}
 }
 
@@ -57,13 +96,27 @@ func cabiRealloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer
 		}
 		return unsafe.Pointer(start)
 	}
-	block := make([]uint64, max((size+7)/8, 1))
-	given = append(given, block)
+	block := allot(max((uintptr(size)+7)/8, 1) * 8)
 	if oldSize > 0 {
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&block[0])), size), unsafe.Slice((*byte)(old), oldSize))
+		copy(unsafe.Slice((*byte)(block), size), unsafe.Slice((*byte)(old), oldSize))
 	}
+	return block
+}
+
+// allot gives memory that starts at a multiple of eight, as many bytes.
+func allot(size uintptr) unsafe.Pointer {
+	givenBytes += size
+	if size <= arenaBytes-arenaUsed {
+		arenaUsed += size
+		return unsafe.Add(unsafe.Pointer(&arena), arenaUsed-size)
+	}
+	block := make([]uint64, size/8)
+	given = append(given, block)
 	return unsafe.Pointer(&block[0])
 }
+
+// isLoose says of an address that what is there will be written over.
+func isLoose(at uint32) bool { return uintptr(at)-uintptr(unsafe.Pointer(&arena)) < arenaBytes }
 
 // Types as they lie in memory. Go lays fields out as the component model does, and writes bool as 0 or 1.
 type (
@@ -129,12 +182,10 @@ func lendList[T, R any](items []T, raw func(T) R) rawList {
 
 func lendTexts(texts []string) rawList { return lendList(texts, lend) }
 
-// take gives a text of the host's: no copy, the block is Go's.
+// take gives a text of the host's.
 func take(raw rawList) string {
-	if raw.count == 0 {
-		return ""
-	}
-	return unsafe.String((*byte)(pointer(raw.at)), raw.count)
+	bytes := takePlain[byte](raw)
+	return unsafe.String(unsafe.SliceData(bytes), len(bytes))
 }
 
 func takeMaybe(raw rawMaybe[rawList]) *string {
@@ -145,7 +196,16 @@ func takeMaybe(raw rawMaybe[rawList]) *string {
 	return &text
 }
 
+// takePlain gives a list of numbers of the host's. A block that is Go's needs no copy.
 func takePlain[T any](raw rawList) []T {
+	if isLoose(raw.at) {
+		return slices.Clone(look[T](raw))
+	}
+	return look[T](raw)
+}
+
+// look gives a list as the host wrote it, until release.
+func look[T any](raw rawList) []T {
 	if raw.count == 0 {
 		return nil
 	}
@@ -154,7 +214,7 @@ func takePlain[T any](raw rawList) []T {
 
 func takeList[R, T any](raw rawList, one func(R) T) []T {
 	items := make([]T, 0, raw.count)
-	for _, item := range takePlain[R](raw) {
+	for _, item := range look[R](raw) {
 		items = append(items, one(item))
 	}
 	return items
