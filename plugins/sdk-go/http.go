@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // HTTPField is a header: a name and a value.
@@ -39,7 +40,7 @@ type HTTPResponse struct {
 // Header gives the value of the first header of that name; empty: there is none.
 func (response *HTTPResponse) Header(name string) string {
 	for _, field := range response.Fields {
-		if strings.EqualFold(field.Name, name) {
+		if lowerASCII(field.Name) == lowerASCII(name) {
 			return field.Value
 		}
 	}
@@ -71,7 +72,15 @@ func HTTP(request HTTPRequest) (*HTTPResponse, error) {
 	if err != nil {
 		return nil, err
 	}
-	request.Method = strings.ToUpper(request.Method)
+	if !utf8.ValidString(request.Method) {
+		return nil, partInvalid("method")
+	}
+	for _, field := range request.Fields {
+		if !utf8.ValidString(field.Name) {
+			return nil, headerRefused(strings.ToValidUTF8(field.Name, "\ufffd"), "invalid syntax")
+		}
+	}
+	request.Method = upperASCII(request.Method)
 	if request.Method == "" {
 		request.Method = "GET"
 	}
@@ -79,6 +88,29 @@ func HTTP(request HTTPRequest) (*HTTPResponse, error) {
 		request.ResponseBytesMax = 1 << 20
 	}
 	return hostHTTP(&request, address)
+}
+
+func headerRefused(name, problem string) error {
+	return &HTTPError{Code: "header-refused", Message: fmt.Sprintf("the header `%s` cannot be sent: %s", name, problem)}
+}
+
+func partInvalid(name string) error {
+	return &HTTPError{Code: "http-request-uri-invalid", Message: "the request's " + name + " is not valid"}
+}
+
+// lowerASCII leaves other letters alone: some of them have a letter of ASCII as their other case.
+func lowerASCII(text string) string { return shifted(text, 'A', 'a') }
+
+func upperASCII(text string) string { return shifted(text, 'a', 'A') }
+
+// shifted has the 26 letters from one on in place of those from the other on.
+func shifted(text string, from, to rune) string {
+	return strings.Map(func(char rune) rune {
+		if from <= char && char < from+26 {
+			return char - from + to
+		}
+		return char
+	}, text)
 }
 
 // address is a URL, taken apart as far as a request needs it. Which hosts are good ones is the host's to say.
@@ -91,14 +123,17 @@ type address struct {
 
 func takeApart(url string) (*address, error) {
 	wrong := func(what string) (*address, error) {
-		return nil, &HTTPError{Code: "url-invalid", Message: fmt.Sprintf("`%s` is no URL to call: %s", url, what)}
+		return nil, &HTTPError{Code: "url-invalid", Message: fmt.Sprintf("`%s` is no URL to call: %s", strings.ToValidUTF8(url, "\ufffd"), what)}
+	}
+	if !utf8.ValidString(url) {
+		return wrong("it is not UTF-8; encode it")
 	}
 	scheme, rest, apart := strings.Cut(url, "://")
 	if !apart {
 		return wrong("it begins with `https://` or `http://`")
 	}
-	isHTTPS := strings.EqualFold(scheme, "https")
-	if !isHTTPS && !strings.EqualFold(scheme, "http") {
+	scheme = lowerASCII(scheme)
+	if scheme != "https" && scheme != "http" {
 		return wrong("only `https` and `http` can be called")
 	}
 	if strings.ContainsFunc(url, func(char rune) bool { return unicode.IsSpace(char) || unicode.IsControl(char) || char == '\\' }) {
@@ -118,5 +153,5 @@ func takeApart(url string) (*address, error) {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path
 	}
-	return &address{isHTTPS, authority, path}, nil
+	return &address{scheme == "https", authority, path}, nil
 }

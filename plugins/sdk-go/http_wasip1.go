@@ -183,16 +183,15 @@ func hostHTTP(request *HTTPRequest, to *address) (*HTTPResponse, error) {
 func lendRequestHTTP(request *HTTPRequest, to *address) (uint32, error) {
 	fields, result := importFields(), newArea()
 	add := func(name, value string) error {
-		named, held := lend(name), lend(value)
+		named, held := lend(name), lendPlain([]byte(value))
 		importFieldsAppend(fields, named.at, named.count, held.at, held.count, result.at())
 		if !result.flag(0) {
 			return nil
 		}
-		problem := [...]string{"invalid syntax", "forbidden", "immutable"}[result.byte(1)]
-		return &HTTPError{Code: "header-refused", Message: fmt.Sprintf("the header `%s` cannot be sent: %s", name, problem)}
+		return headerRefused(name, [...]string{"invalid syntax", "forbidden", "immutable"}[result.byte(1)])
 	}
 	for _, field := range request.Fields {
-		if strings.EqualFold(field.Name, "content-length") {
+		if lowerASCII(field.Name) == "content-length" {
 			continue
 		}
 		if err := add(field.Name, field.Value); err != nil {
@@ -224,7 +223,7 @@ func lendRequestHTTP(request *HTTPRequest, to *address) (uint32, error) {
 	} {
 		if part.refused != 0 {
 			importRequestDrop(outgoing)
-			return 0, &HTTPError{Code: "http-request-uri-invalid", Message: "the request's " + part.name + " is not valid"}
+			return 0, partInvalid(part.name)
 		}
 	}
 	return outgoing, nil

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"unsafe"
 )
 
@@ -148,7 +149,9 @@ func lendAt(at unsafe.Pointer) uint32 {
 	return uint32(uintptr(at))
 }
 
+// lend lends a text, with what is no UTF-8 replaced, as JSON does in Go: the host takes no other.
 func lend(text string) rawList {
+	text = strings.ToValidUTF8(text, "\ufffd")
 	return rawList{lendAt(unsafe.Pointer(unsafe.StringData(text))), uint32(len(text))}
 }
 

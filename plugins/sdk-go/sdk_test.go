@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 type shape struct {
@@ -247,6 +248,45 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// R7.2: a text that cannot cross is an error, not the end of the instance.
+func TestRequestsThatCannotCross(t *testing.T) {
+	FakeReset()
+	FakeHTTP(func(HTTPRequest) (*HTTPResponse, error) { return &HTTPResponse{Status: 200}, nil })
+	for code, request := range map[string]HTTPRequest{
+		"url-invalid":              {URL: "https://a.example/\xff"},
+		"header-refused":           {Fields: []HTTPField{{"x-\xff", "1"}}},
+		"http-request-uri-invalid": {Method: "G\xffT"},
+	} {
+		if request.URL == "" {
+			request.URL = "https://a.example"
+		}
+		_, err := HTTP(request)
+		var missing *HTTPError
+		if !errors.As(err, &missing) || missing.Code != code || !utf8.ValidString(missing.Message) {
+			t.Error(code, err)
+		}
+	}
+	// What is a value is bytes, and goes as it is.
+	if _, err := HTTP(HTTPRequest{URL: "https://a.example", Fields: []HTTPField{{"x", "\xff"}}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// R7.2: letters whose other case is one of ASCII stay what they are.
+func TestCaseIsThatOfASCII(t *testing.T) {
+	FakeReset()
+	FakeHTTP(func(request HTTPRequest) (*HTTPResponse, error) {
+		if request.Method != "PO\u017fT" {
+			t.Error(request.Method)
+		}
+		return &HTTPResponse{Status: 200, Fields: []HTTPField{{"x-\u017f", "long"}, {"x-s", "short"}}}, nil
+	})
+	response, err := HTTP(HTTPRequest{Method: "po\u017ft", URL: "https://a.example"})
+	if err != nil || response.Header("X-S") != "short" {
+		t.Error(response, err)
+	}
+}
+
 func TestURLs(t *testing.T) {
 	for url, expected := range map[string]address{
 		"https://a.example":             {true, "a.example", "/"},
@@ -254,6 +294,7 @@ func TestURLs(t *testing.T) {
 		"https://a.example?q=//x":       {true, "a.example", "/?q=//x"},
 		"https://a.example/@b":          {true, "a.example", "/@b"},
 		"http://[::1]:81/x":             {false, "[::1]:81", "/x"},
+		"https://a.example/\u00e9":      {true, "a.example", "/\u00e9"},
 	} {
 		if found, err := takeApart(url); err != nil || *found != expected {
 			t.Error(url, found, err)
@@ -266,8 +307,11 @@ func TestURLs(t *testing.T) {
 		"https://me:word@a.example":     "into a header",
 		"https://a.example/a b":         "encode",
 		"https://a.example\\@b.example": "backslashes",
+		"https://a.example/\xff":        "UTF-8",
+		"http\u017f://a.example":        "only `https`",
 	} {
-		if _, err := HTTP(HTTPRequest{URL: url}); err == nil || !strings.Contains(err.Error(), part) {
+		_, err := HTTP(HTTPRequest{URL: url})
+		if err == nil || !strings.Contains(err.Error(), part) || !utf8.ValidString(err.Error()) {
 			t.Error(url, err)
 		}
 	}
