@@ -1,6 +1,7 @@
 package bandstand
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unsafe"
@@ -52,6 +53,9 @@ func importSetFirstByteTimeout(options, some uint32, span uint64) uint32
 
 //go:wasmimport host:http/types@0.2.0 [method]request-options.set-between-bytes-timeout
 func importSetBetweenBytesTimeout(options, some uint32, span uint64) uint32
+
+//go:wasmimport host:http/types@0.2.0 [resource-drop]request-options
+func importOptionsDrop(options uint32)
 
 //go:wasmimport host:http/outgoing-handler@0.2.0 handle
 func importHandle(request, hasOptions, options uint32, result unsafe.Pointer)
@@ -148,27 +152,13 @@ var (
 	}
 )
 
+// hostHTTP lets the collector go between one call of the host and the next: a response may be large, and long in coming.
 func hostHTTP(request *HTTPRequest, to *address) (*HTTPResponse, error) {
-	hold()
-	defer release()
-	outgoing, err := lendRequestHTTP(request, to)
-	if err != nil {
-		return nil, err
-	}
-	var body uint32
-	if request.Body != nil {
-		if body, err = handleAt(func(result *area) { importRequestBody(outgoing, result.at()) }, "no body"); err != nil {
-			return nil, err
-		}
-	}
-	future, err := handle(outgoing, request)
+	future, err := sendHTTP(request, to)
 	if err != nil {
 		return nil, err
 	}
 	defer importFutureDrop(future)
-	if request.Body != nil {
-		writeHTTP(body, request.Body)
-	}
 	ready := importFutureSubscribe(future)
 	importBlock(ready)
 	importPollableDrop(ready)
@@ -180,6 +170,32 @@ func hostHTTP(request *HTTPRequest, to *address) (*HTTPResponse, error) {
 	return readHTTP(response, request.ResponseBytesMax)
 }
 
+// sendHTTP gives the future of the response. What it makes for that is the host's again afterwards, whatever comes of it: an
+// agent can hold only so many handles.
+func sendHTTP(request *HTTPRequest, to *address) (uint32, error) {
+	hold()
+	defer release()
+	outgoing, err := lendRequestHTTP(request, to)
+	if err != nil {
+		return 0, err
+	}
+	if request.Body == nil {
+		return handle(outgoing, request)
+	}
+	body, err := handleAt(func(result *area) { importRequestBody(outgoing, result.at()) }, "no body")
+	if err != nil {
+		importRequestDrop(outgoing)
+		return 0, err
+	}
+	future, err := handle(outgoing, request)
+	if err != nil {
+		importBodyDrop(body)
+		return 0, err
+	}
+	writeHTTP(body, request.Body)
+	return future, nil
+}
+
 func lendRequestHTTP(request *HTTPRequest, to *address) (uint32, error) {
 	fields, result := importFields(), newArea()
 	add := func(name, value string) error {
@@ -188,6 +204,7 @@ func lendRequestHTTP(request *HTTPRequest, to *address) (uint32, error) {
 		if !result.flag(0) {
 			return nil
 		}
+		importFieldsDrop(fields)
 		return headerRefused(name, [...]string{"invalid syntax", "forbidden", "immutable"}[result.byte(1)])
 	}
 	for _, field := range request.Fields {
@@ -229,6 +246,7 @@ func lendRequestHTTP(request *HTTPRequest, to *address) (uint32, error) {
 	return outgoing, nil
 }
 
+// handle hands the request over; it is the host's, or dropped.
 func handle(outgoing uint32, request *HTTPRequest) (uint32, error) {
 	var options uint32
 	if request.Timeout > 0 {
@@ -237,6 +255,8 @@ func handle(outgoing uint32, request *HTTPRequest) (uint32, error) {
 		refused := importSetConnectTimeout(options, 1, span) | importSetFirstByteTimeout(options, 1, span) |
 			importSetBetweenBytesTimeout(options, 1, span)
 		if refused != 0 {
+			importOptionsDrop(options)
+			importRequestDrop(outgoing)
 			return 0, internal("the host takes no timeout")
 		}
 	}
@@ -250,15 +270,15 @@ func handle(outgoing uint32, request *HTTPRequest) (uint32, error) {
 }
 
 // writeHTTP writes a body. The host reads it while it is written; a server that answers before it has read everything is no error.
-func writeHTTP(body uint32, bytes []byte) {
+func writeHTTP(body uint32, all []byte) {
 	stream, err := handleAt(func(result *area) { importBodyWrite(body, result.at()) }, "no stream to write to")
 	if err != nil {
 		importBodyDrop(body)
 		return
 	}
 	result, isTaken := newArea(), true
-	for at := 0; at < len(bytes) && isTaken; at += httpWriteBytes {
-		piece := lendPlain(bytes[at:min(at+httpWriteBytes, len(bytes))])
+	for at := 0; at < len(all) && isTaken; at += httpWriteBytes {
+		piece := lendPlain(all[at:min(at+httpWriteBytes, len(all))])
 		importWrite(stream, piece.at, piece.count, result.at())
 		if isTaken = !result.flag(0); !isTaken && result.byte(4) == 0 {
 			importErrorDrop(result.word(8))
@@ -274,6 +294,8 @@ func writeHTTP(body uint32, bytes []byte) {
 
 // arrived gives the response that a future has: an option of a result of a result, each beginning eight bytes further.
 func arrived(future uint32) (uint32, error) {
+	hold()
+	defer release()
 	result := newArea()
 	importFutureGet(future, result.at())
 	switch {
@@ -286,12 +308,7 @@ func arrived(future uint32) (uint32, error) {
 }
 
 func readHTTP(response uint32, bytesMax int) (*HTTPResponse, error) {
-	result, headers := newArea(), importHeaders(response)
-	importFieldsEntries(headers, result.at())
-	importFieldsDrop(headers)
-	fields := takeList(*(*rawList)(result.at()), func(raw struct{ name, value rawList }) HTTPField {
-		return HTTPField{take(raw.name), strings.ToValidUTF8(take(raw.value), "\ufffd")}
-	})
+	fields := readFields(response)
 	body, err := handleAt(func(result *area) { importConsume(response, result.at()) }, "the body was taken already")
 	if err != nil {
 		return nil, err
@@ -302,32 +319,57 @@ func readHTTP(response uint32, bytesMax int) (*HTTPResponse, error) {
 		return nil, err
 	}
 	defer importInputStreamDrop(stream)
-	bytes, err := readStream(stream, bytesMax)
+	all, err := readStream(stream, bytesMax)
 	if err != nil {
 		return nil, err
 	}
-	return &HTTPResponse{Status: int(importStatus(response)), Fields: fields, Body: bytes}, nil
+	return &HTTPResponse{Status: int(importStatus(response)), Fields: fields, Body: all}, nil
+}
+
+func readFields(response uint32) []HTTPField {
+	hold()
+	defer release()
+	result, headers := newArea(), importHeaders(response)
+	importFieldsEntries(headers, result.at())
+	importFieldsDrop(headers)
+	return takeList(*(*rawList)(result.at()), func(raw struct{ name, value rawList }) HTTPField {
+		return HTTPField{take(raw.name), strings.ToValidUTF8(take(raw.value), "\ufffd")}
+	})
 }
 
 func readStream(stream uint32, bytesMax int) ([]byte, error) {
-	all := []byte{}
-	for {
-		result := newArea()
-		importRead(stream, httpReadBytes, result.at())
-		if result.flag(0) {
-			if result.byte(4) == 1 {
-				return all, nil
-			}
-			return nil, brokenOff(result.word(8))
+	var pieces [][]byte
+	for count := 0; ; {
+		piece, err := readPiece(stream)
+		if err != nil {
+			return nil, err
 		}
-		all = append(all, takePlain[byte](value[rawList](result))...)
-		if len(all) > bytesMax {
+		if piece == nil {
+			return bytes.Join(pieces, nil), nil
+		}
+		if count += len(piece); count > bytesMax {
 			return nil, &HTTPError{Code: "http-response-body-size", Message: fmt.Sprintf("the response is larger than %d bytes", bytesMax)}
 		}
+		pieces = append(pieces, piece)
 	}
 }
 
-// brokenOff says why a stream ended before its end.
+// readPiece gives nil at the end.
+func readPiece(stream uint32) ([]byte, error) {
+	hold()
+	defer release()
+	result := newArea()
+	importRead(stream, httpReadBytes, result.at())
+	switch {
+	case !result.flag(0):
+		return append([]byte{}, look[byte](value[rawList](result))...), nil
+	case result.byte(4) == 1:
+		return nil, nil
+	}
+	return nil, brokenOff(result.word(8))
+}
+
+// brokenOff says why a stream ended before its end. The collector is held.
 func brokenOff(cause uint32) error {
 	defer importErrorDrop(cause)
 	result := newArea()
@@ -346,6 +388,8 @@ func brokenOff(cause uint32) error {
 
 // handleAt gives the handle that a result holds which has nothing to say of its error.
 func handleAt(ask func(result *area), refused string) (uint32, error) {
+	hold()
+	defer release()
 	result := newArea()
 	ask(result)
 	if result.flag(0) {
