@@ -227,7 +227,7 @@ func got[R, T any](result *area, one func(R) T) (T, error) {
 
 // takeJSON gives JSON of the host's; what is none stays visible as text.
 func takeJSON(raw rawList) json.RawMessage {
-	text := json.RawMessage(take(raw))
+	text := json.RawMessage(takePlain[byte](raw))
 	if json.Valid(text) {
 		return text
 	}
