@@ -123,7 +123,8 @@ type address struct {
 
 func takeApart(url string) (*address, error) {
 	wrong := func(what string) (*address, error) {
-		return nil, &HTTPError{Code: "url-invalid", Message: fmt.Sprintf("`%s` is no URL to call: %s", strings.ToValidUTF8(url, "\ufffd"), what)}
+		said := strings.ToValidUTF8(url, "\ufffd")
+		return nil, &HTTPError{Code: "url-invalid", Message: fmt.Sprintf("`%s` is no URL to call: %s", said, what)}
 	}
 	if !utf8.ValidString(url) {
 		return wrong("it is not UTF-8; encode it")
