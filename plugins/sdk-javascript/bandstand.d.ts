@@ -350,18 +350,19 @@ export const tools: {
 
 /** One HTTP request at a time. Needs the grant `http`, which lists origins, and `http` among the plugin's `uses`. No redirect is followed. */
 export namespace http {
-  /** Names and values; as a list in that order. */
-  type Headers = Record<string, string> | [name: string, value: string][];
+  /** Names and values; as a list, a Map or the like in that order. What is no text, number or boolean throws a TypeError. */
+  type Headers = Record<string, Value> | Iterable<readonly [name: string, value: Value]>;
+  type Value = string | number | bigint | boolean;
 
   interface Options {
     /** `{secret:NAME}` in a value stands for a secret that is granted; the host puts it there. */
-    headers?: Headers | undefined;
+    headers?: Headers | null | undefined;
     /** A text is sent in UTF-8; of JSON it is `JSON.stringify(..)`. */
-    body?: string | Uint8Array | undefined;
-    /** The longest time to the first byte, and between any two; left out, the host's own. */
-    timeoutMs?: number | undefined;
-    /** The largest response body that is read, in bytes: 1 MiB if left out. */
-    responseBytesMax?: number | undefined;
+    body?: string | Uint8Array | null | undefined;
+    /** The longest time to the first byte, and between any two; left out or Infinity, the host's own. Below 0 or NaN: a RangeError. */
+    timeoutMs?: number | null | undefined;
+    /** The largest response body that is read, in bytes: 1 MiB if left out. Below 0 or NaN: a RangeError. */
+    responseBytesMax?: number | null | undefined;
   }
 
   /** What is sent, as `fake.answerHttp` sees it. */

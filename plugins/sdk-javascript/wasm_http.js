@@ -48,11 +48,25 @@ function using(handle, act) {
   }
 }
 
+/** What `act` gives; the handle, which is to go on to the host, is given back where that fails. */
+function filling(handle, act) {
+  try {
+    return act();
+  } catch (error) {
+    handle?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
 /** The same as `fake.js` has for tests, by the interfaces `types` and `outgoing-handler`. */
 export function send({ types, handler }, request) {
   const outgoing = outgoingOf(types, request);
-  const body = request.body && ask(() => outgoing.body(), internal('no body'));
-  return using(ask(() => handler.handle(outgoing, options(types, request.timeoutMs)), noResponse), (future) => {
+  const body = filling(outgoing, () => request.body && ask(() => outgoing.body(), internal('no body')));
+  const future = filling(body, () => {
+    const options = filling(outgoing, () => optionsOf(types, request.timeoutMs));
+    return ask(() => handler.handle(outgoing, options), noResponse);
+  });
+  return using(future, () => {
     if (body) write(types, body, request.body);
     using(future.subscribe(), (ready) => ready.block());
     const given = future.get();
@@ -63,32 +77,42 @@ export function send({ types, handler }, request) {
 }
 
 function outgoingOf(types, request) {
-  const fields = new types.Fields();
-  // Said here, once: without it the host would send the body in chunks, which some servers refuse.
-  for (const [name, value] of request.headers.filter(([name]) => name.toLowerCase() !== 'content-length')) {
-    ask(() => fields.append(name, bytes(value)), ({ tag }) => (
-      fail('header-refused', `the header \`${name}\` cannot be sent: ${tag.replaceAll('-', ' ')}`)));
-  }
-  if (request.body) fields.set('content-length', [bytes(String(request.body.length))]);
   const { isHttps, authority, pathAndQuery } = takeApart(request.url);
   const wrong = (what) => () => fail('http-request-uri-invalid', `the request's ${what} is not valid`);
-  const outgoing = new types.OutgoingRequest(fields);
-  ask(() => outgoing.setMethod(method(request.method)), wrong('method'));
-  ask(() => outgoing.setScheme({ tag: isHttps ? 'HTTPS' : 'HTTP' }), wrong('scheme'));
-  ask(() => outgoing.setAuthority(authority), wrong('host'));
-  ask(() => outgoing.setPathWithQuery(pathAndQuery), wrong('path'));
-  return outgoing;
+  const outgoing = new types.OutgoingRequest(fieldsOf(types, request));
+  return filling(outgoing, () => {
+    ask(() => outgoing.setMethod(method(request.method)), wrong('method'));
+    ask(() => outgoing.setScheme({ tag: isHttps ? 'HTTPS' : 'HTTP' }), wrong('scheme'));
+    ask(() => outgoing.setAuthority(authority), wrong('host'));
+    ask(() => outgoing.setPathWithQuery(pathAndQuery), wrong('path'));
+    return outgoing;
+  });
+}
+
+function fieldsOf(types, { headers, body }) {
+  const fields = new types.Fields();
+  return filling(fields, () => {
+    // Said here, once: without it the host would send the body in chunks, which some servers refuse.
+    for (const [name, value] of headers.filter(([name]) => name.toLowerCase() !== 'content-length')) {
+      ask(() => fields.append(name, bytes(value)), ({ tag }) => (
+        fail('header-refused', `the header \`${name}\` cannot be sent: ${tag.replaceAll('-', ' ')}`)));
+    }
+    if (body) fields.set('content-length', [bytes(String(body.length))]);
+    return fields;
+  });
 }
 
 const method = (name) => (METHODS.includes(name) ? { tag: name.toLowerCase() } : { tag: 'other', val: name });
 
-function options(types, timeoutMs) {
+function optionsOf(types, timeoutMs) {
   if (timeoutMs === undefined) return undefined;
-  const made = new types.RequestOptions();
-  for (const set of ['setConnectTimeout', 'setFirstByteTimeout', 'setBetweenBytesTimeout']) {
-    ask(() => made[set](timeoutMs * 1_000_000), internal('the host takes no timeout'));
-  }
-  return made;
+  const options = new types.RequestOptions();
+  return filling(options, () => {
+    for (const set of ['setConnectTimeout', 'setFirstByteTimeout', 'setBetweenBytesTimeout']) {
+      ask(() => options[set](timeoutMs * 1_000_000), internal('the host takes no timeout'));
+    }
+    return options;
+  });
 }
 
 /** The host reads the body while it is written. A server that answers before it has read everything is no error. */
@@ -96,12 +120,18 @@ function write(types, body, all) {
   const isWhole = using(ask(() => body.write(), internal('no stream to write to')), (stream) => {
     for (let at = 0; at < all.length; at += WRITE_BYTES) {
       const piece = all.slice(at, at + WRITE_BYTES);
-      if (!ask(() => (stream.blockingWriteAndFlush(piece), true), () => false)) return false;
+      if (!ask(() => (stream.blockingWriteAndFlush(piece), true), brokenOff)) return false;
     }
     return true;
   });
   if (isWhole) ask(() => types.OutgoingBody.finish(body, undefined), () => undefined);
   else body[Symbol.dispose]();
+}
+
+/** Gives back what says why a body broke off. */
+function brokenOff({ val: cause }) {
+  cause?.[Symbol.dispose]();
+  return false;
 }
 
 function read(types, response, bytesMax) {
@@ -125,12 +155,14 @@ function readAll(types, stream, bytesMax) {
 /** Undefined at the end of a body; throws where it broke off before. */
 function ended(types, { tag, val: cause }) {
   if (tag === 'closed') return undefined;
-  const code = types.httpErrorCode(cause);
-  if (code != null) noResponse(code);
-  // The host knows more than it says here; its first line is what went wrong, the rest is where.
-  const message = cause.toDebugString().split('\n', 1)[0];
-  const isTooLarge = message.includes('size exceeds limit');
-  return fail(isTooLarge ? 'http-response-body-size' : 'connection-terminated', message, !isTooLarge);
+  return using(cause, () => {
+    const code = types.httpErrorCode(cause);
+    if (code != null) noResponse(code);
+    // The host knows more than it says here; its first line is what went wrong, the rest is where.
+    const message = cause.toDebugString().split('\n', 1)[0];
+    const isTooLarge = message.includes('size exceeds limit');
+    return fail(isTooLarge ? 'http-response-body-size' : 'connection-terminated', message, !isTooLarge);
+  });
 }
 
 function joined(pieces, size) {

@@ -7,6 +7,8 @@ import { agent, Call, HostError, http, HttpError, log, memory, model, progress, 
 import * as fake from 'bandstand/fake';
 
 import { takeApart } from '../url.js';
+import { bytes, text } from '../utf8.js';
+import { send } from '../wasm_http.js';
 
 beforeEach(fake.reset);
 
@@ -137,7 +139,216 @@ test('a url is taken apart', () => {
     ['https://me:word@a.example', /into a header/],
     ['https://a.example/a b', /encode/],
     ['https://a.example\\@b.example', /backslashes/],
+    ['a/b://c', /only `https`/],
+    ['https://a.example/\ud800', /half of a character/],
   ]) assert.throws(() => http.get(url), { code: 'url-invalid', message: part });
+});
+
+// As in Rust and Python: what Unicode calls white space.
+test('spaces in a url are those of unicode', () => {
+  const refused = [];
+  for (let unit = 0; unit < 0xd800; unit++) {
+    try {
+      takeApart(`https://a.example/${String.fromCharCode(unit)}`);
+    } catch {
+      refused.push(unit);
+    }
+  }
+  const between = (first, last) => Array.from({ length: last - first + 1 }, (_, at) => first + at);
+  assert.deepEqual(refused, [
+    ...between(0, 0x20), 0x5c, ...between(0x7f, 0xa0), 0x1680, ...between(0x2000, 0x200a), 0x2028, 0x2029, 0x202f, 0x205f, 0x3000,
+  ]);
+  assert.equal(takeApart('https://a.example/\ufeff').pathAndQuery, '/\ufeff');
+});
+
+/** The interfaces of WASI that a request needs. All that is taken of them is in `open`; what they cannot be called with, a trap in the
+ * sandbox, fails an assertion. At `refused` they refuse. */
+function wasi(refused) {
+  const open = new Set();
+  const given = (handle) => handle === undefined || assert.ok(open.delete(handle), 'no handle any more');
+  const refusing = (what, tag = 'forbidden', val = undefined) => {
+    if (what === refused) throw Object.assign(new Error(what), { payload: { tag, val: val?.() } });
+  };
+  const span = (nanos) => assert.ok(Number.isInteger(nanos) && nanos >= 0 && nanos < 2 ** 64, `${nanos} is no u64`);
+  const wellFormed = (each) => assert.ok(each.isWellFormed());
+  class Handle {
+    constructor() {
+      open.add(this);
+    }
+
+    [Symbol.dispose]() {
+      given(this);
+    }
+  }
+  class Fields extends Handle {
+    append(name, value) {
+      wellFormed(name);
+      assert.ok(value instanceof Uint8Array);
+      refusing('header');
+    }
+
+    set() {}
+
+    entries() {
+      return [['x', bytes('y')]];
+    }
+  }
+  class OutgoingBody extends Handle {
+    static finish(body) {
+      given(body);
+    }
+
+    write() {
+      return Object.assign(new Handle(), {
+        blockingWriteAndFlush: () => refusing('write', 'last-operation-failed', () => new Handle()),
+      });
+    }
+  }
+  class OutgoingRequest extends Handle {
+    constructor(fields) {
+      super();
+      given(fields);
+    }
+
+    setMethod({ val = '' }) {
+      wellFormed(val);
+      refusing('method');
+    }
+
+    setScheme() {}
+
+    setAuthority(authority) {
+      wellFormed(authority);
+      refusing('host');
+    }
+
+    setPathWithQuery(path) {
+      wellFormed(path);
+    }
+
+    body() {
+      refusing('body');
+      return new OutgoingBody();
+    }
+  }
+  class RequestOptions extends Handle {
+    setConnectTimeout(nanos) {
+      span(nanos);
+      refusing('timeout');
+    }
+
+    setFirstByteTimeout(nanos) {
+      span(nanos);
+    }
+
+    setBetweenBytesTimeout(nanos) {
+      span(nanos);
+    }
+  }
+  const stream = () => Object.assign(new Handle(), {
+    blockingRead() {
+      refusing('read', 'last-operation-failed', () => Object.assign(new Handle(), { toDebugString: () => 'reset\nat ..' }));
+      throw Object.assign(new Error('end'), { payload: { tag: 'closed' } });
+    },
+  });
+  const response = () => Object.assign(new Handle(), {
+    headers: () => new Fields(), status: () => 200, consume: () => Object.assign(new Handle(), { stream }),
+  });
+  const future = () => Object.assign(new Handle(), {
+    subscribe: () => Object.assign(new Handle(), { block() {} }),
+    get: () => ({ tag: 'ok', val: refused === 'response' ? { tag: 'err', val: { tag: 'dns-timeout' } } : { tag: 'ok', val: response() } }),
+  });
+  const handle = (outgoing, options) => {
+    given(outgoing);
+    given(options);
+    refusing('handle', 'HTTP-request-denied');
+    return future();
+  };
+  return { open, types: { Fields, OutgoingBody, OutgoingRequest, RequestOptions, httpErrorCode: () => undefined }, handler: { handle } };
+}
+
+// R7.2
+test('whatever is refused, all is given back to the host', () => {
+  for (const [refused, code] of [
+    ['header', 'header-refused'],
+    ['method', 'http-request-uri-invalid'],
+    ['host', 'http-request-uri-invalid'],
+    ['body', 'internal-error'],
+    ['timeout', 'internal-error'],
+    ['handle', 'http-request-denied'],
+    ['response', 'dns-timeout'],
+    ['read', 'connection-terminated'],
+    ['write', undefined],
+    ['nothing', undefined],
+  ]) {
+    const given = wasi(refused);
+    fake.answerHttp((request) => send(given, request));
+    const ask = () => http.post('https://a.example', 'x', { headers: { a: 'b' }, timeoutMs: 1 });
+    if (code) assert.throws(ask, { name: 'HttpError', code }, refused);
+    else assert.equal(ask().header('x'), 'y');
+    assert.equal(given.open.size, 0, refused);
+  }
+});
+
+// R7.2: what cannot cross to the host is an error at the author's line, since it would be a trap there.
+test('a request is checked before it goes to the host', () => {
+  const sent = [];
+  fake.answerHttp((request) => {
+    sent.push(request);
+    return send(wasi(), request);
+  });
+  const ask = (options) => {
+    http.post('https://a.example', 'x', options);
+    return sent.at(-1);
+  };
+  for (const [timeoutMs, expected] of [
+    [Infinity, undefined], [null, undefined], [undefined, undefined], [0, 0], [0.2, 1], [1500.0000001, 1501], [2e13, 18_446_744_073_709],
+  ]) assert.equal(ask({ timeoutMs }).timeoutMs, expected);
+  for (const [responseBytesMax, expected] of [[null, 1 << 20], [undefined, 1 << 20], [Infinity, Infinity], [0, 0]]) {
+    assert.equal(ask({ responseBytesMax }).responseBytesMax, expected);
+  }
+  for (const name of ['timeoutMs', 'responseBytesMax']) {
+    for (const wrong of [-1, NaN, -Infinity]) {
+      assert.throws(() => ask({ [name]: wrong }), { name: 'RangeError', message: `\`${name}\` is 0 or more, not ${wrong}` });
+    }
+    for (const wrong of ['5', 5n, {}]) assert.throws(() => ask({ [name]: wrong }), { name: 'TypeError', message: /is a number, not/ });
+  }
+  for (const headers of [{ a: 'b', c: 1 }, [['a', 'b'], ['c', 1]], new Map([['a', 'b'], ['c', 1]]), new Headers({ a: 'b', c: 1 })]) {
+    assert.deepEqual(ask({ headers }).headers, [['a', 'b'], ['c', '1']]);
+  }
+  assert.deepEqual(ask({ headers: null }).headers, []);
+  for (const headers of [{ a: undefined }, { a: null }, { a: ['b'] }, [[null, 'b']], ['ab', 5], 'ab', 5]) {
+    assert.throws(() => ask({ headers }), TypeError);
+  }
+  assert.throws(() => ask({ headers: { a: undefined } }), { message: 'the value of the header `a` is a text, not undefined' });
+  for (const headers of [{ 'a\ud800': 'b' }, { a: '\udc00b' }]) assert.throws(() => ask({ headers }), { code: 'header-refused' });
+  assert.throws(() => http.request('\ud800', 'https://a.example'), { code: 'http-request-uri-invalid' });
+  assert.throws(() => http.request(undefined, 'https://a.example'), TypeError);
+  // The message goes to the host where nobody catches the error.
+  assert.throws(() => http.get('https://a.example/\ud800'), ({ code, message }) => code === 'url-invalid' && message.isWellFormed());
+  assert.throws(() => http.post('https://a.example', new ArrayBuffer(3)), TypeError);
+});
+
+test('text and bytes are those of TextEncoder and TextDecoder', () => {
+  const [encoder, decoder] = [new TextEncoder(), new TextDecoder('utf-8', { ignoreBOM: true })];
+  const random = new Call({ seed: 7 }).random();
+  const pick = (from, length) => Array.from({ length }, () => from[Math.floor(random() * from.length)]);
+  const edges = [0x41, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc2, 0xdf, 0xe0, 0xe2, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0xff];
+  const units = [0x41, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xd800, 0xdbff, 0xdc00, 0xdfff, 0xe000, 0xffff];
+  const same = (raw, shown) => {
+    assert.equal(text(raw), decoder.decode(raw), Buffer.from(raw).toString('hex'));
+    assert.deepEqual(bytes(shown), encoder.encode(shown), JSON.stringify(shown));
+  };
+  for (let round = 0; round < 20_000; round++) {
+    same(Uint8Array.from(pick(edges, 1 + round % 7)), String.fromCharCode(...pick(units, 1 + round % 5)));
+  }
+  // Longer than one piece, and broken at its end.
+  for (const length of [4095, 4096, 4097, 9000]) {
+    same(Uint8Array.from(pick(edges, length)), String.fromCharCode(...pick(units, length)));
+    const shown = `${'a'.repeat(length)}\u20ac\u{1f600}${'b'.repeat(length)}`;
+    same(encoder.encode(shown), shown);
+  }
+  same(new Uint8Array(0), '');
 });
 
 test('bytes that are no text stay visible', () => {
