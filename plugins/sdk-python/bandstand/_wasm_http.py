@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from componentize_py_types import Err, Ok
@@ -42,8 +43,13 @@ _TRANSIENT = {
 def send(request: http.Request) -> http.Response:
     """See `http.request`."""
     outgoing = _outgoing(request)
-    body = None if request.body is None else _ask(_internal("no body"), outgoing.body)
-    with _ask(_no_response, outgoing_handler.handle, outgoing, _options(request.timeout_ms)) as future:
+    with _given_back(outgoing):
+        body = None if request.body is None else _ask(_internal("no body"), outgoing.body)
+    with _given_back(body):
+        with _given_back(outgoing):
+            options = _options(request.timeout_ms)
+        future = _ask(_no_response, outgoing_handler.handle, outgoing, options)
+    with future:
         if body is not None:
             _write(body, request.body or b"")
         with future.subscribe() as ready:
@@ -57,43 +63,69 @@ def send(request: http.Request) -> http.Response:
         return _read(response, request.response_bytes_max)
 
 
+@contextmanager
+def _given_back(handle: Any) -> Iterator[None]:
+    """Where what is done with a handle fails, which else goes on to the host, it is given back at once. An exception that
+    is kept would keep it, by the frames of its traceback."""
+    try:
+        yield
+    except BaseException:
+        if handle is not None:
+            _give_back(handle)
+        raise
+
+
+def _give_back(handle: Any) -> None:
+    with handle:
+        pass
+
+
 def _outgoing(request: http.Request) -> Any:
-    fields = types.Fields()
-    # Said here, once: without it the host would send the body in chunks, which some servers refuse.
-    for name, value in request.headers:
-        if name.lower() != "content-length":
-            _ask(_refusing(name), fields.append, name, value.encode())
-    if request.body is not None:
-        fields.set("content-length", [str(len(request.body)).encode()])
     url = http.take_apart(request.url)
-    outgoing = types.OutgoingRequest(fields)
-    known = getattr(types, f"Method_{request.method.capitalize()}", None)
-    method = known() if known and request.method != "OTHER" else types.Method_Other(request.method)
-    _ask(_wrong("method"), outgoing.set_method, method)
-    _ask(_wrong("scheme"), outgoing.set_scheme, types.Scheme_Https() if url.is_https else types.Scheme_Http())
-    _ask(_wrong("host"), outgoing.set_authority, url.authority)
-    _ask(_wrong("path"), outgoing.set_path_with_query, url.path_and_query)
+    outgoing = types.OutgoingRequest(_fields(request))
+    with _given_back(outgoing):
+        known = getattr(types, f"Method_{request.method.capitalize()}", None)
+        method = known() if known and request.method != "OTHER" else types.Method_Other(request.method)
+        _ask(_wrong("method"), outgoing.set_method, method)
+        _ask(_wrong("scheme"), outgoing.set_scheme, types.Scheme_Https() if url.is_https else types.Scheme_Http())
+        _ask(_wrong("host"), outgoing.set_authority, url.authority)
+        _ask(_wrong("path"), outgoing.set_path_with_query, url.path_and_query)
     return outgoing
+
+
+def _fields(request: http.Request) -> Any:
+    fields = types.Fields()
+    with _given_back(fields):
+        # Said here, once: without it the host would send the body in chunks, which some servers refuse.
+        for name, value in request.headers:
+            if name.lower() != "content-length":
+                _ask(_refusing(name), fields.append, name, value.encode())
+        if request.body is not None:
+            fields.set("content-length", [str(len(request.body)).encode()])
+    return fields
 
 
 def _options(timeout_ms: int | None) -> Any:
     if timeout_ms is None:
         return None
     options = types.RequestOptions()
-    for set in (options.set_connect_timeout, options.set_first_byte_timeout, options.set_between_bytes_timeout):
-        _ask(_internal("the host takes no timeout"), set, timeout_ms * 1_000_000)
+    with _given_back(options):
+        for set in (options.set_connect_timeout, options.set_first_byte_timeout, options.set_between_bytes_timeout):
+            _ask(_internal("the host takes no timeout"), set, timeout_ms * 1_000_000)
     return options
 
 
 def _write(body: Any, data: bytes) -> None:
     """The host reads the body while it is written. A server that answers before it has read everything is no error."""
     try:
-        with _ask(_internal("no stream to write to"), body.write) as stream:
+        with _given_back(body), _ask(_internal("no stream to write to"), body.write) as stream:
             for at in range(0, len(data), _WRITE_BYTES):
                 stream.blocking_write_and_flush(data[at : at + _WRITE_BYTES])
+        # This takes the body, whatever comes of it.
         types.OutgoingBody.finish(body, None)
-    except Err:
-        pass
+    except Err as error:
+        if isinstance(error.value, streams.StreamError_LastOperationFailed):
+            _give_back(error.value.value)
 
 
 def _read(response: Any, bytes_max: int) -> http.Response:
@@ -117,11 +149,12 @@ def _piece(stream: Any) -> bytes | None:
         if isinstance(error.value, streams.StreamError_Closed):
             return None
         cause = error.value.value
-    code = types.http_error_code(cause)
+    with cause:
+        code = types.http_error_code(cause)
+        # The host knows more than it says here; its first line is what went wrong, the rest is where.
+        message = cause.to_debug_string().split("\n", 1)[0]
     if code is not None:
         _no_response(code)
-    # The host knows more than it says here; its first line is what went wrong, the rest is where.
-    message = cause.to_debug_string().split("\n", 1)[0]
     too_large = "size exceeds limit" in message
     code = "http-response-body-size" if too_large else "connection-terminated"
     raise HttpError(code, message, is_transient=not too_large)

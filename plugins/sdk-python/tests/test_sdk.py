@@ -1,8 +1,12 @@
 """R8.5: the SDK under plain Python: `python3 -m unittest discover tests`."""
 
 import enum
+import importlib
 import math
+import sys
+import types
 import unittest
+import unittest.mock
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -183,11 +187,277 @@ class Host(unittest.TestCase):
             ("https://me:word@a.example", "into a header"),
             ("https://a.example/a b", "encode"),
             ("https://a.example\\@b.example", "backslashes"),
+            ("https://a.example/\ud800", "half of a character"),
         ):
             with self.assertRaises(HttpError) as raised:
                 http.get(url)
             self.assertEqual(raised.exception.code, "url-invalid")
             self.assertIn(part, raised.exception.message)
+            # It goes to the host where nobody catches the error.
+            raised.exception.message.encode()
+
+    # As in Rust and JavaScript: what Unicode calls white space.
+    def test_spaces_in_a_url_are_those_of_unicode(self):
+        refused = []
+        for point in range(0xD800):
+            try:
+                http.take_apart(f"https://a.example/{chr(point)}")
+            except HttpError:
+                refused.append(point)
+        spaces = [*range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000]
+        self.assertEqual(refused, [*range(0x21), 0x5C, *range(0x7F, 0xA1), 0x1680, *spaces])
+        self.assertEqual(http.take_apart("https://a.example/\ufeff").path_and_query, "/\ufeff")
+
+
+class Wasi:
+    """The bindings that a request needs. All that is taken of them is in `open`; what they cannot be called with, a trap in
+    the sandbox, fails an assertion. At `refused` they refuse."""
+
+    def __init__(self, refused=""):
+        self.open = set()
+        wasi = self
+
+        class Err(Exception):
+            def __init__(self, value):
+                super().__init__(value)
+                self.value = value
+
+        class Value:
+            def __init__(self, value=None):
+                self.value = value
+
+        class Handle:
+            def __init__(self):
+                wasi.open.add(self)
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                give(self)
+
+        def give(handle):
+            if handle is not None:
+                wasi.open.remove(handle)
+
+        def refusing(what, value=None):
+            if what == refused:
+                raise Err(value() if value else case("HeaderError_Forbidden")())
+
+        def case(name):
+            return type(name, (Value,), {})
+
+        def text(given):
+            assert isinstance(given, str)
+            given.encode()
+
+        def span(given):
+            assert type(given) is int and 0 <= given < 2**64, given
+            refusing("timeout")
+
+        failed = case("StreamError_LastOperationFailed")
+
+        def broken():
+            return failed(Debug())
+
+        class Debug(Handle):
+            def to_debug_string(self):
+                return "reset\nat .."
+
+        class Fields(Handle):
+            def append(self, name, value):
+                text(name)
+                assert isinstance(value, bytes)
+                refusing("header")
+
+            def set(self, name, value):
+                pass
+
+            def entries(self):
+                return [("x", b"y")]
+
+        class Output(Handle):
+            def blocking_write_and_flush(self, piece):
+                assert isinstance(piece, bytes)
+                refusing("write", broken)
+
+        class OutgoingBody(Handle):
+            def write(self):
+                return Output()
+
+            @staticmethod
+            def finish(body, trailers):
+                give(body)
+
+        class OutgoingRequest(Handle):
+            def __init__(self, fields):
+                super().__init__()
+                give(fields)
+
+            def set_method(self, method):
+                refusing("method")
+
+            def set_scheme(self, scheme):
+                pass
+
+            def set_authority(self, authority):
+                text(authority)
+                refusing("host")
+
+            def set_path_with_query(self, path):
+                text(path)
+
+            def body(self):
+                refusing("body")
+                return OutgoingBody()
+
+        class RequestOptions(Handle):
+            def set_connect_timeout(self, nanos):
+                span(nanos)
+
+            set_first_byte_timeout = set_between_bytes_timeout = set_connect_timeout
+
+        closed = case("StreamError_Closed")
+
+        class Input(Handle):
+            def blocking_read(self, size):
+                refusing("read", broken)
+                raise Err(closed())
+
+        class IncomingBody(Handle):
+            def stream(self):
+                return Input()
+
+        class Incoming(Handle):
+            def headers(self):
+                return Fields()
+
+            def status(self):
+                return 200
+
+            def consume(self):
+                return IncomingBody()
+
+        class Ready(Handle):
+            def block(self):
+                pass
+
+        class Ok(Value):
+            pass
+
+        class Future(Handle):
+            def subscribe(self):
+                return Ready()
+
+            def get(self):
+                return Ok(Err(case("ErrorCode_DnsTimeout")()) if refused == "response" else Ok(Incoming()))
+
+        def handle(outgoing, options):
+            give(outgoing)
+            give(options)
+            refusing("handle", case("ErrorCode_HttpRequestDenied"))
+            return Future()
+
+        names = {
+            "componentize_py_types": {"Err": Err, "Ok": Ok},
+            "wit_world": {},
+            "wit_world.imports": {
+                "host_http_types": types.SimpleNamespace(
+                    Fields=Fields,
+                    Method_Other=Value,
+                    Method_Post=Value,
+                    OutgoingBody=OutgoingBody,
+                    OutgoingRequest=OutgoingRequest,
+                    RequestOptions=RequestOptions,
+                    Scheme_Http=Value,
+                    Scheme_Https=Value,
+                    http_error_code=lambda cause: None,
+                ),
+                "outgoing_handler": types.SimpleNamespace(handle=handle),
+                "streams": types.SimpleNamespace(StreamError_Closed=closed, StreamError_LastOperationFailed=failed),
+            },
+        }
+        modules = {name: types.ModuleType(name) for name in names}
+        for name, module in modules.items():
+            vars(module).update(names[name])
+        with unittest.mock.patch.dict(sys.modules, modules):
+            sys.modules.pop("bandstand._wasm_http", None)
+            self.send = importlib.import_module("bandstand._wasm_http").send
+
+
+class Requests(unittest.TestCase):
+    def setUp(self):
+        fake.reset()
+
+    # R7.2
+    def test_whatever_is_refused_all_is_given_back_to_the_host(self):
+        kept = []
+        for refused, code in (
+            ("header", "header-refused"),
+            ("method", "http-request-uri-invalid"),
+            ("host", "http-request-uri-invalid"),
+            ("body", "internal-error"),
+            ("timeout", "internal-error"),
+            ("handle", "http-request-denied"),
+            ("response", "dns-timeout"),
+            ("read", "connection-terminated"),
+            ("write", None),
+            ("nothing", None),
+        ):
+            wasi = Wasi(refused)
+            fake.answer_http(wasi.send)
+            try:
+                response = http.post("https://a.example", "x", headers={"a": "b"}, timeout_ms=1)
+                self.assertEqual((response.header("x"), code), ("y", None), refused)
+            except HttpError as error:
+                self.assertEqual(error.code, code, refused)
+                # With it the frames of its traceback.
+                kept.append(error)
+            self.assertEqual(wasi.open, set(), refused)
+
+    def ask(self, url="https://a.example", method="POST", **options):
+        sent = []
+
+        def answer(request):
+            sent.append(request)
+            return Wasi().send(request)
+
+        fake.answer_http(answer)
+        http.request(method, url, **options)
+        return sent[0]
+
+    # R7.2: what cannot cross to the host is an error at the author's line, since it would be a trap there.
+    def test_a_request_is_checked_before_it_goes_to_the_host(self):
+        for given, expected in ((None, None), (math.inf, None), (0, 0), (0.2, 1), (0.5 * 1000, 500), (2e13, 18_446_744_073_709)):
+            found = self.ask(timeout_ms=given).timeout_ms
+            self.assertEqual((found, type(found)), (expected, type(expected)))
+        for given, expected in ((None, 1 << 20), (math.inf, math.inf), (0, 0), (1 << 80, 1 << 80)):
+            self.assertEqual(self.ask(response_bytes_max=given).response_bytes_max, expected)
+        for name in ("timeout_ms", "response_bytes_max"):
+            for wrong in (-1, math.nan, -math.inf):
+                with self.assertRaisesRegex(ValueError, f"`{name}` is 0 or more, not {wrong}"):
+                    self.ask(**{name: wrong})
+            with self.assertRaisesRegex(TypeError, f"`{name}` is a number, not str"):
+                self.ask(**{name: "5"})
+        for body in (b"ab", bytearray(b"ab"), memoryview(b"ab"), "ab"):
+            sent = self.ask(body=body).body
+            self.assertEqual((sent, type(sent)), (b"ab", bytes))
+        for body in ([1, 2], 3, {}):
+            with self.assertRaisesRegex(TypeError, "a body is a text or bytes, not"):
+                self.ask(body=body)
+        for headers in ({"a": "b", "c": 1}, [("a", "b"), ("c", 1)]):
+            self.assertEqual(self.ask(headers=headers).headers, [("a", "b"), ("c", "1")])
+        for headers in ({"a": b"b"}, {b"a": "b"}, {"a": None}, {"a": ["b"]}):
+            with self.assertRaisesRegex(TypeError, "is a text, not"):
+                self.ask(headers=headers)
+        for headers in ({"a\ud800": "b"}, {"a": "\udc00b"}):
+            with self.assertRaises(HttpError) as raised:
+                self.ask(headers=headers)
+            self.assertEqual(raised.exception.code, "header-refused")
+            raised.exception.message.encode()
+        with self.assertRaises(HttpError) as raised:
+            self.ask(method="\ud800")
+        self.assertEqual(raised.exception.code, "http-request-uri-invalid")
 
 
 if __name__ == "__main__":
