@@ -45,8 +45,9 @@ fn warn<'a>(project: &Project, who: &str, called: impl Iterator<Item = &'a str>,
 }
 
 fn called_in_python(text: &str) -> Vec<&'static str> {
-    let imported = imports(text);
-    let calls = |local: &str, function: &str| has_word(text, &format!("{local}.{function}("));
+    let text = statements(text);
+    let imported = imports(&text);
+    let calls = |local: &str, function: &str| has_word(&text, &format!("{local}.{function}("));
     let is_called = |(_, module, functions): &&(&str, &str, &[&str])| {
         let whole = format!("bandstand.{module}");
         imported.iter().any(|(path, local)| {
@@ -55,17 +56,38 @@ fn called_in_python(text: &str) -> Vec<&'static str> {
                     calls(&format!("{local}{rest}"), function)
                 }
                 // `from bandstand.model import chat`
-                _ => *path == format!("{whole}.{function}") && has_word(text, &format!("{local}(")),
+                _ => *path == format!("{whole}.{function}") && has_word(&text, &format!("{local}(")),
             })
         })
     };
     PYTHON.iter().filter(is_called).map(|(interface, _, _)| *interface).collect()
 }
 
-/// What a file imports of the SDK: the whole path, and what it is called there.
+/// A file without comments, and without line breaks after a backslash.
+fn statements(text: &str) -> String {
+    text.lines().map(without_comment).collect::<Vec<_>>().join("\n").replace("\\\n", " ")
+}
+
+/// A text over several lines is not seen as one: a `#` in it begins a comment.
+fn without_comment(line: &str) -> &str {
+    let mut quote = None;
+    let mut is_escaped = false;
+    for (at, char) in line.char_indices() {
+        match (quote, char) {
+            (None, '#') => return line[..at].trim_end(),
+            (None, '"' | '\'') => quote = Some(char),
+            (Some(open), _) if open == char && !is_escaped => quote = None,
+            _ => {}
+        }
+        is_escaped = char == '\\' && !is_escaped;
+    }
+    line
+}
+
+/// What the statements of a file import of the SDK: the whole path, and what it is called there.
 fn imports(text: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    let mut lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let mut lines = text.lines();
     while let Some(line) = lines.next() {
         let mut statement = line.trim().to_owned();
         while statement.starts_with("from ") && statement.contains('(') && !statement.contains(')') {
@@ -117,10 +139,16 @@ mod tests {
                 &["memory-audit"],
             ),
             ("from bandstand.tools import call as ask\nask('a')", &["tools"]),
+            ("from bandstand import agent, \\\n    model\nmodel.chat('x')", &["model"]),
+            ("import bandstand.tools as tt\ntt.call('x')", &["tools"]),
+            ("import json, bandstand.tools as tt  # it\nx = tt.granted()", &["tools"]),
+            ("from bandstand import http\nx = '#'; http.get('x')", &["http"]),
+            ("from bandstand import http\nx = 'it\\'s #'; http.get('x')", &["http"]),
             // Of the author's own, or not called.
             ("from bandstand import agent\naudit = []\naudit.append(1)\nmodel.chat('x')", &[]),
             ("from bandstand import model, tools\nmodel.user('x')\nmy_tools.call('x')\nx.tools.call(1)", &[]),
             ("from bandstandard import model\nmodel.chat('x')", &[]),
+            ("from bandstand import agent, model\n# model.chat('x')\nx = 1  # as model.chat('x')", &[]),
         ] {
             assert_eq!(called_in_python(text), expected, "{text}");
         }
