@@ -4,7 +4,11 @@
 import { Call, Failure, HostError, HttpError } from './bandstand.js';
 import { connect } from './host.js';
 import { toJson } from './json.js';
+import { wellFormed } from './utf8.js';
 import { send } from './wasm_http.js';
+
+/** A text for people, as the bindings can bring it to the host: half of a character would be a trap there. */
+const plain = (value) => wellFormed(String(value));
 
 /** JSON of the host; what is none stays visible as text. */
 function value(text) {
@@ -73,9 +77,9 @@ function connected(interfaces) {
   const tools = asking(interfaces, 'tools');
   const { log, progress } = interfaces;
   return {
-    logWrite: log.write,
-    progressChunk: progress.chunk,
-    progressReport: progress.report,
+    logWrite: (level, message, fields) => log.write(level, plain(message), fields),
+    progressChunk: (text) => progress.chunk(plain(text)),
+    progressReport: (fraction, message) => progress.report(fraction, plain(message)),
     auditAppend: (action, payload, tags) => audit.append({ action, payload, tags }),
     auditSnapshot: (limit) => audit.snapshot(limit).map(({ entry, ...rest }) => (
       { ...present(rest), ...entry, payload: value(entry.payload) })),
@@ -117,7 +121,7 @@ function rawFailure({ kind, code, message, retryAfter, data }) {
   } catch (error) {
     text = JSON.stringify(String(error)); // data that is no JSON becomes its error's text
   }
-  return { kind, code: String(code), message: String(message), retryAfterMs: retryAfter, data: text };
+  return { kind, code: plain(code), message: plain(message), retryAfterMs: retryAfter, data: text };
 }
 
 function rawNext({ goto, choose, review }) {
@@ -139,7 +143,7 @@ function consoleOf(log) {
       return String(each);
     }
   };
-  const line = (level) => (...said) => log.write(level, said.map(shown).join(' '), '');
+  const line = (level) => (...said) => log.write(level, plain(said.map(shown).join(' ')), '');
   return { debug: line('debug'), error: line('error'), info: line('info'), log: line('info'), trace: line('trace'), warn: line('warn') };
 }
 
@@ -161,7 +165,7 @@ export function node(agent, interfaces) {
       } catch (error) {
         const failure = error instanceof HostError || error instanceof HttpError ? error.failure() : error;
         if (failure instanceof Failure) throw rawFailure(failure);
-        interfaces.log.lastWords(String(error), String(error?.stack ?? ''));
+        interfaces.log.lastWords(plain(error), plain(error?.stack ?? ''));
         throw error;
       }
     },

@@ -3,9 +3,11 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 
-import { agent, Call, HostError, http, HttpError, log, memory, model, progress, Reply, shape, tools } from 'bandstand';
+import { agent, Call, HostError, http, HttpError, log, memory, model, Permanent, progress, Reply, shape, tools } from 'bandstand';
 import * as fake from 'bandstand/fake';
+import { node } from 'bandstand/wasm';
 
+import { connect } from '../host.js';
 import { takeApart } from '../url.js';
 import { bytes, text } from '../utf8.js';
 import { send } from '../wasm_http.js';
@@ -327,6 +329,33 @@ test('a request is checked before it goes to the host', () => {
   // The message goes to the host where nobody catches the error.
   assert.throws(() => http.get('https://a.example/\ud800'), ({ code, message }) => code === 'url-invalid' && message.isWellFormed());
   assert.throws(() => http.post('https://a.example', new ArrayBuffer(3)), TypeError);
+});
+
+// R8.5
+test('half of a character is no trap', () => {
+  const said = [];
+  const take = (...given) => said.push(...given);
+  const before = globalThis.console;
+  const run = (act) => {
+    try {
+      const made = node(agent(act), { log: { write: take, lastWords: (text) => take(text) }, progress: { chunk: take, report: take } });
+      return made.run({ input: '{}', context: '{}' });
+    } finally {
+      connect(fake.host);
+      globalThis.console = before;
+    }
+  };
+  run(() => {
+    log.info('a\ud800');
+    console.log('b\ud800');
+    progress.chunk('c\ud800');
+    progress.doing('d\ud800');
+    return {};
+  });
+  assert.throws(() => run(() => { throw new Error('e\ud800'); }), { message: 'e\ud800' });
+  const texts = said.filter((each) => /\ufffd/.test(each));
+  assert.deepEqual(texts, ['a\ufffd', 'b\ufffd', 'c\ufffd', 'd\ufffd', 'Error: e\ufffd']);
+  assert.throws(() => run(() => { throw new Permanent('f\ud800', 'g\ud800'); }), { code: 'f\ufffd', message: 'g\ufffd' });
 });
 
 test('text and bytes are those of TextEncoder and TextDecoder', () => {

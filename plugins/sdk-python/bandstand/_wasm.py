@@ -52,6 +52,11 @@ _model = _interface("model")
 _tools = _interface("tools")
 
 
+def _plain(text: str) -> str:
+    """A text for people, as the bindings can bring it to the host: half of a character would be a trap there."""
+    return text.encode(errors="replace").decode()
+
+
 def _word(case: Any) -> str:
     """A case of an enum as WIT writes it."""
     return case.name.lower().replace("_", "-")
@@ -94,7 +99,7 @@ def raw_failure(failure: Failure) -> Any:
     except (TypeError, ValueError) as error:
         data = to_json(str(error))
     kind = _case(types.FailureKind, failure.kind)
-    return types.Failure(kind, failure.code, failure.message, failure.retry_after_ms, data)
+    return types.Failure(kind, _plain(failure.code), _plain(failure.message), failure.retry_after_ms, data)
 
 
 def raw_reply(reply: Reply) -> Any:
@@ -122,22 +127,22 @@ def raw_reply(reply: Reply) -> Any:
 
 def last_words(message: str, trace: str) -> None:
     """Says why this instance is about to crash."""
-    _log.last_words(message, trace)
+    _log.last_words(_plain(message), _plain(trace))
 
 
 def log_write(level: str, message: str, fields: str) -> None:
     """See `log.write`."""
-    _log.write(_case(_log.Level, level), message, fields)
+    _log.write(_case(_log.Level, level), _plain(message), fields)
 
 
 def progress_chunk(text: str) -> None:
     """See `progress.chunk`."""
-    _progress.chunk(text)
+    _progress.chunk(_plain(text))
 
 
 def progress_report(fraction: float | None, message: str) -> None:
     """See `progress.at`."""
-    _progress.report(fraction, message)
+    _progress.report(fraction, _plain(message))
 
 
 def audit_append(action: str, payload: Any, tags: list[str]) -> str:

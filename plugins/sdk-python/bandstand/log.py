@@ -13,7 +13,7 @@ def write(level: str, message: str, **fields: Any) -> None:
     try:
         text = to_json(fields) if fields else ""
     except (TypeError, ValueError):
-        text = to_json({name: str(value) for name, value in fields.items()})
+        text = to_json({name: str(value).encode(errors="replace").decode() for name, value in fields.items()})
     _host.host.log_write(level, message, text)
 
 

@@ -20,7 +20,10 @@ def _in_unit(number: float) -> float:
 
 def to_json(value: Any) -> str:
     """JSON text of plain data, dataclasses and enums. Raises `TypeError` or `ValueError` for what is no JSON."""
-    return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    # Half of a character raises here; on its way to the host it would be a trap.
+    text.encode()
+    return text
 
 
 def _plain(value: Any) -> Any:

@@ -389,6 +389,36 @@ class Requests(unittest.TestCase):
     def setUp(self):
         fake.reset()
 
+    # R8.5
+    def test_half_of_a_character_is_no_trap(self):
+        with self.assertRaises(Permanent) as raised:
+            Reply({"a": "\ud800"}).output_json()
+        self.assertEqual(raised.exception.code, "output-invalid")
+        log.info("said", a="b\ud800")
+        self.assertEqual(fake.logged(), ['info said {"a":"b?"}'])
+        said = []
+        border = types.SimpleNamespace
+        take = lambda *given: said.extend(given)  # noqa: E731
+        modules = {
+            "componentize_py_types": border(Err=Exception),
+            "wit_world": border(),
+            "wit_world.imports": border(
+                types=border(FailureKind={"PERMANENT": "permanent"}, Failure=lambda kind, code, message, *_: take(code, message))
+            ),
+            "wit_world.imports.log": border(Level={"INFO": "info"}, last_words=take, write=take),
+            "wit_world.imports.progress": border(chunk=take, report=take),
+        }
+        with unittest.mock.patch.dict(sys.modules, modules):
+            sys.modules.pop("bandstand._wasm", None)
+            wasm = importlib.import_module("bandstand._wasm")
+        wasm.last_words("a\ud800", "b\ud800")
+        wasm.log_write("info", "c\ud800", "")
+        wasm.progress_chunk("d\ud800")
+        wasm.progress_report(0.5, "e\ud800")
+        wasm.raw_failure(Permanent("f\ud800", "g\ud800"))
+        texts = [each for each in said if isinstance(each, str)]
+        self.assertEqual(texts, ["a?", "b?", "info", "c?", "", "d?", "e?", "f?", "g?"])
+
     # R7.2
     def test_whatever_is_refused_all_is_given_back_to_the_host(self):
         kept = []
