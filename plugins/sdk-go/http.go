@@ -1,6 +1,7 @@
 package bandstand
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -45,6 +46,15 @@ func (response *HTTPResponse) Header(name string) string {
 		}
 	}
 	return ""
+}
+
+// JSON reads the body into value as json.Unmarshal does. What cannot be read so is an *HTTPError with the code response-not-json.
+func (response *HTTPResponse) JSON(value any) error {
+	if err := json.Unmarshal(response.Body, value); err != nil {
+		message := fmt.Sprintf("the response of status %d is not the JSON that was expected: %s", response.Status, err)
+		return &HTTPError{Code: "response-not-json", Message: message}
+	}
+	return nil
 }
 
 // HTTPError is that there is no response: not granted, no such host, no connection, no answer in time, too large.

@@ -233,6 +233,15 @@ func TestHTTP(t *testing.T) {
 	if err != nil || response.Status != 503 || response.Header("Retry-After") != "1" || response.Header("x") != "" {
 		t.Error(response, err)
 	}
+	var page struct{ Name string }
+	var unread *HTTPError
+	if err := response.JSON(&page); !errors.As(err, &unread) || unread.Code != "response-not-json" {
+		t.Error(err)
+	}
+	response.Body = []byte(`{"name":"a"}`)
+	if err := response.JSON(&page); err != nil || page.Name != "a" {
+		t.Error(err, page)
+	}
 	if sent.Method != "POST" || sent.ResponseBytesMax != 1<<20 {
 		t.Error(sent)
 	}

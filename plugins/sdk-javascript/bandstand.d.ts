@@ -388,7 +388,7 @@ export namespace http {
     header(name: string): string | undefined;
     /** The body as UTF-8. */
     text(): string;
-    /** The body as JSON; what is none throws a SyntaxError. */
+    /** The body as JSON; what is none throws an HttpError with the code `response-not-json`. */
     json(): any;
   }
 

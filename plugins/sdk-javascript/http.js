@@ -31,7 +31,12 @@ export class Response {
   }
 
   json() {
-    return JSON.parse(this.text());
+    const read = this.text();
+    try {
+      return JSON.parse(read);
+    } catch (error) {
+      throw new HttpError('response-not-json', `the response of status ${this.status} is not JSON: ${error.message}`);
+    }
   }
 }
 

@@ -111,6 +111,8 @@ test('http', () => {
     headers: { authorization: 'Bearer {secret:KEY}' }, body: 'caf\u00e9', timeoutMs: 500,
   });
   assert.deepEqual([response.status, response.header('retry-after'), response.json()], [503, '1', { why: 'busy \u00e9\u{1f600}' }]);
+  const page = new http.Response({ status: 502, body: '<html>' });
+  assert.throws(() => page.json(), (error) => error instanceof HttpError && error.code === 'response-not-json' && /of status 502/.test(error.message));
   assert.deepEqual(sent, [{
     method: 'POST',
     url: 'https://a.example/x?y=1#z',

@@ -58,8 +58,12 @@ class Response:
         return self.body.decode(errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON; what is none raises a `ValueError`."""
-        return _json.loads(self.text())
+        """The body as JSON; what is none raises an `HttpError` with the code `response-not-json`."""
+        try:
+            return _json.loads(self.text())
+        except ValueError as error:
+            message = f"the response of status {self.status} is not JSON: {error}"
+            raise HttpError("response-not-json", message) from None
 
 
 def request(

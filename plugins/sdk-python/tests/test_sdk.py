@@ -162,6 +162,10 @@ class Host(unittest.TestCase):
         options = {"headers": {"authorization": "Bearer {secret:KEY}"}, "body": "caf\u00e9", "timeout_ms": 500}
         response = http.request("post", "https://a.example/x?y=1#z", **options)
         self.assertEqual((response.status, response.header("Retry-After"), response.json()), (503, "1", {"why": "busy \u00e9"}))
+        with self.assertRaises(HttpError) as raised:
+            http.Response(status=502, body=b"<html>").json()
+        self.assertEqual(raised.exception.failure().code, "response-not-json")
+        self.assertIn("of status 502", raised.exception.message)
         expected = [("authorization", "Bearer {secret:KEY}")], b"caf\xc3\xa9", 500, 1 << 20
         self.assertEqual(sent, [http.Request("POST", "https://a.example/x?y=1#z", *expected)])
         self.assertEqual(http.Response(body=b"a\xffb").text(), "a\ufffdb")
