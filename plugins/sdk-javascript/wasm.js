@@ -26,7 +26,8 @@ const present = (record) => Object.fromEntries(Object.entries(record).map(([name
 function given(interfaces, name) {
   const found = interfaces[name];
   if (found === undefined) {
-    throw new Error(`this plugin was built without \`${name}\`: add it to \`uses\` in plugin.toml and build again`);
+    const message = `this plugin was built without \`${name}\`: add it to \`uses\` in plugin.toml and build again`;
+    throw new HostError('not-found', 'interface-missing', message);
   }
   return found;
 }

@@ -358,6 +358,10 @@ test('half of a character is no trap', () => {
   const texts = said.filter((each) => /\ufffd/.test(each));
   assert.deepEqual(texts, ['a\ufffd', 'b\ufffd', 'c\ufffd', 'd\ufffd', 'Error: e\ufffd']);
   assert.throws(() => run(() => { throw new Permanent('f\ud800', 'g\ud800'); }), { code: 'f\ufffd', message: 'g\ufffd' });
+  // No interface was given, so none can be called, and no other attempt would find one.
+  for (const call of [() => memory.slots.get('a'), () => model.chat('a'), () => http.get('https://a.example')]) {
+    assert.throws(() => run(call), { kind: 'permanent', code: 'interface-missing' });
+  }
 });
 
 test('text and bytes are those of TextEncoder and TextDecoder', () => {

@@ -29,7 +29,8 @@ class _Absent:
         self._name = name
 
     def __getattr__(self, _: str) -> Any:
-        raise ImportError(f'this plugin was built without `{self._name}`: add it to `uses` in plugin.toml and build again')
+        message = f"this plugin was built without `{self._name}`: add it to `uses` in plugin.toml and build again"
+        raise HostError("not-found", "interface-missing", message)
 
 
 def _interface(name: str) -> Any:

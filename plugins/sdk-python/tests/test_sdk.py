@@ -415,6 +415,11 @@ class Requests(unittest.TestCase):
         with unittest.mock.patch.dict(sys.modules, modules):
             sys.modules.pop("bandstand._wasm", None)
             wasm = importlib.import_module("bandstand._wasm")
+        # No interface was given, so none can be called, and no other attempt would find one.
+        for call in (lambda: wasm._slots.get, lambda: wasm._model.chat):
+            with self.assertRaises(HostError) as absent:
+                call()
+            self.assertEqual(absent.exception.failure().code, "interface-missing")
         wasm.last_words("a\ud800", "b\ud800")
         wasm.log_write("info", "c\ud800", "")
         wasm.progress_chunk("d\ud800")
