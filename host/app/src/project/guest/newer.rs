@@ -10,8 +10,9 @@ const ENTRIES_MAX: usize = 10_000;
 const FOLDERS_LEFT_OUT: [&str; 6] = ["target", "node_modules", "__pycache__", "cases", "test", "tests"];
 /// Components, recorded replies of models, texts for people, workflows.
 const ENDINGS_LEFT_OUT: [&str; 5] = ["wasm", "jsonl", "md", "yaml", "yml"];
-/// What the operator says, and licences.
-const NAMES_LEFT_OUT: [&str; 3] = ["bandstand.toml", "LICENSE", "LICENCE"];
+/// What the operator says, licences, and what builds write beside the sources.
+const NAMES_LEFT_OUT: [&str; 6] =
+    ["bandstand.toml", "LICENSE", "LICENCE", "package-lock.json", "Cargo.lock", "go.sum"];
 /// How files of tests are called in one language or another: what their names, without the last ending, begin or end with.
 const TESTS_BEGIN: &str = "test_";
 const TESTS_END: [&str; 3] = ["_test", ".test", ".spec"];
