@@ -251,25 +251,34 @@ pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
 
 /// Waits until this process is told to end: by Ctrl-C, or by the signal that service managers, containers and shutdowns
 /// send first. Both leave the runs in order. Told once more, the process ends at once: closing may take longer than
-/// whoever waits for it wants, and the journal survives that, too.
-pub async fn told_to_end() {
-    signal_to_end().await;
-    tokio::spawn(async {
-        signal_to_end().await;
-        std::process::exit(i32::from(Exit::Interrupted.code()));
-    });
+/// whoever waits for it wants, and the journal survives that, too. It listens from this call on, before it is polled.
+pub fn told_to_end() -> impl Future<Output = ()> {
+    let told = signal_to_end();
+    async {
+        told.await;
+        let again = signal_to_end();
+        tokio::spawn(async {
+            again.await;
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        });
+    }
 }
 
-async fn signal_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Without a handler the signal ends the process as it always did: the journal survives that, too.
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+fn signal_to_end() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    // Without a handler a signal ends the process as it always did: the journal survives that, too.
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()).ok(), signal(SignalKind::terminate()).ok());
+    async fn heard(signal: Option<Signal>) {
+        match signal {
+            Some(mut signal) => drop(signal.recv().await),
+            None => std::future::pending().await,
+        }
+    }
+    async {
+        tokio::select! {
+            () = heard(interrupt) => {}
+            () = heard(terminate) => {}
+        }
     }
 }
 

@@ -114,11 +114,11 @@ async fn all(access: &Access, context: &Context) -> Result<Exit, Failure> {
             break;
         }
     }
-    context.out.note(&format!("driving {}", words::count(open.len(), "run")));
-    let (mut failed, mut waiting) = (false, false);
-    // One for the whole loop: a signal between two turns is not missed.
+    // One for the whole loop: a signal between two turns is not missed, nor one that comes as soon as it is told that they are driven.
     let told_to_end = told_to_end();
     tokio::pin!(told_to_end);
+    context.out.note(&format!("driving {}", words::count(open.len(), "run")));
+    let (mut failed, mut waiting) = (false, false);
     loop {
         let settled = tokio::select! {
             settled = open.join_next() => settled,
