@@ -1,7 +1,7 @@
 //! The child's side of compiling: takes powers away from itself, then reads a component and answers with its code.
 //!
-//! A component is untrusted input of a large program, the compiler, and of the validator before it. Here it can crash, eat memory and time as it likes;
-//! the host loses a child. What this is not: a boundary against a component that takes the compiler over, since whoever
+//! A component is untrusted input of a large program, the compiler, and of the validator before it. Here it can crash, eat
+//! memory and time as it likes; the host loses a child. What this is not: a boundary against a component that takes the compiler over, since whoever
 //! controls the child chooses the code that the host runs next.
 
 use crate::answer::Answer;

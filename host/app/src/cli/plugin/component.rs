@@ -17,7 +17,7 @@ use crate::project::load::PLUGIN_BYTES_MAX;
 use crate::project::plugin_toml::{self, PluginToml, PluginTomlError};
 
 /// What begins the name of a component that the host brings with it.
-const BUILTIN: &str = "builtin:";
+pub(super) const BUILTIN: &str = "builtin:";
 
 /// A component that was named.
 #[derive(Debug)]

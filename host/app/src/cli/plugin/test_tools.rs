@@ -10,7 +10,7 @@ use bandstand_sandbox::{
 };
 use serde_json::json;
 
-use super::component::read;
+use super::component::{BUILTIN, read};
 use super::refused;
 use crate::cli::context::attempt_limits;
 use crate::cli::exit::Failure;
@@ -116,7 +116,7 @@ impl Lent {
 /// A component without any power, with the limits that a plugin has when nobody says.
 fn of_file(file: &str) -> Result<HostTool, Failure> {
     let bytes = read(file)?;
-    let source = match file.strip_prefix("builtin:") {
+    let source = match file.strip_prefix(BUILTIN) {
         Some(name) => PluginSource::Builtin(name.to_owned()),
         None => PluginSource::Path(file.to_owned()),
     };
